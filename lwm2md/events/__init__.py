@@ -1,0 +1,55 @@
+"""The event types: everybody's vocabulary for what happens to the fleet.
+
+An event is made by the pure core, gets its id when it is delivered, and then looks the same to every reader:
+server-sent events, plugins, message brokers. This package is at the bottom: it imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+DEVICE_REGISTERED: Final = "device.registered"
+DEVICE_UPDATED: Final = "device.updated"
+DEVICE_DEREGISTERED: Final = "device.deregistered"
+DEVICE_EXPIRED: Final = "device.expired"
+DEVICE_VALUE: Final = "device.value"
+DEVICE_AWAKE: Final = "device.awake"
+DEVICE_NOT_RESPONDING: Final = "device.not-responding"
+DEVICE_RESPONDING: Final = "device.responding"
+OPERATION_DONE: Final = "operation.done"
+OPERATION_FAILED: Final = "operation.failed"
+
+TYPES: Final = (
+    DEVICE_REGISTERED,
+    DEVICE_UPDATED,
+    DEVICE_DEREGISTERED,
+    DEVICE_EXPIRED,
+    DEVICE_VALUE,
+    DEVICE_AWAKE,
+    DEVICE_NOT_RESPONDING,
+    DEVICE_RESPONDING,
+    OPERATION_DONE,
+    OPERATION_FAILED,
+)
+
+_NOTHING: Final[Mapping[str, object]] = {}
+
+
+@attrs.frozen(slots=True)
+class Event:
+    """Something that happened, before it has an id.
+
+    ``time`` is in Unix seconds. ``labels`` are those of the device at that moment. ``fields`` holds what belongs to the
+    type, as documents ready for JSON but for times, which the shell writes as RFC 3339. A ``stored`` event is replayed
+    to readers that come back; the others (pure refreshes) are live only and never cause a gap.
+    """
+
+    type: str
+    time: float
+    endpoint: str | None
+    labels: Mapping[str, str] = _NOTHING  # type: ignore[assignment]
+    fields: Mapping[str, object] = _NOTHING
+    stored: bool = True
