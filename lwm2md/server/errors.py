@@ -1,0 +1,60 @@
+"""What the server's core refuses, each with the stable word that the API shows as ``code``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Refused(Exception):  # noqa: N818 - "Refused" is the word the API's users read
+    """A request of the operator that can't be taken; nothing was changed.
+
+    ``code`` is the stable word of the problem document, ``field`` the member of the request that is wrong, if one is.
+    """
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, text: str, field: str | None = None) -> None:
+        super().__init__(text)
+        self.field = field
+
+
+class UnknownDevice(Refused):
+    """No device with this Endpoint Client Name is known."""
+
+    code: ClassVar[str] = "unknown-device"
+
+
+class NotRegistered(Refused):
+    """The device is known but has no registration now."""
+
+    code: ClassVar[str] = "not-registered"
+
+
+class QueueFull(Refused):
+    """As many requests as allowed already wait for this device."""
+
+    code: ClassVar[str] = "queue-full"
+
+
+class BadOperation(Refused):
+    """The operation, its path or its values don't fit the specification or the device's model."""
+
+    code: ClassVar[str] = "bad-operation"
+
+
+class UnknownOperation(Refused):
+    """No operation has this id, or it was forgotten since."""
+
+    code: ClassVar[str] = "unknown-operation"
+
+
+class UnknownObservation(Refused):
+    """No observation has this id, or the device has none on this path."""
+
+    code: ClassVar[str] = "unknown-observation"
+
+
+class LimitReached(Refused):
+    """A bound of the configuration is reached (observations per device, labels)."""
+
+    code: ClassVar[str] = "limit-reached"

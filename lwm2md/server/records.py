@@ -1,0 +1,225 @@
+"""The records that the server keeps: devices, registrations, operations and observation wishes.
+
+They are mutable only inside this package; the shell reads them. Times are Unix seconds. What is stored of them is
+written and read back in `lwm2md.server.stored`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+import attrs
+import msgspec
+
+from lwm2md.coap.engine import Peer
+from lwm2md.lwm2m.attributes import NotificationAttributes
+from lwm2md.lwm2m.nodes import Value
+from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.rows import ValueRow
+
+DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
+OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
+ObservationState = Literal["pending", "active", "refused"]
+Source = Literal["read", "observe", "send"]
+
+READ: Final = "read"
+WRITE: Final = "write"
+WRITE_PARTIAL: Final = "write-partial"
+EXECUTE: Final = "execute"
+CREATE: Final = "create"
+DELETE: Final = "delete"
+DISCOVER: Final = "discover"
+WRITE_ATTRIBUTES: Final = "write-attributes"
+OBSERVE: Final = "observe"
+CANCEL_OBSERVE: Final = "cancel-observe"
+OPERATIONS: Final = (
+    READ,
+    WRITE,
+    WRITE_PARTIAL,
+    EXECUTE,
+    CREATE,
+    DELETE,
+    DISCOVER,
+    WRITE_ATTRIBUTES,
+    OBSERVE,
+    CANCEL_OBSERVE,
+)
+AT_MOST_ONCE: Final = frozenset({EXECUTE, CREATE})
+FINAL_STATES: Final = frozenset({"done", "failed", "expired", "cancelled"})
+
+
+@attrs.frozen(slots=True)
+class ObjectList:
+    """What a device says it has: shared between all devices that registered the same list."""
+
+    root: str = "/"
+    formats: tuple[int, ...] = ()
+    paths: tuple[Path, ...] = ()
+    versions: Mapping[int, str] = attrs.field(factory=dict)
+    deviations: tuple[str, ...] = ()
+
+
+@attrs.define(slots=True, eq=False)
+class Registration:
+    """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite."""
+
+    id: str
+    endpoint: str
+    peer: Peer
+    address: str
+    transport: str
+    identity: str | None
+    version: str
+    lifetime: int | None
+    binding: str
+    queue_mode: bool
+    sms: str | None
+    objects: ObjectList
+    labels: Mapping[str, str]
+    registered_at: float
+    updated_at: float
+
+    def expires_at(self) -> float | None:
+        """When the lifetime is over, in Unix seconds; None for an infinite one."""
+        return None if self.lifetime is None else self.updated_at + self.lifetime
+
+
+@attrs.define(slots=True, eq=False)
+class TwinValue:
+    """The last known value of one Resource or Resource Instance, and where it came from."""
+
+    value: Value
+    time: float
+    source: Source
+
+
+@attrs.define(slots=True, eq=False)
+class Device:
+    """Everything known of one Endpoint Client Name, registered or not."""
+
+    endpoint: str
+    labels: dict[str, str] | None = None
+    registration: Registration | None = None
+    last_seen: float = 0.0
+    awake_until: float = 0.0
+    responding: bool = True
+    queue: deque[Operation] | None = None
+    current: Operation | None = None
+    observations: dict[str, Observation] | None = None
+    twin: dict[Path, TwinValue] | None = None
+
+    def state(self, now: float) -> DeviceState:
+        """What an operator wants to know first; ``now`` in Unix seconds."""
+        if self.registration is None:
+            return "offline"
+        if not self.responding:
+            return "not-responding"
+        if self.registration.queue_mode and now >= self.awake_until:
+            return "sleeping"
+        return "online"
+
+    def all_labels(self) -> dict[str, str]:
+        """Labels of the device's registration, overruled by the operator's of the same name."""
+        claimed = self.registration.labels if self.registration is not None else {}
+        return {**claimed, **(self.labels or {})}
+
+
+class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a caller asks of a device: the body of ``POST /v1/devices/{endpoint}/operations``.
+
+    ``timeout`` and ``ttl`` are seconds: how long to wait for the device's answer, and how long the request may wait
+    for the device.
+    """
+
+    op: Literal[
+        "read",
+        "write",
+        "write-partial",
+        "execute",
+        "create",
+        "delete",
+        "discover",
+        "write-attributes",
+        "observe",
+        "cancel-observe",
+    ]
+    path: str
+    id: int | None = None
+    value: object = msgspec.UNSET
+    values: dict[str, object] | None = None
+    arguments: dict[str, str | None] | None = None
+    attributes: dict[str, float | int | bool | None] | None = None
+    format: str | None = None
+    timeout: float | None = None
+    ttl: float | None = None
+    priority: int = 0
+    key: str | None = None
+
+
+@attrs.frozen(slots=True)
+class Link:
+    """One link of a Discover's answer: the path and its attributes."""
+
+    path: str
+    attributes: Mapping[str, str | None]
+
+
+@attrs.frozen(slots=True)
+class Result:
+    """What the device answered: value rows, the links of a Discover, or the path of what was created."""
+
+    values: tuple[ValueRow, ...] | None = None
+    links: tuple[Link, ...] | None = None
+    location: str | None = None
+
+
+@attrs.define(slots=True, eq=False)
+class Operation:
+    """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it."""
+
+    id: str
+    endpoint: str
+    request: OperationRequest
+    path: Path
+    created: float
+    expires: float
+    state: OperationState = "queued"
+    sent: float | None = None
+    ended: float | None = None
+    result: Result | None = None
+    error: str | None = None
+    coap_code: str | None = None
+    format: str | None = None
+    internal: bool = False
+    kept: bool = False
+    token: bytes | None = None
+    watchers: list[Callable[[Operation], None]] | None = None
+
+    @property
+    def op(self) -> str:
+        """The operation's name, as in `OPERATIONS`."""
+        return self.request.op
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL_STATES
+
+
+@attrs.define(slots=True, eq=False)
+class Observation:
+    """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4)."""
+
+    id: str
+    endpoint: str
+    path: Path
+    token: bytes
+    created: float
+    attributes: NotificationAttributes | None = None
+    format: str | None = None
+    state: ObservationState = "pending"
+    error: str | None = None
+    last_notification: float | None = None
+    notifications: int = 0
