@@ -38,13 +38,20 @@ TYPES: Final = (
 _NOTHING: Final[Mapping[str, object]] = {}
 
 
+class Timestamp(float):
+    """Unix seconds inside an event's fields or another document: JSON shows them as RFC 3339 in UTC."""
+
+    __slots__ = ()
+
+
 @attrs.frozen(slots=True)
 class Event:
     """Something that happened, before it has an id.
 
     ``time`` is in Unix seconds. ``labels`` are those of the device at that moment. ``fields`` holds what belongs to the
-    type, as documents ready for JSON but for times, which the shell writes as RFC 3339. A ``stored`` event is replayed
-    to readers that come back; the others (pure refreshes) are live only and never cause a gap.
+    type, as documents ready for JSON: times wrapped in ``Timestamp``, values as ``lwm2md.lwm2m.rows.ValueRow``. A
+    ``stored`` event is replayed to readers that come back; the others (pure refreshes) are live only and never cause a
+    gap.
     """
 
     type: str

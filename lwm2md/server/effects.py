@@ -1,0 +1,39 @@
+"""Effects: what the pure core asks the shell to make durable, and to publish, before anybody is answered.
+
+RULES: a decision that must survive a crash is returned as a ``Commit`` and takes effect in the answer only when its
+``resume`` was called. Commits are carried out in the order in which they were made. Nothing in here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from lwm2md.events import Event
+
+Resume = Callable[[bool, float], None]
+"""``resume(committed, now)``: whether the writes are durable, and the Unix time at which that became known."""
+
+
+@attrs.frozen(slots=True)
+class Write:
+    """One row of a table to be replaced, or deleted where ``value`` is None. ``key`` is not empty."""
+
+    table: str
+    key: str
+    value: bytes | None
+
+
+@attrs.frozen(slots=True)
+class Commit:
+    """Writes and events that become durable together, or not at all.
+
+    ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
+    answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
+    nothing was written and no event goes out; nobody tries again but the core itself.
+    """
+
+    writes: tuple[Write, ...] = ()
+    events: tuple[Event, ...] = ()
+    resume: Resume | None = None
