@@ -1,0 +1,7 @@
+"""CoAP without sockets and clocks: messages, exchanges, observation (RFC 7252, RFC 7641).
+
+`message` and `numbers` are the vocabulary; `engine` is the one class that a user drives: datagrams and `now` in,
+datagrams out. Nothing here knows LwM2M.
+"""
+
+from __future__ import annotations
