@@ -1,0 +1,139 @@
+"""The JSON documents that people and programs read: values, events, and everything else that the API shows.
+
+RULES: the shapes are those of ``interfaces.md``. Integers are exact; NaN and Infinity are strings, because JSON has none;
+opaque values are base64; times are RFC 3339 in UTC. Whatever a device sent can be shown: rendering a value never raises.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from lwm2md.events import Event, Timestamp
+from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.lwm2m.values import ObjectLink
+from lwm2md.timestamps import rfc3339
+
+Document = dict[str, object]
+
+_LARGEST_EXACT: Final = 2**53 - 1
+"""Beyond it a JavaScript number loses digits."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def render(document: object) -> bytes:
+    """Encode a document of mappings, sequences, ``Timestamp``, ``ValueRow``, bytes and plain values as JSON.
+
+    Raises ``TypeError`` for anything else: that is a mistake of ours, never of a device's.
+    """
+    return _encode(plain(document))
+
+
+def plain(value: object) -> object:
+    """Return the same document made of what JSON has: times and values as text, NaN as a string."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Timestamp):
+        return time_text(value)
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return {_text(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, ValueRow):
+        return value_document(value)
+    if isinstance(value, ObjectLink):
+        return str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return value
+
+
+def time_text(seconds: float | None) -> str | None:
+    """Return RFC 3339 text, or None where there is no time or none that a calendar has."""
+    try:
+        return None if seconds is None else rfc3339(seconds)
+    except ValueError:
+        return None
+
+
+def value_rows(rows: Iterable[ValueRow], *, int64_as_string: bool = False) -> list[Document]:
+    """Return the ``values`` list of a document."""
+    return [value_document(row, int64_as_string=int64_as_string) for row in rows]
+
+
+def value_document(row: ValueRow, *, int64_as_string: bool = False) -> Document:
+    """Return one item of a ``values`` list; with ``int64_as_string`` integers beyond 2^53 are decimal strings."""
+    value = row.value
+    shown: object = value
+    encoding = None
+    if isinstance(value, bytes):
+        shown = _base64(value)
+        encoding = None if row.type == "opaque" else "base64"
+    elif isinstance(value, str):
+        shown, encoding = _string(value)
+    elif isinstance(value, ObjectLink):
+        shown = str(value)
+    elif isinstance(value, float):
+        shown = _number(value)
+    elif not isinstance(value, bool):
+        shown = _integer(row.type, value, int64_as_string)
+    document: Document = {"path": row.path, "value": shown, "type": row.type}
+    if encoding is not None:
+        document["encoding"] = encoding
+    document["name"] = row.name
+    document["unit"] = row.unit
+    document["time"] = time_text(row.time)
+    return document
+
+
+def event_document(event: Event, event_id: str) -> bytes:
+    """Return an event as every reader gets it; its own fields come after those that all events have."""
+    document: Document = {
+        "id": event_id,
+        "time": time_text(event.time),
+        "type": event.type,
+        "endpoint": event.endpoint,
+        "labels": event.labels,
+    }
+    for name, value in event.fields.items():
+        document.setdefault(name, value)
+    return render(document)
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _string(value: str) -> tuple[str, str | None]:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return _base64(value.encode("utf-8", "surrogateescape" if _escaped(value) else "surrogatepass")), "base64"
+    return value, None
+
+
+def _escaped(value: str) -> bool:
+    return all("\udc80" <= character <= "\udcff" for character in value if "\ud800" <= character <= "\udfff")
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return float(value)
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _integer(kind: str, value: int, as_string: bool) -> int | str:
+    if kind == "time" and (text := time_text(value)) is not None:
+        return text
+    return str(value) if as_string and abs(value) > _LARGEST_EXACT else value

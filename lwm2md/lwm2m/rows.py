@@ -1,0 +1,26 @@
+"""One value as people read it: the row of a ``values`` list in events, operations and the twin.
+
+RULES: a row is made where the object model is known; what shows it needs no model any more.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lwm2md.lwm2m.values import ObjectLink
+
+
+@attrs.frozen(slots=True)
+class ValueRow:
+    """A Resource or Resource Instance with its value.
+
+    ``type`` is the name of the resource's type (``"string"``, ``"time"``, ...), ``time`` the Unix time of the value where
+    the device or the server's clock gave one. A string that is not UTF-8 is carried as bytes.
+    """
+
+    path: str
+    value: str | int | float | bool | bytes | ObjectLink
+    type: str
+    name: str | None = None
+    unit: str | None = None
+    time: float | None = None
