@@ -1,0 +1,149 @@
+"""Loading: files, ``conf.d``, command line; then every entry against the schema; then what settings ask of each other.
+
+RULES: later overrides earlier: the main file, ``conf.d/*.ini`` beside it in the order of their names, ``--set``. Every
+entry is checked, the overridden ones too. All faults are reported together. Of the environment only ``env:NAME`` of a
+secret is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from lwm2md.config.errors import ConfigError, ConfigErrors, nearest
+from lwm2md.config.reader import COMMAND_LINE, Entry, read_file, read_sets
+from lwm2md.config.schema import SECTIONS, Setting, Settings, settings_of, value_of
+from lwm2md.config.values import BadValue
+
+DEFAULT_FILE: Final = "/etc/lwm2md/lwm2md.ini"
+
+_Key = tuple[str, str]
+
+
+def load(path: str | None = None, sets: Sequence[str] = ()) -> Settings:
+    """Load the configuration from the file at ``path``, its ``conf.d``, and ``sets`` (``section.key=value``).
+
+    ``path`` None means built-in defaults below ``sets``. Raises ConfigErrors with everything that is wrong.
+    """
+    files = [] if path is None else [path, *_drop_ins(path)]
+    entries: list[Entry] = []
+    errors: list[ConfigError] = []
+    for found, faults in (*map(read_file, files), read_sets(sets)):
+        entries += found
+        errors += faults
+    values, origins = _check(entries, errors)
+    settings = _build(values, origins, tuple(files))
+    broken = {(error.section, error.key) for error in errors}
+    errors += [error for needed, error in _relations(settings) if broken.isdisjoint(needed)]
+    if errors:
+        raise ConfigErrors(errors)
+    return settings
+
+
+def describe(settings: Settings) -> Iterator[str]:
+    """Give the lines of ``--check``: the files in their order, then each setting that was set, secrets masked."""
+    for file in settings.files:
+        yield f"file {file}"
+    for name, section in SECTIONS.items():
+        for setting in settings_of(section):
+            origin = settings.origins.get((name, setting.key))
+            if origin is not None:
+                value = setting.kind.show(value_of(settings, name, setting.key))
+                yield f"[{name}] {setting.key} = {value} ({origin})"
+
+
+def _drop_ins(path: str) -> list[str]:
+    return [str(file) for file in sorted((Path(path).parent / "conf.d").glob("*.ini"))]
+
+
+def _check(entries: Sequence[Entry], errors: list[ConfigError]) -> tuple[dict[_Key, Any], dict[_Key, str]]:
+    """Parse each entry by the schema; add what is wrong to ``errors``, once per unknown section of a file."""
+    schema = {name: {setting.key: setting for setting in settings_of(section)} for name, section in SECTIONS.items()}
+    values: dict[_Key, Any] = {}
+    origins: dict[_Key, str] = {}
+    unknown: set[tuple[str, str]] = set()
+    for entry in entries:
+        known = schema.get(entry.section)
+        if known is None:
+            if (entry.file, entry.section) not in unknown:
+                unknown.add((entry.file, entry.section))
+                errors.append(_unknown_section(entry))
+        elif entry.key is not None:
+            setting = known.get(entry.key)
+            try:
+                values[entry.section, entry.key] = _parse(entry, setting, known)
+                origins[entry.section, entry.key] = entry.file
+            except ConfigErrors as fault:
+                errors.extend(fault.errors)
+    return values, origins
+
+
+def _unknown_section(entry: Entry) -> ConfigError:
+    if entry.section == "DEFAULT":
+        return ConfigError(
+            entry.file, "each setting in its own section", entry.section, problem="it has no meaning here"
+        )
+    expected = f"one of {', '.join(SECTIONS)}"
+    return ConfigError(
+        entry.file, expected, entry.section, suggestion=nearest(entry.section, SECTIONS), problem="unknown section"
+    )
+
+
+def _parse(entry: Entry, setting: Setting | None, known: Mapping[str, Setting]) -> object:
+    if setting is None:
+        raise ConfigErrors([_unknown_key(entry, known)])
+    try:
+        return setting.kind.parse(entry.value.strip())
+    except BadValue as bad:
+        value = None if setting.kind.secret else entry.value
+        error = ConfigError(entry.file, bad.expected, entry.section, entry.key, value, bad.suggestion)
+        raise ConfigErrors([error]) from None
+
+
+def _unknown_key(entry: Entry, known: Mapping[str, Setting]) -> ConfigError:
+    """The value is shown only where it cannot be a misspelt key's secret."""
+    guess = nearest(entry.key or "", known)
+    meant = [known[guess]] if guess else list(known.values())
+    return ConfigError(
+        entry.file,
+        f"one of {', '.join(known)}",
+        entry.section,
+        entry.key,
+        None if any(setting.kind.secret for setting in meant) else entry.value,
+        guess,
+        "unknown key",
+    )
+
+
+def _build(values: Mapping[_Key, Any], origins: Mapping[_Key, str], files: tuple[str, ...]) -> Settings:
+    settings = Settings(files=files, origins=dict(origins))
+    for (section, key), value in values.items():
+        changed = attrs.evolve(getattr(settings, section), **{key.replace("-", "_"): value})
+        settings = attrs.evolve(settings, **{section: changed})
+    return settings
+
+
+def _relations(settings: Settings) -> Iterator[tuple[set[_Key], ConfigError]]:
+    """What is wrong between settings that are each right, with the keys that it is reckoned from."""
+    if not settings.coap.nosec:
+        hint = "a loopback address, or nosec = yes beside it: plain CoAP beyond this machine must be asked for"
+        for address in settings.coap.listen:
+            if not address.loopback:
+                yield {("coap", "listen"), ("coap", "nosec")}, _fault(settings, "coap", "listen", hint, str(address))
+    lifetimes = settings.registration
+    if lifetimes.min_lifetime > lifetimes.default_lifetime:
+        needed = {("registration", "min-lifetime"), ("registration", "default-lifetime")}
+        yield needed, _fault(settings, "registration", "min-lifetime", "at most default-lifetime")
+    if 0 < lifetimes.max_lifetime < lifetimes.default_lifetime:
+        needed = {("registration", "max-lifetime"), ("registration", "default-lifetime")}
+        yield needed, _fault(settings, "registration", "max-lifetime", "at least default-lifetime")
+
+
+def _fault(settings: Settings, section: str, key: str, expected: str, value: str | None = None) -> ConfigError:
+    setting = next(setting for setting in settings_of(SECTIONS[section]) if setting.key == key)
+    shown = setting.kind.show(value_of(settings, section, key)) if value is None else value
+    origin = settings.origins.get((section, key)) or (settings.files[0] if settings.files else COMMAND_LINE)
+    return ConfigError(origin, expected, section, key, shown)

@@ -1,0 +1,210 @@
+"""Every setting of the daemon, as data in one place: type, default, range, help, secret or not, reloadable or not.
+
+RULES: one frozen class per section of the INI file; its docstring is the section's help. A field is a key with dashes
+for underscores; its default is written as in the file. Only settings that have an effect are here. The sections of
+plugins come from the plugins' own schemas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from lwm2md.config import values
+from lwm2md.config.addresses import Address, listen
+from lwm2md.config.values import Kind, Secret
+
+LOOPBACK: Final = "127.0.0.1"
+LEVELS: Final = ("debug", "info", "warn", "error")
+_SETTING: Final = "lwm2md.setting"
+_DAY: Final = 86400.0
+_YEAR: Final = 365 * _DAY
+
+
+@attrs.frozen
+class Setting:
+    """What the schema says about one key: its ``kind``, ``default`` as text, a line of help, if a reload applies it."""
+
+    key: str
+    kind: Kind
+    default: str
+    help: str
+    reloadable: bool
+
+
+def _setting(kind: Kind, default: str, help: str, *, reloadable: bool = False) -> Any:  # noqa: A002
+    setting = Setting("", kind, default, help, reloadable)
+    return attrs.field(default=kind.parse(default), metadata={_SETTING: setting})
+
+
+@attrs.frozen
+class Daemon:
+    """The daemon itself."""
+
+    state: str = _setting(
+        values.text(4096), "./lwm2md-state", "Directory of what the daemon keeps; relative to its working directory"
+    )
+    name: str = _setting(values.text(64), "lwm2md", "Name of this daemon in its status")
+
+
+@attrs.frozen
+class Coap:
+    """CoAP over UDP without security (NoSec)."""
+
+    listen: tuple[Address, ...] = _setting(
+        listen(),
+        f"{LOOPBACK}:5683",
+        "Where to listen, separated by commas or lines; port 0 is any free one, empty is off",
+    )
+    nosec: bool = _setting(values.boolean(), "no", "Whether plain CoAP may be reached from other machines")
+    ack_timeout: float = _setting(
+        values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)"
+    )
+    ack_random_factor: float = _setting(
+        values.number(1, 10), "1.5", "Spread of the first wait, against devices in step (ACK_RANDOM_FACTOR)"
+    )
+    max_retransmit: int = _setting(
+        values.integer(0, 20), "4", "How often a message is sent again before its peer counts as gone (MAX_RETRANSMIT)"
+    )
+
+
+@attrs.frozen
+class Registration:
+    """How long registrations live."""
+
+    default_lifetime: float = _setting(
+        values.duration(1, 10 * _YEAR), "24h", "Lifetime of a registration that names none"
+    )
+    min_lifetime: float = _setting(
+        values.duration(0, 10 * _YEAR), "1s", "Shorter lifetimes are taken as this one when expiry is reckoned"
+    )
+    max_lifetime: float = _setting(
+        values.duration(0, 10 * _YEAR),
+        "0s",
+        "Longer lifetimes are taken as this one when expiry is reckoned; 0s is no cap",
+    )
+    grace: float = _setting(values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires")
+
+
+@attrs.frozen
+class Queue:
+    """Requests that wait for their device."""
+
+    awake: float = _setting(
+        values.duration(1, _DAY), "93s", "How long a device in queue mode listens after an exchange (MAX_TRANSMIT_WAIT)"
+    )
+    limit: int = _setting(values.integer(1, 100000), "100", "Requests that may wait for one device; more are refused")
+    ttl: float = _setting(
+        values.duration(1, _YEAR), "24h", "How long a request waits for its device, if it does not say"
+    )
+    timeout: float = _setting(
+        values.duration(1, _DAY), "93s", "How long a device has for its answer, if the request does not say"
+    )
+
+
+@attrs.frozen
+class Limits:
+    """Bounds of what the daemon keeps in memory and storage."""
+
+    devices: int = _setting(values.integer(1, 100_000_000), "1000000", "Devices known at once; more are refused")
+    observations_per_device: int = _setting(values.integer(1, 65535), "64", "Observations of one device")
+    labels_per_device: int = _setting(values.integer(0, 65535), "64", "Labels of one device, its own claims included")
+    twin_values_per_device: int = _setting(
+        values.integer(0, 1_000_000), "1000", "Last values kept of one device; the oldest go first"
+    )
+    deduplication_size: int = _setting(
+        values.size(1 << 16), "64MiB", "Memory for answers that are kept for requests that come twice"
+    )
+    pending: int = _setting(
+        values.integer(1, 100_000_000), "100000", "CoAP requests to devices that wait for an answer"
+    )
+    body_size: int = _setting(values.size(1 << 10, 1 << 30), "1MiB", "Largest body of an API request")
+    event_readers: int = _setting(values.integer(0, 100000), "100", "Readers of the event stream at once")
+    event_reader_queue: int = _setting(
+        values.integer(1, 1_000_000), "1000", "Events that wait for one slow reader before it is disconnected"
+    )
+    operations_kept: int = _setting(
+        values.integer(0, 100_000_000), "10000", "Ended operations that can still be looked up; the oldest go first"
+    )
+
+
+@attrs.frozen
+class Api:
+    """The HTTP API, health and metrics."""
+
+    listen: tuple[Address, ...] = _setting(
+        listen(),
+        f"{LOOPBACK}:8080",
+        "Where to listen, separated by commas or lines; port 0 is any free one, empty is off",
+    )
+    metrics_open: bool = _setting(values.boolean(), "no", "Whether /metrics answers without a token")
+    admin_token: Secret | None = _setting(  # noqa: RUF009  a Secret does not change
+        values.secret(), "", "Token of the administrator; empty: made at the first start, kept in STATE/admin.token"
+    )
+
+
+@attrs.frozen
+class Storage:
+    """What survives a restart."""
+
+    url: str = _setting(
+        values.storage_url(),
+        "sqlite:",
+        "Where it is kept: sqlite: is a file in the state directory, memory: is nowhere",
+    )
+    events: int = _setting(values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back")
+    flush_interval: float = _setting(
+        values.duration(0.1, 3600), "5s", "How long refreshed lifetimes may be in memory only"
+    )
+
+
+@attrs.frozen
+class Logging:
+    """What is logged, and how."""
+
+    level: str = _setting(values.choice(*LEVELS), "info", "Least level that is logged")
+    levels: tuple[tuple[str, str], ...] = _setting(
+        values.levels(*LEVELS), "", "Levels of single namespaces, like lwm2md.net=debug, twisted=warn"
+    )
+    format: str = _setting(values.choice("text", "json"), "text", "Lines of text, or a JSON object a line")
+
+
+_NO_ORIGINS: Final[Mapping[tuple[str, str], str]] = {}
+
+
+@attrs.frozen
+class Settings:
+    """The whole configuration: an attribute per section, and where it came from.
+
+    ``files`` are those that were read, in order; ``origins`` says for each (section, key) that was set which file, or
+    ``--set``, had the last word.
+    """
+
+    lwm2md: Daemon = Daemon()
+    coap: Coap = Coap()
+    registration: Registration = Registration()
+    queue: Queue = Queue()
+    limits: Limits = Limits()
+    api: Api = Api()
+    storage: Storage = Storage()
+    logging: Logging = Logging()
+    files: tuple[str, ...] = ()
+    origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)
+
+
+SECTIONS: Final[Mapping[str, type]] = {
+    field.name: type(field.default) for field in attrs.fields(Settings) if attrs.has(type(field.default))
+}
+
+
+def settings_of(section: type) -> Iterator[Setting]:
+    """Give the settings of a section's class, in the order of the class."""
+    for field in attrs.fields(section):
+        yield attrs.evolve(field.metadata[_SETTING], key=field.name.replace("_", "-"))
+
+
+def value_of(settings: Settings, section: str, key: str) -> object:
+    """Return the value of ``key`` in ``section`` as both are written in the file."""
+    return getattr(getattr(settings, section), key.replace("-", "_"))

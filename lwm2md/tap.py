@@ -1,0 +1,68 @@
+"""The daemon's command line: ``twistd -n lwm2md [--config FILE] [--set section.key=value]... [--check]``.
+
+The configuration is read here, before twistd forks, logs or opens anything: what is wrong with it is said on standard
+error, a line per fault, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from lwm2md import logs
+from lwm2md.config import DEFAULT_FILE, ConfigErrors, Settings, load
+from lwm2md.config.loader import describe
+
+_TWISTD_PIDFILE = "twistd.pid"
+
+
+class Options(usage.Options):
+    """The options of ``twistd lwm2md``; afterwards ``settings`` has the configuration."""
+
+    synopsis = "[--config FILE] [--set section.key=value]... [--check]"
+    longdesc = "A LwM2M device-management server: CoAP for devices, an HTTP API for everybody else."
+    optParameters = [["config", "c", None, f"The INI file; without it {DEFAULT_FILE}, if that exists."]]  # noqa: N815, RUF012
+    optFlags = [["check", None, "Check the configuration, print every error, and exit with 0 or 1."]]  # noqa: N815, RUF012
+
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["set"] = []
+
+    def opt_set(self, assignment: str) -> None:
+        """Set one setting, as section.key=value, after all files; may be given again."""
+        self["set"].append(assignment)
+
+    def postOptions(self) -> None:
+        """Load the configuration; raises SystemExit where it is wrong or was only to be checked."""
+        self._forget_pidfile()
+        path = self["config"]
+        if path is None and Path(DEFAULT_FILE).exists():
+            path = DEFAULT_FILE
+        try:
+            self.settings = load(path, self["set"])
+        except ConfigErrors as errors:
+            sys.stderr.write(f"{errors}\n")
+            raise SystemExit(1) from None
+        if self["check"]:
+            sys.stdout.write("".join(f"{line}\n" for line in (*describe(self.settings), "ok")))
+            raise SystemExit(0)
+
+    def _forget_pidfile(self) -> None:
+        """Twistd would write twistd.pid into the directory and refuse a second daemon there, asked for or not."""
+        if self.parent is not None and self.parent.get("pidfile") == _TWISTD_PIDFILE:
+            self.parent["pidfile"] = ""
+
+
+def makeService(options: Options) -> IService:
+    """Return the daemon as one service of twistd, with the log that its settings ask for."""
+    from twisted.internet import reactor  # noqa: PLC0415  importing it installs it, and twistd may want another
+
+    from lwm2md import service  # noqa: PLC0415  a wrong configuration is told without loading the daemon
+
+    observer = logs.for_twistd(options.settings.logging, options.parent or {})
+    return logs.LoggedService(service.make(options.settings, reactor), observer)
