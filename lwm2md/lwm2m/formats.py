@@ -1,0 +1,89 @@
+"""The content formats by number: one table that every reader and writer of payloads goes through.
+
+Rules: a format is a row here. The numbers of the first drafts are understood when they come, and never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from lwm2md.coap.numbers import JSON, OPAQUE, TEXT, TLV
+from lwm2md.lwm2m import opaque, text, tlv
+from lwm2md.lwm2m.models import TypeOf
+from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
+from lwm2md.lwm2m.paths import Path
+
+ALIASES: Final = {1541: TEXT, 1542: TLV, 1543: JSON, 1544: OPAQUE}
+"""The numbers of the drafts of LwM2M 1.0, and the formats they mean."""
+
+NO_FORMAT: Final = "no-content-format"
+DRAFT_FORMAT: Final = "draft-content-format"
+
+
+class UnsupportedFormat(ContentError):  # noqa: N818 - named as CoAP names it
+    """The content format is not one of ours."""
+
+
+class Codec(NamedTuple):
+    """One content format: its name in the API and in the configuration, and the two directions."""
+
+    name: str
+    decode: Callable[[Path, bytes, TypeOf, Note], Nodes]
+    encode: Callable[[Path, Nodes, TypeOf], bytes]
+
+
+CODECS: Final[dict[int, Codec]] = {
+    TEXT: Codec("text", text.decode, text.encode),
+    OPAQUE: Codec("opaque", opaque.decode, opaque.encode),
+    TLV: Codec("tlv", tlv.decode, tlv.encode),
+}
+
+NAMES: Final = {number: codec.name for number, codec in CODECS.items()}
+"""The name of each content format."""
+
+NUMBERS: Final = {name: number for number, name in NAMES.items()}
+"""The number of each content format, by name."""
+
+
+def decode(content_format: int, base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> Nodes:
+    """Read a payload that was sent for ``base``. Raises ContentError, UnsupportedFormat for another format."""
+    if content_format in ALIASES:
+        note(DRAFT_FORMAT)
+    codec = _codec(ALIASES.get(content_format, content_format))
+    return codec.decode(base, payload, type_of, note)
+
+
+def encode(content_format: int, base: Path, nodes: Nodes, type_of: TypeOf) -> bytes:
+    """Write nodes that lie at or below ``base``. Raises ContentError, UnsupportedFormat for another format."""
+    return _codec(content_format).encode(base, nodes, type_of)
+
+
+def decode_answer(
+    content_format: int | None, accept: int | None, base: Path, payload: bytes, type_of: TypeOf, *, note: Note = ignore
+) -> Nodes:
+    """Read what a device answered to a Read or notified for ``base``, whether it named the format or not.
+
+    Without a format an empty payload is an empty Object or Instance; a single value is tried as what was accepted, then
+    as text; anything more is never guessed at. Raises ContentError.
+    """
+    if content_format is not None:
+        return decode(content_format, base, payload, type_of, note)
+    note(NO_FORMAT)
+    if not payload and 1 <= len(base) < 3:
+        return (Entry(base, None),)
+    if len(base) < 3:
+        raise ContentError(f"no content format for {base}: {payload[:32].hex()}")
+    if accept is not None and accept != TEXT:
+        try:
+            return decode(accept, base, payload, type_of, note)
+        except ContentError:
+            return decode(TEXT, base, payload, type_of, note)
+    return decode(TEXT, base, payload, type_of, note)
+
+
+def _codec(content_format: int) -> Codec:
+    codec = CODECS.get(content_format)
+    if codec is None:
+        raise UnsupportedFormat(f"content format {content_format} is not supported")
+    return codec

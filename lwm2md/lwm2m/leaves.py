@@ -1,0 +1,47 @@
+"""What the content formats of a single value share: which node a value given for a path is.
+
+Rules: the model decides. A value given for a multiple Resource as a whole is its Instance 0, which is noted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.lwm2m.models import ResourceModel, TypeOf
+from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
+from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import Value
+
+SINGLE_FOR_MULTIPLE: Final = "single-for-multiple"
+NOT_UTF8: Final = "string-not-utf8"
+
+
+def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:
+    """The model for a single value at that path. Raises ContentError above Resources."""
+    if len(base) < 3:
+        raise ContentError(f"a single value cannot stand for {base}")
+    return type_of(base)
+
+
+def single(base: Path, value: Value, model: ResourceModel | None, note: Note) -> Nodes:
+    """The nodes for one value that was given for that path."""
+    if len(base) == 3 and model is not None and model.multiple:
+        note(SINGLE_FOR_MULTIPLE)
+        base = base.child(0)
+    return (Entry(base, value),)
+
+
+def only_value(base: Path, nodes: Nodes) -> Value:
+    """The value of the one node at exactly that path. Raises ContentError if there is another, or none."""
+    if len(nodes) != 1 or nodes[0].path != base or nodes[0].value is None or len(base) < 3:
+        raise ContentError(f"exactly one value for {base} is needed")
+    return nodes[0].value
+
+
+def text_or_bytes(payload: bytes, note: Note) -> str | bytes:
+    """A string that came as bytes: broken UTF-8 stays as bytes, which is noted."""
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        note(NOT_UTF8)
+        return payload
