@@ -1,0 +1,116 @@
+"""The API as a factory to listen with: authentication, routing, and the one place where errors become documents.
+
+RULES: a handler that fails with anything but a `Problem` or what the core refused is a mistake of ours: it is logged
+with its traceback, and the caller gets ``internal-error`` without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import Final
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+
+from lwm2md.http.authentication import require_token
+from lwm2md.http.channel import Channel
+from lwm2md.http.node import Node
+from lwm2md.http.parameters import parse_query
+from lwm2md.http.problems import Problem, from_refusal
+from lwm2md.http.replies import Reply
+from lwm2md.http.request import Call
+from lwm2md.http.routes import Route, Router
+from lwm2md.server.errors import Refused
+
+IDLE: Final = 60.0
+"""Seconds for a connection to be idle, and for a request to arrive."""
+
+MOST_CONNECTIONS: Final = 4096
+
+
+class Api(ServerFactory):  # type: ignore[type-arg]
+    """All routes of one daemon, ready to listen with."""
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(self, node: Node, routes: Sequence[Route], *, idle: float = IDLE) -> None:
+        self.node = node
+        self.router = Router(routes)
+        self.body_limit = node.settings.limits.body_size
+        self.connections: set[Channel] = set()
+        self.failures = 0
+        self._idle = idle
+        self._date = (0, b"")
+
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:
+        """Take a connection; None, which closes it, when there are too many."""
+        if len(self.connections) >= MOST_CONNECTIONS:
+            return None
+        channel = Channel()  # type: ignore[no-untyped-call]
+        channel.factory = self
+        channel.requestFactory = Call
+        channel.callLater = self.node.reactor.callLater
+        channel.timeOut = self._idle
+        self.connections.add(channel)
+        return channel
+
+    def disconnected(self, channel: Channel) -> None:
+        """A connection is gone."""
+        self.connections.discard(channel)
+
+    def close(self) -> None:
+        """Drop every connection, streams included; for the daemon's end."""
+        for channel in list(self.connections):
+            channel.transport.abortConnection()
+
+    def date(self) -> bytes:
+        """The time for ``Date``, made once a second."""
+        now = int(self.node.now())
+        if self._date[0] != now:
+            self._date = (now, formatdate(now, usegmt=True).encode("ascii"))
+        return self._date[1]
+
+    def dispatch(self, call: Call) -> None:
+        """Answer a complete request."""
+        call.node = self.node
+        self.answer(call, lambda: self._handle(call))
+
+    def answer(self, call: Call, make: Callable[[], Reply | None]) -> None:
+        """Write what ``make`` returns, or the document of what it raises; None means that the answer comes later."""
+        try:
+            reply = make()
+        except Problem as problem:
+            reply = problem.reply()
+        except Refused as refused:
+            reply = from_refusal(refused).reply()
+        except Exception:
+            self.failures += 1
+            self._log.failure("{method} {route} failed", method=call.method.decode("ascii", "replace"), route=_path(call))
+            reply = Problem("internal-error", "the daemon's log says more").reply()
+        if reply is not None:
+            call.reply(reply)
+
+    def _handle(self, call: Call) -> Reply | None:
+        path, _, query = call.uri.partition(b"?")
+        if not path.startswith(b"/"):
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+        node = self.node
+        try:
+            route, arguments = self.router.find(call.method, path)
+        except Problem:
+            require_token(call.getHeader(b"Authorization"), node.admin_token_hash)
+            raise
+        if not route.open:
+            require_token(call.getHeader(b"Authorization"), node.admin_token_hash)
+        call.path_arguments = arguments
+        call.query = parse_query(query, route.declared, route.defaults)
+        if route.body is not None:
+            call.document = route.body.decode(call.body)
+        return route.handler(call)
+
+
+def _path(call: Call) -> str:
+    return call.uri.partition(b"?")[0][:200].decode("ascii", "replace")

@@ -1,0 +1,90 @@
+"""Request bodies: the structs that routes take, and their decoding into problem documents when they don't fit."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from lwm2md.http.problems import FieldError, Problem, wrong_field
+
+T = TypeVar("T")
+_WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
+
+
+class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Changes of a device: its operator's labels; null removes one."""
+
+    labels: dict[str, str | None]
+
+
+class ValueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to write: one ``value``, or ``values`` by path."""
+
+    value: object = msgspec.UNSET
+    values: dict[str, object] | None = None
+
+
+class PostBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Execute a Resource with ``arguments``, or create an instance with ``id`` and ``values`` below an Object."""
+
+    arguments: dict[str, str | None] | None = None
+    id: int | None = None
+    values: dict[str, object] | None = None
+
+
+class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A standing wish: notification attributes (OMA Core 5.1.2) and the Content-Format by name."""
+
+    pmin: int | None = None
+    pmax: int | None = None
+    gt: float | None = None
+    lt: float | None = None
+    st: float | None = None
+    epmin: int | None = None
+    epmax: int | None = None
+    edge: bool | None = None
+    con: bool | None = None
+    hqmax: int | None = None
+    format: str | None = None
+
+
+class Body(Generic[T]):
+    """The decoder of one kind of body; an ``optional`` one may be absent and then has its defaults."""
+
+    __slots__ = ("_decoder", "optional", "type")
+
+    def __init__(self, type_: type[T], *, optional: bool = False) -> None:
+        self.type = type_
+        self.optional = optional
+        self._decoder = msgspec.json.Decoder(type_)
+
+    def decode(self, data: bytes) -> T:
+        """The body as its struct; raises `Problem` (bad-json, bad-body) with the member that is wrong."""
+        if not data:
+            if self.optional:
+                return self.type()
+            raise Problem("bad-body", "a JSON object is expected as the body")
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as error:
+            raise _misfit(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem("bad-json", str(error)) from None
+        except RecursionError:
+            raise Problem("bad-json", "the body is nested too deeply") from None
+
+
+def _misfit(message: str) -> Problem:
+    found = _WHERE.match(message)
+    reason = found["message"] if found else message
+    path = (found["path"] or "$") if found else "$"
+    named = _NAMED.search(reason)
+    field = path.removeprefix("$").removeprefix(".")
+    if named:
+        field = f"{field}.{named['name']}" if field else named["name"]
+    if not field:
+        return Problem("bad-body", reason, errors=(FieldError("", reason),))
+    return wrong_field("bad-body", field, reason)

@@ -1,0 +1,97 @@
+"""One HTTP connection: twisted.web's channel, with the limits and timeouts that a daemon in the field needs.
+
+RULES: a request must be complete ``timeOut`` seconds after its first byte, however slowly it drips; an idle connection
+lives as long. A body beyond the limit is refused as soon as that is known, what still comes of it is dropped, and the
+connection ends; so memory per connection is bounded. What is not HTTP gets a problem document and is disconnected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from lwm2md.http.problems import Problem
+
+if TYPE_CHECKING:
+    from lwm2md.http.api import Api
+
+LINGER: Final = 5.0
+"""Seconds in which the rest of a refused body is read and dropped, so that the caller sees the answer."""
+
+
+class Channel(http.HTTPChannel):
+    """The server's end of one connection."""
+
+    maxHeaders = 100
+    factory: Api
+    draining: IDelayedCall | None = None
+    _begun = False
+    _pipelined = b""
+    _lost = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes of the caller; the clock runs from the first byte of a request."""
+        if self.draining is not None:
+            return
+        if self._pipelined:
+            data, self._pipelined = self._pipelined + data, b""
+        if not self._begun:
+            self._begun = True
+            self.resetTimeout()  # type: ignore[no-untyped-call]
+        http.basic.LineReceiver.dataReceived(self, data)
+
+    def allHeadersReceived(self) -> None:
+        """Prepare for the body; one that is announced as too large is refused before a byte of it came."""
+        request = self.requests[-1]
+        self.persistent = self.checkPersistence(request, self._version)
+        request.gotLength(self.length)
+        expected = request.requestHeaders.getRawHeaders(b"Expect")
+        if expected and expected[0].lower() == b"100-continue" and self.draining is None:
+            self._send100Continue()
+
+    def requestDone(self, request: http.Request) -> None:
+        """Go on with the next request of this connection.
+
+        An answer may be given from within the core; a request that already waits is then parsed in a turn of its own.
+        """
+        self._begun = False
+        if self._dataBuffer and not self._busyReceiving and self.persistent:
+            self._pipelined = b"".join(self._dataBuffer)
+            self._dataBuffer = []
+            self.callLater(0, self._next)
+        http.HTTPChannel.requestDone(self, request)
+
+    def drain(self) -> None:
+        """Drop what still comes, then disconnect."""
+        self.setTimeout(None)
+        self.draining = self.callLater(LINGER, self.transport.abortConnection)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a request line or header beyond what is taken."""
+        self._respondToBadRequestAndDisconnect()
+
+    def connectionLost(self, reason: Failure = http.protocol.connectionDone) -> None:
+        """Forget timers and requests of this connection."""
+        self._lost = True
+        if self.draining is not None and self.draining.active():
+            self.draining.cancel()
+        self.factory.disconnected(self)
+        http.HTTPChannel.connectionLost(self, reason)
+
+    def _next(self) -> None:
+        if self._pipelined and not self._lost:
+            self.dataReceived(b"")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        reply = Problem("bad-request", "the request line, a header or the body's framing is wrong or too long").reply()
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+            % (reply.content_type, len(reply.body))
+        )
+        transport: Any = self.transport
+        if not transport.disconnecting:
+            transport.write(head + reply.body)
+        self.loseConnection()

@@ -1,0 +1,277 @@
+"""The documents of devices, operations, observations and models, as structs that the OpenAPI document describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar, cast
+
+import msgspec
+
+from lwm2md.documents import time_text, value_rows
+from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
+from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.records import (
+    Device,
+    DeviceState,
+    Observation,
+    ObservationState,
+    Operation,
+    OperationState,
+    Registration,
+    Result,
+)
+
+T = TypeVar("T")
+Json = str | int | float | bool
+
+
+class Page(msgspec.Struct, Generic[T]):
+    """One page of a list; ``next`` is the cursor for ``after``, null on the last page."""
+
+    items: list[T]
+    next: str | None
+
+
+class ValueDocument(msgspec.Struct, omit_defaults=True):
+    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8."""
+
+    path: str
+    value: Json
+    type: str
+    name: str | None
+    unit: str | None
+    time: str | None
+    encoding: Literal["base64"] | None = None
+
+
+class ValuesDocument(msgspec.Struct):
+    """The values of a read."""
+
+    values: Sequence[ValueDocument]
+
+
+class LinkDocument(msgspec.Struct):
+    """One link of a Discover's answer."""
+
+    path: str
+    attributes: Mapping[str, str | None]
+
+
+class ResultDocument(msgspec.Struct, omit_defaults=True):
+    """What the device answered: ``values``, the ``links`` of a discover, or the ``location`` of what was created."""
+
+    values: Sequence[ValueDocument] | None = None
+    links: list[LinkDocument] | None = None
+    location: str | None = None
+
+
+class OperationDocument(msgspec.Struct):
+    """One request to a device and how far it got."""
+
+    id: str
+    endpoint: str
+    op: str
+    path: str
+    state: OperationState
+    created: str | None
+    sent: str | None
+    ended: str | None
+    result: ResultDocument | None
+    error: str | None
+    coap_code: str | None
+    format: str | None
+
+
+class DeviceDocument(msgspec.Struct):
+    """One device; what belongs to a registration is null or empty while there is none."""
+
+    endpoint: str
+    registration_id: str | None
+    state: DeviceState
+    version: str | None
+    lifetime: int | None
+    binding: str | None
+    queue_mode: bool
+    labels: Mapping[str, str]
+    address: str | None
+    transport: str | None
+    identity: str | None
+    registered_at: str | None
+    updated_at: str | None
+    expires_at: str | None
+    last_seen: str | None
+    objects: list[str]
+    object_versions: dict[str, str]
+    root_path: str | None
+
+
+class ObservationDocument(msgspec.Struct):
+    """One standing wish and how it fares at the device."""
+
+    id: str
+    endpoint: str
+    path: str
+    state: ObservationState
+    attributes: dict[str, Any]
+    format: str | None
+    created: str | None
+    error: str | None
+    last_notification: str | None
+    notifications: int
+
+
+class ResourceDocument(msgspec.Struct):
+    """One Resource of an object model."""
+
+    id: int
+    name: str
+    operations: str
+    type: str
+    multiple: bool
+    mandatory: bool
+    range: str | None
+    unit: str | None
+
+
+class ObjectDocument(msgspec.Struct):
+    """One Object of a device with its instances and its model; ``name`` is null where no model is known."""
+
+    id: int
+    version: str
+    name: str | None
+    instances: list[int]
+    resources: list[ResourceDocument]
+
+
+class ObjectsDocument(msgspec.Struct):
+    """The Objects of a device."""
+
+    items: list[ObjectDocument]
+
+
+class ModelDocument(msgspec.Struct):
+    """One object model in one version."""
+
+    id: int
+    version: str
+    name: str
+    multiple: bool
+    mandatory: bool
+
+
+def values_of(rows: Iterable[ValueRow], *, int64_as_string: bool = False) -> list[ValueDocument]:
+    """The ``values`` list of a document."""
+    return cast("list[ValueDocument]", value_rows(rows, int64_as_string=int64_as_string))
+
+
+def operation_document(operation: Operation, *, int64_as_string: bool = False) -> OperationDocument:
+    """An operation as ``/v1/operations/{id}`` shows it."""
+    return OperationDocument(
+        operation.id,
+        operation.endpoint,
+        operation.op,
+        str(operation.path),
+        operation.state,
+        time_text(operation.created),
+        time_text(operation.sent),
+        time_text(operation.ended),
+        None if operation.result is None else _result(operation.result, int64_as_string),
+        operation.error,
+        operation.coap_code,
+        operation.format,
+    )
+
+
+def _result(result: Result, int64_as_string: bool) -> ResultDocument:
+    values = None if result.values is None else values_of(result.values, int64_as_string=int64_as_string)
+    links = None if result.links is None else [LinkDocument(link.path, link.attributes) for link in result.links]
+    return ResultDocument(values, links, result.location)
+
+
+def device_document(device: Device, now: float) -> DeviceDocument:
+    """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
+    seen = time_text(device.last_seen) if device.last_seen else None
+    registration = device.registration
+    if registration is None:
+        return DeviceDocument(
+            device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
+            None, None, None, None, None, None, seen, [], {}, None,
+        )  # fmt: skip
+    return DeviceDocument(
+        device.endpoint,
+        registration.id,
+        device.state(now),
+        registration.version,
+        registration.lifetime,
+        registration.binding,
+        registration.queue_mode,
+        device.all_labels(),
+        registration.address,
+        registration.transport,
+        registration.identity,
+        time_text(registration.registered_at),
+        time_text(registration.updated_at),
+        time_text(registration.expires_at()),
+        seen,
+        [str(path) for path in registration.objects.paths],
+        {str(identifier): version for identifier, version in registration.objects.versions.items()},
+        registration.objects.root,
+    )
+
+
+def observation_document(observation: Observation) -> ObservationDocument:
+    """An observation as ``/v1/observations/{id}`` shows it."""
+    return ObservationDocument(
+        observation.id,
+        observation.endpoint,
+        str(observation.path),
+        observation.state,
+        {} if observation.attributes is None else attributes_of(observation.attributes),
+        observation.format,
+        time_text(observation.created),
+        observation.error,
+        time_text(observation.last_notification),
+        observation.notifications,
+    )
+
+
+def attributes_of(attributes: object) -> dict[str, Any]:
+    """The notification attributes that are set, by name."""
+    found = {name: getattr(attributes, name) for name in _ATTRIBUTES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+_ATTRIBUTES = ("pmin", "pmax", "gt", "lt", "st", "epmin", "epmax", "edge", "con", "hqmax")
+
+
+def objects_document(registration: Registration, model_of: Mapping[int, ObjectModel | None]) -> ObjectsDocument:
+    """The Objects that a device registered, with their models where ``model_of`` has one."""
+    instances: dict[int, list[int]] = {}
+    for path in registration.objects.paths:
+        if path.object is not None:
+            found = instances.setdefault(path.object, [])
+            if path.instance is not None:
+                found.append(path.instance)
+    return ObjectsDocument([_object(registration, key, instances[key], model_of[key]) for key in sorted(instances)])
+
+
+def _object(
+    registration: Registration, identifier: int, instances: list[int], model: ObjectModel | None
+) -> ObjectDocument:
+    version = registration.objects.versions.get(identifier) or default_version(identifier, registration.version)
+    resources = [] if model is None else [resource_document(found) for _, found in sorted(model.resources.items())]
+    return ObjectDocument(identifier, version, None if model is None else model.name, sorted(instances), resources)
+
+
+def resource_document(model: ResourceModel) -> ResourceDocument:
+    """A Resource's model."""
+    return ResourceDocument(
+        model.id,
+        model.name,
+        model.operations,
+        model.type.value,
+        model.multiple,
+        model.mandatory,
+        model.range or None,
+        model.unit or None,
+    )

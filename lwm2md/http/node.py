@@ -1,0 +1,43 @@
+"""What the API needs of the daemon: the contract between `lwm2md.http` and `lwm2md.service`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from lwm2md.config.schema import Settings
+
+if TYPE_CHECKING:
+    from lwm2md.delivery import Delivery
+    from lwm2md.server.core import Server
+
+
+class Node(Protocol):
+    """One running daemon. Times are Unix seconds; ``admin_token_hash`` is the SHA-256 of the administrator's token."""
+
+    server: Server
+    delivery: Delivery
+    settings: Settings
+    reactor: IReactorTime
+    started: float
+    ready: bool
+    version: str
+    admin_token_hash: bytes
+
+    def now(self) -> float:
+        """The Unix time of the injected clock."""
+        ...
+
+    def settle(self) -> None:
+        """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
+        ...
+
+    def listeners(self) -> Sequence[Mapping[str, str]]:
+        """``{"transport", "address"}`` of every listener, with the real ports."""
+        ...
+
+    def counters(self) -> Mapping[str, float]:
+        """Counters of the engine, the core and the delivery, by name, for ``/metrics``."""
+        ...

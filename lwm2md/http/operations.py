@@ -1,0 +1,152 @@
+"""Operations: asking something of a device, looking at how it goes, and cancelling it."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+from urllib.parse import quote
+
+from lwm2md.http import parameters as p
+from lwm2md.http.bodies import Body
+from lwm2md.http.documents import OperationDocument, Page, operation_document
+from lwm2md.http.problems import storage_failed
+from lwm2md.http.replies import NO_STORE, Reply, json_reply
+from lwm2md.http.request import Call
+from lwm2md.http.routes import Route
+from lwm2md.http.times import with_times
+from lwm2md.http.waiting import answer_at_end
+from lwm2md.server.errors import UnknownDevice, UnknownOperation
+from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
+
+
+def known_device(call: Call) -> Device:
+    """The device that the path names; raises UnknownDevice."""
+    endpoint = call.path_arguments["endpoint"]
+    device = call.node.server.devices.get(endpoint)
+    if device is None:
+        raise UnknownDevice(f"no device {endpoint!r} is known")
+    return device
+
+
+def submit(call: Call, request: OperationRequest) -> Operation:
+    """Hand a request for the path's device to the core; raises what the core refuses."""
+    node = call.node
+    device = known_device(call)
+    server = node.server
+    registration = device.registration
+    versions = registration.objects.versions if registration is not None else {}
+    operation = server.submit(device.endpoint, with_times(request, server.models.type_of(versions)), node.now())
+    node.settle()
+    return operation
+
+
+def located(operation: Operation, call: Call) -> Reply:
+    """202 with the open operation, and where to look for its end."""
+    location = b"/v1/operations/" + quote(operation.id, safe="").encode("ascii")
+    return json_reply(_document(operation, call), 202, (*NO_STORE, (b"Location", location)))
+
+
+def shown(operation: Operation, call: Call) -> Reply:
+    """200 with the operation."""
+    return json_reply(_document(operation, call))
+
+
+def _document(operation: Operation, call: Call) -> OperationDocument:
+    return operation_document(operation, int64_as_string=call.query.get("int64") == "string")
+
+
+def _post(call: Call) -> Reply | None:
+    operation = submit(call, call.document)
+    return answer_at_end(call, operation, ended=lambda ended: shown(ended, call), queued=lambda op: located(op, call))
+
+
+def _list(call: Call) -> Reply:
+    endpoint, state, after = call.query["endpoint"], call.query["state"], call.query["after"]
+    operations = call.node.server.operations
+    limit = call.query["limit"]
+    items: list[OperationDocument] = []
+    skipping = after is not None and after in operations  # forgotten since: everything older is forgotten, too
+    last = None
+    for operation in operations.values():
+        if skipping:
+            skipping = operation.id != after
+            continue
+        if operation.internal or (endpoint or operation.endpoint) != operation.endpoint:
+            continue
+        if (state or operation.state) != operation.state:
+            continue
+        if len(items) == limit:
+            return json_reply(Page(items, last))
+        items.append(_document(operation, call))
+        last = operation.id
+    return json_reply(Page(items, None))
+
+
+def _known(call: Call) -> Operation:
+    identifier = call.path_arguments["id"]
+    operation = call.node.server.operations.get(identifier)
+    if operation is None:
+        raise UnknownOperation(f"no operation {identifier!r} is known; the oldest are forgotten")
+    return operation
+
+
+def _get(call: Call) -> Reply:
+    return shown(_known(call), call)
+
+
+def _delete(call: Call) -> None:
+    operation, node = _known(call), call.node
+
+    def durable(committed: bool, now: float) -> None:
+        call.complete(lambda: _cancelled(operation, call, committed))
+
+    node.server.cancel(operation.id, node.now(), durable)
+    node.settle()
+
+
+def _cancelled(operation: Operation, call: Call, committed: bool) -> Reply:
+    if not committed:
+        raise storage_failed()
+    return shown(operation, call)
+
+
+ROUTES: Final = (
+    Route(
+        "POST",
+        "/v1/devices/{endpoint}/operations",
+        _post,
+        "Ask something of a device",
+        (p.WAIT, p.INT64),
+        Body(OperationRequest),
+        {200: OperationDocument, 202: OperationDocument},
+    ),
+    Route(
+        "GET",
+        "/v1/operations",
+        _list,
+        "List operations, oldest first",
+        (
+            p.LIMIT,
+            p.AFTER,
+            p.text("endpoint", "only those of this device"),
+            p.choice("state", "only those in this state", get_args(OperationState)),
+            p.INT64,
+        ),
+        answers={200: Page[OperationDocument]},
+    ),
+    Route(
+        "GET",
+        "/v1/operations/{id}",
+        _get,
+        "One operation",
+        (p.INT64,),
+        answers={200: OperationDocument},
+    ),
+    Route(
+        "DELETE",
+        "/v1/operations/{id}",
+        _delete,
+        "Cancel an operation that has not ended",
+        (p.INT64,),
+        answers={200: OperationDocument},
+    ),
+)

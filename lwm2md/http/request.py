@@ -1,0 +1,144 @@
+"""One call of the API: collects the body within its limit, hands itself to the router, and writes one answer.
+
+RULES: an answer goes out as one write, with its length. A call whose connection is gone takes an answer and drops it;
+``lost`` is then called, so that whoever waits on behalf of the caller can stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from lwm2md.http.problems import Problem
+from lwm2md.http.replies import Reply
+
+if TYPE_CHECKING:
+    from lwm2md.http.channel import Channel
+    from lwm2md.http.node import Node
+
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
+}
+
+
+class Call(http.Request):
+    """A request on its way to a handler, and back.
+
+    Handlers read ``node``, ``path_arguments`` (decoded), ``query`` (checked, with defaults) and ``document`` (the
+    decoded body), and return a `Reply`, or None and call `complete` later.
+    """
+
+    node: Node
+    path_arguments: Mapping[str, str]
+    query: Mapping[str, Any]
+    document: Any = None
+    lost: Callable[[], None] | None = None
+    channel: Channel | None
+    _size = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Learn the announced length of the body, None where it comes in chunks."""
+        self.chunks: list[bytes] = []
+        if length is not None:
+            self._check(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if not self._refused:
+            self._size += len(data)
+            self._check(self._size)
+            self.chunks.append(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Everything is here: find the route and call its handler."""
+        channel = self.channel
+        if channel is None:
+            return
+        if self._refused:
+            channel.loseConnection()  # type: ignore[no-untyped-call]
+            return
+        self.method, self.uri, self.clientproto = command, path, version
+        channel.factory.dispatch(self)
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.chunks)
+
+    def complete(self, make: Callable[[], Reply]) -> None:
+        """Answer with what ``make`` returns, or with the problem that it raises."""
+        if self.channel is not None:
+            self.channel.factory.answer(self, make)
+
+    def reply(self, reply: Reply) -> None:
+        """Write the answer and end the request; nothing happens when the caller is gone."""
+        if self.channel is None or self.finished:
+            return
+        self._write_head(reply.status, reply.content_type, reply.headers, reply.body)
+        self.finished = 1
+        self.lost = None
+        self._cleanup()  # type: ignore[no-untyped-call]
+
+    def start_stream(self, content_type: bytes) -> None:
+        """Begin an answer without an end; what follows goes out by `push`, and the connection ends it."""
+        if self.channel is not None:
+            self.channel.persistent = 0
+            self._write_head(200, content_type, ((b"Cache-Control", b"no-store"),), None)
+
+    def push(self, data: bytes) -> None:
+        """Write a part of a stream."""
+        if self.channel is not None:
+            self.channel.write(data)  # type: ignore[no-untyped-call]
+
+    def disconnect(self, *, abort: bool = False) -> None:
+        """End the connection, at once when ``abort``."""
+        if self.channel is None:
+            return
+        if abort:
+            self.channel.transport.abortConnection()
+        else:
+            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The caller is gone; tell whoever waits on its behalf."""
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        lost, self.lost = self.lost, None
+        if lost is not None:
+            lost()
+
+    def _write_head(
+        self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None
+    ) -> None:
+        channel = self.channel
+        assert channel is not None
+        lines = [_STATUS_LINES[status], b"Date: ", channel.factory.date()]
+        if status != HTTPStatus.NO_CONTENT:
+            lines += (b"\r\nContent-Type: ", content_type)
+            if body is not None:
+                lines.append(b"\r\nContent-Length: %d" % len(body))
+        for name, value in headers:
+            lines += (b"\r\n", name, b": ", value)
+        if not channel.persistent:
+            lines.append(b"\r\nConnection: close")
+        lines.append(b"\r\n\r\n")
+        if body is not None and self.method != b"HEAD":
+            lines.append(body)
+        self.startedWriting = 1
+        channel.transport.write(b"".join(lines))
+
+    def _check(self, size: int) -> None:
+        channel = self.channel
+        if channel is None or size <= channel.factory.body_limit:
+            return
+        self._refused = True
+        self.chunks = []
+        channel.persistent = 0
+        problem = Problem("body-too-large", f"a body has at most {channel.factory.body_limit} bytes")
+        reply = problem.reply()
+        self._write_head(reply.status, reply.content_type, reply.headers, reply.body)
+        channel.drain()

@@ -1,0 +1,156 @@
+"""Resources of a device by their path: read, write, execute, create and delete, and what was last known of them."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from lwm2md.http import parameters as p
+from lwm2md.http.bodies import Body, PostBody, ValueBody
+from lwm2md.http.documents import OperationDocument, ValuesDocument, operation_document, values_of
+from lwm2md.http.operations import known_device, located, submit
+from lwm2md.http.problems import Problem
+from lwm2md.http.replies import NO_STORE, Reply, json_reply
+from lwm2md.http.request import Call
+from lwm2md.http.routes import Route
+from lwm2md.http.waiting import answer_at_end
+from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.server.records import Operation, OperationRequest
+
+
+def lwm2m_path(call: Call) -> Path:
+    """The LwM2M path in the call's path; raises `Problem`."""
+    try:
+        return Path.parse("/" + call.path_arguments["path"])
+    except PathError as error:
+        raise Problem("bad-path", f"/{call.path_arguments['path'][:40]}: {error}") from None
+
+
+def failure(operation: Operation) -> Problem:
+    """The problem document for an operation that ended otherwise than done."""
+    what = f"{operation.op} {operation.path} of {operation.endpoint}"
+    about = {"operation": operation.id}
+    if operation.state == "cancelled":
+        return Problem("cancelled", f"{what} was cancelled", **about)
+    if operation.state == "expired":
+        return Problem("expired", f"{what} waited for the device until its ttl was over", **about)
+    if operation.coap_code is not None and not operation.coap_code.startswith("2."):
+        said = f": {operation.error}" if operation.error else ""
+        return Problem("device-error", f"{what}: {operation.coap_code}{said}", coap_code=operation.coap_code, **about)
+    if operation.error == "timeout":
+        return Problem("no-answer", f"{what}: no answer in time", **about)
+    code = "outcome-unknown" if operation.error == "outcome-unknown" else "device-failed"
+    return Problem(code, f"{what}: {operation.error}", **about)
+
+
+def _run(call: Call, request: OperationRequest) -> Reply | None:
+    operation = submit(call, request)
+    return answer_at_end(call, operation, ended=lambda ended: _ended(ended, call), queued=lambda op: located(op, call))
+
+
+def _ended(operation: Operation, call: Call) -> Reply:
+    if operation.state != "done":
+        raise failure(operation)
+    as_string = call.query.get("int64") == "string"
+    result = operation.result
+    if operation.op == "read":
+        rows = result.values if result is not None else None
+        return json_reply(ValuesDocument(values_of(rows or (), int64_as_string=as_string)))
+    document = operation_document(operation, int64_as_string=as_string)
+    if operation.op != "create":
+        return json_reply(document)
+    if result is None or result.location is None:
+        return json_reply(document, 201)
+    location = f"/v1/devices/{quote(operation.endpoint, safe='')}/resources{result.location}".encode("ascii")
+    return json_reply(document, 201, (*NO_STORE, (b"Location", location)))
+
+
+def _request(call: Call, op: str, path: Path, **fields: object) -> OperationRequest:
+    query = call.query
+    return OperationRequest(  # type: ignore[arg-type]
+        op=op,  # type: ignore[arg-type]
+        path=str(path),
+        format=query.get("format"),
+        timeout=query.get("timeout"),
+        ttl=query.get("ttl"),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def _get(call: Call) -> Reply | None:
+    path = lwm2m_path(call)
+    if call.query["source"] == "device":
+        return _run(call, _request(call, "read", path))
+    endpoint = known_device(call).endpoint
+    rows = call.node.server.twin_rows(endpoint, path)
+    if not rows:
+        raise Problem("no-value", f"no value of {path} of {endpoint} was read or notified yet")
+    return json_reply(ValuesDocument(values_of(rows, int64_as_string=call.query["int64"] == "string")))
+
+
+def _write(call: Call, op: str) -> Reply | None:
+    body: ValueBody = call.document
+    if (body.value is msgspec.UNSET) == (body.values is None):
+        raise Problem("bad-body", 'either "value" or "values" is expected')
+    return _run(call, _request(call, op, lwm2m_path(call), value=body.value, values=body.values))
+
+
+def _put(call: Call) -> Reply | None:
+    return _write(call, "write")
+
+
+def _patch(call: Call) -> Reply | None:
+    return _write(call, "write-partial")
+
+
+def _post(call: Call) -> Reply | None:
+    body: PostBody = call.document
+    path = lwm2m_path(call)
+    if len(path) == 1:
+        if body.arguments is not None:
+            raise Problem("bad-body", f"{path} is an Object: POST creates an instance, which takes no arguments")
+        return _run(call, _request(call, "create", path, id=body.id, values=body.values))
+    if len(path) != 3:
+        raise Problem("bad-path", f"POST executes a Resource or creates below an Object; {path} is neither")
+    if body.id is not None or body.values is not None:
+        raise Problem("bad-body", f"{path} is a Resource: POST executes it, with arguments only")
+    return _run(call, _request(call, "execute", path, arguments=body.arguments))
+
+
+def _delete(call: Call) -> Reply | None:
+    return _run(call, _request(call, "delete", lwm2m_path(call)))
+
+
+_TEMPLATE: Final = "/v1/devices/{endpoint}/resources/{path...}"
+_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT)
+_SOURCE: Final = p.choice("source", "`twin` is the value last read or notified", ("device", "twin"), "device")
+_DONE: Final = {200: OperationDocument, 202: OperationDocument}
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        _TEMPLATE,
+        _get,
+        "Read from the device, or what was last known",
+        (*_ASKING, p.FORMAT, _SOURCE, p.INT64),
+        answers={200: ValuesDocument, 202: OperationDocument},
+    ),
+    Route(
+        "PUT", _TEMPLATE, _put, "Write, replacing what is there", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE
+    ),
+    Route(
+        "PATCH", _TEMPLATE, _patch, "Write in part", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE
+    ),
+    Route(
+        "POST",
+        _TEMPLATE,
+        _post,
+        "Execute a Resource, or create an instance of an Object",
+        (*_ASKING, p.FORMAT, p.INT64),
+        Body(PostBody, optional=True),
+        {200: OperationDocument, 201: OperationDocument, 202: OperationDocument},
+    ),
+    Route("DELETE", _TEMPLATE, _delete, "Delete an instance", _ASKING, answers=_DONE),
+)

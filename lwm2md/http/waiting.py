@@ -1,0 +1,95 @@
+"""Waiting for the end of an operation on behalf of a caller, for at most ``wait`` seconds.
+
+RULES: who is told "202, queued" can rely on it: the operation is durable before. A caller that goes away ends the
+waiting, not the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall
+
+from lwm2md.http.problems import storage_failed
+from lwm2md.http.replies import Reply
+from lwm2md.http.request import Call
+from lwm2md.server.records import Operation
+
+Render = Callable[[Operation], Reply]
+
+
+def answer_at_end(call: Call, operation: Operation, *, ended: Render, queued: Render, keep: bool = True) -> Reply | None:
+    """Answer with ``ended`` when the operation ends inside the call's ``wait``, else with ``queued``.
+
+    ``keep`` makes an operation durable before ``queued`` is answered.
+    """
+    if operation.finished:
+        return ended(operation)
+    wait = call.query["wait"]
+    _Waiter(call, operation, ended, queued, keep).start(wait)
+    return None
+
+
+class _Waiter:
+    """One caller that waits."""
+
+    __slots__ = ("call", "ended", "keep", "operation", "queued", "timer")
+
+    def __init__(self, call: Call, operation: Operation, ended: Render, queued: Render, keep: bool) -> None:
+        self.call = call
+        self.operation = operation
+        self.ended = ended
+        self.queued = queued
+        self.keep = keep
+        self.timer: IDelayedCall | None = None
+
+    def start(self, wait: float) -> None:
+        """Listen for the end; give up after ``wait`` seconds."""
+        if wait <= 0:
+            self.give_up()
+            return
+        if self.operation.watchers is None:
+            self.operation.watchers = []
+        self.operation.watchers.append(self.finish)
+        self.call.lost = self.stop
+        self.timer = self.call.node.reactor.callLater(wait, self.give_up)
+
+    def finish(self, operation: Operation) -> None:
+        """The operation ended in time."""
+        self.cancel_timer()
+        self.call.complete(lambda: self.ended(operation))
+
+    def give_up(self) -> None:
+        """The time is over."""
+        self.timer = None
+        self.stop()
+        if not self.keep:
+            self.call.complete(lambda: self.queued(self.operation))
+            return
+        node = self.call.node
+        node.server.keep(self.operation, node.now(), self.kept)
+        node.settle()
+
+    def kept(self, committed: bool, now: float) -> None:
+        """The storage answered."""
+        self.call.complete(lambda: self.outcome(committed))
+
+    def outcome(self, committed: bool) -> Reply:
+        """What to say after the storage answered."""
+        if self.operation.finished:
+            return self.ended(self.operation)
+        if not committed:
+            raise storage_failed()
+        return self.queued(self.operation)
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        self.cancel_timer()
+        if self.operation.watchers and self.finish in self.operation.watchers:
+            self.operation.watchers.remove(self.finish)
+
+    def cancel_timer(self) -> None:
+        """Stop the clock."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
