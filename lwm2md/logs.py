@@ -96,15 +96,15 @@ class LoggedService(MultiService):
     """A root around ``service`` that gives the application its log observer before twistd starts logging."""
 
     def __init__(self, service: IService, observer: ILogObserver | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._observer = observer
-        service.setServiceParent(self)
+        service.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Join ``parent``, twistd's application, and hand it the observer."""
         if self._observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._observer)
-        super().setServiceParent(parent)
+            parent.setComponent(ILogObserver, self._observer)  # type: ignore[no-untyped-call]
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
 
 def for_twistd(settings: Logging, options: Mapping[str, Any]) -> ILogObserver | None:
@@ -116,7 +116,7 @@ def for_twistd(settings: Logging, options: Mapping[str, Any]) -> ILogObserver | 
         return None
     name = options.get("logfile") or ("-" if options.get("nodaemon") else "twistd.log")
     if name != "-":
-        return observer(settings, LogFile.fromFullPath(name), journal=False)
+        return observer(settings, LogFile.fromFullPath(name), journal=False)  # type: ignore[no-untyped-call]
     return observer(settings, sys.stdout, journal="JOURNAL_STREAM" in os.environ)
 
 

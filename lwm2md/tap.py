@@ -30,7 +30,7 @@ class Options(usage.Options):
     settings: Settings
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self["set"] = []
 
     def opt_set(self, assignment: str) -> None:

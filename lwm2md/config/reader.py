@@ -140,8 +140,8 @@ def _unreadable(file: str, number: int, line: str, expected: str) -> ConfigError
     """A line that is no INI; its text is shown only where it cannot be part of a secret."""
     address = re.match(r"\s*\[([0-9A-Fa-f:.]+(?:%[^\]]*)?)\]", line)
     if address and _is_ipv6(address[1]):
-        hint = "an IPv6 address at the start of a line reads as a section, indent it to continue the value above"
-        return ConfigError(file, hint, value=line.strip(), line=number)
+        problem = "an IPv6 address at the start of a line reads as a section"
+        return ConfigError(file, "it indented below its key", value=line.strip(), problem=problem, line=number)
     if line.lstrip().startswith("["):
         return ConfigError(file, expected, value=line.strip(), line=number)
     return ConfigError(file, expected, line=number)
