@@ -114,7 +114,10 @@ class Refuses(SynchronousTestCase):
         self.check("boolean", {"yess": "yes", "maybe": None, "": None})
         self.check("choice", {"jsn": "json", "xml": None, "": None})
         self.check("levels", {"a=debgu": "a=debug", "a": None, "a=debug,a=info": None, "a b=info": None})
-        self.check("url", {"sqlit:/x": "sqlite:/x", "memory": "memory:", "memory:x": "memory:", "mem:": None})
+        self.check(
+            "url",
+            {"sqlit:/x": "sqlite:/x", "memory": "memory:", "memory:x": "memory:", "mem:": "memory:", "redis:": None},
+        )
 
     def test_text(self) -> None:
         """A text is one line that is not empty, not too long, and printable."""
