@@ -1,0 +1,76 @@
+"""What the parts of one engine share: outbox, chance, parameters, counters, and calls into the upper layer.
+
+Rules: parts talk to each other by methods and share state only through this. Whatever the upper layer raises ends in
+`call` or `report`, is counted, and told to `on_error` with its traceback.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from lwm2md.coap.interfaces import Datagram, Peer
+from lwm2md.coap.memory import Generations
+from lwm2md.coap.parameters import Limits, Parameters
+
+COUNTERS: Final = (
+    "received",
+    "sent",
+    "malformed",
+    "duplicates",
+    "ignored",
+    "refused",
+    "overloaded",
+    "abandoned",
+    "retransmitted",
+    "timeouts",
+    "undelivered",
+    "bad_responses",
+    "late",
+    "notifications",
+    "reordered",
+    "resets_received",
+    "resets_sent",
+    "resets_withheld",
+    "errors",
+)
+
+
+@attrs.define
+class Context:
+    """The shared things of one engine."""
+
+    random: Callable[[int], bytes]
+    parameters: Parameters
+    parameters_for: Callable[[Peer], Parameters]
+    limits: Limits
+    on_error: Callable[[str], None] | None
+    outbox: list[Datagram] = attrs.field(factory=list)
+    counters: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(COUNTERS, 0))
+    _last_mid: Generations[Peer, int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last_mid = Generations(self.parameters.exchange_lifetime, self.limits.peers)
+
+    def next_mid(self, peer: Peer, now: float) -> int:
+        """Return the message ID for the next message to `peer`: a random start, then one more each time."""
+        last = self._last_mid.get(peer)
+        mid = int.from_bytes(self.random(2), "big") if last is None else (last + 1) & 0xFFFF
+        self._last_mid.put(peer, mid, now)
+        return mid
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call the upper layer; one bad callback must not cost the rest of the batch."""
+        try:
+            function(*arguments)
+        except Exception:
+            self.report()
+
+    def report(self) -> None:
+        """Count and tell the exception that is being handled."""
+        self.counters["errors"] += 1
+        if self.on_error is not None:
+            self.on_error(traceback.format_exc())

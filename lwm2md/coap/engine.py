@@ -1,0 +1,306 @@
+"""The CoAP engine: datagrams and `now` in, datagrams out, for servers and clients alike.
+
+Rules: this is the only class of the package that a user drives. It owns no clock, socket or source of chance. Whatever
+a peer sends is answered as the tables of RFC 7252 4 and 5 say, and never raises. The layer above is called from
+`receive` and `expire` and may call any method from there; what it causes to be sent is in the same batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from lwm2md.coap import numbers
+from lwm2md.coap.context import Context
+from lwm2md.coap.exchange import Exchanges
+from lwm2md.coap.interfaces import (
+    Datagram,
+    Delivery,
+    Failure,
+    Handler,
+    IncomingRequest,
+    Notification,
+    Outcome,
+    Peer,
+    Received,
+    Response,
+)
+from lwm2md.coap.memory import Generations, Replies
+from lwm2md.coap.message import FormatError, Message, Options, decode
+from lwm2md.coap.notices import Notices
+from lwm2md.coap.parameters import Limits, Parameters
+from lwm2md.coap.requests import Requests
+from lwm2md.coap.serving import Serving
+
+__all__ = (
+    "Datagram",
+    "Delivery",
+    "Engine",
+    "Failure",
+    "Handler",
+    "IncomingRequest",
+    "Limits",
+    "Notification",
+    "Outcome",
+    "Parameters",
+    "Peer",
+    "Received",
+    "Response",
+)
+
+_MINUTE: Final = 60.0
+_RESPONSES: Final = 0x40
+
+
+class Engine:
+    """One end of CoAP, server and client in one.
+
+    `random` returns that many unguessable bytes; `on_error` is told the traceback of an exception in the upper layer;
+    `parameters_for` may give other transmission parameters for a peer. `counters` is there for metrics.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        random: Callable[[int], bytes],
+        parameters: Parameters | None = None,
+        limits: Limits | None = None,
+        *,
+        on_error: Callable[[str], None] | None = None,
+        parameters_for: Callable[[Peer], Parameters] | None = None,
+    ) -> None:
+        ours = parameters or Parameters()
+        bounds = limits or Limits()
+        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error)
+        self.counters = context.counters
+        self._outbox = context.outbox
+        self._resets: Generations[Peer, int] = Generations(_MINUTE, bounds.peers)
+        self._resets_per_minute = bounds.resets_per_minute
+        self._replies = Replies(ours.exchange_lifetime, ours.non_lifetime, bounds.reply_bytes, bounds.replies_per_peer)
+        self._exchanges = Exchanges(context)
+        self._requests = Requests(context, self._exchanges, handler)
+        self._serving = Serving(context, self._exchanges, self._replies, handler)
+        self._notices = Notices(context, self._exchanges)
+
+    def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
+        """Take the datagrams that arrived, return those to send."""
+        find = self._replies.find
+        serve = self._serving.serve
+        for data, peer in batch:
+            try:
+                message = decode(data)
+            except FormatError as error:
+                self._malformed(peer, error, now)
+                continue
+            if message.type > numbers.NON:
+                self._settle(peer, message, now)
+                continue
+            # Message ID and token, as they stand in the datagram and in every answer to it.
+            key = data[2 : 4 + len(message.token)]
+            reply = find(peer, key, now)
+            if reply is not None:
+                self.counters["duplicates"] += 1
+                if reply:
+                    self._outbox.append((reply, peer))
+            elif 0 < message.code < _RESPONSES:
+                serve(peer, message, key, now)
+            else:
+                self._take_response(peer, message, key, now)
+        self.counters["received"] += len(batch)
+        return self.take()
+
+    def take(self) -> list[Datagram]:
+        """Return the datagrams that wait to be sent, after any call other than `receive` and `expire`."""
+        out = self._outbox[:]
+        self._outbox.clear()
+        self.counters["sent"] += len(out)
+        return out
+
+    def next_deadline(self) -> float | None:
+        """Return when `expire` has something to do, or None; 0 stands for at once."""
+        one = self._exchanges.next_deadline()
+        other = self._serving.next_deadline()
+        if one is None or other is None:
+            return other if one is None else one
+        return min(one, other)
+
+    def expire(self, now: float) -> list[Datagram]:
+        """Do what is due, return the datagrams to send."""
+        self._exchanges.expire(now)
+        self._serving.expire(now)
+        return self.take()
+
+    def request(
+        self,
+        peer: Peer,
+        code: int,
+        options: Options = (),
+        payload: bytes = b"",
+        *,
+        on_outcome: Outcome,
+        now: float,
+        confirmable: bool = True,
+        timeout: float | None = None,
+    ) -> bytes:
+        """Send a request and return its token.
+
+        `timeout` seconds after it left it has failed, whatever the transmission parameters; MAX_TRANSMIT_WAIT without.
+        """
+        return self._requests.ask(
+            peer,
+            code,
+            options,
+            payload,
+            on_outcome=on_outcome,
+            now=now,
+            confirmable=confirmable,
+            timeout=timeout,
+        )
+
+    def observe(
+        self,
+        peer: Peer,
+        code: int,
+        options: Options = (),
+        payload: bytes = b"",
+        *,
+        on_outcome: Outcome,
+        on_notification: Notification,
+        now: float,
+        token: bytes | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """Send a request with Observe 0 and return its token; pass the `token` of an observation to renew it.
+
+        The outcome is the first response. If that has an Observe option, notifications follow; the last one is that
+        with an error code, or without the option. Raises ValueError while a request with that token is under way.
+        """
+        return self._requests.ask(
+            peer,
+            code,
+            options,
+            payload,
+            on_outcome=on_outcome,
+            now=now,
+            timeout=timeout,
+            token=token,
+            observe=0,
+            on_notification=on_notification,
+        )
+
+    def adopt(self, peer: Peer, token: bytes, on_notification: Notification) -> None:
+        """Take notifications of an observation that was made before a restart; `peer` is where it was made."""
+        self._requests.adopt(token, on_notification)
+
+    def forget(self, token: bytes) -> None:
+        """Let further notifications be unexpected; nothing is sent, and an unknown token is no error."""
+        self._requests.forget(token)
+
+    def cancel(
+        self,
+        peer: Peer,
+        token: bytes,
+        code: int,
+        options: Options = (),
+        payload: bytes = b"",
+        *,
+        on_outcome: Outcome,
+        now: float,
+        timeout: float | None = None,
+    ) -> None:
+        """Forget an observation and ask the peer to, with the same request and Observe 1."""
+        self._requests.forget(token)
+        self._requests.ask(
+            peer,
+            code,
+            options,
+            payload,
+            on_outcome=on_outcome,
+            now=now,
+            timeout=timeout,
+            token=token,
+            observe=1,
+        )
+
+    def respond(self, request: IncomingRequest, response: Response, now: float) -> None:
+        """Answer a request that `handle` returned None for; raise ValueError if it was answered before."""
+        self._serving.respond(request, response, now)
+
+    def notify(
+        self,
+        peer: Peer,
+        token: bytes,
+        response: Response,
+        *,
+        confirmable: bool,
+        on_result: Delivery | None = None,
+        now: float,
+    ) -> None:
+        """Send a notification to an observer of ours; `response` has the Observe option among its options.
+
+        `on_result` is told None when it was delivered, or at once for a Non-confirmable one, and `reset` or `timeout`
+        when the observer is gone. Of those that newer content replaced on the way nothing is told.
+        """
+        self._notices.send(peer, token, response, confirmable=confirmable, on_result=on_result, now=now)
+
+    def abort(self, peer: Peer) -> None:
+        """Let everything that is outstanding to `peer` fail with `cancelled`, told at the next `expire`."""
+        self._exchanges.abort(peer)
+
+    def _settle(self, peer: Peer, message: Message, now: float) -> None:
+        """Take an acknowledgement or a Reset; neither is ever answered."""
+        exchange = self._exchanges.find(peer, message.mid)
+        if message.type == numbers.RST:
+            self.counters["resets_received"] += 1
+            if message.code != numbers.EMPTY:
+                self.counters["ignored"] += 1
+            elif exchange is not None:
+                self._exchanges.reset(exchange, now)
+            elif not self._notices.reset(peer, message.mid, now):
+                self.counters["ignored"] += 1
+        elif message.code >= _RESPONSES:
+            self._requests.acknowledged_with(peer, message, now)
+        elif message.code == numbers.EMPTY and exchange is not None:
+            self._exchanges.acknowledge(exchange, now)
+        else:
+            self.counters["ignored"] += 1
+
+    def _take_response(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
+        """Take a response that is a message of its own, or a ping."""
+        confirmable = message.type == numbers.CON
+        if message.code == numbers.EMPTY:
+            if confirmable:
+                self._reset(peer, key)
+            else:
+                self.counters["ignored"] += 1
+            return
+        wanted = self._requests.deliver(peer, message, now)
+        if wanted is None:
+            return
+        reply = b""
+        if confirmable and wanted:
+            reply = b"\x60\x00" + key[:2]
+            self._outbox.append((reply, peer))
+        elif not wanted and (confirmable or message.observe is not None) and self._may_reset(peer, now):
+            reply = self._reset(peer, key) if confirmable else self._reset(peer, key) and b""
+        self._replies.store(peer, key, reply, now)
+
+    def _malformed(self, peer: Peer, error: FormatError, now: float) -> None:
+        self.counters["malformed"] += 1
+        if error.type == numbers.CON and error.mid is not None and self._may_reset(peer, now):
+            self._reset(peer, error.mid.to_bytes(2, "big"))
+
+    def _may_reset(self, peer: Peer, now: float) -> bool:
+        """Count a Reset against what a peer gets in a minute: some repeat a rejected message for ever."""
+        sent = self._resets.get(peer) or 0
+        if sent >= self._resets_per_minute:
+            self.counters["resets_withheld"] += 1
+            return False
+        self._resets.put(peer, sent + 1, now)
+        return True
+
+    def _reset(self, peer: Peer, key: bytes) -> bytes:
+        reply = b"\x70\x00" + key[:2]
+        self._outbox.append((reply, peer))
+        self.counters["resets_sent"] += 1
+        return reply

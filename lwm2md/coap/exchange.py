@@ -1,0 +1,229 @@
+"""Messages of ours that want something back: sent, sent again, given up (RFC 7252 4.2, 4.7, 4.8).
+
+Rules: an `Exchange` is queued, then flies (it has a message ID, a Confirmable one is retransmitted), then may wait
+(acknowledged, its response comes separately), then is over; it is told so once. NSTART exchanges fly to one peer, the
+rest queue behind, up to a limit. A failure that is our own decision (overloaded, cancelled) is told at the next
+`expire`, never from within the call that caused it. State of a peer exists only while an exchange with it does.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.coap import numbers
+from lwm2md.coap.context import Context
+from lwm2md.coap.interfaces import Failure, Peer
+from lwm2md.coap.timers import Timers
+
+QUEUED: Final = 0
+FLYING: Final = 1
+WAITING: Final = 2
+OVER: Final = 3
+
+
+class Exchange:
+    """One message of ours; subclasses say what its end means."""
+
+    __slots__ = (
+        "attempt",
+        "code",
+        "confirmable",
+        "datagram",
+        "due",
+        "failure",
+        "interval",
+        "limit",
+        "mid",
+        "peer",
+        "retries",
+        "state",
+        "tail",
+        "timeout",
+        "token",
+    )
+    urgent = False
+    """Whether it goes out whatever else flies to that peer."""
+
+    def __init__(self, peer: Peer, code: int, token: bytes, body: bytes, *, confirmable: bool, timeout: float) -> None:
+        self.peer = peer
+        self.code = code
+        self.token = token
+        self.tail = token + body
+        self.confirmable = confirmable
+        self.timeout = timeout
+        self.state = QUEUED
+        self.failure: Failure | None = None
+        self.due: float | None = None
+        self.mid = 0
+        self.attempt = 0
+        self.retries = 0
+        self.interval = 0.0
+        self.limit = 0.0
+        self.datagram = b""
+
+    def acknowledged(self, now: float) -> bool:
+        """Take an empty acknowledgement; return True if the exchange goes on, waiting for a response."""
+        raise NotImplementedError
+
+    def failed(self, failure: Failure, now: float) -> None:
+        """Take the end that is not a response or acknowledgement."""
+        raise NotImplementedError
+
+    def renew(self) -> bool:
+        """Return True if `tail` was replaced by newer content, to be sent under a new message ID."""
+        return False
+
+
+class Exchanges:
+    """All exchanges of one engine."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._outbox = context.outbox
+        self._limits = context.limits
+        self._counters = context.counters
+        self._timers: Timers[Exchange] = Timers()
+        self._flying: dict[tuple[Peer, int], Exchange] = {}
+        # Every exchange that is not over, by peer, in the order of their start.
+        self._lanes: dict[Peer, list[Exchange]] = {}
+        self._outstanding = 0
+
+    def __len__(self) -> int:
+        return self._outstanding
+
+    def next_deadline(self) -> float | None:
+        """Return when `expire` has something to do."""
+        return self._timers.next_deadline()
+
+    def find(self, peer: Peer, mid: int) -> Exchange | None:
+        """Return the flying exchange that `peer` may acknowledge or reset under `mid`."""
+        return self._flying.get((peer, mid))
+
+    def start(self, exchange: Exchange, now: float) -> None:
+        """Send `exchange` now, or when its turn comes; fail it if there are too many."""
+        lane = self._lanes.get(exchange.peer)
+        if self._outstanding >= self._limits.outstanding or (lane and len(lane) >= self._limits.queued_per_peer):
+            self._counters["overloaded"] += 1
+            self._fail_later(exchange, Failure.OVERLOADED)
+            return
+        if lane is None:
+            lane = self._lanes[exchange.peer] = []
+        lane.append(exchange)
+        self._outstanding += 1
+        if exchange.urgent:
+            self._transmit(exchange, now)
+        else:
+            self._advance(exchange.peer, lane, now)
+
+    def acknowledge(self, exchange: Exchange, now: float) -> None:
+        """Take an empty acknowledgement of a flying exchange."""
+        if exchange.acknowledged(now):
+            self._land(exchange)
+            exchange.state = WAITING
+            exchange.datagram = exchange.tail = b""
+            self._timers.schedule(exchange, exchange.limit)
+            self._advance(exchange.peer, self._lanes[exchange.peer], now)
+        else:
+            self.finish(exchange, now)
+
+    def reset(self, exchange: Exchange, now: float) -> None:
+        """Take a Reset of a flying exchange."""
+        self._fail(exchange, Failure.RESET, now)
+
+    def finish(self, exchange: Exchange, now: float) -> None:
+        """Let `exchange` be over, and the next one to that peer begin."""
+        lane = self._remove(exchange)
+        if lane:
+            self._advance(exchange.peer, lane, now)
+
+    def abort(self, peer: Peer) -> None:
+        """Let every exchange with `peer` be over; each is told at the next `expire`."""
+        for exchange in tuple(self._lanes.get(peer, ())):
+            self._remove(exchange)
+            self._fail_later(exchange, Failure.CANCELLED)
+
+    def expire(self, now: float) -> None:
+        """Do what is due: retransmit, give up, tell failures."""
+        while (exchange := self._timers.take(now)) is not None:
+            if exchange.failure is not None:
+                exchange.failed(exchange.failure, now)
+            elif exchange.state == FLYING and exchange.attempt < exchange.retries and now < exchange.limit:
+                self._retransmit(exchange, now)
+            else:
+                self._counters["timeouts"] += 1
+                self._fail(exchange, Failure.TIMEOUT, now)
+
+    def _fail(self, exchange: Exchange, failure: Failure, now: float) -> None:
+        self.finish(exchange, now)
+        exchange.failed(failure, now)
+
+    def _fail_later(self, exchange: Exchange, failure: Failure) -> None:
+        exchange.state = OVER
+        exchange.failure = failure
+        self._timers.schedule(exchange, 0.0)
+
+    def _advance(self, peer: Peer, lane: list[Exchange], now: float) -> None:
+        nstart = self._context.parameters_for(peer).nstart
+        for exchange in lane:
+            if exchange.state == FLYING and not exchange.urgent:
+                nstart -= 1
+            elif exchange.state == QUEUED and nstart > 0:
+                self._transmit(exchange, now)
+                nstart -= 1
+            if nstart <= 0:
+                return
+
+    def _transmit(self, exchange: Exchange, now: float) -> None:
+        parameters = self._context.parameters_for(exchange.peer)
+        exchange.state = FLYING
+        exchange.limit = now + exchange.timeout
+        if exchange.confirmable:
+            spread = int.from_bytes(self._context.random(2), "big") / 0xFFFF
+            exchange.interval = parameters.ack_timeout * (1 + (parameters.ack_random_factor - 1) * spread)
+            exchange.retries = parameters.max_retransmit
+        else:
+            exchange.interval = exchange.timeout
+        self._launch(exchange, now)
+
+    def _launch(self, exchange: Exchange, now: float) -> None:
+        """Give a message ID, build the datagram and send it."""
+        mid = self._context.next_mid(exchange.peer, now)
+        kind = numbers.CON if exchange.confirmable else numbers.NON
+        first = 0x40 | kind << 4 | len(exchange.token)
+        exchange.mid = mid
+        exchange.datagram = bytes((first, exchange.code, mid >> 8, mid & 0xFF)) + exchange.tail
+        self._flying[exchange.peer, mid] = exchange
+        self._send(exchange, now)
+
+    def _retransmit(self, exchange: Exchange, now: float) -> None:
+        exchange.attempt += 1
+        exchange.interval *= 2
+        if exchange.renew():
+            self._flying.pop((exchange.peer, exchange.mid), None)
+            self._launch(exchange, now)
+        else:
+            self._counters["retransmitted"] += 1
+            self._send(exchange, now)
+
+    def _send(self, exchange: Exchange, now: float) -> None:
+        self._outbox.append((exchange.datagram, exchange.peer))
+        self._timers.schedule(exchange, min(now + exchange.interval, exchange.limit))
+
+    def _land(self, exchange: Exchange) -> None:
+        key = (exchange.peer, exchange.mid)
+        if self._flying.get(key) is exchange:
+            del self._flying[key]
+
+    def _remove(self, exchange: Exchange) -> list[Exchange] | None:
+        """Take `exchange` out of every index; return what is left of its lane."""
+        self._timers.cancel(exchange)
+        self._land(exchange)
+        exchange.state = OVER
+        lane = self._lanes.get(exchange.peer)
+        if lane is None or exchange not in lane:
+            return lane
+        lane.remove(exchange)
+        self._outstanding -= 1
+        if not lane:
+            del self._lanes[exchange.peer]
+        return lane

@@ -1,0 +1,82 @@
+"""What passes between the engine and the layer above it.
+
+Rules: the upper layer sees bodies, never fragments, and never touches a datagram. A `Response` is never changed after
+it was made, so a constant one may answer many requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from lwm2md.coap.message import Message, Options
+
+Peer = bytes
+"""An opaque key of a remote address; CoAP only compares it."""
+
+Datagram = tuple[bytes, Peer]
+"""A datagram and the peer that it came from or goes to."""
+
+
+class Failure(StrEnum):
+    """Why a request of ours has no response."""
+
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    CANCELLED = "cancelled"
+    OVERLOADED = "overloaded"
+    BAD_RESPONSE = "bad-response"
+
+
+class Received(msgspec.Struct):
+    """A response or notification to one of our requests, and when it came."""
+
+    peer: Peer
+    message: Message
+    now: float
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What a handler answers: a code, the whole body, options in the order of their numbers."""
+
+    code: int
+    payload: bytes = b""
+    options: Options = ()
+
+
+class IncomingRequest(msgspec.Struct, eq=False):
+    """A request of a peer with its whole body as payload; `received` is when it came.
+
+    `key`, `stage`, `block1` and `due` belong to the engine.
+    """
+
+    peer: Peer
+    message: Message
+    received: float
+    key: bytes
+    stage: int = 0
+    block1: bytes | None = None
+    due: float | None = None
+
+
+Outcome = Callable[[Received | str, float], None]
+"""Takes the response, or the `Failure` that came instead, and the time."""
+
+Notification = Callable[[Received, bool], None]
+"""Takes a notification and whether it is fresh; False means a newer one was seen before (RFC 7641 3.4)."""
+
+Delivery = Callable[[str | None, float], None]
+"""Takes None for a notification that was delivered (or sent, if Non-confirmable), else the failure, and the time."""
+
+
+class Handler(Protocol):
+    """The upper layer."""
+
+    def handle(self, request: IncomingRequest, now: float) -> Response | None:
+        """Answer a request, or return None and answer later with `Engine.respond`."""
+
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
+        """Take a response or notification whose token nobody waits for; return True to have it Reset."""

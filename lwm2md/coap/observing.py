@@ -1,0 +1,39 @@
+"""Observations of ours: a token, and what was the newest notification (RFC 7641 3).
+
+Rules: an observation is known by its token alone, since a device may have moved to another address; whether to
+believe that is the upper layer's decision. It ends with an error notification, with one that has no Observe option,
+or when it is forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.coap.interfaces import Notification
+
+_HALF: Final = 1 << 23
+_STALE_AFTER: Final = 128.0
+
+
+def is_newer(old: int, old_time: float, new: int, new_time: float) -> bool:
+    """Tell whether the sequence number `new` is fresher than `old`; times are those of arrival, in seconds."""
+    return (old < new and new - old < _HALF) or (old > new and old - new > _HALF) or new_time > old_time + _STALE_AFTER
+
+
+class Observation:
+    """One observation that a peer has accepted."""
+
+    __slots__ = ("_newest", "_time", "on_notification")
+
+    def __init__(self, on_notification: Notification) -> None:
+        self.on_notification = on_notification
+        self._newest: int | None = None
+        self._time = 0.0
+
+    def fresh(self, sequence: int, now: float) -> bool:
+        """Take the sequence number of a notification; return whether it is the newest so far."""
+        if self._newest is not None and not is_newer(self._newest, self._time, sequence, now):
+            return False
+        self._newest = sequence
+        self._time = now
+        return True

@@ -1,0 +1,64 @@
+"""How patient the engine is and how much it keeps: RFC 7252 4.8 by its own names, and the limits.
+
+Rules: both are frozen and handed in at construction; every memory of the engine has its limit here, and a defined
+answer when it is reached (see each attribute).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Parameters:
+    """Transmission parameters; times in seconds."""
+
+    ack_timeout: float = 2.0
+    ack_random_factor: float = 1.5
+    max_retransmit: int = 4
+    nstart: int = 1
+    max_latency: float = 100.0
+    separate_after: float = 1.0
+    """How long a request may stay unanswered before the empty acknowledgement goes out."""
+
+    @property
+    def max_transmit_span(self) -> float:
+        """Longest time from the first transmission to the last."""
+        return self.ack_timeout * ((1 << self.max_retransmit) - 1) * self.ack_random_factor
+
+    @property
+    def max_transmit_wait(self) -> float:
+        """Longest time from the first transmission until the sender gives up."""
+        return self.ack_timeout * ((2 << self.max_retransmit) - 1) * self.ack_random_factor
+
+    @property
+    def exchange_lifetime(self) -> float:
+        """Time after which the message ID of a Confirmable message may be used again."""
+        return self.max_transmit_span + 2 * self.max_latency + self.ack_timeout
+
+    @property
+    def non_lifetime(self) -> float:
+        """Time after which the message ID of a Non-confirmable message may be used again."""
+        return self.max_transmit_span + self.max_latency
+
+
+@attrs.frozen
+class Limits:
+    """What one engine keeps at most."""
+
+    reply_bytes: int = 64 * 1024 * 1024
+    """Replies remembered for duplicates; beyond it the oldest are forgotten."""
+    replies_per_peer: int = 4
+    """Replies remembered for one peer; beyond it that peer's oldest is forgotten."""
+    pending: int = 10_000
+    """Requests that the handler has not answered yet; beyond it 5.03 with Max-Age."""
+    busy_max_age: int = 5
+    """Max-Age of that 5.03, in seconds."""
+    queued_per_peer: int = 16
+    """Exchanges of ours per peer, waiting ones included; beyond it the outcome is `overloaded`."""
+    outstanding: int = 100_000
+    """Exchanges of ours in all; beyond it the outcome is `overloaded`."""
+    peers: int = 100_000
+    """Peers whose next message ID or count of Resets is remembered; beyond it the oldest are forgotten."""
+    resets_per_minute: int = 10
+    """Resets of messages that nobody asked for, per peer; beyond it silence."""

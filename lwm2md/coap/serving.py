@@ -1,0 +1,192 @@
+"""Requests to us: decided once, answered once, and what is answered late (RFC 7252 5.2).
+
+Rules: an answer that is ready at once rides on the acknowledgement. A Confirmable request that stays unanswered is
+acknowledged empty after a second and gets its response as a message of its own; a duplicate in between gets nothing,
+then the empty acknowledgement again. Unanswered requests are limited: beyond that, 5.03 with Max-Age. An exception in
+a handler is a 5.00 and nothing worse.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.coap import numbers
+from lwm2md.coap.context import Context
+from lwm2md.coap.exchange import Exchange, Exchanges
+from lwm2md.coap.interfaces import Failure, Handler, IncomingRequest, Peer, Response
+from lwm2md.coap.memory import Replies
+from lwm2md.coap.message import Message, encode_body, options
+from lwm2md.coap.options import WHOLE_BODY, request_fault
+from lwm2md.coap.timers import Timers
+
+_NEW: Final = 0
+_PENDING: Final = 1
+_ACKNOWLEDGED: Final = 2
+_ANSWERED: Final = 3
+_ABANDONED: Final = 4
+
+_CONFIRMABLE_RANGE: Final = 9
+_ACK_HEADS: Final = tuple(
+    tuple(bytes((0x60 | length, code)) for code in range(256)) for length in range(_CONFIRMABLE_RANGE)
+)
+_FAILED: Final = Response(numbers.INTERNAL_SERVER_ERROR)
+
+
+class Separate(Exchange):
+    """A Confirmable response of its own message."""
+
+    __slots__ = ("_counters",)
+    # A peer may wait for this very response before it answers the request of ours that is under way.
+    urgent = True
+
+    def __init__(self, peer: Peer, code: int, token: bytes, body: bytes, counters: dict[str, int]) -> None:
+        super().__init__(peer, code, token, body, confirmable=True, timeout=float("inf"))
+        self._counters = counters
+
+    def acknowledged(self, now: float) -> bool:
+        """Be content."""
+        return False
+
+    def failed(self, failure: Failure, now: float) -> None:
+        """Count; the requester has gone, nobody else asks."""
+        self._counters["undelivered"] += 1
+
+
+class Serving:
+    """All requests of peers to one engine."""
+
+    def __init__(self, context: Context, exchanges: Exchanges, replies: Replies, handler: Handler) -> None:
+        self._context = context
+        self._outbox = context.outbox
+        self._counters = context.counters
+        self._exchanges = exchanges
+        self._replies = replies
+        self._handle = handler.handle
+        self._limit = context.limits.pending
+        busy = options(max_age=context.limits.busy_max_age)
+        self._busy = Response(numbers.SERVICE_UNAVAILABLE, b"too many requests pending", busy)
+        self._pending: dict[bytes, IncomingRequest] = {}
+        self._timers: Timers[IncomingRequest] = Timers()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def next_deadline(self) -> float | None:
+        """Return when `expire` has something to do."""
+        return self._timers.next_deadline()
+
+    def serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
+        """Take a request that no finished one equals; `key` is its message ID and token as received."""
+        if self._pending and self._is_pending(peer, key):
+            return
+        request = IncomingRequest(peer, message, now, key)
+        try:
+            response = request_fault(message.code, message.options)
+            if response is not None:
+                response = self._faulty(request, response, now)
+            elif len(self._pending) < self._limit:
+                response = self._handle(request, now)
+            else:
+                response = self._overload()
+            # Unless the handler has called `respond` itself.
+            if request.stage == _NEW:
+                if response is not None:
+                    self._reply(request, response, now)
+                else:
+                    self._defer(request, now)
+        except Exception:
+            self._context.report()
+            if request.stage == _NEW:
+                self._reply(request, _FAILED, now)
+
+    def respond(self, request: IncomingRequest, response: Response, now: float) -> None:
+        """Answer a request that the handler left open; raise ValueError if it was answered."""
+        if request.stage == _ANSWERED:
+            raise ValueError("the request was answered before")
+        if request.stage != _ABANDONED:
+            self._reply(request, response, now)
+
+    def expire(self, now: float) -> None:
+        """Acknowledge what takes long; give up what was never answered."""
+        while (request := self._timers.take(now)) is not None:
+            if request.stage == _PENDING and request.message.type == numbers.CON:
+                request.stage = _ACKNOWLEDGED
+                self._outbox.append((_empty_ack(request.key), request.peer))
+                self._timers.schedule(request, request.received + self._context.parameters.exchange_lifetime)
+            else:
+                request.stage = _ABANDONED
+                self._pending.pop(request.peer + request.key, None)
+                self._counters["abandoned"] += 1
+
+    def _is_pending(self, peer: Peer, key: bytes) -> bool:
+        request = self._pending.get(peer + key)
+        if request is None:
+            return False
+        self._counters["duplicates"] += 1
+        if request.stage == _ACKNOWLEDGED:
+            self._outbox.append((_empty_ack(key), peer))
+        return True
+
+    def _faulty(self, request: IncomingRequest, fault: Response, now: float) -> Response | None:
+        """Return the answer to a request whose options are not all fine."""
+        message = request.message
+        if fault is WHOLE_BODY:
+            request.block1 = message.get(numbers.BLOCK1)
+            return self._handle(request, now) if len(self._pending) < self._limit else self._overload()
+        self._counters["refused"] += 1
+        if fault.code == numbers.BAD_OPTION and message.type == numbers.NON:
+            request.stage = _ANSWERED
+            self._replies.store(request.peer, request.key, b"", now)
+            return None
+        return fault
+
+    def _overload(self) -> Response:
+        self._counters["overloaded"] += 1
+        return self._busy
+
+    def _defer(self, request: IncomingRequest, now: float) -> None:
+        request.stage = _PENDING
+        self._pending[request.peer + request.key] = request
+        parameters = self._context.parameters
+        confirmable = request.message.type == numbers.CON
+        self._timers.schedule(
+            request, now + (parameters.separate_after if confirmable else parameters.exchange_lifetime)
+        )
+
+    def _reply(self, request: IncomingRequest, response: Response, now: float) -> None:
+        """Send the one answer, as whatever message is right by now."""
+        key = request.key
+        peer = request.peer
+        whole = response.options or response.payload or request.block1 is not None
+        body = _body(request, response) if whole else b""
+        if request.message.type != numbers.CON:
+            self._reply_non(request, response.code, body, now)
+            reply = b""
+        elif request.stage == _ACKNOWLEDGED:
+            self._exchanges.start(Separate(peer, response.code, key[2:], body, self._counters), now)
+            reply = _empty_ack(key)
+        else:
+            reply = _ACK_HEADS[len(key) - 2][response.code] + key + body
+            self._outbox.append((reply, peer))
+        if request.stage != _NEW:
+            self._timers.cancel(request)
+            self._pending.pop(peer + key, None)
+        request.stage = _ANSWERED
+        self._replies.store(peer, key, reply, now)
+
+    def _reply_non(self, request: IncomingRequest, code: int, body: bytes, now: float) -> None:
+        mid = self._context.next_mid(request.peer, now)
+        token = request.key[2:]
+        head = bytes((0x50 | len(token), code, mid >> 8, mid & 0xFF))
+        self._outbox.append((head + token + body, request.peer))
+
+
+def _body(request: IncomingRequest, response: Response) -> bytes:
+    found = response.options
+    if request.block1 is not None:
+        found = tuple(sorted((*found, (numbers.BLOCK1, request.block1)), key=lambda option: option[0]))
+    return encode_body(found, response.payload)
+
+
+def _empty_ack(key: bytes) -> bytes:
+    return b"\x60\x00" + key[:2]
