@@ -1,7 +1,7 @@
 """The JSON documents that people and programs read: values, events, and everything else that the API shows.
 
-RULES: the shapes are those of ``interfaces.md``. Integers are exact; NaN and Infinity are strings, because JSON has none;
-opaque values are base64; times are RFC 3339 in UTC. Whatever a device sent can be shown: rendering a value never raises.
+RULES: integers are exact; NaN and Infinity are strings, because JSON has none; opaque values are base64; times are RFC
+3339 in UTC. Whatever a device sent can be shown: rendering a value never raises.
 """
 
 from __future__ import annotations
@@ -113,12 +113,8 @@ def _string(value: str) -> tuple[str, str | None]:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return _base64(value.encode("utf-8", "surrogateescape" if _escaped(value) else "surrogatepass")), "base64"
+        return _base64(value.encode("utf-8", "surrogatepass")), "base64"
     return value, None
-
-
-def _escaped(value: str) -> bool:
-    return all("\udc80" <= character <= "\udcff" for character in value if "\ud800" <= character <= "\udfff")
 
 
 def _text(value: str) -> str:

@@ -33,7 +33,7 @@ def rfc3339(seconds: float) -> str:
 
 
 def parse(text: str) -> float:
-    """Read an RFC 3339 time with any offset; Unix seconds. Raises ``ValueError`` with a text that says what is wrong."""
+    """Read an RFC 3339 time with any offset into Unix seconds; raises ``ValueError`` that says what is wrong."""
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise ValueError(f"not an RFC 3339 time such as 2026-01-31T12:00:00Z: {text[:40]!r}")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import attrs
 
-from lwm2md.lwm2m.values import ObjectLink
+from lwm2md.lwm2m.values import Value
 
 
 @attrs.frozen(slots=True)
 class ValueRow:
     """A Resource or Resource Instance with its value.
 
-    ``type`` is the name of the resource's type (``"string"``, ``"time"``, ...), ``time`` the Unix time of the value where
-    the device or the server's clock gave one. A string that is not UTF-8 is carried as bytes.
+    ``type`` is the name of the resource's type (``"string"``, ``"time"``, ...), ``time`` the Unix time of the value
+    where the device or the server's clock gave one. A string that is not UTF-8 is carried as bytes.
     """
 
     path: str
-    value: str | int | float | bool | bytes | ObjectLink
+    value: Value
     type: str
     name: str | None = None
     unit: str | None = None

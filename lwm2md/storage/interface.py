@@ -17,7 +17,7 @@ from lwm2md.server.effects import Write
 
 __all__ = ["LOGS", "TABLES", "Append", "Batch", "Condition", "Storage", "StorageError", "Write"]
 
-TABLES: Final = frozenset({"registrations", "devices", "observations", "operations", "twin", "meta"})
+TABLES: Final = frozenset({"registrations", "refreshes", "devices", "observations", "operations", "twin", "meta"})
 LOGS: Final = frozenset({"events"})
 
 Rows = list[tuple[str, bytes]]

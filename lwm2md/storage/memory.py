@@ -46,7 +46,8 @@ class MemoryStorage:
     """Tables and logs in dictionaries."""
 
     def __init__(self) -> None:
-        self._rows = {name: _Rows() for name in TABLES | LOGS}
+        self._tables = {name: _Rows() for name in TABLES}
+        self._logs = {name: _Rows() for name in LOGS}
         self._trimmed = dict.fromkeys(LOGS, "")
         self._open = False
 
@@ -66,15 +67,15 @@ class MemoryStorage:
 
     def get(self, table: str, key: str) -> Deferred[bytes | None]:
         """Return the value of one row, or None."""
-        return self._answer(lambda: self._rows[table].values.get(key))
+        return self._answer(lambda: self._tables[table].values.get(key))
 
     def scan(self, table: str, after: str = "", limit: int = 1000) -> Deferred[Rows]:
         """Return rows by key, see ``Storage.scan``."""
-        return self._answer(lambda: self._rows[table].after(after, limit))
+        return self._answer(lambda: self._tables[table].after(after, limit))
 
     def read(self, log: str, after: str = "", limit: int = 1000) -> Deferred[Rows]:
         """Return records by id, see ``Storage.read``."""
-        return self._answer(lambda: self._rows[log].after(after, limit))
+        return self._answer(lambda: self._logs[log].after(after, limit))
 
     def trim(self, log: str, keep: int) -> Deferred[str]:
         """Remove old records, see ``Storage.trim``."""
@@ -89,22 +90,21 @@ class MemoryStorage:
             return fail(StorageError(f"memory storage: no table or log named {error}"))
 
     def _commit(self, batch: Batch) -> bool:
-        rows = self._rows
-        for name in {write.table for write in batch.writes} | {append.log for append in batch.appends}:
-            rows[name]
-        if any(rows[c.table].values.get(c.key) != c.expected for c in batch.conditions):
+        writes = [(self._tables[write.table], write) for write in batch.writes]
+        appends = [(self._logs[append.log], append) for append in batch.appends]
+        if any(self._tables[each.table].values.get(each.key) != each.expected for each in batch.conditions):
             return False
-        for write in batch.writes:
+        for table, write in writes:
             if write.value is None:
-                rows[write.table].delete(write.key)
+                table.delete(write.key)
             else:
-                rows[write.table].put(write.key, write.value)
-        for append in batch.appends:
-            rows[append.log].put(append.id, append.value)
+                table.put(write.key, write.value)
+        for log, append in appends:
+            log.put(append.id, append.value)
         return True
 
     def _trim(self, log: str, keep: int) -> str:
-        rows = self._rows[log]
+        rows = self._logs[log]
         surplus = rows.keys[: max(0, len(rows.keys) - keep)]
         if surplus:
             del rows.keys[: len(surplus)]

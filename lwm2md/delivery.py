@@ -1,0 +1,345 @@
+"""Delivery: the one place where effects become durable, and events get ids and reach their readers.
+
+RULES: decide, commit, answer, deliver. At most one transaction is under way; what arrives meanwhile gathers and goes
+into the next. When it ends, each Commit is resumed in order, then its events go to the readers. Every reader sees ids
+that only grow: a live-only event gets its id when it is published and waits for a transaction that is under way,
+because that one's events have smaller ids. Ids come from blocks reserved durably: none is given twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lwm2md.documents import event_document
+from lwm2md.events import Event
+from lwm2md.server.effects import Commit, Write
+from lwm2md.storage.interface import Append, Batch, Rows, Storage
+from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filter, Subscription
+
+BLOCK: Final = 10_000
+"""Ids reserved at a time."""
+MAX_COMMITS: Final = 1_000
+MAX_BYTES: Final = 4 << 20
+"""What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
+
+_LOG: Final = "events"
+_META: Final = "meta"
+_NEXT_ID: Final = "event-ids"
+_WIDTH: Final = 16
+_ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
+
+
+@attrs.define(slots=True)
+class _Transaction:
+    """A batch on its way to the storage, and what happens when it is there."""
+
+    commits: list[Commit] = attrs.Factory(list)
+    writes: list[Write] = attrs.Factory(list)
+    appends: list[Append] = attrs.Factory(list)
+    events: list[Delivered] = attrs.Factory(list)
+    size: int = 0
+    reserved: int = 0
+
+
+class Delivery:
+    """Makes Commits durable in groups and hands events to subscriptions.
+
+    ``keep`` is the number of stored events that stay in the log. ``on_settled`` is called after the Commits of a group
+    were resumed: what they sent can leave now. ``counters`` counts ``commits transactions failures largest_group
+    events_stored events_live events_dropped readers_dropped resumes_failed``.
+    """
+
+    def __init__(self, storage: Storage, clock: IReactorTime, keep: int = 100_000) -> None:
+        self.counters: Counter[str] = Counter()
+        self.on_settled: Callable[[], None] | None = None
+        self.newest = self.trimmed = ""
+        self._storage = storage
+        self._clock = clock
+        self._keep = keep
+        self._log = Logger()
+        self._gathered: deque[Commit] = deque()
+        self._held: list[Delivered] = []
+        self._outbox: deque[Delivered] = deque()
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._wanted: dict[str, bool] = {}
+        self._next = self._reserved = 0
+        self._under_way = True  # until start() has read how far ids were given out
+        self._running = self._flushing = self._trimming = self._failing = False
+        self._since_trim = 0
+        self._idle: list[Deferred[None]] = []
+
+    @property
+    def backlog(self) -> int:
+        """Commits that wait for a transaction: who makes them must refuse work when this grows."""
+        return len(self._gathered)
+
+    @property
+    def readers(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscriptions)
+
+    def start(self) -> Deferred[None]:
+        """Reserve the first block of ids; fails with ``StorageError``. What is submitted earlier waits for it."""
+
+        def found(value: bytes | None) -> Deferred[bool]:
+            self._next = int(value or b"1")
+            write = _reservation(self._next + BLOCK)
+            return self._storage.commit(Batch(writes=(write,)))
+
+        def reserved(_: bool) -> Deferred[str]:
+            self._reserved = self._next + BLOCK
+            return self._storage.trim(_LOG, self._keep)
+
+        def trimmed(last: str) -> None:
+            self.trimmed = last
+            self._under_way = False
+            self._run()
+
+        return self._storage.get(_META, _NEXT_ID).addCallback(found).addCallback(reserved).addCallback(trimmed)
+
+    def submit(self, commits: Iterable[Commit]) -> None:
+        """Make these durable in this order, then resume each; with a storage that answers at once, before returning."""
+        self._gathered.extend(commits)
+        self._run()
+
+    def wants(self, event_type: str) -> bool:
+        """Whether a live-only event of this type would reach any reader: if not, don't make it."""
+        if not self._subscriptions:
+            return False
+        wanted = self._wanted.get(event_type)
+        if wanted is None:
+            wanted = any(subscription.wants(event_type) for subscription in self._subscriptions)
+            self._wanted[event_type] = wanted
+        return wanted
+
+    def publish(self, event: Event) -> None:
+        """Give a live-only event to the readers there are; costs next to nothing when nobody wants its type."""
+        if not self.wants(event.type):
+            return
+        if self._next >= self._reserved:
+            self.counters["events_dropped"] += 1
+        elif (delivered := self._deliverable(event)) is not None:
+            self._live(delivered)
+        if self._low() and not (self._under_way or self._failing or self._gathered):
+            self.submit((Commit(),))  # carries the next reservation
+
+    def subscribe(
+        self,
+        wanted: Filter,
+        after_id: str | None,
+        push: Callable[[Delivered], None],
+        limit: int = 1_000,
+        on_close: Callable[[str], None] | None = None,
+    ) -> Subscription:
+        """Push events to a reader: from now on, or all stored ones after ``after_id`` first.
+
+        Where ``after_id`` is older than what is kept, or was never given out here, an event of type ``gap`` comes
+        first. A reader for which more than ``limit`` events wait is closed; ``on_close`` gets ``too-slow``, ``failed``
+        (its ``push`` raised, or the log could not be read), ``stopped`` or ``closed``. ``push`` may be called before
+        this returns when the storage answers at once.
+        """
+        subscription = Subscription(self, wanted, push, limit, on_close)
+        self._subscriptions += (subscription,)
+        self._wanted.clear()
+        if after_id is None:
+            return subscription
+        known = _ID.fullmatch(after_id) is not None and self.trimmed <= after_id < _text(self._next)
+        subscription.replay(after_id if known else self.trimmed or _text(0), lossy=not known)
+        return subscription
+
+    def drain(self) -> Deferred[None]:
+        """Fire when everything submitted is durable, resumed and delivered."""
+        if self._is_idle():
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._idle.append(waiting)
+        return waiting
+
+    def stop(self) -> Deferred[None]:
+        """Drain, then close all subscriptions with reason ``stopped``."""
+
+        def drained(_: None) -> None:
+            for subscription in self._subscriptions:
+                subscription.close(STOPPED)
+
+        return self.drain().addCallback(drained)
+
+    def read(self, after: str, limit: int) -> Deferred[Rows]:
+        """Read the log for a subscription."""
+        return self._storage.read(_LOG, after, limit)
+
+    def gap(self, position: str) -> Delivered:
+        """Make the gap event for a reader that goes on after ``position``."""
+        document = event_document(Event(GAP, self._clock.seconds(), None), position)
+        return Delivered(position, GAP, None, {}, document)
+
+    def left(self, subscription: Subscription) -> None:
+        """Forget a subscription that ended."""
+        self._subscriptions = tuple(other for other in self._subscriptions if other is not subscription)
+        self._wanted.clear()
+        self.counters["readers_dropped"] += subscription.reason in (TOO_SLOW, FAILED)
+
+    def _run(self) -> None:
+        if self._running:
+            return
+        self._running = True
+        while self._gathered and not self._under_way:
+            self._under_way = True
+            self._commit(self._assemble())
+        self._running = False
+        self._tell_idle()
+
+    def _assemble(self) -> _Transaction:
+        transaction = _Transaction()
+        while self._gathered and len(transaction.commits) < MAX_COMMITS and transaction.size < MAX_BYTES:
+            self._add(transaction, self._gathered.popleft())
+        if self._low():
+            transaction.reserved = self._next + BLOCK
+            transaction.writes.append(_reservation(transaction.reserved))
+        return transaction
+
+    def _add(self, transaction: _Transaction, commit: Commit) -> None:
+        transaction.commits.append(commit)
+        transaction.writes.extend(commit.writes)
+        transaction.size += sum(len(write.key) + len(write.value or b"") for write in commit.writes)
+        for event in commit.events:
+            if not (event.stored or self.wants(event.type)):
+                continue
+            delivered = self._deliverable(event)
+            if delivered is None:
+                continue
+            transaction.events.append(delivered)
+            if event.stored:
+                transaction.appends.append(Append(_LOG, delivered.id, delivered.document))
+                transaction.size += len(delivered.document)
+
+    def _commit(self, transaction: _Transaction) -> None:
+        if not (transaction.writes or transaction.appends):
+            self._ended(True, transaction)
+            return
+        batch = Batch(transaction.writes, transaction.appends)
+        done: Deferred[bool] = maybeDeferred(self._storage.commit, batch)
+        done.addErrback(self._failed).addCallback(self._ended, transaction)
+        done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))
+
+    def _failed(self, failure: Failure) -> bool:
+        if not self._failing:
+            self._log.error("nothing can be made durable, requests are refused: {error}", error=failure.value)
+        return False
+
+    def _ended(self, committed: bool, transaction: _Transaction) -> None:
+        self._count(committed, transaction)
+        now = self._clock.seconds()
+        for commit in transaction.commits:
+            if commit.resume is not None:
+                self._guard(commit.resume, committed, now)
+        if self.on_settled is not None:
+            self._guard(self.on_settled)
+        if committed:
+            self._outbox.extend(transaction.events)
+            if transaction.appends:
+                self.newest = transaction.appends[-1].id
+        self._outbox.extend(self._held)
+        self._held.clear()
+        self._under_way = False
+        self._run()  # the storage works on the next group while the readers get this one's events
+        self._flush()
+        self._trim()
+        self._tell_idle()
+
+    def _count(self, committed: bool, transaction: _Transaction) -> None:
+        counters = self.counters
+        counters["commits"] += len(transaction.commits)
+        counters["transactions"] += 1
+        counters["largest_group"] = max(counters["largest_group"], len(transaction.commits))
+        if committed:
+            self._reserved = max(self._reserved, transaction.reserved)
+            self._since_trim += len(transaction.appends)
+            counters["events_stored"] += len(transaction.appends)
+            counters["events_live"] += len(transaction.events) - len(transaction.appends)
+        else:
+            counters["failures"] += 1
+        if committed and self._failing:
+            self._log.info("the storage works again")
+        self._failing = not committed
+
+    def _guard(self, follow_up: Callable[..., None], *arguments: object) -> None:
+        try:
+            follow_up(*arguments)
+        except Exception:
+            self.counters["resumes_failed"] += 1
+            self._log.failure("what followed a commit failed")
+
+    def _deliverable(self, event: Event) -> Delivered | None:
+        """Give an event its id and render it; None, logged and counted, for one that can not be rendered."""
+        event_id = _text(self._next)
+        self._next += 1
+        try:
+            document = event_document(event, event_id)
+        except Exception:
+            self.counters["events_dropped"] += 1
+            self._log.failure("an event of type {type} can not be rendered", type=event.type)
+            return None
+        return Delivered(event_id, event.type, event.endpoint, event.labels, document)
+
+    def _live(self, event: Delivered) -> None:
+        self.counters["events_live"] += 1
+        if self._under_way:
+            self._held.append(event)
+        else:
+            self._outbox.append(event)
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._flushing:
+            return
+        self._flushing = True
+        while self._outbox:
+            event = self._outbox.popleft()
+            for subscription in self._subscriptions:
+                subscription.offer(event)
+        self._flushing = False
+
+    def _trim(self) -> None:
+        if self._trimming or self._since_trim < max(1, self._keep // 20):
+            return
+        self._trimming = True
+        self._since_trim = 0
+
+        def trimmed(last: str) -> None:
+            self.trimmed = last
+
+        def ended(_: object) -> None:
+            self._trimming = False
+            self._tell_idle()
+
+        trimming = self._storage.trim(_LOG, self._keep).addCallback(trimmed)
+        trimming.addErrback(lambda failure: self._log.error("events can not be trimmed: {error}", error=failure.value))
+        trimming.addCallback(ended)
+
+    def _low(self) -> bool:
+        return self._reserved - self._next < BLOCK // 2
+
+    def _is_idle(self) -> bool:
+        return not (self._gathered or self._under_way or self._outbox or self._trimming or self._running)
+
+    def _tell_idle(self) -> None:
+        while self._idle and self._is_idle():
+            self._idle.pop(0).callback(None)
+
+
+def _text(number: int) -> str:
+    return f"{number:0{_WIDTH}}"
+
+
+def _reservation(end: int) -> Write:
+    return Write(_META, _NEXT_ID, b"%d" % end)

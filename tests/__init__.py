@@ -1,0 +1,1 @@
+"""The tests of lwm2md, laid out as the package is."""
