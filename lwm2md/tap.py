@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.application.service import IService
 from twisted.python import usage
 
-from lwm2md import logs
+from lwm2md import __version__, logs
 from lwm2md.config import DEFAULT_FILE, ConfigErrors, Settings, load
 from lwm2md.config.loader import describe
 
@@ -36,6 +36,11 @@ class Options(usage.Options):
     def opt_set(self, assignment: str) -> None:
         """Set one setting, as section.key=value, after all files; may be given again."""
         self["set"].append(assignment)
+
+    def opt_version(self) -> None:
+        """Display the version and exit."""
+        sys.stdout.write(f"lwm2md {__version__}\n")
+        raise SystemExit(0)
 
     def postOptions(self) -> None:
         """Load the configuration; raises SystemExit where it is wrong or was only to be checked."""

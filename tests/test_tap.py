@@ -13,7 +13,7 @@ from twisted.plugin import getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md import tap
+from lwm2md import __version__, tap
 from lwm2md.config import Address
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +64,12 @@ class CommandLine(SynchronousTestCase):
             tap.Options().parseOptions(["--check", "--set", "api.admin-token=hunter2"])
         self.assertEqual(caught.exception.code, 0)
         self.assertEqual(self.out.getvalue(), "[api] admin-token = *** (--set)\nok\n")
+
+    def test_version(self) -> None:
+        """--version tells ours, not Twisted's."""
+        with self.assertRaises(SystemExit) as caught:
+            tap.Options().parseOptions(["--version"])
+        self.assertEqual((caught.exception.code, self.out.getvalue()), (0, f"lwm2md {__version__}\n"))
 
     def test_pidfile(self) -> None:
         """Twistd writes no process id of its own accord, but does where the operator asks for it."""

@@ -72,12 +72,12 @@ def _check(entries: Sequence[Entry], errors: list[ConfigError]) -> tuple[dict[_K
                 unknown.add((entry.file, entry.section))
                 errors.append(_unknown_section(entry))
         elif entry.key is not None:
-            setting = known.get(entry.key)
-            try:
-                values[entry.section, entry.key] = _parse(entry, setting, known)
+            value = _parse(entry, known)
+            if isinstance(value, ConfigError):
+                errors.append(value)
+            else:
+                values[entry.section, entry.key] = value
                 origins[entry.section, entry.key] = entry.file
-            except ConfigErrors as fault:
-                errors.extend(fault.errors)
     return values, origins
 
 
@@ -92,15 +92,16 @@ def _unknown_section(entry: Entry) -> ConfigError:
     )
 
 
-def _parse(entry: Entry, setting: Setting | None, known: Mapping[str, Setting]) -> object:
+def _parse(entry: Entry, known: Mapping[str, Setting]) -> object:
+    """Return the entry's value, or the ConfigError that it is."""
+    setting = known.get(entry.key or "")
     if setting is None:
-        raise ConfigErrors([_unknown_key(entry, known)])
+        return _unknown_key(entry, known)
     try:
         return setting.kind.parse(entry.value.strip())
     except BadValue as bad:
         value = None if setting.kind.secret else entry.value
-        error = ConfigError(entry.file, bad.expected, entry.section, entry.key, value, bad.suggestion)
-        raise ConfigErrors([error]) from None
+        return ConfigError(entry.file, bad.expected, entry.section, entry.key, value, bad.suggestion)
 
 
 def _unknown_key(entry: Entry, known: Mapping[str, Setting]) -> ConfigError:

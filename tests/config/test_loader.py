@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -197,12 +197,13 @@ class Refuses(_Files):
             self.assertNotIn("hunter2", str(self.error(text)))
         self.assertIn("LWM2MD_NONE", str(self.error("[api]\nadmin-token = env:LWM2MD_NONE\n")))
 
+    @settings(deadline=None)
     @given(st.one_of(st.text(), DOCUMENTS), st.lists(st.text(), max_size=2))
     def test_anything(self, text: str, sets: list[str]) -> None:
         """Whatever the file and the command line hold, there are settings or errors of one line each."""
         try:
-            settings = load(self.write(text), sets)
+            loaded = load(self.write(text), sets)
         except ConfigErrors as errors:
             self.assertEqual(str(errors).splitlines(), [str(error) for error in errors.errors])
         else:
-            self.assertIsInstance(settings, Settings)
+            self.assertIsInstance(loaded, Settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -113,6 +113,7 @@ class Faults(SynchronousTestCase):
             entries, (error,) = read_file(name)
             self.assertEqual((entries, error.file), ([], name))
 
+    @settings(deadline=None)
     @given(st.one_of(st.text(), st.lists(LINES, max_size=12).map("\n".join)))
     def test_any_text(self, text: str) -> None:
         """Whatever the text, there are entries and errors, each of one line, and no trace of renamed lines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -147,23 +147,26 @@ class Refuses(SynchronousTestCase):
 class Properties(SynchronousTestCase):
     """What holds for every text and every value."""
 
+    @settings(deadline=None)
     @given(st.sampled_from(sorted(KINDS)), st.text())
     def test_any_text(self, name: str, text: str) -> None:
         """A text is either a value, which is written as a text of the same value, or a BadValue."""
-        self.check_round_trip(KINDS[name], text)
+        self.verify_round_trip(KINDS[name], text)
 
+    @settings(deadline=None)
     @given(st.decimals(0, 10**6, places=6), st.sampled_from(["ms", "s", "m", "h", "d", "B", "KiB", "MiB", "", "x"]))
     def test_any_amount(self, number: object, unit: str) -> None:
         """Durations and sizes are written with a unit and read back exactly."""
         for name in ("duration", "size"):
-            self.check_round_trip(KINDS[name], f"{number}{unit}")
+            self.verify_round_trip(KINDS[name], f"{number}{unit}")
 
+    @settings(deadline=None)
     @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.integers(0, 65535))
     def test_any_address(self, host: object, port: int) -> None:
         """Addresses are written so that they are read back."""
-        self.check_round_trip(KINDS["listen"], str(Address(str(host), port)))
+        self.verify_round_trip(KINDS["listen"], str(Address(str(host), port)))
 
-    def check_round_trip(self, kind: Kind, text: str) -> None:
+    def verify_round_trip(self, kind: Kind, text: str) -> None:
         try:
             value = kind.parse(text)
         except BadValue:
