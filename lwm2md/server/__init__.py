@@ -1,1 +1,1 @@
-"""The LwM2M Server's decisions: registrations, operations and observations, with no clock, socket or storage of its own."""
+"""The LwM2M Server's decisions: registrations, operations, observations. No clock, socket or storage of its own."""

@@ -75,7 +75,7 @@ def parse(query: Iterable[str]) -> RegistrationParameters:
 def effective_lifetime(asked: int | None, version: str, default: int, floor: int, cap: int) -> int | None:
     """The lifetime in seconds that holds; None for an infinite one.
 
-    0 means infinite from LwM2M 1.1 on and the default before (OMA Core, ``/1/x/1``); a ``cap`` of 0 leaves it unlimited.
+    0 means infinite from LwM2M 1.1 on, the default before (OMA Core, ``/1/x/1``); a ``cap`` of 0 leaves it unlimited.
     """
     if asked is None:
         asked = default

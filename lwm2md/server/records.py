@@ -15,9 +15,10 @@ import msgspec
 
 from lwm2md.coap.engine import Peer
 from lwm2md.lwm2m.attributes import NotificationAttributes
-from lwm2md.lwm2m.nodes import Value
+from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.lwm2m.values import Value
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
@@ -48,17 +49,6 @@ OPERATIONS: Final = (
 )
 AT_MOST_ONCE: Final = frozenset({EXECUTE, CREATE})
 FINAL_STATES: Final = frozenset({"done", "failed", "expired", "cancelled"})
-
-
-@attrs.frozen(slots=True)
-class ObjectList:
-    """What a device says it has: shared between all devices that registered the same list."""
-
-    root: str = "/"
-    formats: tuple[int, ...] = ()
-    paths: tuple[Path, ...] = ()
-    versions: Mapping[int, str] = attrs.field(factory=dict)
-    deviations: tuple[str, ...] = ()
 
 
 @attrs.define(slots=True, eq=False)
@@ -106,8 +96,9 @@ class Device:
     awake_until: float = 0.0
     responding: bool = True
     queue: deque[Operation] | None = None
+    queue_check: float | None = None
     current: Operation | None = None
-    observations: dict[str, Observation] | None = None
+    observations: dict[Path, Observation] | None = None
     twin: dict[Path, TwinValue] | None = None
 
     def state(self, now: float) -> DeviceState:

@@ -1,0 +1,94 @@
+"""From a device's answer to the result that the operator sees: values by name and unit, links, locations, errors.
+
+RULES: the payload is decoded by the Content-Format it says it has; only where a single Resource was asked for and none
+is given, what was asked for is tried, then text (`field.md` of real devices). What can't be decoded is an error that
+shows its first bytes; it never becomes a value.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m import formats
+from lwm2md.lwm2m.linkformat import LinkError, parse
+from lwm2md.lwm2m.models import TypeOf
+from lwm2md.lwm2m.nodes import ContentError, Nodes
+from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.lwm2m.values import infer
+from lwm2md.server.records import Link, Result
+
+_SAMPLE: Final = 32
+_DIAGNOSTIC: Final = 200
+
+
+class BadAnswer(Exception):  # noqa: N818 - it is what the device sent, no fault of ours
+    """The device's answer makes no sense; the text says what was wrong with it."""
+
+
+def diagnostic(message: Message) -> str:
+    """What an error answer says of itself: its diagnostic payload, else the name of the code."""
+    text = message.payload[:_DIAGNOSTIC].decode("utf-8", "replace").strip()
+    return text if text and text.isprintable() else n.code_name(message.code)
+
+
+def decode_nodes(message: Message, path: Path, accept: int | None, type_of: TypeOf) -> tuple[Nodes, str]:
+    """The nodes of a 2.05 answer to a Read or Observe of ``path``, and the name of their format. Raises BadAnswer."""
+    if not message.payload and message.content_format is None:
+        return (), "text"
+    failure = ""
+    for number in _candidates(message.content_format, path, accept):
+        try:
+            return formats.decode(number, path, message.payload, type_of), formats.NAMES.get(number, str(number))
+        except ContentError as error:
+            failure = failure or str(error)
+    sample = message.payload[:_SAMPLE].hex()
+    raise BadAnswer(f"undecodable answer: {failure or 'no Content-Format'}; it starts with {sample}")
+
+
+def rows(nodes: Nodes, type_of: TypeOf, now: float) -> tuple[ValueRow, ...]:
+    """Nodes as value rows, named and typed by the model; values without a time of their own get ``now``."""
+    found = []
+    for entry in nodes:
+        if entry.value is None:
+            continue
+        model = type_of(entry.path)
+        time = now if entry.time is None else entry.time
+        if model is None:
+            found.append(ValueRow(str(entry.path), entry.value, infer(entry.value).value, None, None, time))
+        else:
+            unit = model.unit or None
+            found.append(ValueRow(str(entry.path), entry.value, model.type.value, model.name, unit, time))
+    return tuple(found)
+
+
+def discovered(message: Message, root: str) -> Result:
+    """The links of a Discover's answer, without the device's alternate root path. Raises BadAnswer."""
+    try:
+        links, _ = parse(message.payload.decode("utf-8", "replace"))
+    except LinkError as error:
+        raise BadAnswer(f"undecodable links: {error}") from None
+    prefix = root.rstrip("/")
+    return Result(links=tuple(Link(link.target.removeprefix(prefix), dict(link.attributes)) for link in links))
+
+
+def created(message: Message, path: Path, identifier: int | None, root: str) -> Result:
+    """Where a Create put the new Object Instance: as the device says, else as it was asked to."""
+    depth = len([segment for segment in root.split("/") if segment])
+    location = "/" + "/".join(message.location[depth:])
+    if message.location:
+        try:
+            return Result(location=str(Path.parse(location)))
+        except PathError:
+            raise BadAnswer(f"the new instance has no valid path: {location[:40]}") from None
+    return Result(location=None if identifier is None else str(path.child(identifier)))
+
+
+def _candidates(content_format: int | None, path: Path, accept: int | None) -> tuple[int, ...]:
+    if content_format is not None:
+        return (content_format,)
+    if len(path) < 3:
+        return ()
+    return (n.TEXT,) if accept in (None, n.TEXT) else (accept, n.TEXT)

@@ -1,0 +1,284 @@
+"""The server: one object that takes what devices and operators ask, and says what must be stored, sent and told.
+
+RULES: no clock, no socket, no storage. Requests of devices come through the engine (`handle`, `unexpected`), those of
+operators through the methods; every method that changes something takes ``now``. What must become durable is in
+`effects`; the shell commits it and calls what is to go on then. Whoever called flushes the engine's datagrams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from lwm2md import events
+from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import Engine, IncomingRequest, Peer, Response
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m.attributes import NotificationAttributes
+from lwm2md.lwm2m.models import Models, ObjectModel
+from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server import stored
+from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.errors import BadOperation, LimitReached, UnknownDevice
+from lwm2md.server.observing import Observations
+from lwm2md.server.operations import Operations
+from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, Device, Observation, Operation, OperationRequest
+from lwm2md.server.registration import RD, RegistrationInterface
+from lwm2md.server.requests import changes_of
+from lwm2md.server.settings import ServerSettings
+from lwm2md.server.state import Environment, State
+from lwm2md.server.twin import Twin
+
+_WELL_KNOWN: Final = (".well-known", "core")
+_LINKS: Final = b'</rd>;rt="core.rd";ct=40'
+_MAX_LABELS: Final = 64
+_MAX_LABEL: Final = 256
+_NOT_FOUND: Final = Response(n.NOT_FOUND)
+_NOT_ALLOWED: Final = Response(n.METHOD_NOT_ALLOWED)
+_DISCOVERED: Final = Response(n.CONTENT, _LINKS, ((n.CONTENT_FORMAT, bytes((n.LINK_FORMAT,))),))
+
+
+class Server:
+    """The LwM2M Server's decisions over one fleet."""
+
+    def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
+        self._state = state = State(settings, models, environment)
+        self._twin = Twin(state)
+        self._observations = Observations(state, self._twin, self._uplink)
+        self._operations = Operations(state, self._twin, self._observations)
+        self._observations.operations = self._operations
+        self._registration = RegistrationInterface(
+            state, uplink=self._uplink, registered=self._registered, gone=self._gone
+        )
+        self.models = models
+        self.devices: Mapping[str, Device] = state.devices
+        self.operations: Mapping[str, Operation] = state.operations
+        self.observations: Mapping[str, Observation] = state.observations
+        self.effects: list[Commit] = state.effects
+        self.counters: Mapping[str, int] = state.counters
+
+    def attach(self, engine: Engine) -> None:
+        """Take the engine through which devices are reached; once, before anything else."""
+        self._state.engine = engine
+
+    # Devices ask
+
+    def handle(self, request: IncomingRequest, now: float) -> Response | None:
+        """Answer a request of a device; None when the answer follows a commit."""
+        options = request.message.options
+        if options and options[0] == RD:
+            return self._registration.handle(request, now)
+        path = request.message.path
+        if path[:1] == ("rd",):
+            return self._registration.handle(request, now)
+        if path == _WELL_KNOWN:
+            return _DISCOVERED if request.message.code == n.GET else _NOT_ALLOWED
+        return _NOT_FOUND
+
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
+        """Whether a response that nobody waits for is answered with Reset.
+
+        It is where the token was cancelled, and where no registered device speaks: modems that are reset by a server
+        that should know them stop reporting.
+        """
+        if self._observations.was_cancelled(message.token):
+            return True
+        self._state.count("unexpected_responses")
+        return peer not in self._state.peers
+
+    # Operators ask
+
+    def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:
+        """Take an operation for a device; its watchers hear of its end. Raises a `Refused`."""
+        if request.op == OBSERVE:
+            return self.observe(endpoint, request, now)[2]
+        if request.op == CANCEL_OBSERVE:
+            device, path = self._operations.check(endpoint, request)
+            wish = self._observations.find(endpoint, path)
+            operation = self._observations.remove(wish.id, now)
+            if operation is None:
+                raise BadOperation(f"{device.endpoint!r} was not observed at {path} yet; the wish is removed")
+            return operation
+        return self._operations.submit(endpoint, request, now)
+
+    def keep(self, operation: Operation, now: float, then: Resume) -> None:
+        """Make an open operation durable before its caller is told to come back."""
+        self._operations.keep(operation, now, then)
+
+    def cancel(self, operation_id: str, now: float, then: Resume) -> Operation:
+        """End an operation that has not ended. Raises UnknownOperation."""
+        return self._operations.cancel(operation_id, now, then)
+
+    def observe(
+        self, endpoint: str, request: OperationRequest, now: float, then: Resume | None = None
+    ) -> tuple[Observation, bool, Operation]:
+        """Wish to observe ``request.path``; the wish, whether it is new, and its operation. Raises a `Refused`."""
+        device, path = self._operations.check(endpoint, request)
+        changes = changes_of(request.attributes, path, self._state.resource_model(device))
+        attributes = NotificationAttributes().changed(changes) if changes else None
+        return self._observations.put(endpoint, request, now, then, attributes)
+
+    def unobserve(
+        self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True
+    ) -> Operation | None:
+        """End a wish; the operation that tells the device, if it is told. Raises UnknownObservation."""
+        return self._observations.remove(observation_id, now, then, active=active)
+
+    def observation(self, endpoint: str, path: Path) -> Observation:
+        """The wish for a path. Raises UnknownObservation."""
+        return self._observations.find(endpoint, path)
+
+    def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
+        """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
+        device = self._device(endpoint)
+        merged: dict[str, str | None] = {**(device.labels or {}), **labels}
+        kept = {name: value for name, value in merged.items() if value is not None}
+        if len(kept) > _MAX_LABELS or any(len(name) > _MAX_LABEL or len(kept[name]) > _MAX_LABEL for name in kept):
+            raise LimitReached(f"at most {_MAX_LABELS} labels of {_MAX_LABEL} characters", "labels")
+
+        def committed(ok: bool, now: float) -> None:
+            if ok:
+                device.labels = kept or None
+            then(ok, now)
+
+        row = stored.device_row(kept, device.last_seen)
+        self._state.commit((Write(stored.DEVICES, endpoint, row),), (), committed)
+
+    def forget(self, endpoint: str, now: float, then: Resume) -> None:
+        """Remove everything known of a device: registration, wishes, queue, twin. Raises UnknownDevice."""
+        device = self._device(endpoint)
+        registration = device.registration
+        if registration is not None:
+            self._registration.lifetimes.remove(registration)
+            device.registration = None
+        self._operations.drop(device, now)
+        event = self._state.event(events.DEVICE_DEREGISTERED, device, now, reason="removed")
+        writes = [
+            Write(stored.REGISTRATIONS, endpoint, None),
+            Write(stored.REFRESHES, endpoint, None),
+            Write(stored.DEVICES, endpoint, None),
+            *self._observations.forget(device),
+            *self._twin.forget(device),
+        ]
+        del self._state.devices[endpoint]
+        self._state.commit(writes, (event,) if registration is not None else (), then)
+
+    def twin_rows(self, endpoint: str, path: Path) -> tuple[ValueRow, ...]:
+        """The last known values at or below a path. Raises UnknownDevice."""
+        return self._twin.rows(self._device(endpoint), path)
+
+    def model_of(self, device: Device, object_id: int) -> ObjectModel | None:
+        """The model of an Object in the version that a device registered, or the nearest."""
+        return self._state.object_model(device, object_id)
+
+    def _device(self, endpoint: str) -> Device:
+        device = self._state.devices.get(endpoint)
+        if device is None:
+            raise UnknownDevice(f"no device {endpoint!r}")
+        return device
+
+    # What the parts tell each other
+
+    def _uplink(self, device: Device, now: float) -> None:
+        """A device was heard of: it is awake, it responds, and what waits for it may leave."""
+        device.last_seen = now
+        registration = device.registration
+        if not device.responding:
+            device.responding = True
+            self._state.commit((), (self._state.event(events.DEVICE_RESPONDING, device, now),))
+        if registration is not None and registration.queue_mode:
+            if now >= device.awake_until:
+                self._state.live(events.DEVICE_AWAKE, device, now)
+            device.awake_until = now + self._state.settings.awake
+        if device.queue:
+            self._operations.dispatch(device, now)
+
+    def _registered(self, device: Device, now: float) -> None:
+        self._observations.registered(device, now)
+
+    def _gone(self, device: Device, now: float) -> None:
+        self._observations.gone(device)
+        self._operations.drop(device, now)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When `expire` has something to do, in Unix seconds."""
+        return self._state.deadlines.next()
+
+    def expire(self, now: float) -> None:
+        """Do what is due: lifetimes, waiting times, the flush of refreshes."""
+        self._state.deadlines.expire(now)
+
+    def start(self, now: float) -> None:
+        """Begin to write refreshes behind; after everything was restored."""
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        more = self.flush(now)
+        interval = 0.05 if more else self._state.settings.flush_interval
+        self._state.deadlines.at(now + interval, self._flush)
+
+    def flush(self, now: float) -> bool:
+        """Ask for the newest refreshes to be stored, and for the time until which nothing is missing."""
+        more = self._registration.lifetimes.flush()
+        self._state.commit((Write(stored.META, "alive", str(now).encode()),))
+        return more
+
+    # After a start
+
+    def restore(self, table: str, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
+        """Take up rows of a table, in the order of `RESTORED`; returns what could not be read, a line each."""
+        faults = []
+        read = self._readers()[table]
+        for key, value in rows:
+            try:
+                read(key, value, now)
+            except Exception as error:  # one bad row must not keep a fleet out
+                faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
+        return faults
+
+    def _readers(self) -> Mapping[str, Callable[[str, bytes, float], None]]:
+        return {
+            stored.META: self._read_meta,
+            stored.DEVICES: self._read_device,
+            stored.REGISTRATIONS: self._read_registration,
+            stored.REFRESHES: self._read_refresh,
+            stored.TWIN: lambda key, value, _: self._twin.restore(*stored.read_twin(key, value)),
+            stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
+            stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
+        }
+
+    def _read_meta(self, key: str, value: bytes, now: float) -> None:
+        if key == "alive":
+            downtime = max(0.0, now - float(value))
+            self._registration.lifetimes.grant(downtime + self._state.settings.flush_interval, now)
+
+    def _read_device(self, key: str, value: bytes, now: float) -> None:
+        labels, last_seen = stored.read_device(value)
+        self._state.devices[key] = Device(key, labels or None, last_seen=last_seen)
+
+    def _read_registration(self, key: str, value: bytes, now: float) -> None:
+        registration = stored.read_registration(value)
+        device = self._state.devices.setdefault(key, Device(key))
+        device.last_seen = max(device.last_seen, registration.updated_at)
+        self._registration.lifetimes.add(device, registration)
+
+    def _read_refresh(self, key: str, value: bytes, now: float) -> None:
+        device = self._state.devices.get(key)
+        if device is not None and device.registration is not None:
+            self._registration.lifetimes.restore_refresh(device.registration, value)
+            device.last_seen = max(device.last_seen, device.registration.updated_at)
+
+
+RESTORED: Final = (
+    stored.META,
+    stored.DEVICES,
+    stored.REGISTRATIONS,
+    stored.REFRESHES,
+    stored.TWIN,
+    stored.OBSERVATIONS,
+    stored.OPERATIONS,
+)
+"""The tables that a server is restored from, in the order in which it needs them."""

@@ -1,0 +1,404 @@
+"""Operations on devices: one request at a time to each, a bounded queue behind it, states that the caller sees.
+
+RULES: nothing leaves while the device sleeps or an earlier request is under way. Execute and Create are committed as
+``sent`` before they leave, and are never sent twice. What was accepted for later (`keep`) is stored until it ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from lwm2md import events
+from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import Failure, Received
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m.paths import Path
+from lwm2md.server import stored
+from lwm2md.server.answers import BadAnswer, created, decode_nodes, diagnostic, discovered, rows
+from lwm2md.server.effects import Resume, Write
+from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, UnknownDevice, UnknownOperation
+from lwm2md.server.records import (
+    AT_MOST_ONCE,
+    READ,
+    Device,
+    Operation,
+    OperationRequest,
+    OperationState,
+    Registration,
+    Result,
+)
+from lwm2md.server.requests import Composed, compose, parse_path
+from lwm2md.server.state import State
+from lwm2md.server.twin import Twin
+
+OUTCOME_UNKNOWN: Final = "outcome-unknown"
+GONE: Final = "the registration ended"
+_QUIET: Final = frozenset({"read", "discover"})
+_ERRORS: Final = {
+    "timeout": "no answer",
+    "reset": "the device answered with Reset",
+    "overloaded": "too much is under way to this address",
+    "bad-response": "the answer can't be understood",
+    "cancelled": "the address of the device changed",
+}
+
+Outcome = Received | str
+
+
+class Special(Protocol):
+    """The operations that another part carries out: observe and cancel-observe."""
+
+    def send(self, device: Device, operation: Operation, done: Callable[[Outcome, float], None], now: float) -> bytes:
+        """Send it; call ``done`` with what came of it."""
+        ...
+
+    def answered(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+        """Make the result of a 2.xx answer. Raises BadAnswer."""
+        ...
+
+    def failed(self, operation: Operation) -> None:
+        """Hear that the operation ended without success."""
+        ...
+
+
+class Operations:
+    """The queue of every device and the operations in it."""
+
+    def __init__(self, state: State, twin: Twin, special: Special) -> None:
+        self._state = state
+        self._twin = twin
+        self._special = special
+
+    # What the operator asks
+
+    def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:
+        """Take an operation and send it as soon as its turn has come. Raises a `Refused`."""
+        device, path = self.check(endpoint, request)
+        return self.enqueue(device, request, path, now)
+
+    def check(self, endpoint: str, request: OperationRequest) -> tuple[Device, Path]:
+        """The device and path of a request that can be taken. Raises a `Refused`."""
+        device = self._state.devices.get(endpoint)
+        if device is None:
+            raise UnknownDevice(f"no device {endpoint!r}")
+        if device.registration is None:
+            raise NotRegistered(f"{endpoint!r} is not registered")
+        path = parse_path(request.path)
+        compose(request, path, device.registration, self._state.resource_model(device))
+        if request.timeout is not None and not 0 < request.timeout <= 3600:
+            raise BadOperation("timeout is more than 0 and at most 3600 seconds", "timeout")
+        if request.ttl is not None and not 0 < request.ttl <= 30 * 86400:
+            raise BadOperation("ttl is more than 0 seconds and at most 30 days", "ttl")
+        if device.queue is not None and len(device.queue) >= self._state.settings.queue_limit:
+            raise QueueFull(f"{len(device.queue)} requests wait for {endpoint!r}")
+        return device, path
+
+    def enqueue(
+        self, device: Device, request: OperationRequest, path: Path, now: float, *, internal: bool = False
+    ) -> Operation:
+        """Put an operation that was checked behind those of at least its priority, and see whether it can leave."""
+        operation = self.make(device, request, path, now, internal=internal)
+        self.queue(device, operation)
+        self.dispatch(device, now)
+        return operation
+
+    def make(
+        self, device: Device, request: OperationRequest, path: Path, now: float, *, internal: bool = False
+    ) -> Operation:
+        """Make an operation that can be asked for by its id, but waits nowhere yet."""
+        ttl = self._state.settings.ttl if request.ttl is None else request.ttl
+        operation = Operation(self._new_id(), device.endpoint, request, path, now, now + ttl, internal=internal)
+        self._remember(operation)
+        return operation
+
+    def queue(self, device: Device, operation: Operation) -> None:
+        """Put an operation in its place in the queue."""
+        if device.queue is None:
+            device.queue = deque()
+        place = len(device.queue)
+        while place and device.queue[place - 1].request.priority < operation.request.priority:
+            place -= 1
+        device.queue.insert(place, operation)
+
+    def cancel(self, operation_id: str, now: float, then: Resume) -> Operation:
+        """End an operation that has not ended; if it left already, its answer is not waited for."""
+        operation = self._state.operations.get(operation_id)
+        if operation is None:
+            raise UnknownOperation(f"no operation {operation_id!r}")
+        if operation.finished:
+            self._state.commit((), (), then)
+            return operation
+        device = self._state.devices.get(operation.endpoint)
+        if device is not None and device.queue is not None and operation in device.queue:
+            device.queue.remove(operation)
+        self._end(operation, "cancelled", now, then=then)
+        return operation
+
+    def keep(self, operation: Operation, now: float, then: Resume) -> None:
+        """Make an operation that has not ended durable, before its caller is told to come back."""
+        operation.kept = True
+        self._state.commit((Write(stored.OPERATIONS, operation.id, stored.operation_row(operation)),), (), then)
+
+    # The queue
+
+    def dispatch(self, device: Device, now: float) -> None:
+        """Send the next request, if the device is there to take it and owes no answer."""
+        registration = device.registration
+        if not device.queue or registration is None:
+            return
+        if device.current is not None or (registration.queue_mode and now >= device.awake_until):
+            self._plan_expiry(device)
+            return
+        operation = device.queue.popleft()
+        if operation.expires <= now:
+            self._end(operation, "expired", now)
+            self.dispatch(device, now)
+            return
+        device.current = operation
+        operation.state, operation.sent = "sent", now
+        if operation.op not in AT_MOST_ONCE:
+            self._send(device, operation, now)
+            return
+
+        def committed(ok: bool, then: float) -> None:
+            if ok and not operation.finished:
+                self._send(device, operation, then)
+            else:
+                self._release(device, operation, then)
+                if not operation.finished:
+                    self._end(operation, "failed", then, error="storage failed; nothing was sent")
+
+        operation.kept = True
+        self._state.commit((Write(stored.OPERATIONS, operation.id, stored.operation_row(operation)),), (), committed)
+
+    def _plan_expiry(self, device: Device) -> None:
+        """Look at the queue again when the first of its requests has waited long enough; one plan per device."""
+        if device.queue:
+            first = min(operation.expires for operation in device.queue)
+            if device.queue_check is None or first < device.queue_check:
+                device.queue_check = first
+                self._state.deadlines.at(first, lambda now: self._expire(device, now))
+
+    def _expire(self, device: Device, now: float) -> None:
+        device.queue_check = None
+        waiting = device.queue
+        if not waiting:
+            return
+        device.queue = deque(operation for operation in waiting if operation.expires > now)
+        for operation in waiting:
+            if operation.expires <= now:
+                self._end(operation, "expired", now)
+        self._plan_expiry(device)
+
+    def _send(self, device: Device, operation: Operation, now: float) -> None:
+        def done(outcome: Outcome, then: float) -> None:
+            self._outcome(device, operation, outcome, then)
+
+        try:
+            if operation.op in ("observe", "cancel-observe"):
+                operation.token = self._special.send(device, operation, done, now)
+                return
+            composed = self._compose(device, operation)
+        except BadOperation as error:
+            # The registration changed since it was checked.
+            self._release(device, operation, now)
+            self._end(operation, "failed", now, error=str(error))
+            return
+        operation.token = self._state.engine.request(
+            self.registration(device).peer,
+            composed.code,
+            composed.options,
+            composed.payload,
+            on_outcome=done,
+            timeout=self.timeout(operation),
+            now=now,
+        )
+
+    def timeout(self, operation: Operation) -> float:
+        """How long the device may take to answer, in seconds."""
+        return self._state.settings.timeout if operation.request.timeout is None else operation.request.timeout
+
+    def _compose(self, device: Device, operation: Operation) -> Composed:
+        return compose(operation.request, operation.path, self.registration(device), self._state.resource_model(device))
+
+    @staticmethod
+    def registration(device: Device) -> Registration:
+        """The registration that a request goes to. Raises BadOperation when it ended meanwhile."""
+        if device.registration is None:
+            raise BadOperation(GONE)
+        return device.registration
+
+    # What comes back
+
+    def _release(self, device: Device, operation: Operation, now: float) -> None:
+        if device.current is operation:
+            device.current = None
+            self.dispatch(device, now)
+
+    def _outcome(self, device: Device, operation: Operation, outcome: Outcome, now: float) -> None:
+        if isinstance(outcome, Received):
+            if not operation.finished:
+                self._answered(device, operation, outcome, now)
+        elif not operation.finished:
+            self._unanswered(device, operation, outcome, now)
+        self._release(device, operation, now)
+
+    def _answered(self, device: Device, operation: Operation, received: Received, now: float) -> None:
+        message = received.message
+        operation.coap_code = n.dotted(message.code)
+        if message.code >> 5 != 2:
+            self._end(operation, "failed", now, error=diagnostic(message))
+            return
+        try:
+            operation.result = self._result(device, operation, message, now)
+        except BadAnswer as error:
+            self._end(operation, "failed", now, error=str(error))
+            return
+        self._end(operation, "done", now)
+
+    def _result(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+        op = operation.op
+        if op in ("observe", "cancel-observe"):
+            return self._special.answered(device, operation, message, now)
+        root = device.registration.objects.root if device.registration is not None else "/"
+        if op == READ:
+            type_of = self._state.resource_model(device)
+            accept = self._compose(device, operation).accept if message.content_format is None else None
+            nodes, operation.format = decode_nodes(message, operation.path, accept, type_of)
+            values = rows(nodes, type_of, now)
+            self._twin.learn(device, operation.path, values, "read", now=now)
+            return Result(values=values)
+        if op == "discover":
+            return discovered(message, root)
+        if op == "create":
+            return created(message, operation.path, operation.request.id, root)
+        return Result()
+
+    def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float) -> None:
+        registration = device.registration
+        if registration is not None and operation.op not in AT_MOST_ONCE and self._again(device, outcome):
+            # It fell asleep, or moved, before it could take the request: its turn comes again.
+            operation.state, operation.sent = "queued", None
+            if outcome == Failure.TIMEOUT:
+                device.awake_until = now
+            device.queue = device.queue if device.queue is not None else deque()
+            device.queue.appendleft(operation)
+            return
+        if (
+            outcome == Failure.TIMEOUT
+            and device.responding
+            and registration is not None
+            and not registration.queue_mode
+        ):
+            device.responding = False
+            fields = {"operation": operation.id, "last_seen": events.Timestamp(device.last_seen)}
+            self._state.commit((), (self._state.event(events.DEVICE_NOT_RESPONDING, device, now, **fields),))
+        unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
+        self._end(operation, "failed", now, error=OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome))
+
+    @staticmethod
+    def _again(device: Device, outcome: str) -> bool:
+        if outcome == Failure.TIMEOUT:
+            return device.registration is not None and device.registration.queue_mode
+        return outcome == Failure.CANCELLED
+
+    def fail(self, operation: Operation, error: str, now: float) -> None:
+        """End an operation that never came to be sent."""
+        self._end(operation, "failed", now, error=error)
+
+    def drop(self, device: Device, now: float) -> None:
+        """End everything that waits for a device whose registration is gone."""
+        waiting, device.queue = list(device.queue or ()), None
+        current, device.current = device.current, None
+        if current is not None:
+            waiting.insert(0, current)
+        for operation in waiting:
+            if not operation.finished:
+                unknown = operation.state == "sent" and operation.op in AT_MOST_ONCE
+                self._end(operation, "failed", now, error=OUTCOME_UNKNOWN if unknown else GONE)
+
+    def _end(
+        self,
+        operation: Operation,
+        state: OperationState,
+        now: float,
+        *,
+        error: str | None = None,
+        then: Resume | None = None,
+    ) -> None:
+        """The end of an operation: state, event, storage, and everybody who waits for it."""
+        operation.state, operation.ended, operation.error = state, now, error
+        if state != "done" and operation.op in ("observe", "cancel-observe"):
+            self._special.failed(operation)
+        device = self._state.devices.get(operation.endpoint)
+        kind = events.OPERATION_DONE if state == "done" else events.OPERATION_FAILED
+        writes: tuple[Write, ...] = ()
+        if operation.kept:
+            writes = (Write(stored.OPERATIONS, operation.id, stored.operation_row(operation)),)
+        found: tuple[events.Event, ...] = ()
+        if device is not None and not operation.internal:
+            if operation.kept or operation.op not in _QUIET:
+                found = (self._state.event(kind, device, now, **_facts(operation)),)
+            else:
+                self._state.live(kind, device, now, **_facts(operation))
+        if writes or found or then is not None:
+            self._state.commit(writes, found, then)
+        watchers, operation.watchers = operation.watchers, None
+        for watcher in watchers or ():
+            watcher(operation)
+
+    # Memory
+
+    def _new_id(self) -> str:
+        return self._state.environment.random(8).hex()
+
+    def _remember(self, operation: Operation) -> None:
+        """Keep the operation to be asked for; the oldest that ended make room, in storage too."""
+        known = self._state.operations
+        known[operation.id] = operation
+        if len(known) <= self._state.settings.operations_kept:
+            return
+        for oldest in list(_first(known, 16)):
+            if oldest.finished:
+                del known[oldest.id]
+                if oldest.kept:
+                    self._state.commit((Write(stored.OPERATIONS, oldest.id, None),))
+
+    def restore(self, operation: Operation, now: float) -> None:
+        """Take up an operation from storage: what waited waits on, what may have been executed is not sent again."""
+        self._state.operations[operation.id] = operation
+        device = self._state.devices.get(operation.endpoint)
+        if operation.finished:
+            return
+        if operation.state == "sent" and operation.op in AT_MOST_ONCE:
+            self._end(operation, "failed", now, error=OUTCOME_UNKNOWN)
+        elif device is None or device.registration is None:
+            self._end(operation, "failed", now, error=GONE)
+        else:
+            operation.state, operation.sent = "queued", None
+            self.queue(device, operation)
+
+
+def _first(known: dict[str, Operation], most: int) -> list[Operation]:
+    found = []
+    for operation in known.values():
+        found.append(operation)
+        if len(found) == most:
+            break
+    return found
+
+
+def _facts(operation: Operation) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "operation": operation.id,
+        "op": operation.op,
+        "path": operation.request.path,
+        "state": operation.state,
+        "coap_code": operation.coap_code,
+        "error": operation.error,
+    }
+    if operation.result is not None and operation.result.values is not None:
+        facts["values"] = operation.result.values
+    return facts

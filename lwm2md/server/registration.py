@@ -1,0 +1,367 @@
+"""The registration interface (OMA Core 6.2): Register, Update, De-register, and the end of a lifetime.
+
+RULES: what creates, changes or removes a registration is committed, then answered. A pure refresh and a change of
+address are written behind: they are answered at once and reach storage with the next flush. Of two decisions for the
+same Endpoint Client Name the second one waits for the first.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from lwm2md import events
+from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import IncomingRequest, Response
+from lwm2md.lwm2m.linkformat import LinkError, ObjectList
+from lwm2md.server import stored
+from lwm2md.server.effects import Write
+from lwm2md.server.lifetimes import Lifetimes
+from lwm2md.server.objectlists import ObjectLists
+from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, parse
+from lwm2md.server.records import Device, Registration
+from lwm2md.server.state import State
+
+RD: Final = (n.URI_PATH, b"rd")
+CHANGED: Final = Response(n.CHANGED)
+_UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b"\x1e"),))
+_BUSY: Final = Response(n.SERVICE_UNAVAILABLE, b"busy", ((n.MAX_AGE, b"\x05"),))
+_FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
+_DEFAULT_BINDING: Final = "U"
+_LINK_FORMATS: Final = (n.LINK_FORMAT, n.TEXT, None)
+
+Uplink = Callable[[Device, float], None]
+
+
+class RegistrationInterface:
+    """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
+    its name says, once that is durable.
+    """
+
+    def __init__(self, state: State, *, uplink: Uplink, registered: Uplink, gone: Uplink) -> None:
+        self._state = state
+        self._registrations = state.registrations
+        self._uplink = uplink
+        self._registered = registered
+        self._gone = gone
+        self._lists = ObjectLists()
+        self.lifetimes = Lifetimes(state, self.expired)
+
+    def handle(self, request: IncomingRequest, now: float) -> Response | None:
+        """Answer a request to ``/rd`` or ``/rd/{id}``; None when the answer follows the commit."""
+        message = request.message
+        options = message.options
+        if len(options) == 2 and message.code == n.POST and not message.payload and options[0] == RD:
+            number, key = options[1]
+            registration = self._registrations.get(key) if number == n.URI_PATH else None
+            if registration is not None and registration.peer == request.peer:
+                self._refresh(registration, now)
+                return CHANGED
+        try:
+            return self._decide(request, now)
+        except Rejected as refusal:
+            self._state.count("registrations_refused")
+            return Response(refusal.code, refusal.text.encode())
+
+    def _decide(self, request: IncomingRequest, now: float) -> Response | None:
+        message = request.message
+        path = message.path
+        if len(path) == 1:
+            if message.code != n.POST:
+                raise Rejected(n.METHOD_NOT_ALLOWED, "Register is a POST")
+            return self._register(request, now)
+        if len(path) != 2:
+            raise Rejected(n.NOT_FOUND, "no such resource")
+        if message.code not in (n.POST, n.DELETE):
+            raise Rejected(n.METHOD_NOT_ALLOWED, "Update is a POST, De-register a DELETE")
+        registration = self._registrations.get(path[1].encode())
+        if registration is None:
+            raise Rejected(n.NOT_FOUND, "no such registration")
+        if self._state.environment.describe(request.peer).identity != registration.identity:
+            raise Rejected(n.BAD_REQUEST, "registered by another identity")
+        if message.code == n.DELETE:
+            return self._exclusively(request, registration.endpoint, now, self._deregister)
+        return self._exclusively(request, registration.endpoint, now, self._update)
+
+    def _exclusively(
+        self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
+    ) -> Response | None:
+        def later(then: float) -> None:
+            try:
+                decide(request, then)
+            except Rejected as refusal:
+                self._state.count("registrations_refused")
+                self._state.engine.respond(request, Response(refusal.code, refusal.text.encode()), then)
+
+        return None if self._state.exclusive(endpoint, now, later) else _BUSY
+
+    # Register
+
+    def _register(self, request: IncomingRequest, now: float) -> Response | None:
+        parameters = parse(request.message.query)
+        endpoint = parameters.endpoint or self._state.environment.describe(request.peer).identity
+        if endpoint is None:
+            raise Rejected(n.BAD_REQUEST, "ep is missing")
+        if endpoint not in self._state.devices and len(self._state.devices) >= self._state.settings.max_devices:
+            return _FULL
+        objects = self._object_list(request, parameters, parameters.version or "1.0")
+        if objects is None:
+            raise Rejected(n.CONFLICT if parameters.profile else n.BAD_REQUEST, "the object list is missing")
+        known = objects
+
+        def decide(request: IncomingRequest, now: float) -> None:
+            self._register_endpoint(request, endpoint, parameters, known, now)
+
+        return self._exclusively(request, endpoint, now, decide)
+
+    def _register_endpoint(
+        self,
+        request: IncomingRequest,
+        endpoint: str,
+        parameters: RegistrationParameters,
+        objects: ObjectList,
+        now: float,
+    ) -> None:
+        device = self._state.devices.get(endpoint) or Device(endpoint)
+        previous = device.registration
+        registration = self._new_registration(request, endpoint, parameters, objects, now)
+        if previous is not None and previous.identity != registration.identity:
+            raise Rejected(n.FORBIDDEN, "registered by another identity")
+        resumed = previous is not None and _same(previous, registration)
+        if resumed and previous is not None:
+            registration.id, registration.registered_at = previous.id, previous.registered_at
+        events_ = self._register_events(device, previous, registration, resumed, now)
+        writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
+        if endpoint not in self._state.devices:
+            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(device.labels, now)))
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self._state.engine.respond(request, _UNAVAILABLE, now)
+                return
+            self._install(device, registration, now)
+            location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
+            self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
+            self._registered(device, now)
+            self._uplink(device, now)
+
+        self._state.commit_exclusive(endpoint, writes, events_, ended)
+
+    def _new_registration(
+        self,
+        request: IncomingRequest,
+        endpoint: str,
+        parameters: RegistrationParameters,
+        objects: ObjectList,
+        now: float,
+    ) -> Registration:
+        settings = self._state.settings
+        version = parameters.version or "1.0"
+        where = self._state.environment.describe(request.peer)
+        return Registration(
+            id=base64.b32encode(self._state.environment.random(10)).decode().lower(),
+            endpoint=endpoint,
+            peer=request.peer,
+            address=where.address,
+            transport=where.transport,
+            identity=where.identity,
+            version=version,
+            lifetime=effective_lifetime(
+                parameters.lifetime, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
+            ),
+            binding=parameters.binding or _DEFAULT_BINDING,
+            queue_mode=parameters.queue_mode,
+            sms=parameters.sms,
+            objects=objects,
+            labels=parameters.labels,
+            registered_at=now,
+            updated_at=now,
+        )
+
+    def _register_events(
+        self, device: Device, previous: Registration | None, registration: Registration, resumed: bool, now: float
+    ) -> list[events.Event]:
+        labels = {**registration.labels, **(device.labels or {})}
+        endpoint = device.endpoint
+        if resumed:
+            fields = {"reason": "resumed", "registration_id": registration.id}
+            return [events.Event(events.DEVICE_UPDATED, now, endpoint, labels, fields)]
+        found = []
+        if previous is not None:
+            gone = {"reason": "replaced", "registration_id": previous.id}
+            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
+        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, _facts(registration)))
+        return found
+
+    def _object_list(
+        self, request: IncomingRequest, parameters: RegistrationParameters, version: str
+    ) -> ObjectList | None:
+        """The list in the payload; None when there is none. Text or no Content-Format is taken for a link format."""
+        message = request.message
+        if not message.payload:
+            return None
+        if message.content_format not in _LINK_FORMATS:
+            raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
+        try:
+            return self._lists.read(message.payload, version, parameters.deviations)
+        except LinkError as error:
+            raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
+
+    def _install(self, device: Device, registration: Registration, now: float) -> None:
+        """Put a committed registration where requests find it, in place of the one before."""
+        if device.registration is not None:
+            self.lifetimes.remove(device.registration)
+        self._state.devices[device.endpoint] = device
+        self.lifetimes.add(device, registration)
+
+    # Update and De-register
+
+    def _refresh(self, registration: Registration, now: float) -> None:
+        """The shortest path of all: nothing changed but the time."""
+        registration.updated_at = now
+        self.lifetimes.refreshed(registration)
+        device = self._state.devices[registration.endpoint]
+        self._uplink(device, now)
+        if self._state.environment.wants(events.DEVICE_UPDATED):
+            self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
+
+    def _update(self, request: IncomingRequest, now: float) -> None:
+        registration = self._registrations.get(request.message.path[1].encode())
+        if registration is None:
+            raise Rejected(n.NOT_FOUND, "no such registration")
+        device = self._state.devices[registration.endpoint]
+        changes = self._changes(request, registration)
+        if not changes:
+            if request.peer != registration.peer:
+                self._move(device, registration, request, now)
+            else:
+                self._refresh(registration, now)
+            self._state.engine.respond(request, CHANGED, now)
+            return
+        updated = _changed(registration, changes, now)
+        writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
+        fields = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
+        event = self._state.event(events.DEVICE_UPDATED, device, now, **fields)
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self._state.engine.respond(request, _UNAVAILABLE, now)
+                return
+            for name, value in changes.items():
+                setattr(registration, name, value)
+            self.lifetimes.plan(registration)
+            if request.peer != registration.peer:
+                self._move(device, registration, request, now)
+            else:
+                self._refresh(registration, now)
+            self._state.engine.respond(request, CHANGED, now)
+
+        self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
+
+    def _changes(self, request: IncomingRequest, registration: Registration) -> dict[str, object]:
+        """What an Update changes of a registration, by attribute name; parameters that say the same are no change."""
+        parameters = parse(request.message.query)
+        settings = self._state.settings
+        changes: dict[str, object] = {}
+        if parameters.lifetime is not None:
+            changes["lifetime"] = effective_lifetime(
+                parameters.lifetime,
+                registration.version,
+                settings.default_lifetime,
+                settings.min_lifetime,
+                settings.max_lifetime,
+            )
+        if parameters.binding is not None:
+            changes["binding"] = parameters.binding
+        if parameters.binding is not None or parameters.queue_mode:
+            changes["queue_mode"] = parameters.queue_mode
+        if parameters.sms is not None:
+            changes["sms"] = parameters.sms
+        if parameters.labels:
+            changes["labels"] = {**registration.labels, **parameters.labels}
+        objects = self._object_list(request, parameters, registration.version)
+        if objects is not None:
+            changes["objects"] = objects
+        return {name: value for name, value in changes.items() if getattr(registration, name) != value}
+
+    def _move(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
+        """The device has another address now; what was under way to the old one ends."""
+        self._state.engine.abort(registration.peer)
+        self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
+        registration.updated_at = now
+        self.lifetimes.refreshed(registration)
+        self._state.live(events.DEVICE_UPDATED, device, now, reason="address", address=registration.address)
+        self._uplink(device, now)
+
+    def _deregister(self, request: IncomingRequest, now: float) -> None:
+        registration = self._registrations.get(request.message.path[1].encode())
+        if registration is None:
+            raise Rejected(n.NOT_FOUND, "no such registration")
+
+        def answer(committed: bool, now: float) -> None:
+            self._state.engine.respond(request, Response(n.DELETED) if committed else _UNAVAILABLE, now)
+
+        self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
+
+    # The end of a registration
+
+    def _end(
+        self,
+        registration: Registration,
+        kind: str,
+        reason: str,
+        now: float,
+        answer: Callable[[bool, float], None] | None = None,
+    ) -> None:
+        device = self._state.devices[registration.endpoint]
+        event = self._state.event(kind, device, now, registration_id=registration.id, reason=reason)
+        writes = [
+            Write(stored.REGISTRATIONS, registration.endpoint, None),
+            Write(stored.REFRESHES, registration.endpoint, None),
+            Write(stored.DEVICES, registration.endpoint, stored.device_row(device.labels, device.last_seen)),
+        ]
+
+        def ended(committed: bool, now: float) -> None:
+            if answer is not None:
+                answer(committed, now)
+            if committed:
+                self.lifetimes.remove(registration)
+                device.registration = None
+                self._gone(device, now)
+
+        self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
+
+    def expired(self, registration: Registration, now: float) -> None:
+        """The lifetime is over; called when nothing else is being decided for the endpoint."""
+        self._end(registration, events.DEVICE_EXPIRED, "lifetime", now)
+
+
+def _same(previous: Registration, now: Registration) -> bool:
+    """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
+    names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
+    return all(getattr(previous, name) == getattr(now, name) for name in names)
+
+
+def _changed(registration: Registration, changes: Mapping[str, object], now: float) -> Registration:
+    """A copy of a registration as it will be once the changes are committed."""
+    copy = attrs.evolve(registration, updated_at=now)
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    return copy
+
+
+def _facts(registration: Registration) -> dict[str, object]:
+    """What events tell of a registration."""
+    return {
+        "registration_id": registration.id,
+        "version": registration.version,
+        "lifetime": registration.lifetime,
+        "binding": registration.binding,
+        "queue_mode": registration.queue_mode,
+        "address": registration.address,
+        "transport": registration.transport,
+        "objects": [str(path) for path in registration.objects.paths],
+    }

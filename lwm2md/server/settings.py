@@ -1,0 +1,29 @@
+"""What the operator may tune in the server's decisions; the INI file's values arrive here as plain numbers."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ServerSettings:
+    """Times in seconds, limits as counts.
+
+    ``default_lifetime``, ``min_lifetime`` and ``max_lifetime`` (0: no cap) shape the effective lifetime; ``grace`` is
+    added before a registration expires. ``awake`` is how long a queue-mode device listens after an exchange,
+    ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device.
+    """
+
+    default_lifetime: int = 86400
+    min_lifetime: int = 1
+    max_lifetime: int = 0
+    grace: float = 0.0
+    awake: float = 93.0
+    timeout: float = 93.0
+    ttl: float = 86400.0
+    queue_limit: int = 100
+    max_devices: int = 1_000_000
+    observations_per_device: int = 64
+    twin_values: int = 1000
+    operations_kept: int = 10_000
+    flush_interval: float = 5.0

@@ -1,0 +1,126 @@
+"""What the parts of the server share: the fleet in memory, what is due, and the effects that the shell must carry out.
+
+RULES: a part changes a record only when the change was committed, or when it is one that is written behind (lifetime
+refreshes, address changes, twin values). What belongs to one endpoint is decided one after the other: `exclusive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import attrs
+
+from lwm2md.coap.engine import Engine, Peer
+from lwm2md.events import Event
+from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
+from lwm2md.lwm2m.paths import Path
+from lwm2md.server.deadlines import Deadlines
+from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.records import Device, Observation, Operation, Registration
+from lwm2md.server.settings import ServerSettings
+
+Decide = Callable[[float], None]
+_MAX_WAITING = 8
+
+
+@attrs.frozen(slots=True)
+class PeerDescription:
+    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``."""
+
+    address: str
+    transport: str
+    identity: str | None = None
+
+
+class Environment(Protocol):
+    """What the shell hands in: random bytes, words for peers, and whether anybody reads live events now."""
+
+    def random(self, size: int) -> bytes:
+        """Return ``size`` unguessable bytes."""
+        ...
+
+    def describe(self, peer: Peer) -> PeerDescription:
+        """Say who and where a peer is."""
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Hand a live event to its readers; called only while `wants` says so."""
+        ...
+
+    def wants(self, event_type: str) -> bool:
+        """Whether a live event of this type would have a reader."""
+        ...
+
+
+class State:
+    """The fleet in memory, shared by the parts of the server."""
+
+    def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
+        self.settings = settings
+        self.models = models
+        self.environment = environment
+        self.devices: dict[str, Device] = {}
+        self.registrations: dict[bytes, Registration] = {}
+        self.peers: dict[Peer, Registration] = {}
+        self.operations: dict[str, Operation] = {}
+        self.observations: dict[str, Observation] = {}
+        self.effects: list[Commit] = []
+        self.deadlines = Deadlines()
+        self.counters: dict[str, int] = {}
+        self.engine: Engine
+        self._busy: dict[str, list[Decide]] = {}
+
+    def count(self, name: str) -> None:
+        """Add one to a counter that metrics show."""
+        self.counters[name] = self.counters.get(name, 0) + 1
+
+    def commit(self, writes: Iterable[Write], events: Iterable[Event] = (), resume: Resume | None = None) -> None:
+        """Ask the shell to make writes and events durable, then to call ``resume``."""
+        self.effects.append(Commit(tuple(writes), tuple(events), resume))
+
+    def exclusive(self, endpoint: str, now: float, decide: Decide) -> bool:
+        """Decide now, or when what is being committed for this endpoint has ended; False when too many wait already."""
+        waiting = self._busy.get(endpoint)
+        if waiting is None:
+            decide(now)
+        elif len(waiting) < _MAX_WAITING:
+            waiting.append(decide)
+        else:
+            return False
+        return True
+
+    def commit_exclusive(self, endpoint: str, writes: Iterable[Write], events: Iterable[Event], resume: Resume) -> None:
+        """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
+        self._busy[endpoint] = []
+
+        def ended(committed: bool, now: float) -> None:
+            waiting = self._busy.pop(endpoint)
+            try:
+                resume(committed, now)
+            finally:
+                for decide in waiting:
+                    self.exclusive(endpoint, now, decide)
+
+        self.commit(writes, events, ended)
+
+    def event(self, kind: str, device: Device, now: float, **fields: object) -> Event:
+        """Make a stored event of a device, with the labels it has now."""
+        return Event(kind, now, device.endpoint, device.all_labels(), fields)
+
+    def live(self, kind: str, device: Device, now: float, **fields: object) -> None:
+        """Publish an event that is not stored, if anybody reads."""
+        if self.environment.wants(kind):
+            self.environment.publish(Event(kind, now, device.endpoint, device.all_labels(), fields, stored=False))
+
+    def resource_model(self, device: Device) -> Callable[[Path], ResourceModel | None]:
+        """How the codecs find a Resource's model in the versions that this device registered."""
+        registration = device.registration
+        versions = registration.objects.versions if registration is not None else {}
+        return lambda path: self.models.resource(path, versions)
+
+    def object_model(self, device: Device, object_id: int) -> ObjectModel | None:
+        """The model of an Object in the version that this device registered, or the nearest."""
+        registration = device.registration
+        version = registration.objects.versions.get(object_id) if registration is not None else None
+        return self.models.object(object_id, version)

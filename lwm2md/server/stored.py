@@ -1,0 +1,263 @@
+"""How registrations, operations, observations and twin values are written to storage and read back.
+
+One msgspec structure per table; values are JSON, so that an operator can look into the database with its own tools.
+A row that can't be read raises ``msgspec.ValidationError`` or ``msgspec.DecodeError``.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Literal
+
+import msgspec
+
+from lwm2md.lwm2m.attributes import NotificationAttributes
+from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.server.records import (
+    Observation,
+    Operation,
+    OperationRequest,
+    OperationState,
+    Registration,
+    Source,
+    TwinValue,
+)
+
+REGISTRATIONS = "registrations"
+REFRESHES = "refreshes"
+DEVICES = "devices"
+OBSERVATIONS = "observations"
+OPERATIONS = "operations"
+TWIN = "twin"
+META = "meta"
+
+
+class _Registration(msgspec.Struct, omit_defaults=True):
+    id: str
+    endpoint: str
+    peer: bytes
+    address: str
+    transport: str
+    version: str
+    lifetime: int | None
+    binding: str
+    registered_at: float
+    updated_at: float
+    paths: list[str]
+    identity: str | None = None
+    queue_mode: bool = False
+    sms: str | None = None
+    root: str = "/"
+    formats: tuple[int, ...] = ()
+    versions: dict[int, str] = {}
+    deviations: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class _Refresh(msgspec.Struct, array_like=True):
+    updated_at: float
+    peer: bytes
+    address: str
+
+
+class _Device(msgspec.Struct, omit_defaults=True):
+    labels: dict[str, str] = {}
+    last_seen: float = 0.0
+
+
+class _Observation(msgspec.Struct, omit_defaults=True):
+    endpoint: str
+    path: str
+    token: bytes
+    created: float
+    attributes: tuple[str, ...] = ()
+    format: str | None = None
+
+
+class _Operation(msgspec.Struct, omit_defaults=True):
+    endpoint: str
+    request: OperationRequest
+    created: float
+    expires: float
+    state: OperationState
+    sent: float | None = None
+    ended: float | None = None
+    error: str | None = None
+    coap_code: str | None = None
+
+
+class _Twin(msgspec.Struct, array_like=True):
+    kind: Literal["opaque", "objlnk", "float", "plain"]
+    value: str | int | float | bool
+    time: float
+    source: Source
+
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+
+def registration_row(registration: Registration) -> bytes:
+    """The whole registration, as table ``registrations`` keeps it by Endpoint Client Name."""
+    objects = registration.objects
+    return encode(
+        _Registration(
+            id=registration.id,
+            endpoint=registration.endpoint,
+            peer=registration.peer,
+            address=registration.address,
+            transport=registration.transport,
+            version=registration.version,
+            lifetime=registration.lifetime,
+            binding=registration.binding,
+            registered_at=registration.registered_at,
+            updated_at=registration.updated_at,
+            paths=[str(path) for path in objects.paths],
+            identity=registration.identity,
+            queue_mode=registration.queue_mode,
+            sms=registration.sms,
+            root=objects.root,
+            formats=objects.formats,
+            versions=dict(objects.versions),
+            deviations=objects.deviations,
+            labels=dict(registration.labels),
+        )
+    )
+
+
+def read_registration(value: bytes) -> Registration:
+    """The registration of a row."""
+    row = msgspec.json.decode(value, type=_Registration)
+    paths = tuple(Path.parse(path) for path in row.paths)
+    return Registration(
+        id=row.id,
+        endpoint=row.endpoint,
+        peer=row.peer,
+        address=row.address,
+        transport=row.transport,
+        identity=row.identity,
+        version=row.version,
+        lifetime=row.lifetime,
+        binding=row.binding,
+        queue_mode=row.queue_mode,
+        sms=row.sms,
+        objects=ObjectList(row.root, row.formats, paths, row.versions, row.deviations),
+        labels=row.labels,
+        registered_at=row.registered_at,
+        updated_at=row.updated_at,
+    )
+
+
+def refresh_row(registration: Registration) -> bytes:
+    """What a pure refresh changes, written behind: a small row beside the registration's."""
+    return encode(_Refresh(registration.updated_at, registration.peer, registration.address))
+
+
+def apply_refresh(registration: Registration, value: bytes) -> None:
+    """Bring a registration that was read back up to its newest refresh, if the row is the newer one."""
+    row = msgspec.json.decode(value, type=_Refresh)
+    if row.updated_at > registration.updated_at:
+        registration.updated_at, registration.peer, registration.address = row.updated_at, row.peer, row.address
+
+
+def device_row(labels: dict[str, str] | None, last_seen: float) -> bytes:
+    """The operator's labels and the time of the last uplink: what stays of a device without a registration."""
+    return encode(_Device(labels or {}, last_seen))
+
+
+def read_device(value: bytes) -> tuple[dict[str, str], float]:
+    """Labels and last uplink of a row."""
+    row = msgspec.json.decode(value, type=_Device)
+    return row.labels, row.last_seen
+
+
+def observation_row(observation: Observation) -> bytes:
+    """A wish, as table ``observations`` keeps it by id; the token in it lets notifications go on after a restart."""
+    attributes = observation.attributes.to_query() if observation.attributes is not None else ()
+    return encode(
+        _Observation(
+            observation.endpoint,
+            str(observation.path),
+            observation.token,
+            observation.created,
+            attributes,
+            observation.format,
+        )
+    )
+
+
+def read_observation(key: str, value: bytes) -> Observation:
+    """The wish of a row."""
+    row = msgspec.json.decode(value, type=_Observation)
+    attributes = NotificationAttributes.from_query(row.attributes) if row.attributes else None
+    return Observation(key, row.endpoint, Path.parse(row.path), row.token, row.created, attributes, row.format)
+
+
+def operation_row(operation: Operation) -> bytes:
+    """An accepted operation, as table ``operations`` keeps it by id; results are not kept beyond memory."""
+    return encode(
+        _Operation(
+            endpoint=operation.endpoint,
+            request=operation.request,
+            created=operation.created,
+            expires=operation.expires,
+            state=operation.state,
+            sent=operation.sent,
+            ended=operation.ended,
+            error=operation.error,
+            coap_code=operation.coap_code,
+        )
+    )
+
+
+def read_operation(key: str, value: bytes) -> Operation:
+    """The operation of a row."""
+    row = msgspec.json.decode(value, type=_Operation)
+    return Operation(
+        id=key,
+        endpoint=row.endpoint,
+        request=row.request,
+        path=Path.parse(row.request.path),
+        created=row.created,
+        expires=row.expires,
+        state=row.state,
+        sent=row.sent,
+        ended=row.ended,
+        error=row.error,
+        coap_code=row.coap_code,
+        kept=True,
+    )
+
+
+def twin_key(endpoint: str, path: Path) -> str:
+    """The key of a twin value; a path has no space, so that it can't be mistaken for another endpoint's."""
+    return f"{path} {endpoint}"
+
+
+def twin_row(value: TwinValue) -> bytes:
+    """A last known value, as table ``twin`` keeps it."""
+    plain = value.value
+    if isinstance(plain, bytes):
+        return encode(_Twin("opaque", plain.hex(), value.time, value.source))
+    if isinstance(plain, ObjectLink):
+        return encode(_Twin("objlnk", str(plain), value.time, value.source))
+    if isinstance(plain, float) and not isfinite(plain):
+        return encode(_Twin("float", str(plain), value.time, value.source))
+    return encode(_Twin("plain", plain, value.time, value.source))
+
+
+def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
+    """Endpoint, path and value of a row."""
+    row = msgspec.json.decode(value, type=_Twin)
+    path, _, endpoint = key.partition(" ")
+    plain: Value = row.value
+    if row.kind == "opaque":
+        plain = bytes.fromhex(str(row.value))
+    elif row.kind == "objlnk":
+        object_id, _, instance = str(row.value).partition(":")
+        plain = ObjectLink(int(object_id), int(instance))
+    elif row.kind == "float":
+        plain = float(row.value)  # NaN and the infinities, for which JSON has no number
+    return endpoint, Path.parse(path), TwinValue(plain, row.time, row.source)
