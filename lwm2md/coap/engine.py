@@ -50,6 +50,7 @@ __all__ = (
 
 _MINUTE: Final = 60.0
 _RESPONSES: Final = 0x40
+_NON: Final = numbers.NON
 
 
 class Engine:
@@ -92,7 +93,7 @@ class Engine:
             except FormatError as error:
                 self._malformed(peer, error, now)
                 continue
-            if message.type > numbers.NON:
+            if message.type > _NON:
                 self._settle(peer, message, now)
                 continue
             # Message ID and token, as they stand in the datagram and in every answer to it.

@@ -8,7 +8,7 @@ flood of made-up addresses costs memory up to the limit and nothing more.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from lwm2md.coap.interfaces import Peer
 
@@ -74,8 +74,8 @@ class Replies:
         self._turn = float("-inf")
         # key, reply, time, newest first, in one flat tuple: `in` then runs at the speed of C, and is nearly all that
         # a message that was never seen costs.
-        self._young: dict[Peer, tuple[object, ...]] = {}
-        self._old: dict[Peer, tuple[object, ...]] = {}
+        self._young: dict[Peer, tuple[Any, ...]] = {}
+        self._old: dict[Peer, tuple[Any, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -91,7 +91,7 @@ class Replies:
             return None
         for index in range(0, len(entry), _FIELDS):
             if entry[index] == key:
-                reply, time = cast("tuple[bytes, float]", entry[index + 1 : index + 3])
+                reply, time = entry[index + 1 : index + 3]
                 return reply if now < time + (self._lifetime if reply else self._non_lifetime) else None
         return None
 
@@ -104,10 +104,12 @@ class Replies:
             entry = self._old.pop(peer, ())
             self._bytes += _PER_PEER + _size(entry)
         if len(entry) >= self._longest:
-            self._bytes -= _PER_REPLY + len(cast("bytes", entry[self._longest - 2]))
-            entry = entry[: self._longest - _FIELDS]
-        self._bytes += _PER_REPLY + len(reply)
-        self._young[peer] = (key, reply, now, *entry)
+            self._bytes += len(reply) - len(entry[-2])
+            entry = entry[:-_FIELDS]
+        else:
+            self._bytes += _PER_REPLY + len(reply)
+        # Not unpacked into a display, which costs a third more.
+        self._young[peer] = (key, reply, now) + entry  # noqa: RUF005
 
     def _rotate(self, now: float) -> None:
         self._old = {} if now >= self._turn + self._lifetime else self._young
@@ -116,5 +118,5 @@ class Replies:
         self._turn = now + self._lifetime
 
 
-def _size(entry: tuple[object, ...]) -> int:
-    return sum(_PER_REPLY + len(cast("bytes", reply)) for reply in entry[1::_FIELDS])
+def _size(entry: tuple[Any, ...]) -> int:
+    return sum(_PER_REPLY + len(reply) for reply in entry[1::_FIELDS])

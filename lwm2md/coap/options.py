@@ -15,6 +15,7 @@ from lwm2md.coap.message import Options
 
 _LONGEST: Final = 255
 # number: shortest, longest value
+_URI: Final = (numbers.URI_PATH, numbers.URI_QUERY)
 _ONCE: Final = {
     numbers.URI_HOST: (1, _LONGEST),
     numbers.URI_PORT: (0, 2),
@@ -40,7 +41,7 @@ def request_fault(code: int, options: Options) -> Response | None:
     result = None
     previous = 0
     for number, value in options:
-        if number == numbers.URI_PATH or number == numbers.URI_QUERY:  # noqa: PLR1714 a tuple costs a third more here
+        if number in _URI:
             if len(value) > _LONGEST:
                 return _LENGTH
             if not value.isascii() and not _is_text(value):

@@ -15,7 +15,7 @@ from lwm2md.coap.context import Context
 from lwm2md.coap.exchange import Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, IncomingRequest, Peer, Response
 from lwm2md.coap.memory import Replies
-from lwm2md.coap.message import Message, encode_body, options
+from lwm2md.coap.message import MAX_TOKEN, Message, encode_body, options
 from lwm2md.coap.options import WHOLE_BODY, request_fault
 from lwm2md.coap.timers import Timers
 
@@ -25,10 +25,8 @@ _ACKNOWLEDGED: Final = 2
 _ANSWERED: Final = 3
 _ABANDONED: Final = 4
 
-_CONFIRMABLE_RANGE: Final = 9
-_ACK_HEADS: Final = tuple(
-    tuple(bytes((0x60 | length, code)) for code in range(256)) for length in range(_CONFIRMABLE_RANGE)
-)
+_CON: Final = numbers.CON
+_ACK_HEADS: Final = tuple(tuple(bytes((0x60 | length, code)) for code in range(256)) for length in range(MAX_TOKEN + 1))
 _FAILED: Final = Response(numbers.INTERNAL_SERVER_ERROR)
 
 
@@ -60,7 +58,7 @@ class Serving:
         self._outbox = context.outbox
         self._counters = context.counters
         self._exchanges = exchanges
-        self._replies = replies
+        self._store = replies.store
         self._handle = handler.handle
         self._limit = context.limits.pending
         busy = options(max_age=context.limits.busy_max_age)
@@ -81,19 +79,25 @@ class Serving:
             return
         request = IncomingRequest(peer, message, now, key)
         try:
-            response = request_fault(message.code, message.options)
-            if response is not None:
-                response = self._faulty(request, response, now)
+            fault = request_fault(message.code, message.options)
+            if fault is not None:
+                response = self._faulty(request, fault, now)
             elif len(self._pending) < self._limit:
                 response = self._handle(request, now)
             else:
                 response = self._overload()
             # Unless the handler has called `respond` itself.
             if request.stage == _NEW:
-                if response is not None:
-                    self._reply(request, response, now)
-                else:
+                if response is None:
                     self._defer(request, now)
+                elif message.type == _CON and not response.payload and not response.options and fault is None:
+                    # What nearly every request of a device gets: no body, and nothing to look up.
+                    reply = _ACK_HEADS[len(key) - 2][response.code] + key
+                    self._outbox.append((reply, peer))
+                    request.stage = _ANSWERED
+                    self._store(peer, key, reply, now)
+                else:
+                    self._reply(request, response, now)
         except Exception:
             self._context.report()
             if request.stage == _NEW:
@@ -136,7 +140,7 @@ class Serving:
         self._counters["refused"] += 1
         if fault.code == numbers.BAD_OPTION and message.type == numbers.NON:
             request.stage = _ANSWERED
-            self._replies.store(request.peer, request.key, b"", now)
+            self._store(request.peer, request.key, b"", now)
             return None
         return fault
 
@@ -172,7 +176,7 @@ class Serving:
             self._timers.cancel(request)
             self._pending.pop(peer + key, None)
         request.stage = _ANSWERED
-        self._replies.store(peer, key, reply, now)
+        self._store(peer, key, reply, now)
 
     def _reply_non(self, request: IncomingRequest, code: int, body: bytes, now: float) -> None:
         mid = self._context.next_mid(request.peer, now)
