@@ -1,39 +1,77 @@
-"""Everything of the server that happens at a time: one heap, nothing cancelled, late entries looked at again.
+"""Everything of the server that happens at a time: one heap for all of it.
 
-An entry is a time and what to call then. Whoever is called checks whether there is still something to do; that is
-cheaper than to find and remove entries when plans change.
+A plan that is cancelled stays in the heap until it comes up or until such plans are the larger part; then the heap is
+made anew. So plans cost the same however often devices change their mind, and memory follows what is really planned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 Due = Callable[[float], None]
 
+_FEW = 1024
+
+
+class Plan:
+    """Something that is to happen at a time, in Unix seconds; ``due`` is None once it was cancelled or done."""
+
+    __slots__ = ("due", "order", "time")
+
+    def __init__(self, time: float, order: int, due: Due) -> None:
+        self.time = time
+        self.order = order
+        self.due: Due | None = due
+
+    def __lt__(self, other: Plan) -> bool:
+        return (self.time, self.order) < (other.time, other.order)
+
 
 class Deadlines:
-    """A heap of (time in Unix seconds, what to call with the time it is then)."""
+    """Plans, the next one first."""
 
-    __slots__ = ("_heap", "_order")
+    __slots__ = ("_cancelled", "_heap", "_order")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Due]] = []
+        self._heap: list[Plan] = []
         self._order = count()
+        self._cancelled = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) - self._cancelled
 
-    def at(self, time: float, due: Due) -> None:
-        """Call ``due`` once ``time`` has come."""
-        heappush(self._heap, (time, next(self._order), due))
+    def at(self, time: float, due: Due) -> Plan:
+        """Call ``due`` with the time it is, once ``time`` has come."""
+        plan = Plan(time, next(self._order), due)
+        heappush(self._heap, plan)
+        return plan
+
+    def cancel(self, plan: Plan | None) -> None:
+        """Let a plan not happen; no plan, and one that happened already, are no error."""
+        if plan is None or plan.due is None:
+            return
+        plan.due = None
+        self._cancelled += 1
+        if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
+            self._heap = [each for each in self._heap if each.due is not None]
+            heapify(self._heap)
+            self._cancelled = 0
 
     def next(self) -> float | None:
-        """When the first entry is due; None when nothing is planned."""
-        return self._heap[0][0] if self._heap else None
+        """When the first plan is due; None when there is none."""
+        while self._heap and self._heap[0].due is None:
+            heappop(self._heap)
+            self._cancelled -= 1
+        return self._heap[0].time if self._heap else None
 
     def expire(self, now: float) -> None:
-        """Call everything that is due at ``now``, in the order of the times."""
-        while self._heap and self._heap[0][0] <= now:
-            heappop(self._heap)[2](now)
+        """Carry out everything that is due at ``now``, in the order of the times."""
+        while self._heap and self._heap[0].time <= now:
+            plan = heappop(self._heap)
+            due, plan.due = plan.due, None
+            if due is None:
+                self._cancelled -= 1
+            else:
+                due(now)

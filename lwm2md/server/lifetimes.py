@@ -38,6 +38,7 @@ class Lifetimes:
         self._state.registrations.pop(registration.id.encode(), None)
         self._drop_peer(registration)
         self._dirty.discard(registration)
+        self._state.deadlines.cancel(registration.expiry)
 
     def move(self, registration: Registration, peer: Peer, address: str) -> None:
         """Find a registration at another address from now on; others at either address stay where they are."""
@@ -47,9 +48,10 @@ class Lifetimes:
 
     def plan(self, registration: Registration) -> None:
         """Look at the registration again when its lifetime, as it is now, is over."""
+        self._state.deadlines.cancel(registration.expiry)
         expires = self._expires(registration)
         if expires is not None:
-            self._state.deadlines.at(expires, lambda now: self._check(registration, now))
+            registration.expiry = self._state.deadlines.at(expires, lambda now: self._check(registration, now))
 
     def _check(self, registration: Registration, now: float) -> None:
         if self._is_live(registration):
@@ -65,7 +67,7 @@ class Lifetimes:
             self.plan(registration)
 
     def _expires(self, registration: Registration) -> float | None:
-        """When a registration is over: its lifetime, the grace, and the downtime in which Updates may have been lost."""
+        """When a registration is over: lifetime, grace, and the downtime in which Updates may have been lost."""
         if registration.lifetime is None:
             return None
         granted = self._granted if registration.updated_at < self._granted_at else 0.0

@@ -177,9 +177,9 @@ class Operations:
         """Look at the queue again when the first of its requests has waited long enough; one plan per device."""
         if device.queue:
             first = min(operation.expires for operation in device.queue)
-            if device.queue_check is None or first < device.queue_check:
-                device.queue_check = first
-                self._state.deadlines.at(first, lambda now: self._expire(device, now))
+            if device.queue_check is None or first < device.queue_check.time:
+                self._state.deadlines.cancel(device.queue_check)
+                device.queue_check = self._state.deadlines.at(first, lambda now: self._expire(device, now))
 
     def _expire(self, device: Device, now: float) -> None:
         device.queue_check = None
@@ -310,7 +310,8 @@ class Operations:
 
     def drop(self, device: Device, now: float) -> None:
         """End everything that waits for a device whose registration is gone."""
-        waiting, device.queue = list(device.queue or ()), None
+        self._state.deadlines.cancel(device.queue_check)
+        waiting, device.queue, device.queue_check = list(device.queue or ()), None, None
         current, device.current = device.current, None
         if current is not None:
             waiting.insert(0, current)

@@ -19,6 +19,7 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
+from lwm2md.server.deadlines import Plan
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
@@ -70,6 +71,7 @@ class Registration:
     labels: Mapping[str, str]
     registered_at: float
     updated_at: float
+    expiry: Plan | None = attrs.field(default=None, repr=False)
 
     def expires_at(self) -> float | None:
         """When the lifetime is over, in Unix seconds; None for an infinite one."""
@@ -96,7 +98,7 @@ class Device:
     awake_until: float = 0.0
     responding: bool = True
     queue: deque[Operation] | None = None
-    queue_check: float | None = None
+    queue_check: Plan | None = attrs.field(default=None, repr=False)
     current: Operation | None = None
     observations: dict[Path, Observation] | None = None
     twin: dict[Path, TwinValue] | None = None
