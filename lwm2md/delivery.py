@@ -61,7 +61,7 @@ class Delivery:
     def __init__(self, storage: Storage, clock: IReactorTime, keep: int = 100_000) -> None:
         self.counters: Counter[str] = Counter()
         self.on_settled: Callable[[], None] | None = None
-        self.newest = self.trimmed = ""
+        self.trimmed = ""
         self._storage = storage
         self._clock = clock
         self._keep = keep
@@ -246,8 +246,6 @@ class Delivery:
             self._guard(self.on_settled)
         if committed:
             self._outbox.extend(transaction.events)
-            if transaction.appends:
-                self.newest = transaction.appends[-1].id
         self._outbox.extend(self._held)
         self._held.clear()
         self._under_way = False

@@ -99,8 +99,6 @@ class Filter:
 class Source(Protocol):
     """What a subscription asks of the Delivery it belongs to."""
 
-    newest: str
-    """Id of the newest stored event that went to the live readers."""
     trimmed: str
     """Id up to which the log has been removed, or ``""``."""
 
@@ -249,7 +247,7 @@ class Subscription:
             self._lost(self._source.trimmed)
         for event_id, document in rows:
             self._found(event_id, document)
-        self.live = self.position >= self._source.newest and len(rows) < self._chunk_size
+        self.live = len(rows) < self._chunk_size  # answers come in order: what is newer is yet to be offered
         self._pump()
 
     def _found(self, event_id: str, document: bytes) -> None:

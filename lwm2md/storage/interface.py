@@ -1,8 +1,9 @@
 """The contract of a storage: tables of keyed rows and append-only logs, changed by atomic batches.
 
 RULES: keys and ids are non-empty strings, ordered by code point; values are bytes that the storage does not look into.
-Tables and logs have fixed names. What is submitted is carried out in order, and a read sees every batch that was
-submitted before it. All methods are called on the reactor's thread and their Deferreds fire there, possibly at once.
+Tables and logs have fixed names. What is asked is carried out and answered in the order of asking: a read sees every
+batch submitted before it and none after it. All methods are called on the reactor's thread and their Deferreds fire
+there, possibly at once.
 """
 
 from __future__ import annotations

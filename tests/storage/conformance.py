@@ -132,12 +132,24 @@ class StorageConformance(TestCase):
         self.assertEqual(await self.storage.trim("events", 0), "4")
 
     async def test_order(self) -> None:
-        """What is submitted without waiting is carried out in order, and reads see what came before them."""
-        commits = [self.storage.commit(put("a", b"%d" % number)) for number in range(50)]
-        read = self.storage.get("devices", "a")
-        later = self.storage.commit(put("a", b"later"))
-        self.assertEqual(await read, b"49")
-        self.assertEqual(await gatherResults([*commits, later]), [True] * 51)
+        """What is asked without waiting is carried out and answered in order; reads see what came before them only."""
+        answered: list[object] = []
+        asked: list[Deferred[Any]] = []
+        for number in range(50):
+            asked.append(self.storage.commit(put("a", b"%d" % number)))
+            asked.append(self.storage.get("devices", "a"))
+            asked.append(self.storage.commit(record(f"{number:03}")))
+            asked.append(self.storage.read("events"))
+            asked.append(self.storage.trim("events", 1))
+        for each in asked:
+            each.addCallback(answered.append)
+        await gatherResults(asked)
+        expected: list[object] = []
+        kept: list[tuple[str, bytes]] = []
+        for number in range(50):
+            kept = [*kept[-1:], (f"{number:03}", b"%03d" % number)]
+            expected += [True, b"%d" % number, True, kept, kept[-2][0] if number else ""]
+        self.assertEqual(answered, expected)
 
     async def test_close_waits(self) -> None:
         """Closing waits for what was submitted, and what is asked later fails."""
