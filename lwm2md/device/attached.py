@@ -1,0 +1,90 @@
+"""Notification attributes that the server attached to paths, and which of them hold for an observation.
+
+Source: OMA LwM2M Core TS 1.2, 5.1.2 and 7.3. RULES: for an observation of a path each value comes from the path itself,
+else from its parent, up to the Object, else from /1/0/2, /1/0/3 and /1/0/26; what is attached below does not count. The
+parameters of an observation replace all that is attached to its path or inherited. A valueless attribute unsets.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.coap import numbers
+from lwm2md.device.errors import Refused
+from lwm2md.device.tree import Tree, readable
+from lwm2md.lwm2m.attributes import (
+    BadAttributes,
+    Changes,
+    NotificationAttributes,
+    check_changes,
+    effective,
+    parse_query,
+)
+from lwm2md.lwm2m.paths import Path
+
+MAX_PATHS: Final = 64
+
+_NONE: Final = NotificationAttributes()
+_DEFAULTS: Final = {"pmin": Path((1, 0, 2)), "pmax": Path((1, 0, 3)), "con": Path((1, 0, 26))}
+
+
+class Attached:
+    """The attributes of one device, by path."""
+
+    __slots__ = ("_by_path", "_tree")
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._by_path: dict[Path, NotificationAttributes] = {}
+
+    def write(self, path: Path, query: tuple[str, ...]) -> None:
+        """Write-Attributes on the existing ``path``. Raises Refused; then nothing has changed."""
+        changes = parameters(self._tree, path, query)
+        here = self._by_path.get(path)
+        if here is None and len(self._by_path) >= MAX_PATHS:
+            raise Refused(numbers.INTERNAL_SERVER_ERROR, "no room for attributes of another path")
+        attributes = (here or _NONE).changed(changes)
+        if attributes == _NONE:
+            self._by_path.pop(path, None)
+        else:
+            self._by_path[path] = attributes
+
+    def at(self, path: Path) -> NotificationAttributes:
+        """What is attached to ``path`` itself."""
+        return self._by_path.get(path, _NONE)
+
+    def inherited(self, path: Path) -> NotificationAttributes:
+        """What is attached to ``path`` itself or to what is above it."""
+        return effective(path, self._by_path)
+
+    def effective(self, path: Path, override: NotificationAttributes | None = None) -> NotificationAttributes:
+        """What holds for an observation of ``path`` that has parameters of its own or, with None, has not."""
+        found = effective(path, self._by_path) if override is None else override
+        missing: dict[str, int | float | None] = {
+            name: value
+            for name, default in _DEFAULTS.items()
+            if getattr(found, name) is None and isinstance(value := self._tree.value(default), int)
+        }
+        return found.changed(missing) if missing else found
+
+    def removed(self, path: Path) -> None:
+        """The Instance at ``path`` is gone, and what was attached to it and below."""
+        for attached in [other for other in self._by_path if path.covers(other)]:
+            del self._by_path[attached]
+
+    def clear(self) -> None:
+        """Forget everything, as a restart does."""
+        self._by_path.clear()
+
+
+def parameters(tree: Tree, path: Path, query: tuple[str, ...]) -> Changes:
+    """Read attributes for ``path`` and check them against its level and type. Raises Refused (4.00)."""
+    model = tree.model(path)
+    try:
+        changes = parse_query(query)
+        check_changes(changes, path, None if model is None else model.type)
+    except BadAttributes as error:
+        raise Refused(numbers.BAD_REQUEST, str(error)) from error
+    if model is not None and not readable(model):
+        raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path} is not readable")
+    return changes

@@ -1,0 +1,332 @@
+"""One device: its engine, its registration, its observers and its world, behind datagrams and ``now``.
+
+RULES: only the server's datagrams are taken, everything else is dropped unseen; a disabled device hears nothing. What
+a request causes beyond its answer (an Update, a restart) starts after the answer has left, at the next ``expire``. A
+Register ends all observations, as a restart ends the attached attributes too. Outcomes of requests that no longer
+matter are told apart by their serial number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from lwm2md.coap import numbers
+from lwm2md.coap.engine import Engine
+from lwm2md.coap.interfaces import Datagram, Failure, IncomingRequest, Peer, Received, Response
+from lwm2md.coap.message import Message, options
+from lwm2md.device import announcing, objects
+from lwm2md.device.attached import Attached
+from lwm2md.device.discovery import object_list
+from lwm2md.device.errors import Refused
+from lwm2md.device.observers import Observation, Observers
+from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, Retry, State, Step
+from lwm2md.device.requests import CREATED, DELETED, FORMATS, REFUSED, WRITTEN, Outcome, Requests, with_observe
+from lwm2md.device.simulation import Simulation
+from lwm2md.device.tree import Supported, Tree
+from lwm2md.device.world import CURRENT_TIME, World
+from lwm2md.lwm2m.execute import Arguments
+from lwm2md.lwm2m.paths import Path
+
+BOOT_TIME: Final = 1.0
+"""Seconds from a reboot to the Register that follows it."""
+
+Report = Callable[[str, bool], None]
+"""Told in words what happened, and whether that is a detail."""
+
+_DEAF: Final = (State.IDLE, State.DISABLED, State.STOPPED)
+
+
+class Client:
+    """A simulated device and its one server. ``now`` is Unix time in seconds everywhere.
+
+    ``supported`` is shared between the devices of a process; ``random`` gives unguessable bytes for the engine;
+    ``report`` is told what happens; ``on_error`` gets tracebacks of our own mistakes.
+    """
+
+    __slots__ = (
+        "_attached",
+        "_later",
+        "_observers",
+        "_report",
+        "_requests",
+        "_serial",
+        "_server",
+        "_settings",
+        "_simulation",
+        "_tree",
+        "engine",
+        "registration",
+    )
+
+    def __init__(
+        self,
+        settings: objects.Settings,
+        *,
+        supported: Mapping[int, Supported],
+        server: Peer,
+        world: World,
+        random: Callable[[int], bytes],
+        report: Report,
+        now: float,
+        on_error: Callable[[str], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._server = server
+        self._report = report
+        self._tree = Tree(supported, objects.instances(settings))
+        self._attached = Attached(self._tree)
+        self._observers = Observers(self._tree, self._attached)
+        self._simulation = Simulation(self._tree, world, now)
+        self._requests = Requests(self._tree, self._attached, self._observers, self._execute, settings.version)
+        self._later: list[Callable[[float], None]] = []
+        self._serial = 0
+        self.registration = Registration(settings.version, settings.lifetime)
+        self.engine = Engine(self, random, on_error=on_error)
+
+    def start(self, now: float) -> list[Datagram]:
+        """Register; the datagrams to send. Raises IllegalMove when started before."""
+        self._perform(self.registration.start(now), now)
+        return self.engine.take()
+
+    def stop(self, now: float) -> list[Datagram]:
+        """De-register for good; the datagrams to send. Raises IllegalMove when not started, or stopped before."""
+        self._leave(now, None)
+        return self.engine.take()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the device has gone for good, so that its socket can be closed."""
+        return self.registration.state is State.STOPPED
+
+    def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
+        """Take the datagrams that arrived, return those to send."""
+        if self.registration.state in _DEAF:
+            return []
+        return self.engine.receive([datagram for datagram in batch if datagram[1] == self._server], now)
+
+    def next_deadline(self) -> float | None:
+        """When ``expire`` has something to do, None for never; 0 stands for at once."""
+        if self._later:
+            return 0.0
+        dues = [self.engine.next_deadline(), self.registration.deadline]
+        if self.registration.state not in _DEAF:
+            dues += (self._simulation.world.next_step, self._observers.next_deadline())
+        return min((due for due in dues if due is not None), default=None)
+
+    def expire(self, now: float) -> list[Datagram]:
+        """Do what is due, return the datagrams to send."""
+        out = self.engine.expire(now)
+        later, self._later = self._later, []
+        for action in later:
+            action(now)
+        self._perform(self.registration.due(now), now)
+        if self.registration.state not in _DEAF:
+            if now >= self._simulation.world.next_step:
+                self._touch(self._simulation.step(now), now)
+            self._observers.expire(now, self._notify)
+        return out + self.engine.take()
+
+    def handle(self, request: IncomingRequest, now: float) -> Response:
+        """Answer a request of the server (for the engine)."""
+        self._simulation.tick(now)
+        outcome = self._requests.handle(request.message, now)
+        self._follow(outcome, now)
+        if outcome.what == REFUSED:
+            reason = outcome.response.payload.decode("utf-8", "replace")
+            method = numbers.code_name(request.message.code)
+            target = "/".join(request.message.path)
+            self._report(f"refused {method} /{target}: {numbers.dotted(outcome.response.code)} {reason}", True)
+        else:
+            self._report(f"{outcome.what} {outcome.path}", False)
+        return outcome.response
+
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
+        """Nobody waits for that response: have it Reset (for the engine)."""
+        return True
+
+    def _follow(self, outcome: Outcome, now: float) -> None:
+        """Let the rest of the device know what a request changed."""
+        if outcome.what == CREATED:
+            self._simulation.measure(outcome.path, now)
+            self._touch((outcome.path,), now)
+            self._later.append(partial(self._tell, {OBJECTS}))
+        elif outcome.what == DELETED:
+            if len(outcome.path) == 2:
+                self._attached.removed(outcome.path)
+                self._observers.removed(outcome.path)
+                self._later.append(partial(self._tell, {OBJECTS}))
+            self._touch((outcome.path,), now)
+        elif outcome.what == WRITTEN:
+            self._touch(outcome.changed, now)
+            if CURRENT_TIME in outcome.changed:
+                self._simulation.clock_written(now)
+            news = {what for path, what in _NEWS.items() if path in outcome.changed}
+            if news:
+                self.registration.lifetime = self._number(objects.LIFETIME, self._settings.lifetime)
+                self._later.append(partial(self._tell, news))
+
+    def _touch(self, paths: Iterable[Path], now: float) -> None:
+        if len(self._observers):
+            for path in paths:
+                self._observers.touch(path, now)
+
+    def _tell(self, news: Iterable[str], now: float) -> None:
+        self._perform(self.registration.changed(news, now), now)
+
+    def _execute(self, path: Path, arguments: Arguments) -> None:
+        """Plan the execution of a Resource. Raises Refused."""
+        action = _ACTIONS.get((path[0], path[2]))
+        if action is None:
+            raise Refused(numbers.METHOD_NOT_ALLOWED, "there is no bootstrap server")
+        if arguments and (path[0], path[2]) != (objects.SERVER, objects.UPDATE_TRIGGER):
+            raise Refused(numbers.BAD_REQUEST, "no arguments are expected")
+        self._later.append(partial(action, self, path))
+
+    def _disable(self, path: Path, now: float) -> None:
+        if self.registration.state in (State.REGISTERED, State.UPDATING):
+            self._leave(now, float(self._number(objects.DISABLE_TIMEOUT, objects.DEFAULT_DISABLE_TIMEOUT)))
+
+    def _trigger(self, path: Path, now: float) -> None:
+        self._perform(self.registration.trigger(now), now)
+
+    def _reboot(self, path: Path, now: float) -> None:
+        if self.registration.state not in _DEAF and self.registration.state is not State.LEAVING:
+            self._report("restarting", False)
+            self._drop()
+            self._attached.clear()
+            self.registration.restart(now, BOOT_TIME)
+
+    def _factory_reset(self, path: Path, now: float) -> None:
+        for number in self._tree.supported:
+            for instance in tuple(self._tree.instances(number)):
+                self._tree.remove(Path((number, instance)))
+        for instance_path, resources in objects.instances(self._settings).items():
+            self._tree.commit(instance_path, dict(resources))
+        self._simulation.step(now)
+        self.registration.lifetime = self._settings.lifetime
+        self._reboot(path, now)
+
+    def _reset_errors(self, path: Path, now: float) -> None:
+        self._touch(self._simulation.forget_errors(), now)
+
+    def _reset_extremes(self, path: Path, now: float) -> None:
+        self._touch(self._simulation.forget_extremes(path.parent), now)
+
+    def _leave(self, now: float, silence: float | None) -> None:
+        step = self.registration.leave(now, silence)
+        self._drop()
+        self._perform(step, now)
+
+    def _drop(self) -> None:
+        """Let go of everything that is under way with the server."""
+        self._serial += 1
+        self._observers.clear()
+        self.engine.abort(self._server)
+
+    def _perform(self, step: Step | None, now: float) -> None:
+        """Send what the registration asks for."""
+        if step is None:
+            return
+        self._serial += 1
+        registration = self.registration
+        registration.retry = self._retry()
+        query: tuple[str, ...] = ()
+        listed = step is Step.REGISTER
+        code, path = numbers.POST, registration.location
+        if step is Step.REGISTER:
+            self._observers.clear()
+            self._requests.version = registration.version
+            path = (*self._settings.prefix, "rd")
+            query = announcing.register_query(self._settings, registration, self._tree)
+        elif step is Step.UPDATE:
+            news = registration.take_news()
+            listed = OBJECTS in news
+            query = announcing.update_query(self._settings, registration, self._tree, news)
+        else:
+            code = numbers.DELETE
+        payload = object_list(self._tree, registration.version, FORMATS).encode() if listed else b""
+        self.engine.request(
+            self._server,
+            code,
+            options(path=path, query=query, content_format=numbers.LINK_FORMAT if listed else None),
+            payload,
+            on_outcome=partial(self._answered, step, self._serial),
+            now=now,
+        )
+
+    def _answered(self, step: Step, serial: int, result: Received | str, now: float) -> None:
+        if serial != self._serial or result == Failure.CANCELLED:
+            return
+        if step is Step.DEREGISTER:
+            self.registration.left(now)
+            self._report("de-registered" if self.stopped else "disabled", False)
+            return
+        if not isinstance(result, Received):
+            again = self.registration.unanswered(now)
+            self._report_failure(step, f"no answer ({result})", now)
+        elif step is Step.REGISTER and result.message.code == numbers.CREATED:
+            again = self.registration.registered(result.message.location, now)
+            self._report(f"registered at {'/'.join(result.message.location)}", False)
+        elif step is Step.UPDATE and result.message.code == numbers.CHANGED:
+            again = self.registration.updated(now)
+            self._report("updated its registration", True)
+        else:
+            message = result.message
+            again = self.registration.refused(message.code, now, message.max_age)
+            reason = message.payload.decode("utf-8", "replace")
+            self._report_failure(step, f"{numbers.dotted(message.code)} {reason}".rstrip(), now)
+        self._perform(again, now)
+
+    def _report_failure(self, step: Step, why: str, now: float) -> None:
+        deadline = self.registration.deadline
+        again = "at once" if deadline is None else f"in {deadline - now:g} s"
+        self._report(f"{step.value} failed: {why}, registering again {again}", False)
+
+    def _notify(self, observation: Observation, confirmable: bool, now: float) -> bool:
+        """Send the present state to an observer; False when there is none any more, which it is told."""
+        try:
+            response = self._requests.read(observation.path, observation.accept)
+            alive = True
+        except Refused as refusal:
+            response, alive = Response(refusal.code, refusal.reason.encode()), False
+        self.engine.notify(
+            self._server,
+            observation.token,
+            with_observe(response, observation.sequence) if alive else response,
+            confirmable=confirmable or not alive,
+            on_result=partial(self._delivered, observation),
+            now=now,
+        )
+        self._report(f"notified {observation.path}", True)
+        return alive
+
+    def _delivered(self, observation: Observation, failure: str | None, now: float) -> None:
+        if failure is None:
+            self._observers.delivered(observation)
+        elif self._observers.lost(observation):
+            self._report(f"observation of {observation.path} ended ({failure})", False)
+
+    def _retry(self) -> Retry:
+        default = Retry()
+        return Retry(
+            max(1, self._number(objects.RETRY_COUNT, default.count)),
+            self._number(objects.RETRY_TIMER, int(default.timer)),
+            self._number(objects.SEQUENCE_DELAY, int(default.sequence_delay)),
+        )
+
+    def _number(self, path: Path, default: int) -> int:
+        value = self._tree.value(path)
+        return value if isinstance(value, int) else default
+
+
+_NEWS: Final = {objects.LIFETIME: LIFETIME, objects.BINDING: BINDING}
+_ACTIONS: Final[Mapping[tuple[int, int], Callable[[Client, Path, float], None]]] = {
+    (objects.SERVER, objects.DISABLE): Client._disable,
+    (objects.SERVER, objects.UPDATE_TRIGGER): Client._trigger,
+    (objects.DEVICE, objects.REBOOT): Client._reboot,
+    (objects.DEVICE, objects.FACTORY_RESET): Client._factory_reset,
+    (objects.DEVICE, objects.RESET_ERRORS): Client._reset_errors,
+    (objects.TEMPERATURE, objects.RESET_EXTREMES): Client._reset_extremes,
+}
