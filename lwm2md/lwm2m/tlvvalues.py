@@ -22,6 +22,7 @@ _SINGLE: Final = struct.Struct(">f")
 _DOUBLE: Final = struct.Struct(">d")
 _LINK: Final = struct.Struct(">HH")
 _WIDTHS: Final = (1, 2, 4, 8)
+_MAX_DIGITS: Final = 18
 _LIMITS: Final = tuple((width, 1 << 8 * width - 1) for width in _WIDTHS)
 
 
@@ -90,9 +91,9 @@ def _read_unsigned(value: bytes, note: Note) -> Value:
 
 def _read_time(value: bytes, note: Note) -> Value:
     # Digits of one, two or four bytes may well be a binary time; of eight they would be one far beyond any calendar.
-    if len(value) not in (1, 2, 4) and len(value) <= 19 and value.isdigit():
+    if len(value) not in (1, 2, 4) and len(value) <= _MAX_DIGITS and value.isdigit():
         note(TIME_AS_TEXT)
-        return check(ResourceType.TIME, int(value))
+        return int(value)
     return _read_integer(value, note)
 
 

@@ -1,0 +1,171 @@
+"""Tests of `lwm2md.lwm2m.formats` and of the formats of a single value."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.coap.numbers import CBOR, OPAQUE, TEXT, TLV
+from lwm2md.lwm2m import formats
+from lwm2md.lwm2m.formats import UnsupportedFormat, decode, decode_answer, encode
+from lwm2md.lwm2m.nodes import ContentError, Entry
+from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import ObjectLink, Value
+from tests.lwm2m.helpers import ANYTHING_TYPES, TYPES, one, path, single_values
+
+
+class TextTests(SynchronousTestCase):
+    """Content-Format 0."""
+
+    def test_by_type(self) -> None:
+        """Each type has its text, and reads back from it."""
+        table: list[tuple[str, bytes, Value]] = [
+            ("/3/0/0", b"ACME", "ACME"),
+            ("/3/0/0", b"", ""),
+            ("/3442/0/120", b"-5", -5),
+            ("/3442/0/125", b"18446744073709551615", 2**64 - 1),
+            ("/3442/0/130", b"21.5", 21.5),
+            ("/3442/0/140", b"1", True),
+            ("/3442/0/150", b"3q0=", b"\xde\xad"),
+            ("/3442/0/160", b"1367491215", 1367491215),
+            ("/3442/0/170", b"3:0", ObjectLink(3, 0)),
+            ("/3442/0/180", b"</3/0>", "</3/0>"),
+            ("/3/0/7/1", b"5000", 5000),
+            ("/9999/0/1", b"12", "12"),
+        ]
+        for where, payload, value in table:
+            self.assertEqual(one(where, value), decode(TEXT, path(where), payload, TYPES))
+            self.assertEqual(payload, encode(TEXT, path(where), one(where, value), TYPES))
+
+    def test_refused(self) -> None:
+        """A boolean word, a padded number, broken UTF-8 and an Instance are refused."""
+        for where, payload in (
+            ("/3442/0/140", b"true"),
+            ("/3442/0/120", b" 5"),
+            ("/3442/0/120", b"\xff"),
+            ("/3442/0/120", b""),
+            ("/3/0", b"x"),
+            ("/", b""),
+        ):
+            with self.assertRaises(ContentError):
+                decode(TEXT, path(where), payload, TYPES)
+
+    def test_deviations(self) -> None:
+        """Broken UTF-8 in a string stays bytes; a value for a multiple Resource is its Instance 0; both are noted."""
+        notes: list[str] = []
+        self.assertEqual(one("/3/0/0", b"\xff"), decode(TEXT, path("/3/0/0"), b"\xff", TYPES, notes.append))
+        self.assertEqual(one("/3/0/7/0", 5), decode(TEXT, path("/3/0/7"), b"5", TYPES, notes.append))
+        self.assertEqual(["string-not-utf8", "single-for-multiple"], notes)
+
+    def test_not_one_value(self) -> None:
+        """None, several, or a value of another type are not written."""
+        for nodes in ((), one("/3/0/9", 1) * 2, one("/3/0/10", 1), (Entry(path("/3/0/9"), None),), one("/3/0/9", "x")):
+            with self.assertRaises(ContentError):
+                encode(TEXT, path("/3/0/9"), nodes, TYPES)
+        with self.assertRaises(ContentError):
+            encode(TEXT, path("/3442/0/130"), one("/3442/0/130", float("nan")), TYPES)
+
+
+class OpaqueTests(SynchronousTestCase):
+    """Content-Format 42."""
+
+    def test_bytes(self) -> None:
+        """The payload is the value, empty too, with or without a model."""
+        for where in ("/5/0/0", "/19/0/0/0", "/9999/0/1"):
+            for payload in (b"", b"\xde\xad"):
+                self.assertEqual(one(where, payload), decode(OPAQUE, path(where), payload, TYPES))
+                self.assertEqual(payload, encode(OPAQUE, path(where), one(where, payload), TYPES))
+
+    def test_other_types(self) -> None:
+        """No other type is read or written so."""
+        for where, value in (("/3/0/0", "x"), ("/9999/0/1", "x"), ("/3/0/0", b"x")):
+            with self.assertRaises(ContentError):
+                encode(OPAQUE, path(where), one(where, value), TYPES)
+        for where in ("/3/0/0", "/5/0"):
+            with self.assertRaises(ContentError):
+                decode(OPAQUE, path(where), b"x", TYPES)
+
+
+class TableTests(SynchronousTestCase):
+    """The table of formats."""
+
+    def test_unsupported(self) -> None:
+        """A format that is not in the table has its own error, in both directions."""
+        for number in (40, 99, 65535):
+            with self.assertRaises(UnsupportedFormat):
+                decode(number, path("/3/0/0"), b"", TYPES)
+            with self.assertRaises(UnsupportedFormat):
+                encode(number, path("/3/0/0"), one("/3/0/0", ""), TYPES)
+
+    def test_drafts(self) -> None:
+        """The numbers of the drafts are read and noted, and never written."""
+        notes: list[str] = []
+        self.assertEqual(one("/3/0/9", 5), decode(1541, path("/3/0/9"), b"5", TYPES, notes.append))
+        self.assertEqual(one("/3/0/9", 5), decode(1542, path("/3/0/9"), b"\xc1\x09\x05", TYPES, notes.append))
+        self.assertEqual(one("/5/0/0", b"5"), decode(1544, path("/5/0/0"), b"5", TYPES, notes.append))
+        self.assertEqual(["draft-content-format"] * 3, notes)
+        with self.assertRaises(UnsupportedFormat):
+            encode(1542, path("/3/0/9"), one("/3/0/9", 5), TYPES)
+
+    def test_names(self) -> None:
+        """Names and numbers go both ways."""
+        self.assertEqual(
+            {"text": TEXT, "opaque": OPAQUE, "tlv": TLV}.items(),
+            formats.NUMBERS.items() & {("text", TEXT), ("opaque", OPAQUE), ("tlv", TLV)},
+        )
+        self.assertEqual({number: name for name, number in formats.NUMBERS.items()}, formats.NAMES)
+
+    @given(single_values(), st.sampled_from([TEXT, TLV]))
+    def test_round_trip(self, pair: tuple[Path, Value], number: int) -> None:
+        """Any value of any type reads back from every format that has a form for it."""
+        where, value = pair
+        nodes = (Entry(where, value),)
+        try:
+            payload = encode(number, where, nodes, ANYTHING_TYPES)
+        except ContentError:
+            self.assertIn(value, (float("inf"), float("-inf")))
+            return
+        self.assertEqual(nodes, decode(number, where, payload, ANYTHING_TYPES))
+
+    @given(st.integers(1, 9), st.binary(max_size=40), st.sampled_from([TEXT, OPAQUE, TLV]))
+    def test_any_bytes(self, resource: int, payload: bytes, number: int) -> None:
+        """Any bytes in any format raise the one error, or are a value at the path."""
+        where = Path((100, 0, resource))
+        try:
+            nodes = decode(number, where, payload, ANYTHING_TYPES)
+        except ContentError:
+            return
+        self.assertTrue(all(where.covers(entry.path) for entry in nodes))
+
+
+class AnswerTests(SynchronousTestCase):
+    """Answers with and without a Content-Format."""
+
+    def test_named(self) -> None:
+        """The format of the answer counts, not the one that was asked for."""
+        self.assertEqual(one("/3/0/9", 5), decode_answer(TEXT, TLV, path("/3/0/9"), b"5", TYPES))
+
+    def test_unnamed(self) -> None:
+        """Without a format a single value is tried as what was accepted, then as text."""
+        notes: list[str] = []
+        where = path("/3/0/9")
+        self.assertEqual(one("/3/0/9", 5), decode_answer(None, TLV, where, b"\xc1\x09\x05", TYPES, note=notes.append))
+        self.assertEqual(one("/3/0/9", 5), decode_answer(None, TLV, where, b"5", TYPES, note=notes.append))
+        self.assertEqual(one("/3/0/9", 5), decode_answer(None, None, where, b"5", TYPES, note=notes.append))
+        self.assertEqual(one("/3/0/9", 5), decode_answer(None, CBOR + 1, where, b"5", TYPES, note=notes.append))
+        self.assertEqual(["no-content-format"] * 4, notes)
+        with self.assertRaises(ContentError):
+            decode_answer(None, TLV, where, b"\xff", TYPES)
+
+    def test_empty(self) -> None:
+        """An empty answer without a format is an empty Object or Instance."""
+        for where in (path("/3303"), path("/3303/0")):
+            self.assertEqual((Entry(where, None),), decode_answer(None, TLV, where, b"", TYPES))
+
+    def test_never_guessed(self) -> None:
+        """An Object without a format is an error that shows the beginning of the payload."""
+        with self.assertRaises(ContentError) as raised:
+            decode_answer(None, TLV, path("/3"), b"\xc1\x09\x05" * 100, TYPES)
+        self.assertIn("c10905", str(raised.exception))
+        self.assertLess(len(str(raised.exception)), 120)
