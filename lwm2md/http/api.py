@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
+from functools import cached_property
 from typing import Final
 
+import msgspec
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from lwm2md.http.authentication import require_token
+from lwm2md.http.census import Census
 from lwm2md.http.channel import Channel
+from lwm2md.http.metrics import Metrics
 from lwm2md.http.node import Node
+from lwm2md.http.openapi import document as openapi_document
+from lwm2md.http.paging import SortedKeys
 from lwm2md.http.parameters import parse_query
 from lwm2md.http.problems import Problem, from_refusal
 from lwm2md.http.replies import Reply
@@ -30,7 +36,7 @@ IDLE: Final = 60.0
 MOST_CONNECTIONS: Final = 4096
 
 
-class Api(ServerFactory):  # type: ignore[type-arg]
+class Api(ServerFactory):
     """All routes of one daemon, ready to listen with."""
 
     noisy = False
@@ -41,19 +47,25 @@ class Api(ServerFactory):  # type: ignore[type-arg]
         self.router = Router(routes)
         self.body_limit = node.settings.limits.body_size
         self.connections: set[Channel] = set()
+        self.streams: set[Call] = set()
+        self.endpoints = SortedKeys(node.server.devices)
+        self.observations = SortedKeys(node.server.observations)
+        self.census = Census()
+        self.metrics = Metrics(self)
+        self.requests = 0
         self.failures = 0
         self._idle = idle
         self._date = (0, b"")
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel | None:
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]
         """Take a connection; None, which closes it, when there are too many."""
         if len(self.connections) >= MOST_CONNECTIONS:
             return None
         channel = Channel()  # type: ignore[no-untyped-call]
         channel.factory = self
         channel.requestFactory = Call
-        channel.callLater = self.node.reactor.callLater
-        channel.timeOut = self._idle
+        channel.callLater = self.node.reactor.callLater  # type: ignore[assignment, method-assign]
+        channel.timeOut = self._idle  # type: ignore[assignment]
         self.connections.add(channel)
         return channel
 
@@ -73,8 +85,14 @@ class Api(ServerFactory):  # type: ignore[type-arg]
             self._date = (now, formatdate(now, usegmt=True).encode("ascii"))
         return self._date[1]
 
+    @cached_property
+    def openapi(self) -> bytes:
+        """The OpenAPI document, made when it is first asked for."""
+        return msgspec.json.encode(openapi_document(self.router.routes, self.node.version))
+
     def dispatch(self, call: Call) -> None:
         """Answer a complete request."""
+        self.requests += 1
         call.node = self.node
         self.answer(call, lambda: self._handle(call))
 
@@ -88,7 +106,8 @@ class Api(ServerFactory):  # type: ignore[type-arg]
             reply = from_refusal(refused).reply()
         except Exception:
             self.failures += 1
-            self._log.failure("{method} {route} failed", method=call.method.decode("ascii", "replace"), route=_path(call))
+            method = call.method.decode("ascii", "replace")
+            self._log.failure("{method} {path} failed", method=method, path=_path(call))
             reply = Problem("internal-error", "the daemon's log says more").reply()
         if reply is not None:
             call.reply(reply)

@@ -45,8 +45,8 @@ class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     st: float | None = None
     epmin: int | None = None
     epmax: int | None = None
-    edge: bool | None = None
-    con: bool | None = None
+    edge: bool | int | None = None
+    con: bool | int | None = None
     hqmax: int | None = None
     format: str | None = None
 

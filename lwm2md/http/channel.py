@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web import http
 
@@ -25,8 +27,9 @@ LINGER: Final = 5.0
 class Channel(http.HTTPChannel):
     """The server's end of one connection."""
 
-    maxHeaders = 100
+    maxHeaders = 100  # noqa: N815 - twisted.web's name
     factory: Api
+    transport: Any
     draining: IDelayedCall | None = None
     _begun = False
     _pipelined = b""
@@ -41,16 +44,16 @@ class Channel(http.HTTPChannel):
         if not self._begun:
             self._begun = True
             self.resetTimeout()  # type: ignore[no-untyped-call]
-        http.basic.LineReceiver.dataReceived(self, data)
+        LineReceiver.dataReceived(self, data)  # type: ignore[no-untyped-call]
 
     def allHeadersReceived(self) -> None:
         """Prepare for the body; one that is announced as too large is refused before a byte of it came."""
         request = self.requests[-1]
-        self.persistent = self.checkPersistence(request, self._version)
+        self.persistent = self.checkPersistence(request, self._version)  # type: ignore[no-untyped-call]
         request.gotLength(self.length)
         expected = request.requestHeaders.getRawHeaders(b"Expect")
         if expected and expected[0].lower() == b"100-continue" and self.draining is None:
-            self._send100Continue()
+            self._send100Continue()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: http.Request) -> None:
         """Go on with the next request of this connection.
@@ -61,25 +64,25 @@ class Channel(http.HTTPChannel):
         if self._dataBuffer and not self._busyReceiving and self.persistent:
             self._pipelined = b"".join(self._dataBuffer)
             self._dataBuffer = []
-            self.callLater(0, self._next)
-        http.HTTPChannel.requestDone(self, request)
+            self.callLater(0, self._next)  # type: ignore[no-untyped-call]
+        http.HTTPChannel.requestDone(self, request)  # type: ignore[no-untyped-call]
 
     def drain(self) -> None:
         """Drop what still comes, then disconnect."""
-        self.setTimeout(None)
-        self.draining = self.callLater(LINGER, self.transport.abortConnection)
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
+        self.draining = self.callLater(LINGER, self.transport.abortConnection)  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a request line or header beyond what is taken."""
         self._respondToBadRequestAndDisconnect()
 
-    def connectionLost(self, reason: Failure = http.protocol.connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget timers and requests of this connection."""
         self._lost = True
         if self.draining is not None and self.draining.active():
             self.draining.cancel()
         self.factory.disconnected(self)
-        http.HTTPChannel.connectionLost(self, reason)
+        http.HTTPChannel.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
     def _next(self) -> None:
         if self._pipelined and not self._lost:
@@ -87,11 +90,10 @@ class Channel(http.HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         reply = Problem("bad-request", "the request line, a header or the body's framing is wrong or too long").reply()
-        head = (
-            b"HTTP/1.1 400 Bad Request\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-            % (reply.content_type, len(reply.body))
+        head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
+            reply.content_type,
+            len(reply.body),
         )
-        transport: Any = self.transport
-        if not transport.disconnecting:
-            transport.write(head + reply.body)
-        self.loseConnection()
+        if not self.transport.disconnecting:
+            self.transport.write(head + reply.body)
+        self.loseConnection()  # type: ignore[no-untyped-call]

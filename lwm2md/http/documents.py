@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 import msgspec
 
 from lwm2md.documents import time_text, value_rows
+from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.records import (
@@ -235,13 +236,12 @@ def observation_document(observation: Observation) -> ObservationDocument:
     )
 
 
-def attributes_of(attributes: object) -> dict[str, Any]:
+def attributes_of(attributes: NotificationAttributes) -> dict[str, Any]:
     """The notification attributes that are set, by name."""
-    found = {name: getattr(attributes, name) for name in _ATTRIBUTES}
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: bool(value) if name in _FLAGS else value for name, value in attributes.as_changes().items()}
 
 
-_ATTRIBUTES = ("pmin", "pmax", "gt", "lt", "st", "epmin", "epmax", "edge", "con", "hqmax")
+_FLAGS = frozenset({"edge", "con"})
 
 
 def objects_document(registration: Registration, model_of: Mapping[int, ObjectModel | None]) -> ObjectsDocument:

@@ -37,7 +37,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "internal-error": (500, "Something went wrong here"),
     "device-error": (502, "The device refused"),
     "device-failed": (502, "The exchange with the device failed"),
-    "outcome-unknown": (502, "Nobody knows whether the device did it"),
+    "outcome-unknown": (504, "Nobody knows whether the device did it"),
     "storage-failed": (503, "The change could not be stored"),
     "overloaded": (503, "Too many callers at once"),
     "no-answer": (504, "The device did not answer"),

@@ -37,7 +37,7 @@ class Call(http.Request):
     query: Mapping[str, Any]
     document: Any = None
     lost: Callable[[], None] | None = None
-    channel: Channel | None
+    channel: Any
     _size = 0
     _refused = False
 
@@ -56,7 +56,7 @@ class Call(http.Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Everything is here: find the route and call its handler."""
-        channel = self.channel
+        channel: Channel | None = self.channel
         if channel is None:
             return
         if self._refused:
@@ -70,7 +70,7 @@ class Call(http.Request):
         """The whole body."""
         return b"".join(self.chunks)
 
-    def complete(self, make: Callable[[], Reply]) -> None:
+    def complete(self, make: Callable[[], Reply | None]) -> None:
         """Answer with what ``make`` returns, or with the problem that it raises."""
         if self.channel is not None:
             self.channel.factory.answer(self, make)
@@ -93,7 +93,7 @@ class Call(http.Request):
     def push(self, data: bytes) -> None:
         """Write a part of a stream."""
         if self.channel is not None:
-            self.channel.write(data)  # type: ignore[no-untyped-call]
+            self.channel.write(data)
 
     def disconnect(self, *, abort: bool = False) -> None:
         """End the connection, at once when ``abort``."""
@@ -102,7 +102,7 @@ class Call(http.Request):
         if abort:
             self.channel.transport.abortConnection()
         else:
-            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+            self.channel.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """The caller is gone; tell whoever waits on its behalf."""
@@ -114,8 +114,7 @@ class Call(http.Request):
     def _write_head(
         self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None
     ) -> None:
-        channel = self.channel
-        assert channel is not None
+        channel: Channel = self.channel
         lines = [_STATUS_LINES[status], b"Date: ", channel.factory.date()]
         if status != HTTPStatus.NO_CONTENT:
             lines += (b"\r\nContent-Type: ", content_type)
@@ -132,7 +131,7 @@ class Call(http.Request):
         channel.transport.write(b"".join(lines))
 
     def _check(self, size: int) -> None:
-        channel = self.channel
+        channel: Channel | None = self.channel
         if channel is None or size <= channel.factory.body_limit:
             return
         self._refused = True

@@ -11,13 +11,16 @@ from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body, PostBody, ValueBody
 from lwm2md.http.documents import OperationDocument, ValuesDocument, operation_document, values_of
 from lwm2md.http.operations import known_device, located, submit
-from lwm2md.http.problems import Problem
+from lwm2md.http.problems import Problem, storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
 from lwm2md.http.waiting import answer_at_end
 from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.server.operations import GONE, OUTCOME_UNKNOWN
 from lwm2md.server.records import Operation, OperationRequest
+
+_FAILURES: Final = {"no answer": "no-answer", OUTCOME_UNKNOWN: OUTCOME_UNKNOWN, GONE: "not-registered"}
 
 
 def lwm2m_path(call: Call) -> Path:
@@ -31,18 +34,19 @@ def lwm2m_path(call: Call) -> Path:
 def failure(operation: Operation) -> Problem:
     """The problem document for an operation that ended otherwise than done."""
     what = f"{operation.op} {operation.path} of {operation.endpoint}"
-    about = {"operation": operation.id}
+    about = operation.id
+    if operation.error is not None and operation.error.startswith("storage failed"):
+        return storage_failed()
     if operation.state == "cancelled":
-        return Problem("cancelled", f"{what} was cancelled", **about)
+        return Problem("cancelled", f"{what} was cancelled", operation=about)
     if operation.state == "expired":
-        return Problem("expired", f"{what} waited for the device until its ttl was over", **about)
+        return Problem("expired", f"{what} waited for the device until its ttl was over", operation=about)
     if operation.coap_code is not None and not operation.coap_code.startswith("2."):
         said = f": {operation.error}" if operation.error else ""
-        return Problem("device-error", f"{what}: {operation.coap_code}{said}", coap_code=operation.coap_code, **about)
-    if operation.error == "timeout":
-        return Problem("no-answer", f"{what}: no answer in time", **about)
-    code = "outcome-unknown" if operation.error == "outcome-unknown" else "device-failed"
-    return Problem(code, f"{what}: {operation.error}", **about)
+        return Problem(
+            "device-error", f"{what}: {operation.coap_code}{said}", coap_code=operation.coap_code, operation=about
+        )
+    return Problem(_FAILURES.get(operation.error or "", "device-failed"), f"{what}: {operation.error}", operation=about)
 
 
 def _run(call: Call, request: OperationRequest) -> Reply | None:
@@ -69,7 +73,7 @@ def _ended(operation: Operation, call: Call) -> Reply:
 
 def _request(call: Call, op: str, path: Path, **fields: object) -> OperationRequest:
     query = call.query
-    return OperationRequest(  # type: ignore[arg-type]
+    return OperationRequest(
         op=op,  # type: ignore[arg-type]
         path=str(path),
         format=query.get("format"),
@@ -140,9 +144,7 @@ ROUTES: Final = (
     Route(
         "PUT", _TEMPLATE, _put, "Write, replacing what is there", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE
     ),
-    Route(
-        "PATCH", _TEMPLATE, _patch, "Write in part", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE
-    ),
+    Route("PATCH", _TEMPLATE, _patch, "Write in part", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE),
     Route(
         "POST",
         _TEMPLATE,

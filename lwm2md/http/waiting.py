@@ -18,7 +18,9 @@ from lwm2md.server.records import Operation
 Render = Callable[[Operation], Reply]
 
 
-def answer_at_end(call: Call, operation: Operation, *, ended: Render, queued: Render, keep: bool = True) -> Reply | None:
+def answer_at_end(
+    call: Call, operation: Operation, *, ended: Render, queued: Render, keep: bool = True
+) -> Reply | None:
     """Answer with ``ended`` when the operation ends inside the call's ``wait``, else with ``queued``.
 
     ``keep`` makes an operation durable before ``queued`` is answered.

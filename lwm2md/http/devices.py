@@ -1,0 +1,119 @@
+"""Devices: the list, one device, its operator's labels, its Objects, and forgetting it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, get_args
+
+from lwm2md.http import parameters as p
+from lwm2md.http.bodies import Body, LabelsBody
+from lwm2md.http.documents import DeviceDocument, ObjectsDocument, Page, device_document, objects_document
+from lwm2md.http.operations import known_device
+from lwm2md.http.paging import page
+from lwm2md.http.problems import storage_failed, wrong_field
+from lwm2md.http.replies import Reply, json_reply, no_content
+from lwm2md.http.request import Call
+from lwm2md.http.routes import Route
+from lwm2md.server import selectors
+from lwm2md.server.records import Device, DeviceState
+
+
+def _selector(text: str) -> Callable[[Mapping[str, str]], bool]:
+    return selectors.parse(text)
+
+
+SELECTOR: Final = p.Parameter(
+    "selector", "terms on labels that all hold, `farm=north,enclosure!=7`", {"type": "string"}, _selector
+)
+
+
+def _list(call: Call) -> Reply:
+    node, query = call.node, call.query
+    now = node.now()
+    selector, state = query["selector"], query["state"]
+
+    def wanted(device: Device) -> bool:
+        return (state is None or device.state(now) == state) and (selector is None or selector(device.all_labels()))
+
+    devices = node.server.devices
+    items, cursor = page(
+        devices,
+        call.channel.factory.endpoints,
+        (query["limit"], query["after"]),
+        lambda device: device_document(device, now),
+        wanted,
+    )
+    return json_reply(Page(items, cursor))
+
+
+def _get(call: Call) -> Reply:
+    return json_reply(device_document(known_device(call), call.node.now()))
+
+
+def _patch(call: Call) -> None:
+    device, node, labels = known_device(call), call.node, call.document.labels
+    for name in labels:
+        if not name or any(sign in name for sign in "=!,"):
+            raise wrong_field("bad-body", "labels", "a label has a name, without = ! and comma in it")
+    _change(call, lambda then: node.server.set_labels(device.endpoint, labels, node.now(), then), lambda: _get(call))
+
+
+def _delete(call: Call) -> None:
+    device, node = known_device(call), call.node
+    _change(call, lambda then: node.server.forget(device.endpoint, node.now(), then), no_content)
+
+
+def _change(call: Call, change: Callable[[Callable[[bool, float], None]], Any], reply: Callable[[], Reply]) -> None:
+    """Change the core, and answer with ``reply`` when the change is durable."""
+
+    def outcome(committed: bool) -> Reply:
+        if not committed:
+            raise storage_failed()
+        return reply()
+
+    change(lambda committed, _: call.complete(lambda: outcome(committed)))
+    call.node.settle()
+
+
+def _objects(call: Call) -> Reply:
+    device, server = known_device(call), call.node.server
+    registration = device.registration
+    if registration is None:
+        return json_reply(ObjectsDocument([]))
+    found = {path.object for path in registration.objects.paths if path.object is not None}
+    return json_reply(objects_document(registration, {key: server.model_of(device, key) for key in found}))
+
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        "/v1/devices",
+        _list,
+        "List devices by endpoint",
+        (p.LIMIT, p.AFTER, SELECTOR, p.choice("state", "only those in this state", get_args(DeviceState))),
+        answers={200: Page[DeviceDocument]},
+    ),
+    Route("GET", "/v1/devices/{endpoint}", _get, "One device", answers={200: DeviceDocument}),
+    Route(
+        "PATCH",
+        "/v1/devices/{endpoint}",
+        _patch,
+        "Set or remove labels",
+        body=Body(LabelsBody),
+        answers={200: DeviceDocument},
+    ),
+    Route(
+        "DELETE",
+        "/v1/devices/{endpoint}",
+        _delete,
+        "Forget a device: registration, observations, queue and values",
+        answers={204: None},
+    ),
+    Route(
+        "GET",
+        "/v1/devices/{endpoint}/objects",
+        _objects,
+        "Objects and instances with their models",
+        answers={200: ObjectsDocument},
+    ),
+)

@@ -1,0 +1,110 @@
+"""The OpenAPI 3.1 document, made from the route table: what is not declared there does not exist.
+
+RULES: bodies and answers are the structs that the routes decode and encode, so the document can't drift from the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from lwm2md.http.parameters import Parameter
+from lwm2md.http.problems import ProblemDocument
+from lwm2md.http.replies import JSON, Reply
+from lwm2md.http.request import Call
+from lwm2md.http.routes import Route
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_ARGUMENTS: Final = {
+    "endpoint": "Endpoint Client Name, percent-encoded (`/` as `%2F`)",
+    "path": "LwM2M path without its leading slash, such as `3/0/0`",
+    "id": "the `id` that the list shows",
+}
+Document = dict[str, Any]
+
+
+def document(routes: Sequence[Route], version: str) -> Document:
+    """The whole OpenAPI document for these routes."""
+    types = [ProblemDocument]
+    for route in routes:
+        types += [answer for answer in route.answers.values() if answer is not None]
+        if route.body is not None:
+            types.append(route.body.type)
+    schemas, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REFERENCE)
+    by_type = dict(zip(types, schemas, strict=True))
+    paths: Document = {}
+    for route in routes:
+        item = paths.setdefault(route.template.replace("...}", "}"), {})
+        item[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "lwm2md", "version": version, "description": "A LwM2M device-management server."},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "responses": {"Problem": _content("What went wrong", ProblemDocument, "application/problem+json", by_type)},
+        },
+    }
+
+
+def _anything(kind: type) -> Document:
+    """The schema of a member that takes any JSON: values are checked by the model of their Resource."""
+    if kind is not object:
+        raise NotImplementedError
+    return {}
+
+
+def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:
+    operation: Document = {
+        "operationId": _name(route),
+        "summary": route.summary,
+        "parameters": [*_arguments(route.template), *map(_parameter, route.query)],
+        "responses": {
+            str(status): _content(HTTPStatus(status).phrase, answer, route.media_type, by_type)
+            for status, answer in sorted(route.answers.items())
+        },
+    }
+    operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
+    if route.body is not None:
+        body = _content("", route.body.type, "application/json", by_type)
+        operation["requestBody"] = {"required": not route.body.optional, "content": body["content"]}
+    if route.open:
+        operation["security"] = [] if route.template != "/metrics" else [{"token": []}, {}]
+    return operation
+
+
+def _content(description: str, answer: Any, media_type: str, by_type: Mapping[Any, Document]) -> Document:
+    if answer is not None:
+        return {"description": description, "content": {media_type: {"schema": by_type[answer]}}}
+    if media_type == "application/json":
+        return {"description": description}
+    return {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}
+
+
+def _arguments(template: str) -> list[Document]:
+    names = [part[1:-1].removesuffix("...") for part in template.split("/") if part.startswith("{")]
+    return [
+        {"name": name, "in": "path", "required": True, "description": _ARGUMENTS[name], "schema": {"type": "string"}}
+        for name in names
+    ]
+
+
+def _parameter(parameter: Parameter) -> Document:
+    return {"name": parameter.name, "in": "query", "description": parameter.summary, "schema": dict(parameter.schema)}
+
+
+def _name(route: Route) -> str:
+    words = [part.strip("{}.") for part in route.template.split("/") if part and part != "v1"]
+    return "-".join([route.method.lower(), *words])
+
+
+def _get(call: Call) -> Reply:
+    return Reply(200, call.channel.factory.openapi, JSON)
+
+
+ROUTES: Final = (Route("GET", "/v1/openapi.json", _get, "This document", answers={200: dict[str, Any]}),)

@@ -1,0 +1,19 @@
+"""All routes of this daemon, in the order in which the reference page and the OpenAPI document have them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.http import devices, events, observations, openapi, operations, resources, status
+from lwm2md.http.routes import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *status.ROUTES[:1],
+    *devices.ROUTES,
+    *operations.ROUTES,
+    *resources.ROUTES,
+    *observations.ROUTES,
+    *events.ROUTES,
+    *status.ROUTES[1:],
+    *openapi.ROUTES,
+)
