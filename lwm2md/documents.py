@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -36,21 +36,8 @@ def render(document: object) -> bytes:
 
 def plain(value: object) -> object:
     """Return the same document made of what JSON has: times and values as text, NaN as a string."""
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Timestamp):
-        return time_text(value)
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, Mapping):
-        return {_text(str(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, ValueRow):
-        return value_document(value)
-    if isinstance(value, ObjectLink):
-        return str(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    return value
+    convert = _CONVERT.get(type(value))
+    return convert(value) if convert is not None else _other(value)
 
 
 def time_text(seconds: float | None) -> str | None:
@@ -71,23 +58,25 @@ def value_document(row: ValueRow, *, int64_as_string: bool = False) -> Document:
     value = row.value
     shown: object = value
     encoding = None
-    if isinstance(value, bytes):
-        shown = _base64(value)
-        encoding = None if row.type == "opaque" else "base64"
+    if isinstance(value, float):
+        shown = _number(value)
+    elif isinstance(value, bool):
+        pass
+    elif isinstance(value, int):
+        shown = _integer(row.type, value, int64_as_string)
     elif isinstance(value, str):
         shown, encoding = _string(value)
-    elif isinstance(value, ObjectLink):
+    elif isinstance(value, bytes):
+        shown = _base64(value)
+        encoding = None if row.type == "opaque" else "base64"
+    else:
         shown = str(value)
-    elif isinstance(value, float):
-        shown = _number(value)
-    elif not isinstance(value, bool):
-        shown = _integer(row.type, value, int64_as_string)
     document: Document = {"path": row.path, "value": shown, "type": row.type}
     if encoding is not None:
         document["encoding"] = encoding
-    document["name"] = row.name
-    document["unit"] = row.unit
-    document["time"] = time_text(row.time)
+    document["name"] = None if row.name is None else _text(row.name)
+    document["unit"] = None if row.unit is None else _text(row.unit)
+    document["time"] = None if row.time is None else time_text(row.time)
     return document
 
 
@@ -110,6 +99,8 @@ def _base64(value: bytes) -> str:
 
 
 def _string(value: str) -> tuple[str, str | None]:
+    if value.isascii():
+        return value, None
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -123,7 +114,7 @@ def _text(value: str) -> str:
 
 def _number(value: float) -> float | str:
     if math.isfinite(value):
-        return float(value)
+        return value
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
@@ -133,3 +124,38 @@ def _integer(kind: str, value: int, as_string: bool) -> int | str:
     if kind == "time" and (text := time_text(value)) is not None:
         return text
     return str(value) if as_string and abs(value) > _LARGEST_EXACT else value
+
+
+def _mapping(value: Mapping[object, object]) -> Document:
+    return {_text(str(key)): plain(item) for key, item in value.items()}
+
+
+def _sequence(value: Iterable[object]) -> list[object]:
+    return [plain(item) for item in value]
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _other(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    if isinstance(value, set | frozenset):
+        return _sequence(value)
+    return value
+
+
+_CONVERT: Final[dict[type, Callable[[Any], object]]] = {
+    str: _text,
+    int: _same,
+    bool: _same,
+    type(None): _same,
+    float: _number,
+    Timestamp: time_text,
+    dict: _mapping,
+    list: _sequence,
+    tuple: _sequence,
+    ValueRow: value_document,
+    ObjectLink: str,
+}

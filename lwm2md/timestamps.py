@@ -9,6 +9,7 @@ import math
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _PATTERN: Final = re.compile(
@@ -27,9 +28,15 @@ def rfc3339(seconds: float) -> str:
     if not _FIRST <= seconds <= _END:
         raise ValueError(f"no RFC 3339 time: {seconds!r}")
     whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    at = time.gmtime(whole)
-    text = f"{at[0]:04}-{at[1]:02}-{at[2]:02}T{at[3]:02}:{at[4]:02}:{at[5]:02}"
+    text = _second(whole)
     return f"{text}.{milliseconds:03}".rstrip("0") + "Z" if milliseconds else text + "Z"
+
+
+@lru_cache(maxsize=256)
+def _second(whole: int) -> str:
+    """Cached because most of what is written happened in the last few seconds."""
+    at = time.gmtime(whole)
+    return f"{at[0]:04}-{at[1]:02}-{at[2]:02}T{at[3]:02}:{at[4]:02}:{at[5]:02}"
 
 
 def parse(text: str) -> float:

@@ -85,6 +85,11 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual(document["encoding"], "base64")
             self.assertEqual(base64.b64decode(str(document["value"])), content)
 
+    def test_broken_names(self) -> None:
+        """Lone surrogates elsewhere, as in a unit that a device sent, become question marks."""
+        document = render({"\ud800": [ValueRow("/1/0/1", 1, "integer", "n\ud800", "u\ud800")], "error": "\udcff"})
+        self.assertEqual(json.loads(document)["?"][0]["unit"], "u?")
+
     def test_impossible_times(self) -> None:
         """A time that no calendar has is null."""
         for seconds in (None, float("nan"), 1e300, -(2.0**63)):
