@@ -32,7 +32,6 @@ from lwm2md.server.twin import Twin
 
 _WELL_KNOWN: Final = (".well-known", "core")
 _LINKS: Final = b'</rd>;rt="core.rd";ct=40'
-_MAX_LABELS: Final = 64
 _MAX_LABEL: Final = 256
 _NOT_FOUND: Final = Response(n.NOT_FOUND)
 _NOT_ALLOWED: Final = Response(n.METHOD_NOT_ALLOWED)
@@ -134,8 +133,9 @@ class Server:
         device = self._device(endpoint)
         merged: dict[str, str | None] = {**(device.labels or {}), **labels}
         kept = {name: value for name, value in merged.items() if value is not None}
-        if len(kept) > _MAX_LABELS or any(len(name) > _MAX_LABEL or len(kept[name]) > _MAX_LABEL for name in kept):
-            raise LimitReached(f"at most {_MAX_LABELS} labels of {_MAX_LABEL} characters", "labels")
+        most = self._state.settings.labels_per_device
+        if len(kept) > most or any(len(name) > _MAX_LABEL or len(kept[name]) > _MAX_LABEL for name in kept):
+            raise LimitReached(f"at most {most} labels of {_MAX_LABEL} characters", "labels")
 
         def committed(ok: bool, now: float) -> None:
             if ok:

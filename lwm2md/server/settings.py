@@ -24,6 +24,7 @@ class ServerSettings:
     queue_limit: int = 100
     max_devices: int = 1_000_000
     observations_per_device: int = 64
+    labels_per_device: int = 64
     twin_values: int = 1000
     operations_kept: int = 10_000
     flush_interval: float = 5.0

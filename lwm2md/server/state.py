@@ -7,7 +7,6 @@ refreshes, address changes, twin values). What belongs to one endpoint is decide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import attrs
 
@@ -33,24 +32,18 @@ class PeerDescription:
     identity: str | None = None
 
 
-class Environment(Protocol):
-    """What the shell hands in: random bytes, words for peers, and whether anybody reads live events now."""
+@attrs.frozen(slots=True)
+class Environment:
+    """What the shell hands in.
 
-    def random(self, size: int) -> bytes:
-        """Return ``size`` unguessable bytes."""
-        ...
+    ``random(size)`` gives unguessable bytes, ``describe(peer)`` says who and where a peer is, ``wants(event_type)``
+    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them.
+    """
 
-    def describe(self, peer: Peer) -> PeerDescription:
-        """Say who and where a peer is."""
-        ...
-
-    def publish(self, event: Event) -> None:
-        """Hand a live event to its readers; called only while `wants` says so."""
-        ...
-
-    def wants(self, event_type: str) -> bool:
-        """Whether a live event of this type would have a reader."""
-        ...
+    random: Callable[[int], bytes]
+    describe: Callable[[Peer], PeerDescription]
+    wants: Callable[[str], bool]
+    publish: Callable[[Event], None]
 
 
 class State:

@@ -1,0 +1,213 @@
+"""One running daemon: the core, its storage, its engine and its API, joined.
+
+RULES: everything that has to be decided is decided elsewhere; here is only who is told what, in which order. After each
+batch of datagrams, deadline or call of the API the core's effects go to delivery, and what those cause goes out with
+the same flush. Sockets are bound first, so that devices get no ICMP error while a large fleet is read back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from twisted.internet.defer import succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from lwm2md import __version__
+from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
+from lwm2md.config import Settings
+from lwm2md.delivery import Delivery
+from lwm2md.http.api import Api
+from lwm2md.http.table import ROUTES
+from lwm2md.lwm2m import models
+from lwm2md.net import udp
+from lwm2md.net.addresses import Endpoint, unpack
+from lwm2md.net.driver import Driver
+from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.settings import ServerSettings
+from lwm2md.server.state import Environment, PeerDescription
+from lwm2md.storage.interface import Storage
+
+_PAGE = 5000
+
+
+class Node:
+    """One daemon, from binding its sockets to giving them back.
+
+    ``token`` is the administrator's, ``reactor`` Twisted's. `bind` may raise OSError, `start` fails with StorageError or
+    CannotListenError; their texts are fit for the operator.
+    """
+
+    def __init__(self, settings: Settings, storage: Storage, token: str, reactor: Any) -> None:
+        self.settings = settings
+        self.storage = storage
+        self.reactor = reactor
+        self.version = __version__
+        self.started = reactor.seconds()
+        self.ready = False
+        self.admin_token_hash = hashlib.sha256(token.encode()).digest()
+        self._log = Logger()
+        self.delivery = Delivery(storage, reactor, settings.storage.events)
+        environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
+        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
+        self.server = Server(_server_settings(settings), models.parse(table), environment)
+        self._engine = Engine(
+            self.server,
+            secrets.token_bytes,
+            Parameters(settings.coap.ack_timeout, settings.coap.ack_random_factor, settings.coap.max_retransmit),
+            Limits(
+                reply_bytes=settings.limits.deduplication_size,
+                pending=settings.limits.pending,
+                outstanding=settings.limits.pending,
+            ),
+            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
+        )
+        self.server.attach(self._engine)
+        self._driver = Driver(reactor, self._engine, timed=(self.server,), settle=self._submit)
+        self._ports: list[udp.UdpPort] = []
+        self._api_ports: list[IListeningPort] = []
+        self._api: Api | None = None
+        self._submitting = False
+        self.delivery.on_settled = self._settled
+
+    def now(self) -> float:
+        """The Unix time of the injected clock."""
+        return float(self.reactor.seconds())
+
+    def settle(self) -> None:
+        """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
+        self._driver.settle()
+
+    # Effects
+
+    def _submit(self, now: float) -> None:
+        """Hand effects to delivery; a storage that answers at once may cause more of them."""
+        if self._submitting:
+            return
+        self._submitting = True
+        try:
+            while self.server.effects:
+                commits = self.server.effects[:]
+                self.server.effects.clear()
+                self.delivery.submit(commits)
+        finally:
+            self._submitting = False
+
+    def _settled(self) -> None:
+        if not self._submitting:
+            self._driver.settle()
+
+    # Start and stop
+
+    def bind(self) -> None:
+        """Take the addresses of the configuration; nothing is read from them yet."""
+        for address in self.settings.coap.listen:
+            try:
+                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port)))
+            except OSError as error:
+                raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
+
+    async def start(self) -> None:
+        """Open the storage, take the fleet up from it, then serve."""
+        await self.storage.open()
+        await self.delivery.start()
+        began = self.now()
+        for table in RESTORED:
+            await self._restore(table)
+        self.server.start(self.now())
+        for port in self._ports:
+            self._driver.add(port)
+            self._log.info("listening on coap://{address}", address=port.local)
+        if self.server.devices:
+            self._log.info(
+                "{count} devices taken up in {seconds:.1f} s",
+                count=len(self.server.devices),
+                seconds=self.now() - began,
+            )
+        self.settle()
+        self._api = Api(self, ROUTES)
+        for address in self.settings.api.listen:
+            port = self.reactor.listenTCP(address.port, self._api, interface=address.host)
+            self._api_ports.append(port)
+            self._log.info("api on http://{address}", address=_tcp(port))
+        self.ready = True
+
+    async def _restore(self, table: str) -> None:
+        after = ""
+        while True:
+            rows = await self.storage.scan(table, after, _PAGE)
+            for fault in self.server.restore(table, rows, self.now()):
+                self._log.error("a row of the storage is left out: {fault}", fault=fault)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
+
+    async def stop(self) -> None:
+        """Take no more requests, store what was written behind, end the readers, close the storage."""
+        self.ready = False
+        for api_port in self._api_ports:
+            await (api_port.stopListening() or succeed(None))
+        if self._api is not None:
+            self._api.close()
+        while self.server.flush(self.now()):
+            self.settle()
+        self.settle()
+        self._driver.stop()
+        await self.delivery.stop()
+        await self.storage.close()
+
+    # What the API shows
+
+    def listeners(self) -> list[Mapping[str, str]]:
+        """Transport and real address of every listener."""
+        found = [{"transport": "coap", "address": str(port.local)} for port in self._ports]
+        return [*found, *({"transport": "http", "address": _tcp(port)} for port in self._api_ports)]
+
+    def counters(self) -> Mapping[str, float]:
+        """Counters of the engine, the core, the delivery and the ports, by name."""
+        return dict(self._counters())
+
+    def _counters(self) -> Iterator[tuple[str, float]]:
+        for prefix, counters in (
+            ("coap", self._engine.counters),
+            ("server", self.server.counters),
+            ("delivery", self.delivery.counters),
+        ):
+            yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
+        names = self._ports[0].counters if self._ports else ()
+        yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
+        yield "driver_errors", self._driver.errors
+
+
+def _describe(peer: Peer) -> PeerDescription:
+    """Where a peer is; plain CoAP says nothing of who it is."""
+    return PeerDescription(str(unpack(peer)[1]), "coap")
+
+
+def _tcp(port: IListeningPort) -> str:
+    where = port.getHost()
+    return str(Endpoint(where.host, where.port))  # type: ignore[attr-defined]
+
+
+def _server_settings(settings: Settings) -> ServerSettings:
+    """The core's settings out of the INI file's."""
+    return ServerSettings(
+        default_lifetime=int(settings.registration.default_lifetime),
+        min_lifetime=int(settings.registration.min_lifetime),
+        max_lifetime=int(settings.registration.max_lifetime),
+        grace=settings.registration.grace,
+        awake=settings.queue.awake,
+        timeout=settings.queue.timeout,
+        ttl=settings.queue.ttl,
+        queue_limit=settings.queue.limit,
+        max_devices=settings.limits.devices,
+        observations_per_device=settings.limits.observations_per_device,
+        labels_per_device=settings.limits.labels_per_device,
+        twin_values=settings.limits.twin_values_per_device,
+        operations_kept=settings.limits.operations_kept,
+        flush_interval=settings.storage.flush_interval,
+    )

@@ -1,0 +1,132 @@
+"""The daemon as a service of twistd: its state directory, its start, its end.
+
+RULES: whatever keeps the daemon from starting is told in one line, and the exit status is 1. What is found before the
+reactor runs ends in SystemExit; what is found later ends the process once the reactor has stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lwm2md.config import Settings
+from lwm2md.node import Node
+from lwm2md.storage.interface import Storage, StorageError
+from lwm2md.storage.memory import MemoryStorage
+from lwm2md.storage.sqlite import SQLiteStorage
+
+DATABASE = "lwm2md.sqlite"
+TOKEN = "admin.token"
+STOP_DEADLINE = 30.0
+"""How long a stop may take, in seconds, before what is left is given up."""
+
+
+def make(settings: Settings, reactor: Any) -> IService:
+    """Return the service that runs a daemon with these settings."""
+    return DaemonService(settings, reactor)
+
+
+class DaemonService(Service):
+    """Starts and stops one `Node`."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._log = Logger(namespace="lwm2md")
+        self._node: Node | None = None
+        self._starting: Deferred[None] | None = None
+
+    def privilegedStartService(self) -> None:
+        """Prepare the state directory and bind the sockets; raises SystemExit with a line that says what failed."""
+        try:
+            state = prepare(Path(self._settings.lwm2md.state))
+            token = administrator(state, self._settings)
+            self._node = Node(self._settings, storage(self._settings, state, self._reactor), token, self._reactor)
+            self._node.bind()
+        except OSError as error:
+            raise SystemExit(f"lwm2md: {_reason(error)}") from None
+
+    def startService(self) -> None:
+        """Begin to serve; what fails from here on ends the process with status 1."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._node is not None:
+            self._starting = ensureDeferred(self._node.start())
+            self._starting.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None] | None:
+        """End in order, within `STOP_DEADLINE`."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._node is None:
+            return None
+        stopping = ensureDeferred(self._node.stop())
+        stopping.addTimeout(STOP_DEADLINE, self._reactor)
+        return stopping.addErrback(lambda failure: self._log.failure("the daemon did not stop cleanly", failure))
+
+    def _failed(self, failure: Failure) -> None:
+        self._node = None
+        error = failure.value
+        if isinstance(error, StorageError | CannotListenError | OSError):
+            self._log.critical("lwm2md can't start: {reason}", reason=_reason(error))
+        else:
+            self._log.failure("lwm2md can't start", failure)
+        # twistd would exit with 0 after a stop that the reactor was asked for.
+        self._reactor.addSystemEventTrigger("after", "shutdown", _exit)
+        self._reactor.stop()
+
+
+def prepare(state: Path) -> Path:
+    """Make the state directory, and make sure that it can be written. Raises OSError."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    probe = state / f".probe-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+    return state
+
+
+def administrator(state: Path, settings: Settings) -> str:
+    """The administrator's token: the configured one, else that of an earlier start, else a new one in a 0600 file."""
+    if settings.api.admin_token is not None:
+        return settings.api.admin_token.reveal()
+    path = state / TOKEN
+    try:
+        known = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        known = ""
+    if known:
+        return known
+    token = secrets.token_urlsafe(32)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{token}\n")
+    return token
+
+
+def storage(settings: Settings, state: Path, reactor: Any) -> Storage:
+    """The storage that the settings name; a relative path is below the state directory."""
+    scheme, _, path = settings.storage.url.partition(":")
+    if scheme == "memory":
+        return MemoryStorage()
+    return SQLiteStorage(state / (path or DATABASE), reactor)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, CannotListenError):
+        return f"can't listen on {error.interface}:{error.port}: {error.socketError}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _exit() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
