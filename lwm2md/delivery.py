@@ -30,6 +30,8 @@ BLOCK: Final = 10_000
 MAX_COMMITS: Final = 1_000
 MAX_BYTES: Final = 4 << 20
 """What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
+MAX_HELD: Final = 10_000
+"""Live-only events that wait for the transaction under way; more are dropped and counted."""
 
 _LOG: Final = "events"
 _META: Final = "meta"
@@ -125,7 +127,7 @@ class Delivery:
         """Give a live-only event to the readers there are; costs next to nothing when nobody wants its type."""
         if not self.wants(event.type):
             return
-        if self._next >= self._reserved:
+        if self._next >= self._reserved or len(self._held) >= MAX_HELD:
             self.counters["events_dropped"] += 1
         elif (delivered := self._deliverable(event)) is not None:
             self._live(delivered)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -233,6 +234,20 @@ class CommitTests(DeliveryTestCase):
         self.assertEqual(Reader(self.delivery, "0" * 16).numbers, [4])
         self.assertEqual(self.delivery.counters["failures"], 2)
 
+    def test_one_line_per_streak(self) -> None:
+        """A failing storage is logged once, with the cause, and once more when it works again."""
+        with capturedLogs() as logs:
+            self.storage.failing = True
+            for name in range(5):
+                self.delivery.submit([self.commit(name, write="a")])
+            self.storage.failing = False
+            for name in range(5):
+                self.delivery.submit([self.commit(name, write="a")])
+        self.assertEqual(
+            [formatEvent(log) for log in logs],
+            ["nothing can be made durable, requests are refused: the disk is full", "the storage works again"],
+        )
+
     def test_storage_that_raises(self) -> None:
         """A storage that breaks the contract by raising counts as failed."""
         self.patch(self.storage, "commit", lambda batch: 1 / 0)
@@ -363,6 +378,18 @@ class LiveTests(DeliveryTestCase):
         self.storage.run()
         self.assertEqual(reader.numbers, [1, 2, 3, 4, 5])
         self.assertEqual(reader.seen, sorted(reader.seen, key=lambda delivered: delivered.id))
+
+    def test_held_events_are_bounded(self) -> None:
+        """While the storage hangs no more than so many live-only events wait; the rest is dropped and counted."""
+        self.patch(delivery_module, "MAX_HELD", 5)
+        reader = Reader(self.delivery)
+        self.storage.slow = True
+        self.delivery.submit([self.commit("a", event(100))])
+        for n in range(8):
+            self.delivery.publish(event(n, stored=False))
+        self.storage.run()
+        self.assertEqual(reader.numbers, [100, 0, 1, 2, 3, 4])
+        self.assertEqual(self.delivery.counters["events_dropped"], 3)
 
     def test_live_only_in_a_commit(self) -> None:
         """A live-only event of a Commit goes out with it and is not stored."""
