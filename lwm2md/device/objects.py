@@ -57,8 +57,8 @@ _SENSOR: Final[Mapping[int, Value]] = {5603: -40.0, 5604: 125.0, 5701: "Cel"}
 class Settings:
     """What makes one device.
 
-    ``endpoint`` is its Endpoint Client Name, ``lifetime`` what it asks for, in seconds, ``queue`` queue mode, ``labels``
-    are further parameters of its Register, ``prefix`` the path before ``/rd`` at its server.
+    ``endpoint`` is its Endpoint Client Name, ``lifetime`` what it asks for, in seconds, ``queue`` queue mode,
+    ``labels`` are further parameters of its Register, ``prefix`` the path before ``/rd`` at its server.
     """
 
     endpoint: str

@@ -56,4 +56,4 @@ class ConditionTests(SynchronousTestCase):
         """Every row of the table holds."""
         for attributes, reported, value, expected in _TABLE:
             found = triggers(NotificationAttributes(**attributes), reported, value)  # type: ignore[arg-type]
-            self.assertEqual(found, expected, f"{attributes} {reported} -> {value}")
+            self.assertEqual(found, expected, f"{attributes} {reported!r} -> {value!r}")
