@@ -9,14 +9,14 @@ never an error. Security Objects are never listed to anybody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import attrs
 
 from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.links import Link, LinkError, compose, parse
-from lwm2md.lwm2m.paths import MAX_ID, Path
+from lwm2md.lwm2m.paths import MAX_ID, Path, PathError
 
 __all__ = ["SECURITY_OBJECTS", "Link", "LinkError", "ObjectList", "compose", "object_list", "parse"]
 
@@ -112,24 +112,33 @@ class _Reader:
             if len(ids) > 1:
                 on_instance.add(ids[0])
 
-    def _ids(self, target: str, root: str) -> list[int]:
+    def _ids(self, target: str, root: str) -> Sequence[int]:
         """The ids of a numeric path below the root, none for a link that is not one of ours."""
-        prefix = root if root == "/" else root + "/"
-        if not target.startswith(prefix):
-            return []
-        rest = target[len(prefix) :]
+        if root != "/":
+            if not target.startswith(root + "/"):
+                return ()
+            target = target[len(root) :]
+        try:
+            return Path.parse(target)
+        except PathError:
+            return self._odd_ids(target)
+
+    def _odd_ids(self, target: str) -> Sequence[int]:
+        if not target.startswith("/"):
+            return ()
+        rest = target[1:]
         if rest.endswith("/"):
             self._note("trailing-slash")
             rest = rest.rstrip("/")
         segments = rest.split("/")
         if not all(segment.isascii() and segment.isdecimal() for segment in segments):
-            return []
+            return ()
         if len(segments) > 4:
             self._note("path-too-long")
-            return []
+            return ()
         if any(len(segment) > 5 or int(segment) > MAX_ID or segment != str(int(segment)) for segment in segments):
             self._note("id-out-of-range")
-            return []
+            return ()
         return [int(segment) for segment in segments]
 
     def _read_version(self, identifier: int, version: str) -> None:

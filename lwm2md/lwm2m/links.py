@@ -47,6 +47,7 @@ class Link:
 
 
 # Each of them is one character class, so that none can backtrack.
+_SPACES: Final = (" ", "\t", "\r", "\n")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _GAP: Final = re.compile(r"[ \t\r\n,]*")
 _NAME: Final = re.compile(r"[^ \t\r\n;,=<>\"]*")
@@ -167,7 +168,8 @@ class _Reader:
         return found[0]
 
     def _next_is(self, character: str) -> bool:
-        self._space()
+        if self._text.startswith(_SPACES, self._at):
+            self._space()
         if not self._text.startswith(character, self._at):
             return False
         self._at += 1
@@ -179,6 +181,10 @@ class _Reader:
 
     def _gap(self, commas: int) -> None:
         skipped = self._take(_GAP)
+        if skipped == ",":
+            if self._at >= len(self._text):
+                self.deviations[EMPTY_LINK] = None
+            return
         found = skipped.count(",")
         if found < len(skipped):
             self.deviations[WHITE_SPACE] = None

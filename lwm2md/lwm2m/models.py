@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import attrs
@@ -61,8 +62,8 @@ class Models:
         self._objects: dict[int, dict[str, ObjectModel]] = {}
         for model in objects:
             self._objects.setdefault(model.id, {})[model.version] = model
-        self._newest = {
-            identifier: max(versions.values(), key=lambda model: _order(model.version))
+        self._ordered = {
+            identifier: sorted(((_order(version), model) for version, model in versions.items()), key=itemgetter(0))
             for identifier, versions in self._objects.items()
         }
 
@@ -76,8 +77,8 @@ class Models:
         if versions is None:
             return None
         if version is None:
-            return self._newest[identifier]
-        return versions.get(version) or _nearest(versions, version)
+            return self._ordered[identifier][-1][1]
+        return versions.get(version) or _nearest(self._ordered[identifier], _order(version))
 
     def resource(self, path: tuple[int, ...], versions: Mapping[int, str]) -> ResourceModel | None:
         """The model of a path of three or four ids, the Object being in the version that ``versions`` has for it."""
@@ -127,11 +128,8 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() and len(part) < 10 else 0 for part in version.split("."))
 
 
-def _nearest(versions: Mapping[str, ObjectModel], version: str) -> ObjectModel:
-    wanted = _order(version)
-    ordered = sorted(versions.values(), key=lambda model: _order(model.version))
-    lower = [model for model in ordered if _order(model.version) <= wanted]
-    return lower[-1] if lower else ordered[0]
+def _nearest(ordered: list[tuple[tuple[int, ...], ObjectModel]], wanted: tuple[int, ...]) -> ObjectModel:
+    return next((model for order, model in reversed(ordered) if order <= wanted), ordered[0][1])
 
 
 _TYPES: Final = {kind.value: kind for kind in ResourceType}
