@@ -9,7 +9,7 @@ because that one's events have smaller ids. Ids come from blocks reserved durabl
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -35,6 +35,17 @@ MAX_HELD: Final = 10_000
 
 _LOG: Final = "events"
 _META: Final = "meta"
+_COUNTERS: Final = (
+    "commits",
+    "transactions",
+    "failures",
+    "largest_group",
+    "events_stored",
+    "events_live",
+    "events_dropped",
+    "readers_dropped",
+    "resumes_failed",
+)
 _NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
 _ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
@@ -56,12 +67,11 @@ class Delivery:
     """Makes Commits durable in groups and hands events to subscriptions.
 
     ``keep`` is the number of stored events that stay in the log. ``on_settled`` is called after the Commits of a group
-    were resumed: what they sent can leave now. ``counters`` counts ``commits transactions failures largest_group
-    events_stored events_live events_dropped readers_dropped resumes_failed``.
+    were resumed: what they sent can leave now. ``counters`` are for metrics; ``largest_group`` is in commits.
     """
 
     def __init__(self, storage: Storage, clock: IReactorTime, keep: int = 100_000) -> None:
-        self.counters: Counter[str] = Counter()
+        self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self.on_settled: Callable[[], None] | None = None
         self.trimmed = ""
         self._storage = storage

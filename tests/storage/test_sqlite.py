@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -148,6 +149,24 @@ class SQLiteStorageTests(TestCase):
         self.path.parent.parent.mkdir(parents=True)
         self.path.parent.write_text("")
         self.assertIn(str(self.path.parent), await self.refused())
+
+    async def test_full(self) -> None:
+        """A batch that the disk has no room for fails whole, and the storage goes on when there is room again."""
+        storage = sqlite(self.path)
+        await storage.open()
+        await storage.commit(conformance.put("a", b"1"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            big = Batch([Write("devices", "a", b"2"), Write("devices", "big", bytes(8 << 20))])
+            error = await conformance.refusal(storage.commit(big))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        self.assertIn(str(self.path), error)
+        self.assertEqual(await storage.scan("devices"), [("a", b"1")])
+        self.assertTrue(await storage.commit(big))
+        self.assertEqual(await storage.get("devices", "a"), b"2")
+        await storage.close()
 
     async def test_odd_text(self) -> None:
         """A key that can not be encoded fails the batch as a whole, and the storage goes on."""
