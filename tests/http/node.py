@@ -125,7 +125,7 @@ class TestNode:
         """Give a live event to its readers."""
         self.delivery.publish(event)
 
-    def wants_live(self) -> bool:
+    def wants(self, kind: str) -> bool:
         """There is always somebody."""
         return True
 

@@ -1,0 +1,142 @@
+"""Tests of `lwm2md.http.operations` and `lwm2md.http.waiting`."""
+
+from __future__ import annotations
+
+from lwm2md.coap import numbers as n
+from tests.http.node import Answer
+from tests.http.support import ApiTestCase
+
+POST = "/v1/devices/a/operations"
+
+
+class OperationsTests(ApiTestCase):
+    """Asking something of a device, looking at it, cancelling it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.device = self.node.device("a")
+        self.device.answers[n.GET, "/3/0/0"] = Answer(n.CONTENT, b"Acme")
+
+    async def test_done(self) -> None:
+        """An operation that ends inside ``wait`` is answered with its result."""
+        seen = await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})
+        self.assertEqual(seen.status, 200)
+        document = seen.json
+        self.assertEqual((document["state"], document["coap_code"], document["path"]), ("done", "2.05", "/3/0/0"))
+        value = document["result"]["values"][0]
+        self.assertEqual((value["path"], value["value"], value["name"]), ("/3/0/0", "Acme", "Manufacturer"))
+        again = await self.call("GET", f"/v1/operations/{document['id']}")
+        self.assertEqual(again.json, document)
+
+    async def test_refused_by_device(self) -> None:
+        """A device's error is the operation's, and no error of the call."""
+        seen = await self.call("POST", POST, {"op": "read", "path": "/3/0/1"})
+        self.assertEqual((seen.status, seen.json["state"], seen.json["coap_code"]), (200, "failed", "4.04"))
+
+    async def test_queued(self) -> None:
+        """An operation that does not end in time is answered 202 with the place where it can be looked at."""
+        self.device.mute = True
+        pending = self.start("POST", POST + "?wait=2", {"op": "read", "path": "/3/0/0"})
+        await self.until(lambda: self.device.requests)
+        self.node.clock.advance(2)
+        seen = await pending
+        self.assertEqual((seen.status, seen.json["state"]), (202, "sent"))
+        self.assertEqual(seen.headers["location"], f"/v1/operations/{seen.json['id']}")
+        listed = (await self.call("GET", "/v1/operations?endpoint=a&state=sent")).json["items"]
+        self.assertEqual([item["id"] for item in listed], [seen.json["id"]])
+        self.assertEqual((await self.call("GET", "/v1/operations?endpoint=b")).json["items"], [])
+
+    async def test_ends_while_waiting(self) -> None:
+        """A caller that waits is answered as soon as the operation ends."""
+        self.device.mute = True
+        pending = self.start("POST", POST, {"op": "read", "path": "/3/0/0", "timeout": 5})
+        await self.until(lambda: self.device.requests)
+        self.node.advance(6)
+        seen = await pending
+        self.assertEqual((seen.status, seen.json["state"], seen.json["error"]), (200, "failed", "no answer"))
+
+    async def test_caller_gone(self) -> None:
+        """A caller that goes away leaves the operation alone, and nothing of itself behind."""
+        self.device.mute = True
+        pending = self.start("POST", POST, {"op": "read", "path": "/3/0/0"})
+        await self.until(lambda: self.device.requests)
+        self.api.close()
+        await self.assertFailure(pending, Exception)
+        await self.until(lambda: not self.api.connections)
+        (operation,) = self.node.server.operations.values()
+        self.assertEqual((operation.state, operation.watchers), ("sent", []))
+
+    async def test_cancel(self) -> None:
+        """An operation that has not ended can be cancelled."""
+        self.device.mute = True
+        first = (await self.call("POST", POST + "?wait=0", {"op": "read", "path": "/3/0/0"})).json
+        seen = await self.call("DELETE", f"/v1/operations/{first['id']}")
+        self.assertEqual((seen.status, seen.json["state"]), (200, "cancelled"))
+
+    async def test_list_pages(self) -> None:
+        """Operations are listed in pages, oldest first."""
+        ids = [(await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})).json["id"] for _ in range(3)]
+        page = (await self.call("GET", "/v1/operations?limit=2")).json
+        self.assertEqual([item["id"] for item in page["items"]], ids[:2])
+        rest = (await self.call("GET", f"/v1/operations?limit=2&after={page['next']}")).json
+        self.assertEqual(([item["id"] for item in rest["items"]], rest["next"]), (ids[2:], None))
+
+    async def test_discover(self) -> None:
+        """A discover's result holds links with their attributes."""
+        links = b"</3/0>;pmin=10,</3/0/0>"
+        self.device.answers[n.GET, "/3/0"] = Answer(n.CONTENT, links, n.LINK_FORMAT)
+        seen = await self.call("POST", POST, {"op": "discover", "path": "/3/0"})
+        self.assertEqual(
+            seen.json["result"]["links"],
+            [{"path": "/3/0", "attributes": {"pmin": "10"}}, {"path": "/3/0/0", "attributes": {}}],
+        )
+
+    async def test_queue_full(self) -> None:
+        """A device has a bounded queue; beyond it the caller is asked to come back."""
+        self.device.mute = True
+        for _ in range(4):
+            await self.call("POST", POST + "?wait=0", {"op": "read", "path": "/3/0/0"})
+        seen = await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})
+        self.assertProblem(seen, 429, "queue-full")
+        self.assertIn("retry-after", seen.headers)
+
+    async def test_bad_input(self) -> None:
+        """What is wrong with an operation is said, and nothing is sent."""
+        read = {"op": "read", "path": "/3/0/0"}
+        cases = (
+            (400, "bad-json", "POST", POST, b"nonsense"),
+            (400, "bad-json", "POST", POST, b"\xff\xfe"),
+            (400, "bad-json", "POST", POST, b'{"op":"read","path":"/3","value":' + b"[" * 50000),
+            (400, "bad-body", "POST", POST, b""),
+            (400, "bad-body", "POST", POST, b"[]"),
+            (400, "bad-body", "POST", POST, {"op": "read"}),
+            (400, "bad-body", "POST", POST, {"op": "explode", "path": "/3"}),
+            (400, "bad-body", "POST", POST, {**read, "timeout": "soon"}),
+            (400, "bad-body", "POST", POST, {**read, "colour": "red"}),
+            (400, "bad-operation", "POST", POST, {"op": "read", "path": "3/0"}),
+            (400, "bad-operation", "POST", POST, {"op": "read", "path": "/70000"}),
+            (400, "bad-operation", "POST", POST, {**read, "format": "xml"}),
+            (400, "bad-operation", "POST", POST, {"op": "write", "path": "/3/0/14"}),
+            (400, "bad-operation", "POST", POST, {"op": "write", "path": "/3/0/13", "value": "yesterday"}),
+            (400, "bad-query", "POST", POST + "?wait=-1", read),
+            (400, "bad-query", "POST", POST + "?wait=nan", read),
+            (404, "unknown-device", "POST", "/v1/devices/ghost/operations", read),
+            (404, "unknown-operation", "GET", "/v1/operations/ghost", None),
+            (404, "unknown-operation", "DELETE", "/v1/operations/ghost", None),
+            (400, "bad-query", "GET", "/v1/operations?state=lost", None),
+        )
+        for case in cases:
+            await self.refused(*case)
+        self.assertEqual(self.device.requests, [])
+
+    async def test_not_registered(self) -> None:
+        """A known device without a registration can't be asked."""
+        await self.call("PATCH", "/v1/devices/a", {"labels": {"kept": "yes"}})
+        self.node.advance(301)
+        await self.refused(409, "not-registered", "POST", POST, {"op": "read", "path": "/3/0/0"})
+
+    async def test_storage_failed(self) -> None:
+        """A caller is not told 202 when the operation could not be made durable."""
+        self.device.mute = True
+        self.node.storage.close()
+        await self.refused(503, "storage-failed", "POST", POST + "?wait=0", {"op": "read", "path": "/3/0/0"})
