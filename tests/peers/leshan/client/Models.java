@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Map;
 
 import org.eclipse.leshan.core.LwM2m.LwM2mVersion;
+import org.eclipse.leshan.core.LwM2mId;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
@@ -51,6 +52,9 @@ final class Models {
     /** All models for a client that speaks `version` ("1.0" or "1.1"). */
     static LwM2mModel all(String version) {
         Collection<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault(LwM2mVersion.get(version)));
+        // Leshan's own Security and Server instances need the newest models; servers don't see the difference.
+        models.removeIf(model -> model.id <= LwM2mId.SERVER);
+        ObjectLoader.loadDefault().stream().filter(model -> model.id <= LwM2mId.SERVER).forEach(models::add);
         models.add(object(TEMPERATURE, "Temperature", "1.1", rows(TEMPERATURE_ROWS)));
         models.add(object(TEST_1_0, "LwM2M v1.0 Test Object", "1.0", rows(TEST_1_0_ROWS)));
         List<ResourceModel> test = rows(TEST_1_0_ROWS);

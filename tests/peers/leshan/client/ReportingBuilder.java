@@ -1,4 +1,5 @@
 import java.security.cert.Certificate;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,6 +32,7 @@ import org.eclipse.leshan.core.link.LinkSerializer;
 import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeParser;
 import org.eclipse.leshan.core.node.codec.LwM2mDecoder;
 import org.eclipse.leshan.core.node.codec.LwM2mEncoder;
+import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.core.request.CompositeDownlinkRequest;
 import org.eclipse.leshan.core.request.CreateRequest;
 import org.eclipse.leshan.core.request.DownlinkRequest;
@@ -152,8 +154,13 @@ final class ReportingBuilder extends LeshanClientBuilder {
             if (!(request instanceof RegisterRequest register) || register.getLwVersion().equals(version)) {
                 return request;
             }
+            // LwM2M 1.0 says queue mode in the binding ("UQ"), later versions in a parameter of its own.
+            EnumSet<BindingMode> binding = EnumSet.of(BindingMode.U);
+            if (Boolean.TRUE.equals(register.getQueueMode())) {
+                binding.add(BindingMode.Q);
+            }
             return (UplinkRequest<T>) (UplinkRequest<?>) new RegisterRequest(register.getEndpointName(),
-                    register.getLifetime(), version, register.getBindingMode(), register.getQueueMode(),
+                    register.getLifetime(), version, binding, null,
                     register.getSmsNumber(), register.getObjectLinks(), register.getAdditionalAttributes());
         }
     }

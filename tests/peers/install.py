@@ -1,0 +1,26 @@
+"""Gets every foreign peer into the cache: ``python -m tests.peers.install``. What is there already costs nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tests.peers import leshan_client, leshan_demo_server, libcoap
+
+
+def main() -> int:
+    """Install all peers, one line each."""
+    for name, install in (
+        ("Leshan client", leshan_client.install),
+        ("Leshan demo server", leshan_demo_server.install),
+        ("libcoap coap-client", libcoap.install),
+    ):
+        start = time.monotonic()
+        found = install()
+        sys.stdout.write(f"{name}: {' '.join(found)} ({time.monotonic() - start:.1f} s)\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

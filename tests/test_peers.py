@@ -1,0 +1,145 @@
+"""The foreign peers alone, against each other: what fails here is a peer, not lwm2md."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.peers import libcoap
+from tests.peers.leshan_client import LeshanClient
+from tests.peers.leshan_demo_server import LeshanDemoServer
+from tests.processes import GoneError, Process, script
+
+
+class ProcessTests(TestCase):
+    """The helper that all peers stand on."""
+
+    async def test_lines_and_status(self) -> None:
+        """Lines are found whether they were said before or come later, and the exit status is known."""
+        process = Process.start(self, ["/bin/sh", "-c", "echo one; read word; echo got $word >&2; exit 3"])
+        await process.await_line("^one$")
+        process.say("two")
+        self.assertEqual((await process.await_line("^got (.*)$"))[1], "two")
+        self.assertEqual(await process.wait(), 3)
+        self.assertEqual((await process.await_line("^o(.*)$"))[1], "ne")
+
+    async def test_silence(self) -> None:
+        """Waiting for what is never said ends with everything that was."""
+        process = Process.start(self, ["/bin/sh", "-c", "echo hello; read word"])
+        await process.await_line("hello")
+        error = await self.assertFailure(Deferred.fromCoroutine(process.await_line("goodbye", timeout=0.05)), GoneError)
+        self.assertIn("still running and said:\nhello", str(error))
+
+    async def test_end_before_the_line(self) -> None:
+        """Waiting for a line fails at once when the process ends."""
+        process = Process.start(self, ["/bin/sh", "-c", "printf partial; exit 1"])
+        error = await self.assertFailure(Deferred.fromCoroutine(process.await_line("whole")), GoneError)
+        self.assertIn("ended with status 1 and said:\npartial", str(error))
+
+    async def test_stop_is_forced(self) -> None:
+        """A process that ignores SIGTERM is killed after the time of grace."""
+        process = Process.start(self, ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do read word; done"])
+        await process.await_line("ready")
+        self.assertEqual(await process.stop(grace=0.1), -9)
+        self.assertEqual(await process.stop(), -9)
+
+    async def test_scripts_are_found(self) -> None:
+        """The commands of this environment run from any directory."""
+        process = Process.start(self, [script("twistd"), "--version"])
+        await process.await_line("twistd")
+        self.assertEqual(await process.wait(), 0)
+
+
+class LeshanTests(TestCase):
+    """Leshan's client under our main, against Leshan's demo server."""
+
+    timeout = 120
+
+    async def test_every_operation(self) -> None:
+        """The client registers, answers every operation, tells of each, moves its values and de-registers."""
+        server = await LeshanDemoServer.start(self)
+        events = await server.events()
+        client = LeshanClient.start(self, server.coap, "peer-1", attributes={"farm": "north"})
+        location = await client.registered()
+        registration = (await events.next("REGISTRATION")).data
+        self.assertEqual(location, f"/rd/{registration['registrationId']}")
+        self.assertEqual(registration["lwM2mVersion"], "1.1")
+        self.assertEqual(registration["additionalRegistrationAttributes"], {"farm": "north"})
+
+        await self._expect(server, "GET", "/3303/0/5700", "CONTENT", content={"id": 5700, "value": 20.5})
+        await self._expect(server, "PUT", "/3/0/14", "CHANGED", body={"id": 14, "value": "+05"})
+        await client.done(r"write /3/0/14 2.04 replace \+05")
+        await self._expect(server, "POST", "/3441/0/3", "CHANGED", data=b"0='a',1")
+        await client.done("execute /3441/0/3 2.04 0='a',1")
+        await self._expect(server, "POST", "/3/0/4", "CHANGED")
+        await client.done("rebooting")
+        await self._expect(server, "GET", "/3303/0/discover", "CONTENT")
+        await client.done("discover /3303/0 2.05")
+
+        resources = {"resources": [{"id": 120, "kind": "singleResource", "type": "integer", "value": 77}]}
+        created = await self._expect(server, "POST", "/3441", "CREATED", body=resources)
+        self.assertEqual(created["location"], "3441/1")
+        await self._expect(server, "DELETE", "/3441/1", "DELETED")
+
+        await self._expect(server, "POST", "/3303/1/5700/observe", "CONTENT")
+        client.set("/3303/1/5700", 33.5)
+        notification = await events.next("NOTIFICATION")
+        self.assertEqual(notification.data["val"]["value"], 33.5)
+
+        await client.command("update", "updated")
+        await client.command("deregister", "deregistered")
+        await events.next("DEREGISTRATION", endpoint="peer-1")
+        await client.command("register", "registered")
+        await client.command("stop", "stopped")
+        self.assertEqual(await client.process.wait(), 0)
+
+    async def test_older_version_and_queue_mode(self) -> None:
+        """The client can speak LwM2M 1.0, keep a local port and announce queue mode."""
+        server = await LeshanDemoServer.start(self)
+        events = await server.events()
+        old = LeshanClient.start(self, server.coap, "old", version="1.0", lifetime=77)
+        await old.registered()
+        first = (await events.next("REGISTRATION")).data
+        self.assertEqual((first["lwM2mVersion"], first["lifetime"]), ("1.0", 77))
+        await old.command("stop", "stopped")
+
+        port = int(first["address"].rpartition(":")[2])
+        sleepy = LeshanClient.start(self, server.coap, "sleepy", queue=True, local_port=port)
+        await sleepy.registered()
+        second = (await events.next("REGISTRATION", endpoint="sleepy")).data
+        self.assertTrue(second["queuemode"])
+        self.assertEqual(second["address"], f"127.0.0.1:{port}")
+
+    async def _expect(
+        self, server: LeshanDemoServer, method: str, path: str, code: str, content: object = None, **how: object
+    ) -> dict[str, object]:
+        status, answer = await server.api(method, f"/clients/peer-1{path}", **how)
+        self.assertEqual(status, 200, answer)
+        self.assertTrue(answer["status"].startswith(code), answer)
+        if content is not None:
+            self.assertEqual(answer["content"], content)
+        found: dict[str, object] = answer
+        return found
+
+
+class LibcoapTests(TestCase):
+    """libcoap's client against Leshan's demo server."""
+
+    timeout = 120
+
+    async def test_requests(self) -> None:
+        """Codes, options and bodies of answers are read from what the client shows."""
+        server = await LeshanDemoServer.start(self)
+        core = await libcoap.request(self, f"{server.coap}/.well-known/core")
+        self.assertEqual((core.code, core.responses), ("2.05", 1))
+        self.assertEqual(core.options, {"Content-Format": ["application/link-format"]})
+        self.assertIn(b"</rd>", core.body)
+
+        missing = await libcoap.request(self, f"{server.coap}/missing")
+        self.assertEqual((missing.code, missing.body), ("4.04", b""))
+
+        query = "ep=by-hand&lt=60&lwm2m=1.0&b=U"
+        made = await libcoap.request(self, f"{server.coap}/rd?{query}", "post", "</1/0>,</3/0>", 40)
+        self.assertEqual(made.code, "2.01")
+        self.assertEqual(made.options["Location-Path"][0], "rd")
+        self.assertEqual(len(made.options["Location-Path"]), 2)
