@@ -56,7 +56,7 @@ def _anything(kind: type) -> Document:
     """The schema of a member that takes any JSON: values are checked by the model of their Resource."""
     if kind is not object:
         raise NotImplementedError
-    return {}
+    return {"description": "any JSON that fits the Resource"}
 
 
 def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:

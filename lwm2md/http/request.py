@@ -51,8 +51,8 @@ class Call(http.Request):
         """Take a part of the body."""
         if not self._refused:
             self._size += len(data)
-            self._check(self._size)
             self.chunks.append(data)
+            self._check(self._size)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Everything is here: find the route and call its handler."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import count
+from typing import Any
 
 import attrs
 from twisted.internet.task import Clock
@@ -17,17 +18,21 @@ from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
-from lwm2md.events import Event
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
 from lwm2md.server.core import Server
 from lwm2md.server.settings import ServerSettings
-from lwm2md.server.state import PeerDescription
+from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.memory import MemoryStorage
 
 TOKEN = "test-token"
 START = 1_767_225_600.0
 MODELS = parse((files("lwm2md.lwm2m") / "models.txt").read_text(encoding="utf-8"))
+
+
+def describe(peer: bytes) -> PeerDescription:
+    """Where a peer is."""
+    return PeerDescription("127.0.0.1:56830", "coap")
 
 
 @attrs.define
@@ -95,13 +100,15 @@ class TestNode:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
-        self.clock = self.reactor = Clock()
+        self.clock = Clock()
+        self.reactor: Any = self.clock
         self.clock.advance(START)
         self.storage = MemoryStorage()
         self.storage.open()
         self.delivery = Delivery(self.storage, self.clock)
         self.delivery.start()
-        self.server = Server(ServerSettings(queue_limit=3), MODELS, self)
+        environment = Environment(self.random, describe, self.delivery.wants, self.delivery.publish)
+        self.server = Server(ServerSettings(queue_limit=3), MODELS, environment)
         self.engine = Engine(self.server, self.random)
         self.server.attach(self.engine)
         self.started = START
@@ -116,18 +123,6 @@ class TestNode:
     def random(self, size: int) -> bytes:
         """Bytes that never repeat."""
         return next(self._random).to_bytes(size, "big")
-
-    def describe(self, peer: bytes) -> PeerDescription:
-        """Where a peer is."""
-        return PeerDescription("127.0.0.1:56830", "coap")
-
-    def publish(self, event: Event) -> None:
-        """Give a live event to its readers."""
-        self.delivery.publish(event)
-
-    def wants(self, kind: str) -> bool:
-        """There is always somebody."""
-        return True
 
     def device(self, endpoint: str, *, registered: bool = True) -> Device:
         """A new device, registered unless told otherwise."""

@@ -9,6 +9,7 @@ import msgspec
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -39,6 +40,8 @@ class Seen:
 class Raw(Protocol):
     """A connection that sends what it is told and keeps what it gets."""
 
+    transport: Any
+
     def __init__(self) -> None:
         self.data = b""
         self.closed: Deferred[bytes] = Deferred()
@@ -66,8 +69,9 @@ class ApiTestCase(TestCase):
 
     def listen(self, api: Api) -> None:
         """Serve an API on a free port until the end of the test."""
-        port = reactor.listenTCP(0, api, interface=LOOPBACK)  # type: ignore[attr-defined]
-        self.port = port.getHost().port
+        port = reactor.listenTCP(0, api, interface=LOOPBACK)
+        host: Any = port.getHost()
+        self.port = host.port
         self.addCleanup(port.stopListening)
         self.addCleanup(self.settled, api)
 
@@ -75,12 +79,12 @@ class ApiTestCase(TestCase):
         """Drop what is still connected, and wait for that."""
         api.close()
         while api.connections:
-            await deferLater(reactor, 0.001, lambda: None)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.001, lambda: None)
 
     async def until(self, condition: Any) -> None:
         """Let the reactor turn until something is so."""
         while not condition():
-            await deferLater(reactor, 0.001, lambda: None)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.001, lambda: None)
 
     def start(
         self, method: str, path: str, body: object = None, token: str | None = TOKEN, headers: Any = None
@@ -92,7 +96,7 @@ class ApiTestCase(TestCase):
         self, method: str, path: str, body: object = None, token: str | None = TOKEN, headers: Any = None
     ) -> Seen:
         """Call the API; ``body`` is sent as JSON unless it is bytes."""
-        sent: dict[str, str] = dict(headers or {})
+        sent: dict[bytes | str, bytes | str] = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
@@ -118,6 +122,6 @@ class ApiTestCase(TestCase):
 
     async def connect(self) -> Raw:
         """Open a connection to send bytes on."""
-        from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol  # noqa: PLC0415
-
-        return await connectProtocol(TCP4ClientEndpoint(reactor, LOOPBACK, self.port), Raw())
+        connection = Raw()
+        await connectProtocol(TCP4ClientEndpoint(reactor, LOOPBACK, self.port), connection)
+        return connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.http.support import ApiTestCase
 
 
@@ -79,7 +81,7 @@ class DevicesTests(ApiTestCase):
     async def test_bad_input(self) -> None:
         """What is wrong with a request is a problem document that names it."""
         self.node.device("a")
-        cases = (
+        cases: tuple[tuple[Any, ...], ...] = (
             (404, "unknown-device", "GET", "/v1/devices/ghost", None),
             (404, "unknown-device", "DELETE", "/v1/devices/ghost", None),
             (404, "unknown-device", "GET", "/v1/devices/ghost/objects", None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lwm2md.coap import numbers as n
 from tests.http.node import Answer
 from tests.http.support import ApiTestCase
@@ -66,7 +68,7 @@ class ObservationsTests(ApiTestCase):
 
     async def test_bad_input(self) -> None:
         """What is wrong with a call is said."""
-        cases = (
+        cases: tuple[tuple[Any, ...], ...] = (
             (400, "bad-body", "PUT", PATH, {"pmin": "often"}),
             (400, "bad-body", "PUT", PATH, {"colour": 1}),
             (400, "bad-operation", "PUT", PATH, {"pmin": -1}),

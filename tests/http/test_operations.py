@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lwm2md.coap import numbers as n
 from tests.http.node import Answer
 from tests.http.support import ApiTestCase
@@ -103,7 +105,7 @@ class OperationsTests(ApiTestCase):
     async def test_bad_input(self) -> None:
         """What is wrong with an operation is said, and nothing is sent."""
         read = {"op": "read", "path": "/3/0/0"}
-        cases = (
+        cases: tuple[tuple[Any, ...], ...] = (
             (400, "bad-json", "POST", POST, b"nonsense"),
             (400, "bad-json", "POST", POST, b"\xff\xfe"),
             (400, "bad-json", "POST", POST, b'{"op":"read","path":"/3","value":' + b"[" * 50000),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lwm2md.coap import numbers as n
 from lwm2md.lwm2m.nodes import Entry
 from lwm2md.lwm2m.paths import Path
@@ -126,7 +128,7 @@ class ResourcesTests(ApiTestCase):
 
     async def test_bad_input(self) -> None:
         """What is wrong with a call is said, and nothing is sent."""
-        cases = (
+        cases: tuple[tuple[Any, ...], ...] = (
             (400, "bad-path", "GET", f"{BASE}/three"),
             (400, "bad-path", "GET", f"{BASE}/3/0/0/0/0"),
             (400, "bad-path", "GET", f"{BASE}/3//0"),

@@ -1,0 +1,58 @@
+"""Tests of `lwm2md.http.status`, `lwm2md.http.census` and `lwm2md.http.metrics`."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from lwm2md.config.schema import Api, Settings
+from tests.http.support import ApiTestCase
+
+
+class StatusTests(ApiTestCase):
+    """What the daemon says of itself."""
+
+    async def test_status(self) -> None:
+        """The status has version, uptime, listeners with real ports, counts, storage and plugins."""
+        self.node.device("a")
+        self.node.device("b", registered=False).register("</3/0>", "Q")
+        self.node.clock.advance(100)
+        document = (await self.call("GET", "/v1/status")).json
+        self.assertEqual((document["version"], document["uptime"], document["ready"]), ("0.1.0", 100.0, True))
+        self.assertEqual(document["listeners"], [{"transport": "coap", "address": "127.0.0.1:5683"}])
+        self.assertEqual(document["counts"]["devices"], 2)
+        self.assertEqual((document["counts"]["states"]["online"], document["counts"]["states"]["sleeping"]), (1, 1))
+        self.assertEqual(document["storage"], {"kind": "sqlite", "waiting": 0, "failures": 0})
+        self.assertEqual(document["plugins"], [])
+
+    async def test_models(self) -> None:
+        """Models are listed in pages, by Object and version."""
+        page = (await self.call("GET", "/v1/models?limit=2")).json
+        first = page["items"][0]
+        self.assertEqual((first["id"], first["name"]), (0, "LWM2M Security"))
+        rest = (await self.call("GET", f"/v1/models?limit=1000&after={page['next']}")).json
+        known = [(item["id"], item["version"]) for item in page["items"] + rest["items"]]
+        self.assertEqual(len(set(known)), len(list(self.node.server.models)))
+        self.assertIsNone(rest["next"])
+        await self.refused(400, "bad-query", "GET", "/v1/models?after=ghost")
+
+    async def test_metrics(self) -> None:
+        """Metrics are Prometheus' text, of all parts."""
+        self.node.device("a")
+        seen = await self.call("GET", "/metrics")
+        self.assertTrue(seen.headers["content-type"].startswith("text/plain; version=0.0.4"))
+        families = {family.name: family for family in text_string_to_metric_families(seen.body.decode())}
+        states = {sample.labels["state"]: sample.value for sample in families["lwm2md_devices"].samples}
+        self.assertEqual(states, {"online": 1, "sleeping": 0, "not-responding": 0, "offline": 0})
+        self.assertEqual(families["lwm2md_coap_received"].samples[0].value, 1)
+        self.assertEqual(families["lwm2md_http_requests"].samples[0].value, 1)
+
+
+class OpenMetricsTests(ApiTestCase):
+    """Metrics where the operator opened them."""
+
+    settings = Settings(api=Api(metrics_open=True))
+
+    async def test_open(self) -> None:
+        """Metrics need no token when the configuration says so; nothing else is opened by that."""
+        self.assertEqual((await self.call("GET", "/metrics", token=None)).status, 200)
+        self.assertEqual((await self.call("GET", "/v1/status", token=None)).status, 401)
