@@ -57,7 +57,7 @@ class Context:
 
     def next_mid(self, peer: Peer, now: float) -> int:
         """Return the message ID for the next message to `peer`: a random start, then one more each time."""
-        last = self._last_mid.get(peer)
+        last = self._last_mid.get(peer, now)
         mid = int.from_bytes(self.random(2), "big") if last is None else (last + 1) & 0xFFFF
         self._last_mid.put(peer, mid, now)
         return mid

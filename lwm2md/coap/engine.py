@@ -293,7 +293,7 @@ class Engine:
 
     def _may_reset(self, peer: Peer, now: float) -> bool:
         """Count a Reset against what a peer gets in a minute: some repeat a rejected message for ever."""
-        sent = self._resets.get(peer) or 0
+        sent = self._resets.get(peer, now) or 0
         if sent >= self._resets_per_minute:
             self.counters["resets_withheld"] += 1
             return False

@@ -36,24 +36,31 @@ class Generations(Generic[Key, Value]):
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def get(self, key: Key) -> Value | None:
+    def get(self, key: Key, now: float) -> Value | None:
         """Return what is remembered under `key`."""
+        if now >= self._turn:
+            self._rotate(now)
         value = self._young.get(key)
         return self._old.get(key) if value is None else value
 
     def put(self, key: Key, value: Value, now: float) -> None:
         """Remember `value` under `key`."""
         if now >= self._turn or len(self._young) >= self._limit:
-            # After a whole period of silence the young ones are older than an entry may become, too.
-            self._old = {} if now >= self._turn + self._period else self._young
-            self._young = {}
-            self._turn = now + self._period
+            self._rotate(now)
         self._young[key] = value
 
-    def pop(self, key: Key) -> Value | None:
+    def pop(self, key: Key, now: float) -> Value | None:
         """Forget `key`; return what was remembered."""
+        if now >= self._turn:
+            self._rotate(now)
         old = self._old.pop(key, None)
         return self._young.pop(key, old)
+
+    def _rotate(self, now: float) -> None:
+        # After a whole period of silence the young ones are older than an entry may become, too.
+        self._old = {} if now >= self._turn + self._period else self._young
+        self._young = {}
+        self._turn = now + self._period
 
 
 class Replies:

@@ -82,7 +82,7 @@ class Notices:
 
     def reset(self, peer: Peer, mid: int, now: float) -> bool:
         """Take a Reset; return whether it met a Non-confirmable notification."""
-        on_result = self._sent.pop((peer, mid))
+        on_result = self._sent.pop((peer, mid), now)
         if on_result is None:
             return False
         self._context.call(on_result, Failure.RESET, now)

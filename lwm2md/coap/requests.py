@@ -126,7 +126,7 @@ class Requests:
         if ask is not None and ask.peer == peer:
             # A notification that was under way while its observation is being cancelled.
             return True
-        if self._finished.get(token) == peer:
+        if message.observe is None and self._finished.get(token, now) == peer:
             self._counters["late"] += 1
             return True
         try:

@@ -18,6 +18,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.answer: Response | Exception | None = CHANGED
+        self.eager: Callable[[IncomingRequest, float], None] | None = None
         self.reset = True
         self.fail_unexpected = False
         self.requests: list[IncomingRequest] = []
@@ -26,6 +27,8 @@ class Recorder:
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer as told."""
         self.requests.append(request)
+        if self.eager is not None:
+            self.eager(request, now)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -143,12 +146,3 @@ def ack(to: Message) -> Message:
 def rst(to: Message) -> Message:
     """Return the Reset of a message."""
     return Message(numbers.RST, numbers.EMPTY, to.mid)
-
-
-def raising(error: Exception) -> Callable[..., None]:
-    """Return a callback that raises."""
-
-    def callback(*_: object) -> None:
-        raise error
-
-    return callback

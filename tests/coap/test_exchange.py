@@ -1,0 +1,193 @@
+"""Tests of lwm2md.coap.exchange: retransmission in virtual time, NSTART, giving up."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.coap import numbers
+from lwm2md.coap.engine import Engine, Limits, Parameters, Response
+from lwm2md.coap.message import Message, decode
+from tests.coap.support import OTHER, PEER, Bench, Chance, Recorder, ack, reply, rst, run_out
+
+CON, NON = numbers.CON, numbers.NON
+
+
+class ParametersTests(SynchronousTestCase):
+    """The times derived from the transmission parameters."""
+
+    def test_defaults(self) -> None:
+        """The defaults give the values that RFC 7252 4.8.2 lists."""
+        ours = Parameters()
+        self.assertEqual((ours.max_transmit_span, ours.max_transmit_wait), (45.0, 93.0))
+        self.assertEqual((ours.exchange_lifetime, ours.non_lifetime), (247.0, 145.0))
+
+
+class RetransmissionTests(SynchronousTestCase):
+    """Confirmable messages go out until somebody answers."""
+
+    def times(self, jitter: bytes) -> list[float]:
+        """Return when an unanswered request is sent again, and given up."""
+        outcomes: list[float] = []
+
+        def random(length: int) -> bytes:
+            return jitter if length == 2 else bytes(length)
+
+        engine = Engine(Recorder(), random)
+        engine.request(PEER, numbers.GET, on_outcome=lambda _, now: outcomes.append(now), now=100.0)
+        engine.take()
+        times = []
+        while (when := engine.next_deadline()) is not None:
+            times += [when for _ in engine.expire(when)]
+        return [time - 100.0 for time in times + outcomes]
+
+    def test_schedule_without_jitter(self) -> None:
+        """With the least jitter it is sent again after 2, 6, 14 and 30 seconds, and given up after 62."""
+        self.assertEqual(self.times(b"\0\0"), [2.0, 6.0, 14.0, 30.0, 62.0])
+
+    def test_schedule_with_most_jitter(self) -> None:
+        """With the most jitter each time is half as long again, up to MAX_TRANSMIT_WAIT."""
+        self.assertEqual(self.times(b"\xff\xff"), [3.0, 9.0, 21.0, 45.0, 93.0])
+
+    def test_identical(self) -> None:
+        """Each retransmission is the same message; the outcome is `timeout`."""
+        bench = Bench()
+        sent = bench.ask()
+        again = run_out(bench)
+        self.assertEqual([message for _, message in again], [sent] * 4)
+        self.assertEqual(bench.outcomes[0][0], "timeout")
+        self.assertEqual(bench.engine.counters["retransmitted"], 4)
+        self.assertEqual(bench.engine.counters["timeouts"], 1)
+
+    def test_parameters_per_peer(self) -> None:
+        """A peer may have transmission parameters of its own."""
+        engine = Engine(
+            Recorder(),
+            Chance(),
+            parameters_for=lambda peer: Parameters(ack_timeout=15.0 if peer == PEER else 2.0, ack_random_factor=1.0),
+        )
+        engine.request(PEER, numbers.GET, on_outcome=lambda *_: None, now=0.0)
+        self.assertEqual(engine.next_deadline(), 15.0)
+        engine.request(OTHER, numbers.GET, on_outcome=lambda *_: None, now=0.0)
+        self.assertEqual(engine.next_deadline(), 2.0)
+
+    def test_own_timeout(self) -> None:
+        """A timeout of the request's own ends it before its retransmissions do."""
+        bench = Bench()
+        bench.ask(0.0, timeout=5.0)
+        self.assertEqual(len(run_out(bench)), 1)
+        self.assertEqual(bench.outcomes, [("timeout", 5.0)])
+
+    def test_non_confirmable(self) -> None:
+        """A Non-confirmable request is sent once and fails at its timeout, or when it is Reset."""
+        bench = Bench()
+        sent = bench.ask(confirmable=False, timeout=10.0)
+        assert sent is not None
+        self.assertEqual(sent.type, NON)
+        self.assertEqual(run_out(bench), [])
+        self.assertEqual(bench.outcomes, [("timeout", 10.0)])
+        sent = bench.ask(20.0, confirmable=False)
+        assert sent is not None
+        bench.send(rst(sent), 21.0)
+        self.assertEqual(bench.outcomes[1], ("reset", 21.0))
+
+    def test_acknowledgement_of_another(self) -> None:
+        """Neither another peer nor another message ID acknowledges or resets a message."""
+        bench = Bench()
+        sent = bench.ask()
+        assert sent is not None
+        bench.send(ack(sent), peer=OTHER)
+        bench.send(rst(sent), peer=OTHER)
+        bench.send(Message(numbers.ACK, 0, sent.mid + 1))
+        self.assertEqual(len(run_out(bench)), 4)
+        self.assertEqual(bench.engine.counters["ignored"], 3)
+
+
+class QueueTests(SynchronousTestCase):
+    """NSTART, and what waits behind."""
+
+    def test_one_at_a_time(self) -> None:
+        """One request flies to a peer; the next follows when it was answered; other peers don't wait."""
+        bench = Bench()
+        first = bench.ask()
+        self.assertIsNone(bench.ask())
+        self.assertIsNotNone(bench.ask(peer=OTHER))
+        assert first is not None
+        (second,) = bench.send(reply(first), 1.0)
+        self.assertEqual((second.type, second.code, second.mid), (CON, numbers.GET, first.mid + 1))
+        self.assertNotEqual(second.token, first.token)
+
+    def test_next_after_failure(self) -> None:
+        """A timeout, a Reset and an empty acknowledgement let the next one go, too."""
+        bench = Bench()
+        first = bench.ask()
+        for _ in range(3):
+            self.assertIsNone(bench.ask())
+        assert first is not None
+        (second,) = bench.send(rst(first), 1.0)
+        (third,) = bench.send(ack(second), 2.0)
+        sent = [message for _, message in run_out(bench, 80.0)]
+        self.assertEqual({message.mid for message in sent}, {third.mid, third.mid + 1})
+
+    def test_nstart_two(self) -> None:
+        """With NSTART 2 two fly."""
+        bench = Bench(Parameters(nstart=2))
+        self.assertIsNotNone(bench.ask())
+        self.assertIsNotNone(bench.ask())
+        self.assertIsNone(bench.ask())
+
+    def test_overloaded(self) -> None:
+        """Beyond the limit of a peer, or of all, the outcome is `overloaded`, told at the next `expire`."""
+        bench = Bench(limits=Limits(queued_per_peer=2, outstanding=3))
+        bench.ask()
+        bench.ask()
+        bench.ask()
+        self.assertEqual(bench.outcomes, [])
+        self.assertEqual(bench.engine.next_deadline(), 0.0)
+        bench.expire(0.5)
+        self.assertEqual(bench.outcomes, [("overloaded", 0.5)])
+        bench.ask(peer=OTHER)
+        bench.ask(peer=b"third")
+        bench.expire(0.6)
+        self.assertEqual(len(bench.outcomes), 2)
+        self.assertEqual(bench.engine.counters["overloaded"], 2)
+
+    def test_abort(self) -> None:
+        """Aborting a peer fails what flies and what waits with `cancelled`, and nothing of other peers."""
+        bench = Bench()
+        first = bench.ask()
+        bench.ask()
+        bench.ask(peer=OTHER)
+        bench.engine.abort(PEER)
+        bench.engine.abort(b"nobody")
+        assert first is not None
+        self.assertEqual(bench.send(reply(first)), [])
+        bench.expire(0.1)
+        self.assertEqual(bench.outcomes, [("cancelled", 0.1), ("cancelled", 0.1)])
+        self.assertEqual(len(bench.engine._exchanges), 1)
+        self.assertIsNotNone(bench.ask(0.2))
+
+    def test_nothing_stays(self) -> None:
+        """When all is over, nothing is kept of any peer."""
+        bench = Bench()
+        for number in range(100):
+            bench.ask(peer=bytes([number]))
+            bench.ask(peer=bytes([number]))
+        run_out(bench)
+        self.assertEqual(len(bench.outcomes), 200)
+        exchanges = bench.engine._exchanges
+        self.assertEqual((exchanges._lanes, exchanges._flying, len(exchanges._timers)), ({}, {}, 0))
+        self.assertEqual(bench.engine._requests._asks, {})
+
+    def test_message_ids(self) -> None:
+        """Message IDs start at random, go up by one per peer, and wrap."""
+        engine = Engine(Recorder(), lambda length: b"\xff" * (length - 1) + b"\xfe")
+        mids = []
+        for _ in range(4):
+            engine.notify(PEER, b"t", reply_constant(), confirmable=False, now=0.0)
+            mids.append(decode(engine.take()[0][0]).mid)
+        self.assertEqual(mids, [0xFFFE, 0xFFFF, 0, 1])
+
+
+def reply_constant() -> Response:
+    """Return some notification."""
+    return Response(numbers.CONTENT, b"1")

@@ -1,0 +1,94 @@
+"""Tests of lwm2md.coap.memory and timers: what is kept, for how long, in how much space."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.coap.memory import Generations, Replies
+
+
+class GenerationsTests(SynchronousTestCase):
+    """A mapping that forgets."""
+
+    def test_lives_a_period(self) -> None:
+        """An entry lives for at least one period and less than three."""
+        memory: Generations[str, int] = Generations(10.0, 100)
+        memory.put("a", 1, 0.0)
+        memory.put("b", 2, 9.0)
+        self.assertEqual((memory.get("a", 10.0), memory.get("b", 18.0)), (1, 2))
+        self.assertIsNone(memory.get("b", 29.0))
+
+    def test_silence(self) -> None:
+        """After a long silence everything is forgotten at once."""
+        memory: Generations[str, int] = Generations(10.0, 100)
+        memory.put("a", 1, 0.0)
+        self.assertIsNone(memory.get("a", 20.0))
+
+    def test_limit(self) -> None:
+        """However many arrive, twice the limit is the most that is kept, and the newest are there."""
+        memory: Generations[int, int] = Generations(10.0, 10)
+        for number in range(1000):
+            memory.put(number, number, 0.0)
+            self.assertLessEqual(len(memory), 20)
+        self.assertEqual([memory.get(number, 0.0) for number in range(990, 1000)], list(range(990, 1000)))
+
+    def test_pop(self) -> None:
+        """Popped is forgotten, in whichever generation it was."""
+        memory: Generations[str, int] = Generations(10.0, 1)
+        memory.put("a", 1, 0.0)
+        memory.put("b", 2, 0.0)
+        self.assertEqual((memory.pop("a", 1.0), memory.pop("b", 1.0), memory.pop("c", 1.0)), (1, 2, None))
+        self.assertEqual(len(memory), 0)
+
+
+class RepliesTests(SynchronousTestCase):
+    """The replies to the last messages of each peer."""
+
+    def test_budget(self) -> None:
+        """Whatever sizes replies have, about the budget is kept, and the newest reply is always found."""
+        replies = Replies(247.0, 145.0, 100_000, 4)
+        for number in range(5000):
+            peer = b"%d" % (number % 300)
+            replies.store(peer, b"%05d" % number, bytes(number % 3000), float(number) / 100)
+            self.assertEqual(replies.find(peer, b"%05d" % number, 60.0), bytes(number % 3000))
+            kept = [part for entry in (*replies._young.values(), *replies._old.values()) for part in entry[1::3]]
+            if number % 100 == 0:
+                self.assertLess(sum(map(len, kept)), 110_000)
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 60)), max_size=60))
+    def test_never_wrong(self, steps: list[tuple[int, int, int]]) -> None:
+        """What is found is what was stored last under that very peer and key, and not too old."""
+        replies = Replies(247.0, 145.0, 4000, 4)
+        now = 0.0
+        model: dict[tuple[bytes, bytes], tuple[bytes, float]] = {}
+        for who, what, pause in steps:
+            now += pause
+            peer, key = b"p%d" % who, b"k%d" % what
+            found = replies.find(peer, key, now)
+            if found is None:
+                reply = key if what % 2 else b""
+                replies.store(peer, key, reply, now)
+                model[peer, key] = (reply, now)
+            else:
+                reply, stored = model[peer, key]
+                self.assertEqual(found, reply)
+                self.assertLess(now - stored, 247.0 if reply else 145.0)
+
+    def test_reply_that_looks_like_a_key(self) -> None:
+        """A reply whose bytes equal another message's key is not taken for it."""
+        replies = Replies(247.0, 145.0, 4000, 4)
+        replies.store(b"p", b"key1", b"key2", 0.0)
+        self.assertIsNone(replies.find(b"p", b"key2", 0.0))
+        self.assertEqual(replies.find(b"p", b"key1", 0.0), b"key2")
+
+    def test_old_generation(self) -> None:
+        """A peer's replies survive the turn of a generation, and come along when it speaks again."""
+        replies = Replies(247.0, 145.0, 4000, 4)
+        replies.store(b"p", b"k1", b"r1", 200.0)
+        replies.store(b"q", b"k", b"r", 300.0)
+        replies.store(b"q", b"k2", b"r", 447.0)
+        replies.store(b"p", b"k2", b"r2", 446.0)
+        self.assertEqual(replies.find(b"p", b"k1", 446.0), b"r1")
+        self.assertEqual(replies.find(b"p", b"k2", 446.0), b"r2")
