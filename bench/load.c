@@ -1,0 +1,316 @@
+/* load: a load generator that is not the bottleneck of what it measures.
+ *
+ *   load echo    PORT DEVICES SECONDS WINDOW            datagrams of an Update's size, whatever comes back counts
+ *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
+ *   load register PORT DEVICES                          registers DEVICES devices with ten links, then waits for its end
+ *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
+ *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
+ *                                                       register at PORT and answer; %06d in PATH is the connection
+ *
+ * Everything is on 127.0.0.1, one epoll loop, one socket per connection and per device; beyond SOCKETS devices share
+ * them, told apart by the token. The last line printed is the rate.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 8000 };
+
+typedef struct {
+    int fd;
+    int stage;                /* of a device: 0 registering, 1 registered, 2 a request is under way */
+    unsigned short mid;
+    unsigned char out[256];   /* the Update, or what is echoed */
+    int length;
+    double sent;
+    char *in;                 /* of a connection: what has arrived of the answer */
+    int have;
+} Peer;
+
+static Peer *peers;
+static int poller, count, window;
+static const char *mode;
+static long long answers;
+static char request[2048];
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void die(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static int open_socket(int type, int port) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, type, 0);
+    if (fd < 0) die("socket");
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
+    int one = 1;
+    if (type == SOCK_STREAM) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static void watch(int fd, int index) {
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)index};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0) die("epoll_ctl");
+}
+
+static int option(unsigned char *at, int delta, const char *value) {
+    int length = (int)strlen(value), n = 0;
+    at[n++] = (unsigned char)(delta << 4 | (length < 13 ? length : 13));
+    if (length >= 13) at[n++] = (unsigned char)(length - 13);
+    memcpy(at + n, value, (size_t)length);
+    return n + length;
+}
+
+/* The device that an answer is for: its number is the token. */
+static Peer *device_of(const unsigned char *in, int length, int from) {
+    if (length < 8 || (in[0] & 15) != 4) return NULL;
+    int index = in[4] << 24 | in[5] << 16 | in[6] << 8 | in[7];
+    return index >= 0 && index < count ? &peers[from + index] : NULL;
+}
+
+static int header(unsigned char *at, int code, unsigned short mid, int index) {
+    unsigned char head[8] = {0x44, (unsigned char)code, (unsigned char)(mid >> 8), (unsigned char)mid,
+                             (unsigned char)(index >> 24), (unsigned char)(index >> 16), (unsigned char)(index >> 8),
+                             (unsigned char)index};
+    memcpy(at, head, 8);
+    return 8;
+}
+
+static void send_register(Peer *peer, int index) {
+    unsigned char out[512];
+    char name[32];
+    const char *links = "</1/0>,</3/0>,</4/0>,</5/0>,</6/0>,</7/0>,</3303/0>,</3303/1>,</3304/0>,</3315/0>";
+    int n = header(out, 2, ++peer->mid, index);
+    n += option(out + n, 11, "rd");
+    n += option(out + n, 1, "(");                       /* Content-Format 40 */
+    snprintf(name, sizeof name, "ep=bench-%06d", index);
+    n += option(out + n, 3, name);
+    n += option(out + n, 0, "lt=86400");
+    n += option(out + n, 0, "lwm2m=1.1");
+    out[n++] = 0xff;
+    memcpy(out + n, links, strlen(links));
+    peer->sent = now();
+    if (send(peer->fd, out, (size_t)n + strlen(links), 0) < 0) die("send");
+}
+
+/* Keep the Location of a 2.01 as the Update to it. */
+static int registered(Peer *peer, int index, const unsigned char *in, int length) {
+    if (length < 9 || in[1] != 0x41) return 0;
+    int at = 8;
+    int first = in[at] & 15;
+    at += 1 + first;
+    int second = in[at] & 15;
+    if (second == 13) second = in[++at] + 13;
+    char id[64] = {0};
+    memcpy(id, in + at + 1, (size_t)second);
+    int n = header(peer->out, 2, ++peer->mid, index);
+    n += option(peer->out + n, 11, "rd");
+    n += option(peer->out + n, 0, id);
+    peer->length = n;
+    peer->stage = 1;
+    return 1;
+}
+
+static void send_update(Peer *peer) {
+    peer->mid++;
+    peer->out[2] = (unsigned char)(peer->mid >> 8);
+    peer->out[3] = (unsigned char)peer->mid;
+    peer->stage = 2;
+    peer->sent = now();
+    if (send(peer->fd, peer->out, (size_t)peer->length, 0) < 0 && errno != ECONNREFUSED) die("send");
+}
+
+/* Answer a GET with a temperature as TLV, the token and message ID as they came. */
+static void answer_read(Peer *peer, const unsigned char *in, int length) {
+    static const unsigned char value[] = {0xc2, 0x2d, 0x16, 0xff, 0xe8, 0x16, 0x44, 0x08, 0x40,
+                                          0x35, 0x80, 0,    0,    0,    0,    0};
+    unsigned char out[64];
+    int token = in[0] & 15;
+    if (length < 4 + token || in[1] != 1) return;
+    memcpy(out, in, (size_t)(4 + token));
+    out[0] = (unsigned char)(0x60 | token);
+    out[1] = 0x45;
+    memcpy(out + 4 + token, value, sizeof value);
+    send(peer->fd, out, (size_t)(4 + token) + sizeof value, 0);
+}
+
+static void open_devices(int port, int from, int devices) {
+    for (int i = 0; i < devices; i++) {
+        peers[from + i].mid = (unsigned short)(i * 7919);
+        if (i >= SOCKETS) {
+            peers[from + i].fd = peers[from + i - SOCKETS].fd;
+            continue;
+        }
+        peers[from + i].fd = open_socket(SOCK_DGRAM, port);
+        watch(peers[from + i].fd, from + i);
+    }
+}
+
+/* Register devices a hundred at a time. */
+static void register_all(int from, int devices) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    int done = 0, next = 0;
+    while (done < devices) {
+        while (next < devices && next - done < 100) {
+            send_register(&peers[from + next], next);
+            next++;
+        }
+        int ready = epoll_wait(poller, events, EVENTS, 1000);
+        if (ready == 0) {
+            for (int i = 0; i < next; i++)
+                if (peers[from + i].stage == 0) send_register(&peers[from + i], i);
+        }
+        for (int e = 0; e < ready; e++) {
+            int index = (int)events[e].data.u32;
+            if (index < from) continue;
+            int length = (int)recv(peers[index].fd, in, sizeof in, 0);
+            Peer *peer = device_of(in, length, from);
+            if (peer && peer->stage == 0) done += registered(peer, (int)(peer - peers) - from, in, length);
+        }
+    }
+}
+
+static void datagrams(double seconds) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    int next = window % count;
+    double start = now(), end = start + seconds, check = start + 1;
+    for (int i = 0; i < window; i++) send_update(&peers[i]);
+    for (double t = start; t < end; t = now()) {
+        int ready = epoll_wait(poller, events, EVENTS, 100);
+        for (int e = 0; e < ready; e++) {
+            int length = (int)recv(peers[events[e].data.u32].fd, in, sizeof in, 0);
+            Peer *peer = device_of(in, length, 0);
+            if (!peer || peer->stage != 2) continue;
+            if (mode[0] == 'u' && (in[1] != 0x44 || memcmp(in + 2, peer->out + 2, 6))) continue;
+            peer->stage = 1;
+            answers++;
+            for (int tries = 0; peers[next].stage == 2 && tries < count; tries++) next = (next + 1) % count;
+            send_update(&peers[next]);
+            next = (next + 1) % count;
+        }
+        if (t > check) {                                /* what was lost is sent again */
+            check = t + 1;
+            for (int i = 0; i < count; i++)
+                if (peers[i].stage == 2 && t - peers[i].sent > 1) send_update(&peers[i]);
+        }
+    }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
+static void ask(Peer *peer, const char *path, const char *token, int index) {
+    char where[512];
+    snprintf(where, sizeof where, path, index);
+    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n",
+                     where, token);
+    peer->have = 0;
+    if (send(peer->fd, request, (size_t)n, 0) < 0) die("send");
+}
+
+/* Whether a whole answer has arrived; anything but 200 ends the run. */
+static int complete(Peer *peer) {
+    peer->in[peer->have] = 0;
+    char *end = strstr(peer->in, "\r\n\r\n");
+    if (!end) return 0;
+    if (strncmp(peer->in + 9, "200", 3)) {
+        fprintf(stderr, "%.400s\n", peer->in);
+        exit(1);
+    }
+    char *length = strcasestr(peer->in, "content-length:");
+    return length && peer->have >= (int)(end - peer->in) + 4 + atoi(length + 15);
+}
+
+static void http(int connections, double seconds, const char *path, const char *token) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    double start = now(), end = start + seconds;
+    for (int i = 0; i < connections; i++) ask(&peers[i], path, token, i);
+    while (now() < end) {
+        int ready = epoll_wait(poller, events, EVENTS, 100);
+        for (int e = 0; e < ready; e++) {
+            int index = (int)events[e].data.u32;
+            Peer *peer = &peers[index];
+            if (!peer->in) {
+                int length = (int)recv(peer->fd, in, sizeof in, 0);
+                if (length > 4) answer_read(peer, in, length);
+                continue;
+            }
+            int got = (int)recv(peer->fd, peer->in + peer->have, (size_t)(BUFFER - 1 - peer->have), 0);
+            if (got <= 0) die("the server closed a connection");
+            peer->have += got;
+            if (complete(peer)) {
+                answers++;
+                ask(peer, path, token, index);
+            }
+        }
+    }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
+static void allow_sockets(void) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) die("setrlimit");
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4) {
+        fprintf(stderr, "usage: see the head of load.c\n");
+        return 2;
+    }
+    mode = argv[1];
+    int port = atoi(argv[2]);
+    count = atoi(argv[3]);
+    allow_sockets();
+    peers = calloc((size_t)(2 * count), sizeof *peers);
+    poller = epoll_create1(0);
+    if (!strcmp(mode, "http") || !strcmp(mode, "read")) {
+        for (int i = 0; i < count; i++) {
+            peers[i].fd = open_socket(SOCK_STREAM, port);
+            peers[i].in = malloc(BUFFER);
+            watch(peers[i].fd, i);
+        }
+        if (mode[0] == 'r') {
+            open_devices(atoi(argv[7]), count, count);
+            register_all(count, count);
+        }
+        http(count, atof(argv[4]), argv[5], argv[6]);
+        return 0;
+    }
+    open_devices(port, 0, count);
+    if (mode[0] == 'e') {
+        for (int i = 0; i < count; i++) {
+            int n = header(peers[i].out, 2, 0, i);
+            n += option(peers[i].out + n, 11, "rd");
+            peers[i].length = n + option(peers[i].out + n, 0, "abcdefghijklmnop");
+            peers[i].stage = 1;
+        }
+    } else {
+        register_all(0, count);
+    }
+    if (!strcmp(mode, "register")) {
+        printf("registered\n");
+        fflush(stdout);
+        pause();
+    }
+    window = argc > 5 ? atoi(argv[5]) : 64;
+    datagrams(atof(argv[4]));
+    return 0;
+}

@@ -1,0 +1,89 @@
+"""Measure, and print each figure as a ratio of a baseline of the same run: ``python -m bench.run [NAME ...]``.
+
+Baseline and daemon take turns, five pairs, each process on one core and the load generator on the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+
+from bench.servers import baseline, build, daemon, load, load_waiting
+
+DEVICES = 1000
+WINDOW = 64
+CONNECTIONS = 32
+PATH = "/v1/devices/bench-%06d/resources/3303/0/5700"
+
+
+def _echo(seconds: float) -> float:
+    with baseline("udp") as server:
+        return load("echo", server.port, DEVICES, seconds, WINDOW)
+
+
+def _updates(seconds: float) -> float:
+    with daemon() as server:
+        return load("update", server.port, DEVICES, seconds, WINDOW)
+
+
+def _updates_of_many(seconds: float) -> float:
+    with daemon() as server:
+        return load("update", server.port, 100 * DEVICES, seconds, WINDOW)
+
+
+def _page(seconds: float) -> float:
+    with baseline("http") as server:
+        return load("http", server.port, CONNECTIONS, seconds, "/", "none")
+
+
+def _reads(seconds: float) -> float:
+    with daemon() as server:
+        return load("read", server.api, CONNECTIONS, seconds, PATH, server.token, server.port)
+
+
+def _pairs(
+    name: str, target: str, ours: Callable[[float], float], base: Callable[[float], float]
+) -> Callable[..., None]:
+    def run(pairs: int, seconds: float) -> None:
+        ratios = []
+        for _ in range(pairs):
+            below, above = base(seconds), ours(seconds)
+            ratios.append(above / below)
+            print(f"  {name}: {above:,.0f}/s, baseline {below:,.0f}/s, ratio {ratios[-1]:.2f}", flush=True)
+        print(f"{name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), asked: {target}")
+
+    return run
+
+
+def _memory(pairs: int, seconds: float) -> None:
+    devices = 7_000  # with a socket each, so that each is a peer of its own
+    with daemon() as server, load_waiting("register", server.port, DEVICES):
+        before = server.resident()
+        with load_waiting("register", server.port, DEVICES + devices):
+            each = (server.resident() - before) / devices
+    print(f"memory: {each:,.0f} bytes resident per device of ten links, {devices:,} devices, asked: <= 3072")
+
+
+FIGURES: dict[str, Callable[[int, float], None]] = {
+    "updates": _pairs("updates of 1,000 devices / UDP echo", ">= 0.8 (batched), >= 0.5", _updates, _echo),
+    "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
+    "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
+    "memory": _memory,
+}
+
+
+def main() -> None:
+    """Measure what is named, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *FIGURES], help="figures to measure")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    options = parser.parse_args()
+    build()
+    for name in options.names or FIGURES:
+        FIGURES[name](options.pairs, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
