@@ -96,17 +96,17 @@ class LeshanTests(TestCase):
     async def test_older_version_and_queue_mode(self) -> None:
         """The client can speak LwM2M 1.0, keep a local port and announce queue mode."""
         server = await LeshanDemoServer.start(self)
-        events = await server.events()
         old = LeshanClient.start(self, server.coap, "old", version="1.0", lifetime=77)
         await old.registered()
-        first = (await events.next("REGISTRATION")).data
-        self.assertEqual((first["lwM2mVersion"], first["lifetime"]), ("1.0", 77))
+        status, first = await server.api("GET", "/clients/old")
+        self.assertEqual((status, first["lwM2mVersion"], first["lifetime"]), (200, "1.0", 77), server.process.output())
         await old.command("stop", "stopped")
+        await old.process.wait()
 
         port = int(first["address"].rpartition(":")[2])
         sleepy = LeshanClient.start(self, server.coap, "sleepy", queue=True, local_port=port)
         await sleepy.registered()
-        second = (await events.next("REGISTRATION", endpoint="sleepy")).data
+        status, second = await server.api("GET", "/clients/sleepy")
         self.assertTrue(second["queuemode"])
         self.assertEqual(second["address"], f"127.0.0.1:{port}")
 

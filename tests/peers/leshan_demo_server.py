@@ -35,10 +35,13 @@ class LeshanDemoServer:
         """Start it on free ports and wait until it serves."""
         coap, coaps, http = free_port(), free_port(), free_port(socket.SOCK_STREAM)
         local = "127.0.0.1"
+        # Its Gson reaches into private parts of java.util, which Java 17 keeps closed unless it is told to open them.
+        opened = "--add-opens=java.base/java.util=ALL-UNNAMED"
         command = maven.java(
             install(),
             "org.eclipse.leshan.server.demo.LeshanServerDemo",
             *("-lh", local, "-lp", str(coap), "-slh", local, "-slp", str(coaps), "-wh", local, "-wp", str(http)),
+            options=[opened],
             logback_configurationFile=str(_FILES / "logback-warn.xml"),
         )
         process = Process.start(case, command)

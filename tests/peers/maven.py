@@ -46,10 +46,12 @@ def classes(sources: Path, libraries: Path) -> Path:
     return _made(f"{sources.name}-classes", [*files, sources / "pom.xml"], compile_all)
 
 
-def java(libraries: Sequence[str], main: str, *arguments: str, **properties: str) -> list[str]:
-    """The command that runs class `main` in a small JVM; `properties` have ``_`` for ``.`` in their names."""
+def java(
+    libraries: Sequence[str], main: str, *arguments: str, options: Sequence[str] = (), **properties: str
+) -> list[str]:
+    """The command that runs class `main` in a small JVM; `properties` have ``_`` for ``.`` in their names, `options` are its own."""
     defines = [f"-D{name.replace('_', '.')}={value}" for name, value in properties.items()]
-    return [shutil.which("java") or "java", *_JVM, *defines, "-cp", ":".join(libraries), main, *arguments]
+    return [shutil.which("java") or "java", *_JVM, *options, *defines, "-cp", ":".join(libraries), main, *arguments]
 
 
 def _made(name: str, ingredients: Sequence[Path], make: Callable[[Path], None]) -> Path:

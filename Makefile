@@ -1,0 +1,43 @@
+# Everything a newcomer or CI runs. All of it happens in a virtual environment of its own; README.md names what apt must bring.
+VENV    := .venv
+BIN     := $(VENV)/bin
+PYTHON  := python3
+COUNT   := 200000
+RUNNING := $(VENV)/.installed
+TESTING := $(VENV)/.installed-for-tests
+SOURCES := setup.cfg pyproject.toml
+
+.PHONY: run test lint bench fuzz clean
+
+run: $(RUNNING)
+	@./.ci/run-demo $(BIN)
+
+test: $(TESTING)
+	$(BIN)/python -m tests.peers.install
+	$(BIN)/python -m twisted.trial tests
+
+lint: $(TESTING)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict lwm2md tests bench
+
+bench: $(TESTING)
+	$(BIN)/python -m bench
+
+fuzz: $(TESTING)
+	$(BIN)/python -m tests.fuzz --count $(COUNT)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Editable: what is edited is what runs. The stamp is newer than what says what to install, or it is made again.
+$(RUNNING): $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(TESTING): $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	touch $@ $(RUNNING)
