@@ -15,23 +15,21 @@ import lwm2md
 
 ROOT: Final = Path(lwm2md.__file__).parent
 PURE: Final = ("events", "coap", "lwm2m", "security", "server", "bootstrap", "device")
-BANNED: Final = frozenset(
-    [
-        "twisted",
-        "socket",
-        "time",
-        "asyncio",
-        "threading",
-        "select",
-        "sqlite3",
-        "os",
-        "random",
-        "secrets",
-        "datetime",
-        "OpenSSL",
-        "logging",
-    ]
-)
+BANNED: Final = {
+    "twisted",
+    "socket",
+    "time",
+    "asyncio",
+    "threading",
+    "select",
+    "sqlite3",
+    "os",
+    "random",
+    "secrets",
+    "datetime",
+    "OpenSSL",
+    "logging",
+}
 _SHARED: Final = {"coap", "lwm2m", "security", "events"}
 BELOW: Final = {
     "events": set[str](),

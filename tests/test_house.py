@@ -60,11 +60,8 @@ class PackageTests(SynchronousTestCase):
         found = [
             f"{path}:{node.lineno} {node.name}"
             for path, _, tree in sources(PACKAGE)
-            for node in ast.walk(tree)
-            if isinstance(node, (*_FUNCTIONS, ast.ClassDef))
-            and not node.name.startswith("_")
-            and not ast.get_docstring(node)
-            and not _is_nested(tree, node)
+            for node in _public(tree.body)
+            if not ast.get_docstring(node)
         ]
         self.assertEqual(found, [])
 
@@ -89,6 +86,10 @@ class TestsTests(SynchronousTestCase):
         self.assertEqual(bare, [])
 
 
-def _is_nested(tree: ast.Module, wanted: ast.AST) -> bool:
-    """Tell whether a definition stands inside a function, where nobody else sees it."""
-    return any(node is wanted for function in functions(tree) for node in ast.walk(function) if node is not function)
+def _public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Return the public definitions of a module, and those of its public classes."""
+    for node in body:
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node.body)
