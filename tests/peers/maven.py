@@ -49,7 +49,7 @@ def classes(sources: Path, libraries: Path) -> Path:
 def java(
     libraries: Sequence[str], main: str, *arguments: str, options: Sequence[str] = (), **properties: str
 ) -> list[str]:
-    """The command that runs class `main` in a small JVM; `properties` have ``_`` for ``.`` in their names, `options` are its own."""
+    """The command that runs class `main` in a small JVM; `properties` have ``_`` for ``.`` in their names."""
     defines = [f"-D{name.replace('_', '.')}={value}" for name, value in properties.items()]
     return [shutil.which("java") or "java", *_JVM, *options, *defines, "-cp", ":".join(libraries), main, *arguments]
 
