@@ -1,0 +1,165 @@
+"""The command line of lwm2mctl: its commands, their arguments, and the options that all of them take.
+
+RULES: options that all commands take stand before or after the command's name. ``run`` of what is parsed is the
+function of the command.
+"""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lwm2md import __version__
+from lwm2md.ctl import commands, values, watching
+from lwm2md.ctl.client import DEFAULT_URL
+
+_ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
+_PATH: Final = ("path", {"metavar": "PATH", "type": values.lwm2m_path, "help": "a path such as /3/0/0"})
+_STATES: Final = ("online", "sleeping", "not-responding", "offline")
+_OPERATION_STATES: Final = ("queued", "sent", "done", "failed", "expired", "cancelled")
+_LONGEST: Final = 3600.0
+
+
+def _seconds(text: str) -> float:
+    found = values.number_of(text)
+    if found is None or not 0 <= found <= _LONGEST:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {_LONGEST:g}")
+    return found
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+def _instance(text: str) -> int:
+    return values.lwm2m_path(f"/{text}")[0]
+
+
+class _CommandParser(ArgumentParser):
+    """Takes options between the arguments of a list too, as in ``create ENDPOINT PATH --id 5 KEY=VALUE``."""
+
+    _sorting = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options first, then the rest; called by the parser of the command's name."""
+        if self._sorting:
+            return super().parse_known_args(args, namespace)
+        self._sorting = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._sorting = False
+
+
+def parser(environment: Mapping[str, str]) -> ArgumentParser:
+    """The parser; ``environment`` gives LWM2MD_URL."""
+    top = ArgumentParser("lwm2mctl", description="The lwm2md daemon from the command line.", allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"lwm2mctl {__version__}")
+    _global_options(top, environment.get("LWM2MD_URL") or DEFAULT_URL)
+    shared = _CommandParser(add_help=False, argument_default=SUPPRESS, allow_abbrev=False)
+    _global_options(shared, SUPPRESS)
+    found = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
+
+    def add(name: str, run: commands.Command, summary: str, *arguments: tuple[str, Mapping[str, Any]]) -> None:
+        command = found.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
+        command.set_defaults(run=run)
+        for argument, how in arguments:
+            command.add_argument(argument, **how)
+
+    _looking(add)
+    _asking(add)
+    _watching(add)
+    return top
+
+
+def _global_options(target: ArgumentParser, url: str) -> None:
+    absent = SUPPRESS if url is SUPPRESS else None
+    target.add_argument("--url", default=url, help=f"the API (default: $LWM2MD_URL or {DEFAULT_URL})")
+    target.add_argument("--token-file", default=absent, metavar="FILE", help="the file with the token")
+    target.add_argument(
+        "--json", action="store_true", default=absent or False, help="JSON, as where output is no terminal"
+    )
+    target.add_argument(
+        "--wait", type=_seconds, default=absent, metavar="SECONDS", help="how long to wait for a device (default: 10)"
+    )
+    target.add_argument(
+        "--timeout", type=_seconds, default=absent, metavar="SECONDS", help="how long a device may take to answer"
+    )
+
+
+def _looking(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    of = {"dest": "of", "metavar": "ENDPOINT", "help": "only those of this device"}
+    add("status", commands.status, "Show the state of the daemon")
+    add(
+        "devices",
+        commands.devices,
+        "List devices",
+        ("--selector", {"metavar": "TERMS", "help": "terms on labels, such as farm=north,enclosure!=7"}),
+        ("--state", {"choices": _STATES, "help": "only those in this state"}),
+        limit,
+    )
+    add("device", commands.device, "Show one device", _ENDPOINT)
+    add("objects", commands.objects, "List the Objects of a device", _ENDPOINT)
+    add(
+        "operations",
+        commands.operations,
+        "List operations",
+        ("--endpoint", of),
+        ("--state", {"choices": _OPERATION_STATES, "help": "only those in this state"}),
+        limit,
+    )
+    add("operation", commands.operation, "Show one operation", ("id", {"metavar": "ID"}))
+    add("cancel", commands.cancel, "Cancel an operation", ("id", {"metavar": "ID"}))
+    where = {"nargs": "?", "metavar": "ENDPOINT", "help": "only those of this device"}
+    add("observations", commands.observations, "List observations", ("of", where), limit)
+    labels = {"nargs": "+", "type": values.label, "metavar": "LABEL", "help": "key=value sets, key- removes"}
+    add("label", commands.label, "Set and remove labels", _ENDPOINT, ("labels", labels))
+    add("forget", commands.forget, "Remove everything that is known of a device", _ENDPOINT)
+
+
+def _asking(add: Any) -> None:
+    string = ("--string", {"action": "store_true", "help": "send values as strings, whatever they look like"})
+    source = {"choices": ("device", "twin"), "default": "device", "help": "twin: the value last read or notified"}
+    written = {"nargs": "+", "metavar": "VALUE", "help": "one value for PATH, or PATH=VALUE... below it"}
+    partial = ("--partial", {"action": "store_true", "help": "leave what is not named as it is"})
+    arguments = {"nargs": "*", "type": values.execute_argument, "metavar": "ARG=VALUE", "help": "such as 0=text"}
+    initial = {"nargs": "*", "type": values.resource_pair, "metavar": "KEY=VALUE", "help": "such as 5700=21.5"}
+    identifier = ("--id", {"type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
+    changes = {"nargs": "+", "type": values.attribute, "metavar": "NAME=VALUE", "help": "such as pmin=10; pmin= unsets"}
+    add("read", commands.read, "Read from a device", _ENDPOINT, _PATH, ("--source", source))
+    add("write", commands.write, "Write to a device", _ENDPOINT, _PATH, ("values", written), partial, string)
+    add("execute", commands.execute, "Execute a Resource", _ENDPOINT, _PATH, ("arguments", arguments))
+    add(
+        "create",
+        commands.create,
+        "Create an Object Instance",
+        _ENDPOINT,
+        _PATH,
+        ("values", initial),
+        identifier,
+        string,
+    )
+    add("delete", commands.delete, "Delete an Object Instance", _ENDPOINT, _PATH)
+    add("discover", commands.discover, "List paths and their attributes", _ENDPOINT, _PATH)
+    add("attributes", commands.attributes, "Write notification attributes", _ENDPOINT, _PATH, ("attributes", changes))
+
+
+def _watching(add: Any) -> None:
+    conditions = [(f"--{name}", {"type": values.number, "metavar": "NUMBER"}) for name in watching.ATTRIBUTES]
+    watch = ("--watch", {"action": "store_true", "help": "go on and show the values as they come"})
+    of = {"dest": "of", "metavar": "ENDPOINT", "help": "only those of this device"}
+    add("observe", watching.observe, "Observe a path", _ENDPOINT, _PATH, *conditions, watch)
+    add("unobserve", commands.unobserve, "Observe a path no longer", _ENDPOINT, _PATH)
+    add(
+        "events",
+        watching.events,
+        "Show events as they happen",
+        ("--types", {"metavar": "TYPES", "help": "such as device.value,operation.*"}),
+        ("--endpoint", of),
+        ("--selector", {"metavar": "TERMS", "help": "terms on labels, such as farm=north"}),
+        ("--after", {"metavar": "ID", "help": "replay what came after this event first"}),
+    )

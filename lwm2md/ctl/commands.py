@@ -1,0 +1,266 @@
+"""The commands that ask once and are done: each takes the parsed options and returns the exit status."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from lwm2md.ctl.client import Answer, Client, pages, path_of
+from lwm2md.ctl.errors import DONE, FAILED, PENDING, USAGE, CommandError
+from lwm2md.ctl.output import Output
+from lwm2md.ctl.tables import show, table
+from lwm2md.ctl.values import Types, body_of_values, kind_of, resource_pair, typed, types_of
+from lwm2md.lwm2m.paths import Path, PathError
+
+Command = Callable[[Namespace, Client, Output], int]
+
+DEFAULT_WAIT: Final = 10.0
+_QUEUED: Final = 202
+_UNFINISHED: Final = frozenset({"queued", "sent", "expired"})
+_UNANSWERED: Final = frozenset({"no answer", "outcome-unknown"})
+_DEVICES: Final = ("endpoint", "state", "version", "lifetime", "binding", "address", "last_seen", "labels")
+_OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_code", "error")
+_OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
+_VALUES: Final = ("path", "name", "value", "unit", "time")
+
+
+def _heads(names: Sequence[str]) -> list[str]:
+    return [name.replace("_", " ").upper() for name in names]
+
+
+# Looking
+
+
+def status(options: Namespace, client: Client, output: Output) -> int:
+    """``status``: the state of the daemon."""
+    output.facts(client.get("/v1/status"))
+    return DONE
+
+
+def devices(options: Namespace, client: Client, output: Output) -> int:
+    """``devices``: the fleet, or what a selector and a state leave of it."""
+    query = {"selector": options.selector, "state": options.state}
+    output.items(pages(client, "/v1/devices", query, options.limit), _heads(_DEVICES), _DEVICES)
+    return DONE
+
+
+def device(options: Namespace, client: Client, output: Output) -> int:
+    """``device``: everything that is known of one."""
+    output.facts(client.get(path_of("devices", options.endpoint)))
+    return DONE
+
+
+def objects(options: Namespace, client: Client, output: Output) -> int:
+    """``objects``: what a device has, with the names of the models."""
+    found = client.get(path_of("devices", options.endpoint, "objects"))["items"]
+    names = ("id", "name", "version", "instances")
+    output.items(found, _heads(names), names)
+    return DONE
+
+
+def operations(options: Namespace, client: Client, output: Output) -> int:
+    """``operations``: those that are remembered."""
+    query = {"endpoint": options.of, "state": options.state}
+    output.items(pages(client, "/v1/operations", query, options.limit), _heads(_OPERATIONS), _OPERATIONS)
+    return DONE
+
+
+def operation(options: Namespace, client: Client, output: Output) -> int:
+    """``operation``: one of them."""
+    return finish(Answer(200, client.get(path_of("operations", options.id))), output, whole=True)
+
+
+def cancel(options: Namespace, client: Client, output: Output) -> int:
+    """``cancel``: end an operation that has not ended."""
+    output.facts(client.request("DELETE", path_of("operations", options.id)).document)
+    return DONE
+
+
+def observations(options: Namespace, client: Client, output: Output) -> int:
+    """``observations``: the standing wishes of all devices, or of one."""
+    query = {"endpoint": options.of}
+    output.items(pages(client, "/v1/observations", query, options.limit), _heads(_OBSERVATIONS), _OBSERVATIONS)
+    return DONE
+
+
+# Asking a device
+
+
+def read(options: Namespace, client: Client, output: Output) -> int:
+    """``read``: values from the device, or those last known."""
+    source = options.source
+    query = {**_asking(options), "source": source} if source != "device" else _asking(options)
+    answer = client.request("GET", _resource(options), query, wait=_patience(options))
+    if answer.status == _QUEUED:
+        return finish(answer, output)
+    output.document(answer.document, values_table(answer.document["values"], output.columns))
+    return DONE
+
+
+def write(options: Namespace, client: Client, output: Output) -> int:
+    """``write``: one value to a Resource, or several below a path."""
+    path: Path = options.path
+    types = None if options.string else _types(options, client)
+    pairs = _pairs(options.values)
+    if pairs is not None and not (options.string and len(pairs) == 1 and len(path) > 2):
+        body: dict[str, object] = {"values": _values(path, pairs, types)}
+    elif len(options.values) == 1 and len(path) > 2:
+        text = options.values[0]
+        body = {"value": text if types is None else typed(text, kind_of(path, types))}
+    else:
+        raise CommandError(f"write {path}: PATH=VALUE is expected, one for each Resource", USAGE)
+    return _ask("PATCH" if options.partial else "PUT", options, client, output, body)
+
+
+def execute(options: Namespace, client: Client, output: Output) -> int:
+    """``execute``: a Resource, with arguments."""
+    _level(options, 3, "execute", "a Resource")
+    arguments = dict(options.arguments)
+    return _ask("POST", options, client, output, {"arguments": arguments} if arguments else None)
+
+
+def create(options: Namespace, client: Client, output: Output) -> int:
+    """``create``: an instance of an Object."""
+    _level(options, 1, "create", "an Object")
+    types = None if options.string else _types(options, client)
+    instance = Path((options.path[0], options.id or 0))
+    body: dict[str, object] = {"values": _values(instance, options.values, types)}
+    if options.id is not None:
+        body["id"] = options.id
+    return _ask("POST", options, client, output, body)
+
+
+def delete(options: Namespace, client: Client, output: Output) -> int:
+    """``delete``: an Object Instance of the device."""
+    return _ask("DELETE", options, client, output)
+
+
+def discover(options: Namespace, client: Client, output: Output) -> int:
+    """``discover``: which paths there are, and their attributes."""
+    return _operate(options, client, output, {"op": "discover"})
+
+
+def attributes(options: Namespace, client: Client, output: Output) -> int:
+    """``attributes``: set or unset notification attributes at the device."""
+    return _operate(options, client, output, {"op": "write-attributes", "attributes": dict(options.attributes)})
+
+
+def unobserve(options: Namespace, client: Client, output: Output) -> int:
+    """``unobserve``: end a standing wish."""
+    client.request("DELETE", observation_path(options))
+    output.said(f"{show(options.endpoint)} is no longer observed at {options.path}")
+    return DONE
+
+
+# What is kept of a device
+
+
+def label(options: Namespace, client: Client, output: Output) -> int:
+    """``label``: set and remove the operator's labels."""
+    body = {"labels": dict(options.labels)}
+    document = client.request("PATCH", path_of("devices", options.endpoint), body=body).document
+    output.document(document, [show(document["labels"])])
+    return DONE
+
+
+def forget(options: Namespace, client: Client, output: Output) -> int:
+    """``forget``: remove everything that is known of a device."""
+    client.request("DELETE", path_of("devices", options.endpoint))
+    output.said(f"{show(options.endpoint)} is forgotten")
+    return DONE
+
+
+# What they share
+
+
+def values_table(values: Sequence[Mapping[str, Any]], columns: int) -> list[str]:
+    """Rows of values as a table; one value alone is shown without one."""
+    if len(values) == 1:
+        unit = values[0].get("unit")
+        return [show(values[0]["value"]) + (f" {show(unit)}" if unit else "")]
+    return table(_heads(_VALUES), [[row.get(name) for name in _VALUES] for row in values], columns)
+
+
+def finish(answer: Answer, output: Output, *, whole: bool = False) -> int:
+    """Show an operation, in its ``whole`` or only what came of it; the exit status says whether it was done.
+
+    Raises CommandError where it failed, after the JSON was written.
+    """
+    document = answer.document
+    state = document["state"]
+    if output.as_json or whole or state in ("queued", "sent"):
+        output.facts(document)
+    elif state == "done":
+        output.document(document, _outcome(document, output.columns))
+    if state == "done":
+        return DONE
+    if state in ("queued", "sent"):
+        return PENDING
+    late = state in _UNFINISHED or document["error"] in _UNANSWERED
+    code = f"{document['coap_code']} " if document["coap_code"] else ""
+    what = f"{document['op']} {document['path']} of {document['endpoint']}"
+    raise CommandError(f"{what}: {code}{document['error'] or state}", PENDING if late else FAILED)
+
+
+def _outcome(document: Mapping[str, Any], columns: int) -> Iterator[str]:
+    result = document["result"] or {}
+    if result.get("links") is not None:
+        yield from table(("PATH", "ATTRIBUTES"), [(row["path"], row["attributes"]) for row in result["links"]], columns)
+    elif result.get("location") is not None:
+        yield show(result["location"])
+    else:
+        yield f"{document['op']} {document['path']}: {document['coap_code'] or 'done'}"
+
+
+def observation_path(options: Namespace) -> str:
+    """The API's path of the observation that the options name."""
+    return path_of("devices", options.endpoint, "observations", *map(str, options.path))
+
+
+def _resource(options: Namespace) -> str:
+    return path_of("devices", options.endpoint, "resources", *map(str, options.path))
+
+
+def _asking(options: Namespace) -> dict[str, object]:
+    return {"wait": options.wait, "timeout": options.timeout}
+
+
+def _patience(options: Namespace) -> float:
+    return DEFAULT_WAIT if options.wait is None else float(options.wait)
+
+
+def _ask(method: str, options: Namespace, client: Client, output: Output, body: object = None) -> int:
+    answer = client.request(method, _resource(options), _asking(options), body, _patience(options))
+    return finish(answer, output)
+
+
+def _operate(options: Namespace, client: Client, output: Output, request: Mapping[str, object]) -> int:
+    body = {**request, "path": str(options.path)}
+    if options.timeout is not None:
+        body["timeout"] = options.timeout
+    where = path_of("devices", options.endpoint, "operations")
+    return finish(client.request("POST", where, {"wait": options.wait}, body, _patience(options)), output)
+
+
+def _types(options: Namespace, client: Client) -> Types:
+    return types_of(client.get(path_of("devices", options.endpoint, "objects")))
+
+
+def _pairs(texts: Sequence[str]) -> list[tuple[str, str]] | None:
+    try:
+        return [resource_pair(text) for text in texts]
+    except ArgumentTypeError:
+        return None
+
+
+def _values(base: Path, pairs: Sequence[tuple[str, str]], types: Types | None) -> dict[str, object]:
+    try:
+        return body_of_values(base, pairs, types)
+    except PathError as error:
+        raise CommandError(str(error), USAGE) from None
+
+
+def _level(options: Namespace, level: int, what: str, name: str) -> None:
+    if len(options.path) != level:
+        raise CommandError(f"{what} takes the path of {name}, which {options.path} is not", USAGE)
