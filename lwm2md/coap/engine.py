@@ -248,6 +248,10 @@ class Engine:
         """Let everything that is outstanding to `peer` fail with `cancelled`, told at the next `expire`."""
         self._exchanges.abort(peer)
 
+    def withdraw(self, token: bytes, now: float) -> None:
+        """Let one request fail with `cancelled`, told at the next `expire`; one that is over is no error."""
+        self._requests.withdraw(token, now)
+
     def _settle(self, peer: Peer, message: Message, now: float) -> None:
         """Take an acknowledgement or a Reset; neither is ever answered."""
         exchange = self._exchanges.find(peer, message.mid)

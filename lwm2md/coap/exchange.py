@@ -142,9 +142,18 @@ class Exchanges:
             self._remove(exchange)
             self._fail_later(exchange, Failure.CANCELLED)
 
+    def withdraw(self, exchange: Exchange, now: float) -> None:
+        """Let one exchange be over, and the next one to that peer begin; it is told at the next `expire`."""
+        self.finish(exchange, now)
+        self._fail_later(exchange, Failure.CANCELLED)
+
     def expire(self, now: float) -> None:
         """Do what is due: retransmit, give up, tell failures."""
-        while (exchange := self._timers.take(now)) is not None:
+        # Taken first: what a callback starts, and what fails at once again, waits for the next time.
+        for exchange in self._timers.take_all(now):
+            if exchange.due is not None or (exchange.state == OVER and exchange.failure is None):
+                # A callback before it in this row has ended it, or given it another deadline.
+                continue
             if exchange.failure is not None:
                 exchange.failed(exchange.failure, now)
             elif exchange.state == FLYING and exchange.attempt < exchange.retries and now < exchange.limit:

@@ -11,7 +11,7 @@ from typing import Final
 
 from lwm2md.coap import numbers
 from lwm2md.coap.context import Context
-from lwm2md.coap.exchange import FLYING, WAITING, Exchange, Exchanges
+from lwm2md.coap.exchange import FLYING, OVER, WAITING, Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
@@ -74,7 +74,7 @@ class Requests:
         """Send a request; `observe` adds that option. Return the token."""
         if token is None:
             token = self._token()
-        elif token in self._asks:
+        elif token in self._asks and self._asks[token].state != OVER:
             raise ValueError("a request with this token is under way")
         if observe is not None:
             options = tuple(sorted((*options, (numbers.OBSERVE, uint(observe))), key=lambda option: option[0]))
@@ -98,6 +98,12 @@ class Requests:
         ask = self._asks.get(token)
         if ask is not None:
             ask.observation = None
+
+    def withdraw(self, token: bytes, now: float) -> None:
+        """Let the request with `token` be over; it is told at the next `expire`."""
+        ask = self._asks.get(token)
+        if ask is not None and ask.state != OVER:
+            self._exchanges.withdraw(ask, now)
 
     def conclude(self, ask: Ask, result: Received | Failure, now: float) -> None:
         """End a request whose exchange is over, with its outcome."""

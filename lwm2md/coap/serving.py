@@ -112,7 +112,7 @@ class Serving:
 
     def expire(self, now: float) -> None:
         """Acknowledge what takes long; give up what was never answered."""
-        while (request := self._timers.take(now)) is not None:
+        for request in self._timers.take_all(now):
             if request.stage == _PENDING and request.message.type == numbers.CON:
                 request.stage = _ACKNOWLEDGED
                 self._outbox.append((_empty_ack(request.key), request.peer))

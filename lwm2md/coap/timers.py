@@ -71,6 +71,13 @@ class Timers(Generic[Item]):
         self.cancel(item)
         return item
 
+    def take_all(self, now: float) -> list[Item]:
+        """Return every item that is due; none has a deadline any more until it is scheduled again."""
+        due = []
+        while (item := self.take(now)) is not None:
+            due.append(item)
+        return due
+
     def _sweep(self) -> None:
         # One entry per item survives, even where an item came back to a time it had before.
         kept = {id(entry[2]): entry for entry in self._heap if entry[2].due == entry[0]}

@@ -73,11 +73,8 @@ class Deadlines:
     def _fire(self) -> None:
         self._call = None
         now = self._clock.seconds()
-        due: list[Waker] = []
-        while (waker := self._timers.take(now)) is not None:
-            due.append(waker)
         # Taken first: one that is due again at once waits for the next turn of the reactor.
-        for waker in due:
+        for waker in self._timers.take_all(now):
             waker.wake(now)
         when = self._timers.next_deadline()
         if when is not None and (self._call is None or when < self._at):
@@ -104,6 +101,7 @@ class Driver:
         self.due: float | None = None
         self.engine = engine
         self.errors = 0
+        self.unroutable = 0
         self._clock = clock
         self._timed = tuple(timed)
         self._settle = settle
@@ -191,7 +189,9 @@ class Driver:
             parts.setdefault(prefix_of(datagram[1]), []).append(datagram)
         for head, part in parts.items():
             port = self._ports.get(head)
-            if port is not None:
+            if port is None:
+                self.unroutable += len(part)
+            else:
                 port.send(part)
 
     def _failed(self, what: str) -> None:

@@ -8,6 +8,7 @@ dropped and counted, as the network would: nothing here raises once the port is 
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -22,6 +23,9 @@ Batch = list[tuple[bytes, bytes]]
 
 BATCH: Final = 64
 _LARGEST: Final = 65535
+_KNOWN: Final = 4096
+_PEER_4: Final = struct.Struct(f">{PREFIX_4}s4sH")
+_PEER_6: Final = struct.Struct(f">{PREFIX_6}s16sHI")
 _RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 
 
@@ -69,6 +73,8 @@ class UdpPort:
         self._socket = sock
         self._open = True
         self._receive: Callable[[Batch], None] = _ignore
+        # Most of what is sent answers what came last; to make an address from a peer costs as much as a system call.
+        self._known: dict[bytes, tuple[str | int, ...]] = {}
         name = sock.getsockname()
         self.local = Endpoint(name[0].partition("%")[0], name[1], name[3] if sock.family == socket.AF_INET6 else 0)
         self.prefix = prefix(self.local)
@@ -87,10 +93,10 @@ class UdpPort:
             self.counters["dropped"] += len(datagrams)
             return
         sendto = self._socket.sendto
-        address = self._address
+        known = self._known
         for data, peer in datagrams:
             try:
-                sendto(data, address(peer))
+                sendto(data, known.get(peer) or self._address(peer))
             except BlockingIOError:
                 self.counters["dropped"] += 1
             except OSError:
@@ -112,6 +118,8 @@ class UdpPort:
     def doRead(self) -> None:
         """Drain what has arrived, up to a batch; the reactor comes back for the rest."""
         batch: Batch = []
+        if len(self._known) > _KNOWN:
+            self._known.clear()
         try:
             self._read(batch)
         except BlockingIOError:
@@ -134,18 +142,24 @@ class UdpPort:
     def _read_4(self, batch: Batch) -> None:
         recvfrom = self._socket.recvfrom
         inet_aton = socket.inet_aton
+        pack = _PEER_4.pack
         head = self.prefix
         for _ in range(BATCH):
-            data, (host, port) = recvfrom(_LARGEST)
-            batch.append((data, head + inet_aton(host) + port.to_bytes(2, "big")))
+            data, address = recvfrom(_LARGEST)
+            peer = pack(head, inet_aton(address[0]), address[1])
+            self._known[peer] = address
+            batch.append((data, peer))
 
     def _read_6(self, batch: Batch) -> None:
         recvfrom = self._socket.recvfrom
         head = self.prefix
         for _ in range(BATCH):
-            data, (host, port, _, scope) = recvfrom(_LARGEST)
-            address = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-            batch.append((data, head + address + port.to_bytes(2, "big") + scope.to_bytes(4, "big")))
+            data, address = recvfrom(_LARGEST)
+            host, port, _, scope = address
+            packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+            peer = _PEER_6.pack(head, packed, port, scope)
+            self._known[peer] = address
+            batch.append((data, peer))
 
 
 def _address_4(peer: bytes) -> tuple[str | int, ...]:

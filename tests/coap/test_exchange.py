@@ -151,6 +151,30 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(len(bench.outcomes), 2)
         self.assertEqual(bench.engine.counters["overloaded"], 2)
 
+    def test_stubborn_caller(self) -> None:
+        """One that asks again whenever it is told `overloaded` gets one answer per `expire`, not an endless loop."""
+        bench = Bench(limits=Limits(queued_per_peer=1))
+        bench.ask()
+        told: list[float] = []
+
+        def again(_: object, now: float) -> None:
+            told.append(now)
+            bench.engine.request(PEER, numbers.GET, on_outcome=again, now=now)
+
+        bench.engine.request(PEER, numbers.GET, on_outcome=again, now=0.0)
+        bench.expire(0.1)
+        bench.expire(0.2)
+        self.assertEqual(told, [0.1, 0.2])
+
+    def test_abort_from_within_an_outcome(self) -> None:
+        """An exchange that is due at the same time as the one whose outcome aborts it is told once, `cancelled`."""
+        bench = Bench(Parameters(nstart=2))
+        bench.engine.request(PEER, numbers.GET, on_outcome=lambda *_: bench.engine.abort(OTHER), now=0.0, timeout=1.0)
+        bench.engine.request(OTHER, numbers.GET, on_outcome=bench.outcome, now=0.0, timeout=1.0)
+        run_out(bench)
+        self.assertEqual([result for result, _ in bench.outcomes], ["cancelled"])
+        self.assertEqual(len(bench.engine._exchanges), 0)
+
     def test_abort(self) -> None:
         """Aborting a peer fails what flies and what waits with `cancelled`, and nothing of other peers."""
         bench = Bench()

@@ -178,6 +178,7 @@ class DriverTests(SynchronousTestCase):
         self.driver.settle()
         self.assertEqual([peer for _, peer in self.port.sent], [self.peer])
         self.assertEqual([peer for _, peer in other.sent], [other.peer(2)])
+        self.assertEqual(self.driver.unroutable, 1)
         self.assertEqual(self.driver.ports, (self.port, other))
 
     def test_stop(self) -> None:

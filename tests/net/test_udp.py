@@ -83,6 +83,21 @@ class PortTests(SynchronousTestCase):
             port.doRead()
         self.assertEqual(sizes, [BATCH, 3])
 
+    def test_many_peers(self) -> None:
+        """However many peers there are, a port remembers a bounded number of addresses, and answers all of them."""
+        port = listen(self.reactor, Endpoint("127.0.0.1", 0))  # type: ignore[arg-type]
+        self.addCleanup(port.close)
+        port.start(port.send)
+        _, client = self.bind("127.0.0.1")
+        port._known.update({number.to_bytes(13, "big"): ("127.0.0.1", 1) for number in range(5000)})
+        for _ in range(2):
+            client.sendto(b"x", ("127.0.0.1", port.local.port))
+            port.doRead()
+            self.assertEqual(client.recvfrom(10)[0], b"x")
+            self.assertEqual(len(port._known), 1)
+            port._known.clear()
+            port._known.update({number.to_bytes(13, "big"): ("127.0.0.1", 1) for number in range(5000)})
+
     def test_port_in_use(self) -> None:
         """A port that is taken raises OSError to whoever asked for it, and leaves no socket behind."""
         port = listen(self.reactor, Endpoint("127.0.0.1", 0))  # type: ignore[arg-type]
