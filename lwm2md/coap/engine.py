@@ -173,8 +173,9 @@ class Engine:
     ) -> bytes:
         """Send a request with Observe 0 and return its token; pass the `token` of an observation to renew it.
 
-        The outcome is the first response. If that has an Observe option, notifications follow; the last one is that
-        with an error code, or without the option. Raises ValueError while a request with that token is under way.
+        The outcome is the first response. If that has an Observe option, notifications follow, each to be passed to
+        `acknowledge`; the last one is that with an error code, or without the option. Raises ValueError while a
+        request with that token is under way.
         """
         return self._requests.ask(
             peer,
@@ -188,6 +189,16 @@ class Engine:
             observe=0,
             on_notification=on_notification,
         )
+
+    def acknowledge(self, received: Received, now: float) -> None:
+        """Acknowledge a notification, if it was Confirmable; until then its retransmissions are delivered again."""
+        message = received.message
+        if message.type == numbers.CON:
+            mid = message.mid.to_bytes(2, "big")
+            reply = b"\x60\x00" + mid
+            self._outbox.append((reply, received.peer))
+            self._replies.store(received.peer, mid + message.token, reply, now)
+            self._requests.acknowledged(message)
 
     def adopt(self, peer: Peer, token: bytes, on_notification: Notification) -> None:
         """Take notifications of an observation that was made before a restart; `peer` is where it was made."""

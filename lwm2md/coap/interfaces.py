@@ -66,7 +66,10 @@ Outcome = Callable[[Received | str, float], None]
 """Takes the response, or the `Failure` that came instead, and the time."""
 
 Notification = Callable[[Received, bool], None]
-"""Takes a notification and whether it is fresh; False means a newer one was seen before (RFC 7641 3.4)."""
+"""Takes a notification and whether it is fresh; False means a newer one was seen before (RFC 7641 3.4).
+
+Every one must be passed to `Engine.acknowledge`, at once or when its value is safe; until then the peer repeats it.
+"""
 
 Delivery = Callable[[str | None, float], None]
 """Takes None for a notification that was delivered (or sent, if Non-confirmable), else the failure, and the time."""

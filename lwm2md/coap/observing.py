@@ -1,8 +1,9 @@
 """Observations of ours: a token, and what was the newest notification (RFC 7641 3).
 
 Rules: an observation is known by its token alone, since a device may have moved to another address; whether to
-believe that is the upper layer's decision. It ends with an error notification, with one that has no Observe option,
-or when it is forgotten.
+believe that is the upper layer's decision. A Confirmable notification is acknowledged when the upper layer says so,
+which is when it has kept the value; until then its retransmission is delivered again, as fresh as it was. An
+observation ends with an error notification, with one that has no Observe option, or when it is forgotten.
 """
 
 from __future__ import annotations
@@ -23,12 +24,26 @@ def is_newer(old: int, old_time: float, new: int, new_time: float) -> bool:
 class Observation:
     """One observation that a peer has accepted."""
 
-    __slots__ = ("_newest", "_time", "on_notification")
+    __slots__ = ("_newest", "_open", "_open_fresh", "_time", "on_notification")
 
     def __init__(self, on_notification: Notification) -> None:
         self.on_notification = on_notification
         self._newest: int | None = None
         self._time = 0.0
+        self._open: int | None = None
+        self._open_fresh = False
+
+    def confirmable(self, mid: int, sequence: int, now: float) -> bool:
+        """Take a Confirmable notification that is to be acknowledged; return whether it is the newest so far."""
+        if mid != self._open:
+            self._open = mid
+            self._open_fresh = self.fresh(sequence, now)
+        return self._open_fresh
+
+    def acknowledged(self, mid: int) -> None:
+        """Take that the notification `mid` was acknowledged."""
+        if mid == self._open:
+            self._open = None
 
     def fresh(self, sequence: int, now: float) -> bool:
         """Take the sequence number of a notification; return whether it is the newest so far."""

@@ -1,8 +1,9 @@
 """Requests of ours and their responses, observations and their notifications: everything that goes by token.
 
 Rules: a response belongs to a request if token and peer match (RFC 7252 5.3.2); each request has one outcome. A
-Confirmable response is acknowledged if it is wanted, also when it comes again; what nobody waits for goes to the
-upper layer, which decides on a Reset. Tokens are eight random bytes, never a count.
+Confirmable response is acknowledged if it is wanted, also when it comes again, a notification when the upper layer
+says so; what nobody waits for goes to the upper layer, which decides on a Reset. Tokens are eight random bytes, never
+a count.
 """
 
 from __future__ import annotations
@@ -92,6 +93,12 @@ class Requests:
         """Take notifications with `token`, of an observation that was made before."""
         self._observations[token] = Observation(on_notification)
 
+    def acknowledged(self, message: Message) -> None:
+        """Take that a notification was acknowledged."""
+        observation = self._observations.get(message.token)
+        if observation is not None:
+            observation.acknowledged(message.mid)
+
     def forget(self, token: bytes) -> None:
         """Let notifications with `token` be unexpected from now on."""
         self._observations.pop(token, None)
@@ -160,7 +167,7 @@ class Requests:
         self.conclude(ask, Received(ask.peer, message, now), now)
         return True
 
-    def _notify(self, observation: Observation, peer: Peer, message: Message, now: float) -> bool:
+    def _notify(self, observation: Observation, peer: Peer, message: Message, now: float) -> bool | None:
         if response_fault(message.options):
             self._counters["bad_responses"] += 1
             return False
@@ -170,10 +177,13 @@ class Requests:
             del self._observations[message.token]
             fresh = True
         else:
-            fresh = observation.fresh(sequence, now)
+            confirmable = message.type == numbers.CON
+            fresh = (
+                observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now)
+            )
             self._counters["reordered"] += not fresh
         self._context.call(observation.on_notification, Received(peer, message, now), fresh)
-        return True
+        return None if message.type == numbers.CON else True
 
     def _token(self) -> bytes:
         while True:

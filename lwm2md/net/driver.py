@@ -59,6 +59,12 @@ class Deadlines:
             if self._call is None or when < self._at:
                 self._arm(when)
 
+    def remove(self, waker: Waker) -> None:
+        """Never wake `waker` again; after the last one no reactor timer is left."""
+        self._timers.cancel(waker)
+        if not len(self._timers):
+            self.stop()
+
     def stop(self) -> None:
         """Wake nobody any more."""
         if self._call is not None:
@@ -154,7 +160,7 @@ class Driver:
     def stop(self) -> None:
         """Close the ports; do nothing any more."""
         self._stopped = True
-        self._deadlines.set(self, None)
+        self._deadlines.remove(self)
         for port in self._ports.values():
             port.close()
 

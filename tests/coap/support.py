@@ -60,6 +60,7 @@ class Bench:
 
     def __init__(self, parameters: Parameters | None = None, limits: Limits | None = None) -> None:
         self.handler = Recorder()
+        self.acknowledge = True
         self.errors: list[str] = []
         self.outcomes: list[tuple[Received | str, float]] = []
         self.notifications: list[tuple[Received, bool]] = []
@@ -112,8 +113,10 @@ class Bench:
         self.outcomes.append((result, now))
 
     def notification(self, received: Received, fresh: bool) -> None:
-        """Keep a notification."""
+        """Keep a notification, and acknowledge it unless told not to."""
         self.notifications.append((received, fresh))
+        if self.acknowledge:
+            self.engine.acknowledge(received, received.now)
 
     def result(self, result: str | None, now: float) -> None:
         """Keep the result of a notification of ours."""

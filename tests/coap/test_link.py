@@ -134,7 +134,10 @@ class LinkTests(SynchronousTestCase):
             link = Link(seed, loss=0.1)
             fresh: list[int] = []
 
-            def notified(received: Received, is_fresh: bool, fresh: list[int] = fresh) -> None:
+            def notified(
+                received: Received, is_fresh: bool, fresh: list[int] = fresh, engine: Engine = link.client
+            ) -> None:
+                engine.acknowledge(received, received.now)
                 if is_fresh:
                     fresh.append(int(received.message.payload))
 

@@ -319,12 +319,31 @@ class ObserveTests(SynchronousTestCase):
         with self.assertRaises(ValueError):
             self.bench.engine.cancel(PEER, self.token, numbers.GET, on_outcome=self.bench.outcome, now=0.0)
 
+    def test_acknowledged_later(self) -> None:
+        """Until the upper layer acknowledges, a repeated notification is delivered again, as fresh as before."""
+        self.bench.acknowledge = False
+        for _ in range(2):
+            self.assertEqual(self.notify(11, 100, kind=CON), [])
+        self.assertEqual([fresh for _, fresh in self.bench.notifications], [True, True])
+        self.bench.engine.acknowledge(self.bench.notifications[0][0], 3.0)
+        self.assertEqual(self.bench.sent(), Message(ACK, 0, 100))
+        self.assertEqual(self.notify(11, 100, kind=CON, now=4.0), [Message(ACK, 0, 100)])
+        self.assertEqual(len(self.bench.notifications), 2)
+        self.notify(11, 101, kind=CON, now=5.0)
+        self.assertEqual(self.bench.notifications[2][1], False)
+
+    def test_nothing_to_acknowledge(self) -> None:
+        """Acknowledging a Non-confirmable notification sends nothing."""
+        self.notify(11, 100)
+        self.bench.engine.acknowledge(self.bench.notifications[0][0], 3.0)
+        self.assertIsNone(self.bench.sent())
+
     def test_failing_listener(self) -> None:
-        """An exception of a listener is reported; the notification is acknowledged all the same."""
+        """An exception of a listener is reported; the notification is not acknowledged, and delivered again."""
 
         def listener(*_: object) -> None:
             raise RuntimeError("listener")
 
         self.bench.engine.adopt(PEER, self.token, listener)
-        self.assertEqual(self.notify(11, 100, kind=CON), [Message(ACK, 0, 100)])
+        self.assertEqual(self.notify(11, 100, kind=CON), [])
         self.assertIn("RuntimeError: listener", self.bench.errors[0])

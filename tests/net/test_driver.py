@@ -187,6 +187,7 @@ class DriverTests(SynchronousTestCase):
         self.driver.settle()
         self.driver.stop()
         self.assertTrue(self.port.closed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.driver.settle()
         self.clock.advance(100.0)
         self.assertEqual(len(self.port.sent), 1)
