@@ -22,7 +22,7 @@ lint: $(TESTING)
 	$(BIN)/mypy --strict lwm2md tests bench
 
 bench: $(TESTING)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.run
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(COUNT)
