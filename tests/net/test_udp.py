@@ -111,7 +111,8 @@ class PortTests(SynchronousTestCase):
         port = listen(self.reactor, Endpoint("::", 0))  # type: ignore[arg-type]
         self.addCleanup(port.close)
         other = listen(self.reactor, Endpoint("0.0.0.0", port.local.port))  # type: ignore[arg-type]
-        other.close()
+        self.addCleanup(other.close)
+        self.assertEqual(other.local.port, port.local.port)
 
     def test_send_errors(self) -> None:
         """What can't be sent is counted, and what follows is sent."""
