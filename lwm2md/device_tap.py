@@ -103,10 +103,10 @@ class Options(usage.Options):
 
     def _names(self) -> tuple[range, Callable[[int], str]]:
         if self["fleet"] is None:
-            single = self["endpoint"] or "lwm2m-device"
+            single = "lwm2m-device" if self["endpoint"] is None else self["endpoint"]
             return range(1, 2), lambda _: single
         if self["endpoint"] is not None:
-            raise usage.UsageError("--endpoint and --fleet exclude each other: name a fleet by --endpoint-pattern")
+            raise usage.UsageError("--endpoint: a fleet is named by --endpoint-pattern")
         count = _whole("fleet", self["fleet"], 1, MAX_FLEET)
         pattern = self["endpoint-pattern"]
         return range(1, count + 1), lambda number: _format("endpoint-pattern", pattern, number)

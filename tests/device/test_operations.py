@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
@@ -182,6 +184,11 @@ _UNTIL_1_0: tuple[Case, ...] = (
 )
 
 
+def _record(identifier: int, value: bytes) -> bytes:
+    """One Resource as TLV."""
+    return bytes((0xC0 | len(value), identifier)) + value
+
+
 class CodeTests(SynchronousTestCase):
     """Tables of requests and the code that each is answered with, on a fresh device."""
 
@@ -310,6 +317,21 @@ class WriteTests(SynchronousTestCase):
             before = bench.tree.copy(Path((1, 0)))
             self.assertNotEqual(bench.code(POST, "/1/0", content=TLV, payload=bytes.fromhex(payload)), "2.04")
             self.assertEqual(bench.tree.copy(Path((1, 0))), before, payload)
+
+    @given(
+        st.sampled_from(((PUT, "/1/0"), (POST, "/1/0"), (PUT, "/1/0/1"), (PUT, "/3/0/15"), (POST, "/3303"))),
+        st.sampled_from((TEXT, OPAQUE, TLV)),
+        st.one_of(st.binary(max_size=40), st.builds(_record, st.integers(0, 30), st.binary(max_size=7))),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_refused_means_untouched(self, target: tuple[int, str], content: int, payload: bytes) -> None:
+        """Whatever the payload, a refused change leaves the tree as it was, and the answer is a known code."""
+        bench = Bench()
+        before = {path: bench.tree.copy(path) for path in bench.tree.all_instances()}
+        code = bench.code(*target, content=content, payload=payload)
+        self.assertIn(code, ("2.01", "2.04", "4.00", "4.05", "4.15"))
+        if not code.startswith("2."):
+            self.assertEqual({path: bench.tree.copy(path) for path in bench.tree.all_instances()}, before)
 
     def test_same_value_is_no_change(self) -> None:
         """Writing the value that is there changes nothing."""
