@@ -1,0 +1,82 @@
+"""The operator beside the attack: reads, writes, observes and all else through the API, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from http.client import HTTPException
+from random import Random
+from typing import Any, Final
+from urllib.parse import quote
+
+from tests.fuzz.daemon import Api, Lost
+
+_OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
+    {"op": "read", "path": "/3/0"},
+    {"op": "read", "path": "/3/0/0", "format": "text"},
+    {"op": "read", "path": "/3303"},
+    {"op": "read", "path": "/3303/0/5700"},
+    {"op": "read", "path": "/9999/0/1/2"},
+    {"op": "write", "path": "/3/0/14", "value": "+02"},
+    {"op": "write-partial", "path": "/3303/0", "values": {"5750": "here"}},
+    {"op": "execute", "path": "/3/0/4", "arguments": {"0": "now"}},
+    {"op": "create", "path": "/3303", "values": {"5700": 1.5}},
+    {"op": "delete", "path": "/3303/7"},
+    {"op": "discover", "path": "/3303"},
+    {"op": "write-attributes", "path": "/3303/0/5700", "attributes": {"pmin": 1}},
+)
+_OBSERVED: Final = ("/3/0/9", "/3303/0/5700", "/3303/0", "/9999/0")
+
+
+class Caller(threading.Thread):
+    """Asks devices in turn, as often as it is `let`; ``failure`` is what must not have happened."""
+
+    def __init__(self, api: Api, endpoints: Sequence[str], random: Random) -> None:
+        super().__init__(daemon=True)
+        self.requests = 0
+        self.failure: str | None = None
+        self._api = api
+        self._endpoints = endpoints
+        self._random = random
+        self._allowed = 0
+        self._permits = threading.Semaphore(0)
+        self._stopping = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether more is allowed than was asked."""
+        return self.requests < self._allowed and self.failure is None
+
+    def let(self, count: int) -> None:
+        """Allow that many requests more."""
+        self._allowed += count
+        self._permits.release(count)
+
+    def run(self) -> None:
+        """Call until stopped."""
+        try:
+            while self._permits.acquire() and not self._stopping:
+                self._ask(self._endpoints[self.requests % len(self._endpoints)])
+                self.requests += 1
+        except (Lost, OSError, HTTPException, ValueError) as error:
+            self.failure = f"the API: {error!r}"
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stopping = True
+        self._permits.release()
+        self.join(30)
+
+    def _ask(self, endpoint: str) -> None:
+        device = f"/v1/devices/{quote(endpoint, safe='')}"
+        draw = self._random.random()
+        if draw < 0.25:
+            self._api.text("PUT", f"{device}/observations{self._random.choice(_OBSERVED)}?wait=0")
+        elif draw < 0.26:
+            self._api.text("DELETE", f"{device}/observations{self._random.choice(_OBSERVED)}")
+        elif draw < 0.29:
+            self._api.text("GET", f"{device}/resources{self._random.choice(_OBSERVED)}?source=twin")
+        elif draw < 0.31:
+            self._api.text("GET", f"/v1/devices?limit={self._random.randint(1, 50)}")
+        else:
+            self._api.text("POST", f"{device}/operations?wait=0", self._random.choice(_OPERATIONS))

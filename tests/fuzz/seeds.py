@@ -1,0 +1,103 @@
+"""Real datagrams that mutations start from: what devices, servers and passers-by send (RFC 7252, OMA Transport 6).
+
+RULES: every seed is a message that our own encoder wrote; ``{id}`` in a path stands for a registration that the sender
+has.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Message, Options, options
+
+_LINKS: Final = (
+    b"</1/0>,</3/0>,</3303/0>",
+    b'</>;rt="oma.lwm2m";ct=11542,</1/0>,</2>,</3/0>,</4/0>,</5>,</6/0>,</3303/0>,</3303/1>',
+    b'</lwm2m>;rt="oma.lwm2m",</lwm2m/1/0>,</lwm2m/3/0>;ver="1.1"',
+    b"</>;ct=110;hb,</1>;ver=1.2,</1/0>,</3/0>;ver=1.2,</5/0>,</10340/0>,</65534/65534>",
+    b"<1/0>, <3/0>,,</3303/0/5700>;pmin=1",
+    b"</3/0>;title=\"a,b;c<d>\";x='y',</3303/0>;ver=1.1;ssid=1",
+)
+_TLV: Final = (
+    bytes.fromhex("c800144f70656e204d6f62696c6520416c6c69616e6365"),
+    bytes.fromhex("8606410001410105"),
+    bytes.fromhex("08000bc80008496e7374616e6365c1092a"),
+    bytes.fromhex("e8164441b9999a"),
+    bytes.fromhex("2803e70800008603e8410001"),
+)
+_TEXT: Final = (b"21.5", b"-1", b"Open Mobile Alliance", b"1", b"3:0", b"AQIDBA==", "grüß".encode())
+_SENML: Final = b'[{"bn":"/3303/0/5700","bt":25462634,"v":20.5},{"t":5,"v":20.6}]'
+CONTENTS: Final = (
+    *((n.TLV, payload) for payload in _TLV),
+    *((n.TEXT, payload) for payload in _TEXT),
+    (n.OPAQUE, bytes(range(16))),
+    (n.SENML_JSON, _SENML),
+    (n.CBOR, bytes.fromhex("a1187819ffff")),
+    (n.LINK_FORMAT, b"</3/0/0>,</3/0/6>;dim=2;pmin=10,</3303/0/5700>;gt=30.5"),
+)
+"""Content-Formats with payloads of theirs."""
+
+_REGISTERS: Final = (
+    ("ep=fuzz-{n}", "lt=60", "lwm2m=1.0", "b=UQ"),
+    ("ep=fuzz-{n}", "lt=300", "lwm2m=1.1", "b=U", "Q"),
+    ("ep=urn:imei:{n}", "lt=86400", "lwm2m=1.2", "b=UT", "pid=0"),
+    ("ep=fuzz-{n}", "lwm2m=1.1", "farm=north", "house=7", "sms=4912345"),
+    ("ep=fuzz-{n}",),
+)
+
+
+def _request(code: int, path: tuple[str, ...], payload: bytes = b"", **more: object) -> Message:
+    return Message(n.CON, code, 0, b"\x01\x02\x03\x04", options(path=path, **more), payload)  # type: ignore[arg-type]
+
+
+def registers(number: int) -> list[Message]:
+    """Registrations of an Endpoint Client Name with that number, in all versions."""
+    return [
+        _request(n.POST, ("rd",), links, query=[each.format(n=number) for each in query], content_format=n.LINK_FORMAT)
+        for query in _REGISTERS
+        for links in _LINKS
+    ]
+
+
+def of_a_registration(identifier: str) -> list[Message]:
+    """Updates and De-registers of the registration with that id."""
+    where = ("rd", identifier)
+    return [
+        _request(n.POST, where),
+        _request(n.POST, where, query=("lt=600", "b=U")),
+        _request(n.POST, where, _LINKS[1], content_format=n.LINK_FORMAT, query=("lt=30", "farm=south")),
+        _request(n.PUT, where, _LINKS[0], content_format=n.LINK_FORMAT),
+        _request(n.DELETE, where),
+    ]
+
+
+def strangers() -> list[Message]:
+    """What needs no registration: discovery, Send, bootstrap, pings, block options, and answers to nobody."""
+    found = [
+        _request(n.GET, (".well-known", "core")),
+        _request(n.GET, (".well-known", "core"), query=("rt=core.rd",), accept=n.LINK_FORMAT),
+        _request(n.GET, (), observe=0),
+        _request(n.GET, ("rd",), observe=1),
+        _request(n.POST, ("bs",), query=("ep=fuzz", "pct=110")),
+        _request(n.FETCH, ("rd",), b"\x82\x00\x01", content_format=n.CBOR),
+        _request(n.POST, ("rd",), b"</3/0>", query=("ep=block",), extra=((n.BLOCK1, b"\x0e"),)),
+        _request(n.POST, ("rd",), b"</3/0>" * 20, query=("ep=block",), extra=((n.BLOCK1, b"\x16"), (n.SIZE1, b"\x7f"))),
+        _request(n.GET, (".well-known", "core"), extra=((n.BLOCK2, b"\x02"), (n.ETAG, b"abcd"), (n.IF_MATCH, b""))),
+        _request(n.GET, ("rd",), extra=((n.URI_HOST, b"localhost"), (n.URI_PORT, b"\x16\x33"), (n.ECHO, b"x" * 8))),
+        _request(n.GET, ("rd",), extra=((n.PROXY_URI, b"coap://example.net/"), (n.NO_RESPONSE, b"\x1a"))),
+        Message(n.CON, n.EMPTY, 0),
+        Message(n.ACK, n.EMPTY, 0),
+        Message(n.RST, n.EMPTY, 0),
+        Message(n.NON, n.EMPTY, 0),
+    ]
+    found += [_request(n.POST, ("dp",), payload, content_format=kind) for kind, payload in CONTENTS]
+    for kind, payload in CONTENTS:
+        for how in (n.CON, n.NON, n.ACK):
+            found.append(Message(how, n.CONTENT, 0, bytes(8), options(content_format=kind, observe=5), payload))
+    return found
+
+
+def answer_options(kind: int | None, observe: int | None) -> Options:
+    """The options of an answer with a payload of the format ``kind``."""
+    return options(content_format=kind, observe=observe)
