@@ -37,9 +37,9 @@ _SPARE_FILES: Final = 64
 
 @attrs.frozen(slots=True)
 class Plan:
-    """Which devices to run: the server's address and port, each device's settings, and the pace in seconds."""
+    """Which devices to run: the server's address, each device's settings, and the pace in seconds."""
 
-    server: tuple[str, int]
+    server: Endpoint
     devices: tuple[Settings, ...]
     stagger: float = 0.0
     interval: float = 10.0
@@ -150,16 +150,15 @@ class Fleet(Service):
         return self._began + index * self._pace
 
     def _start(self, settings: Settings, now: float) -> None:
-        host, number = self._plan.server
         try:
-            port = listen(self._reactor, Endpoint(_local(host), 0))
+            port = listen(self._reactor, _local(self._plan.server))
         except OSError as error:
             self._log.error("{endpoint} has no socket: {reason}", endpoint=settings.endpoint, reason=error.strerror)
             return
         client = Client(
             settings,
             supported=self._supported[settings.version],
-            server=pack(port.local, Endpoint(host, number)),
+            server=pack(port.local, self._plan.server),
             world=World(stream(settings.endpoint), self._plan.interval, now),
             random=self._random,
             report=partial(self._report, settings.endpoint),
@@ -192,12 +191,12 @@ class Fleet(Service):
         self._log.error("a device failed: {traceback}", traceback=traceback)
 
 
-def _local(remote: str) -> str:
-    """The address to bind for a server at ``remote``: loopback stays on loopback."""
-    address = ip_address(remote.partition("%")[0])
+def _local(remote: Endpoint) -> Endpoint:
+    """Any free port to speak to ``remote`` from: loopback stays on loopback."""
+    address = ip_address(remote.host)
     if address.version == 4:
-        return "127.0.0.1" if address.is_loopback else "0.0.0.0"
-    return "::1" if address.is_loopback else "::"
+        return Endpoint("127.0.0.1" if address.is_loopback else "0.0.0.0", 0)
+    return Endpoint("::1" if address.is_loopback else "::", 0, remote.scope)
 
 
 def _allow_files(wanted: int) -> None:

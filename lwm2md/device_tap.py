@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 from twisted.application.service import IService
 from twisted.python import usage
 
+from lwm2md.net.addresses import Endpoint
+
 if TYPE_CHECKING:
     from lwm2md.device_service import Plan
 
@@ -74,7 +76,7 @@ class Options(usage.Options):
         from lwm2md.device.objects import Settings  # noqa: PLC0415  --help needs none of it
         from lwm2md.device_service import Plan  # noqa: PLC0415
 
-        host, port, prefix = _server(self["server"])
+        server, prefix = _server(self["server"])
         if self["version"] not in _VERSIONS:
             raise usage.UsageError(f"--version: {self['version']!r} is none of {', '.join(_VERSIONS)}")
         lifetime = _whole("lifetime", self["lifetime"], 1, 2**31 - 1)
@@ -94,7 +96,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"--endpoint-pattern: {self['endpoint-pattern']!r} gives the same name twice")
         stagger = str(len(settings) / 1000) if self["stagger"] is None else self["stagger"]
         return Plan(
-            server=(host, port),
+            server=server,
             devices=tuple(settings),
             stagger=_seconds("stagger", stagger, 0.0),
             interval=_seconds("interval", self["interval"], 0.1),
@@ -112,8 +114,8 @@ class Options(usage.Options):
         return range(1, count + 1), lambda number: _format("endpoint-pattern", pattern, number)
 
 
-def _server(uri: str) -> tuple[str, int, tuple[str, ...]]:
-    """The address, port and path of a server's URI. Raises UsageError."""
+def _server(uri: str) -> tuple[Endpoint, tuple[str, ...]]:
+    """The address and path of a server's URI. Raises UsageError."""
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port or DEFAULT_PORT
@@ -126,7 +128,9 @@ def _server(uri: str) -> tuple[str, int, tuple[str, ...]]:
     except OSError as error:
         raise usage.UsageError(f"--server: no address for {host!r}: {error.strerror}") from None
     prefix = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
-    return str(found[0][4][0]), port, prefix
+    address = found[0][4]
+    scope = int(address[3]) if len(address) == 4 else 0
+    return Endpoint(str(address[0]).partition("%")[0], port, scope), prefix
 
 
 def _whole(name: str, text: str, low: int, high: int) -> int:

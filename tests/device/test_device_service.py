@@ -48,7 +48,7 @@ class StaggerTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a fleet of ten that starts within a hundred seconds."""
         self.reactor = _FakeReactor()
-        self.fleet = Fleet(self.reactor, Plan(("127.0.0.1", free_port()), _devices(10), 100.0), counting())
+        self.fleet = Fleet(self.reactor, Plan(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0), counting())
 
     def test_start_is_spread(self) -> None:
         """Devices start one after the other, with one timer of the reactor for all of them."""
@@ -92,15 +92,19 @@ class LoopbackTests(TestCase):
 
     def test_register_and_deregister(self) -> Deferred[None]:
         """Every device registers from a port of its own and de-registers when the fleet stops."""
-        return Deferred.fromCoroutine(self._register_and_deregister())
+        return Deferred.fromCoroutine(self._register_and_deregister("127.0.0.1"))
 
-    async def _register_and_deregister(self) -> None:
+    def test_ipv6(self) -> Deferred[None]:
+        """The same over IPv6."""
+        return Deferred.fromCoroutine(self._register_and_deregister("::1"))
+
+    async def _register_and_deregister(self, host: str) -> None:
         registrar = Registrar()
         driver = Driver(_reactor, Engine(registrar, counting()))
-        port = listen(_reactor, Endpoint("127.0.0.1", 0))
+        port = listen(_reactor, Endpoint(host, 0))
         driver.add(port)
         self.addCleanup(driver.stop)
-        fleet = Fleet(_reactor, Plan(("127.0.0.1", port.local.port), _devices(5), verbose=True))
+        fleet = Fleet(_reactor, Plan(port.local, _devices(5), verbose=True))
         fleet.startService()
         await self._until(lambda: len(registrar.requests) == 5)
         self.assertEqual(len({member.port.local.port for member in fleet.members}), 5)

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.device_service import Plan
 from lwm2md.device_tap import Options
+from lwm2md.net.addresses import Endpoint
 
 
 def _plan(*arguments: str) -> Plan:
@@ -24,7 +25,7 @@ class OptionTests(SynchronousTestCase):
         """Without options a single device speaks to the server on this machine."""
         plan = _plan()
         [one] = plan.devices
-        self.assertEqual((plan.server, plan.interval, plan.verbose), (("127.0.0.1", 5683), 10.0, False))
+        self.assertEqual((plan.server, plan.interval, plan.verbose), (Endpoint("127.0.0.1", 5683), 10.0, False))
         self.assertEqual((one.endpoint, one.lifetime, one.version, one.queue), ("lwm2m-device", 300, "1.1", False))
         self.assertEqual((one.labels, one.prefix), ((), ()))
 
@@ -35,7 +36,7 @@ class OptionTests(SynchronousTestCase):
             *("--queue", "--label", "farm=north", "--label", "row={:03d}", "--interval", "0.5", "--verbose"),
         )
         [one] = plan.devices
-        self.assertEqual((plan.server, plan.interval, plan.verbose), (("::1", 7777), 0.5, True))
+        self.assertEqual((plan.server, plan.interval, plan.verbose), (Endpoint("::1", 7777), 0.5, True))
         self.assertEqual((one.endpoint, one.lifetime, one.version, one.queue), ("urn:x:1", 60, "1.2", True))
         self.assertEqual((one.labels, one.prefix), ((("farm", "north"), ("row", "001")), ("a", "b c")))
 
