@@ -27,6 +27,7 @@ from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Driver
+from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
@@ -68,7 +69,7 @@ class Node:
         )
         self.server.attach(self._engine)
         self._driver = Driver(reactor, self._engine, timed=(self.server,), settle=self._submit)
-        self._ports: list[udp.UdpPort] = []
+        self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
         self._submitting = False

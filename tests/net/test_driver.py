@@ -12,7 +12,7 @@ from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, decode, encode
 from lwm2md.net.addresses import Endpoint, pack, prefix
 from lwm2md.net.driver import Deadlines, Driver
-from lwm2md.net.udp import Batch
+from lwm2md.net.port import Batch
 from tests.coap.support import Chance, Recorder, request
 
 
@@ -22,7 +22,9 @@ class FakePort:
     def __init__(self, local: Endpoint) -> None:
         self.local = local
         self.prefix = prefix(local)
+        self.batched = False
         self.counters: dict[str, int] = {}
+        self.on_unreachable: Callable[[bytes], None] | None = None
         self.sent: list[tuple[bytes, bytes]] = []
         self.flushes = 0
         self.closed = False
