@@ -7,10 +7,14 @@ RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 SOURCES := setup.cfg pyproject.toml
 
-.PHONY: run test lint bench fuzz clean
+.PHONY: run foreign-device test lint bench fuzz clean
 
 run: $(RUNNING)
 	@./etc/demo $(BIN)
+
+# A device that others wrote, Eclipse Leshan's, for the daemon of `make run`.
+foreign-device: $(TESTING)
+	$(BIN)/python -m tests.peers.leshan_client coap://127.0.0.1:5683 leshan-1
 
 test: $(TESTING)
 	$(BIN)/python -m tests.peers.install
