@@ -41,9 +41,12 @@ def decode_nodes(message: Message, path: Path, accept: int | None, type_of: Type
     failure = ""
     for number in _candidates(message.content_format, path, accept):
         try:
-            return formats.decode(number, path, message.payload, type_of), formats.NAMES.get(number, str(number))
+            nodes = formats.decode(number, path, message.payload, type_of)
         except ContentError as error:
             failure = failure or str(error)
+            continue
+        if message.content_format is not None or number == n.TEXT or _plausible(nodes, path, type_of):
+            return nodes, formats.NAMES.get(number, str(number))
     sample = message.payload[:_SAMPLE].hex()
     raise BadAnswer(f"undecodable answer: {failure or 'no Content-Format'}; it starts with {sample}")
 
@@ -84,6 +87,12 @@ def created(message: Message, path: Path, identifier: int | None, root: str) -> 
         except PathError:
             raise BadAnswer(f"the new instance has no valid path: {location[:40]}") from None
     return Result(location=None if identifier is None else str(path.child(identifier)))
+
+
+def _plausible(nodes: Nodes, path: Path, type_of: TypeOf) -> bool:
+    """Whether a guess is right: short texts happen to be TLV, but not of the very Resource that was asked for."""
+    model = type_of(path)
+    return all(entry.path == path for entry in nodes) or (model is not None and model.multiple)
 
 
 def _candidates(content_format: int | None, path: Path, accept: int | None) -> tuple[int, ...]:

@@ -255,8 +255,7 @@ class Server:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
         self._observations.start(now)
         for device in self._state.devices.values():
-            if device.queue:
-                self._operations.dispatch(device, now)
+            self._operations.start(device, now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
 
