@@ -1,9 +1,9 @@
 """Seeded mutations of real datagrams at a running daemon, and what must hold during and after it.
 
 RULES: a batch is over when the daemon answered a ping behind it and the API's requests beside it: nothing sleeps, and
-nothing is lost unseen. What must hold: the daemon answers, logs no exception and counts none, its memory stays flat once
-its small limits are reached, and afterwards a device that is new to it registers and is read. Otherwise the status is 1,
-with the seed and the last datagrams.
+nothing is lost unseen. What must hold: the daemon answers, logs no exception and counts none, its memory stays flat
+once its small limits are reached, and afterwards a device that is new to it registers and is read. Otherwise the exit
+status is 1, with the seed and the last datagrams.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from random import Random
 from typing import Final
 
 from tests.fuzz.caller import Caller
-from tests.fuzz.daemon import ZEROS, Api, Daemon, Device, Lost
+from tests.fuzz.daemon import SMALL_LIMITS, ZEROS, Api, Daemon, Device, Lost
 from tests.fuzz.peers import Attacker, connected
 from tests.fuzz.peers import Device as Scripted
 
@@ -176,7 +176,7 @@ def main() -> int:
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
     with tempfile.TemporaryDirectory(prefix="lwm2md-fuzz-") as place:
         directory = Path(place)
-        daemon = Daemon(directory)
+        daemon = Daemon(directory, SMALL_LIMITS)
         run = Run(daemon, Random(seed))
         simulated = Device(directory, daemon.coap, _SIMULATED)
         try:

@@ -16,9 +16,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _TWISTD: Final = str(Path(sysconfig.get_path("scripts")) / "twistd")
 _PATIENCE: Final = 30.0
 _BAD: Final = re.compile(r"Traceback|Unhandled|^\S+ (?:error|critical) ", re.MULTILINE)
-_SETTINGS: Final = (
-    "coap.listen=127.0.0.1:0",
-    "api.listen=127.0.0.1:0",
+_LISTEN: Final = ("coap.listen=127.0.0.1:0", "api.listen=127.0.0.1:0")
+SMALL_LIMITS: Final = (
     "coap.ack-timeout=0.3s",
     "coap.max-retransmit=1",
     "queue.timeout=1s",
@@ -29,6 +28,8 @@ _SETTINGS: Final = (
     "limits.deduplication-size=2MiB",
     "storage.events=2000",
 )
+"""Limits that an attack reaches soon, and short times, so that devices that don't answer don't hold it up."""
+
 ZEROS: Final = (
     "lwm2md_driver_errors_total",
     "lwm2md_coap_errors_total",
@@ -94,12 +95,12 @@ class Process:
 
 
 class Daemon(Process):
-    """A running ``twistd -n lwm2md`` with small limits, so that they are reached."""
+    """A running ``twistd -n lwm2md`` on free ports, with further ``settings`` of the form section.key=value."""
 
-    def __init__(self, directory: Path) -> None:
-        state = directory / "state"
-        settings = [word for each in (*_SETTINGS, f"lwm2md.state={state}") for word in ("--set", each)]
-        super().__init__(directory / "daemon.log", ["lwm2md", *settings])
+    def __init__(self, directory: Path, settings: Sequence[str] = ()) -> None:
+        self.state = state = directory / "state"
+        given = [word for each in (*_LISTEN, f"lwm2md.state={state}", *settings) for word in ("--set", each)]
+        super().__init__(directory / "daemon.log", ["lwm2md", *given])
         host, port = self.await_line(r"listening on coap://(\S+)").split(":")
         self.coap = host, int(port)
         self.api = self.await_line(r"api on http://(\S+?)/?\s")
@@ -116,7 +117,7 @@ class Device(Process):
     def __init__(self, directory: Path, server: tuple[str, int], endpoint: str) -> None:
         uri = f"coap://{server[0]}:{server[1]}"
         arguments = ["lwm2m-device", "--server", uri, "--endpoint", endpoint, "--interval", "1"]
-        super().__init__(directory / f"{endpoint}.log", arguments)
+        super().__init__(directory / f"{endpoint.replace('/', '-')}.log", arguments)
         self.await_line(r"registered at (\S+)")
 
 
