@@ -33,7 +33,14 @@ _CALLS: Final = 8
 _MOMENT: Final = 0.002
 _PING_SECONDS: Final = 10.0
 _GROWTH_KIB: Final = 8 * 1024
-_SHOWN_METRICS: Final = ("udp_received", "coap_malformed", "coap_notifications", "coap_bad_responses", "udp_dropped")
+_SHOWN_METRICS: Final = (
+    "udp_received",
+    "coap_malformed",
+    "coap_notifications",
+    "coap_bad_responses",
+    "coap_timeouts",
+    "udp_dropped",
+)
 _SIMULATED: Final = "simulated"
 
 
@@ -47,8 +54,8 @@ class Run:
         self.last: deque[tuple[str, bytes]] = deque(maxlen=_KEPT)
         self.attackers = [Attacker(number, daemon.coap, random) for number in range(_ATTACKERS)]
         self.devices = [Scripted(number, daemon.coap, random) for number in range(_SCRIPTED)]
-        endpoints = [_SIMULATED, *(device.endpoint for device in self.devices)]
-        self.caller = Caller(daemon.connection(), endpoints, Random(random.random()))
+        scripted = [device.endpoint for device in self.devices]
+        self.caller = Caller(daemon.connection(), [_SIMULATED], scripted, Random(random.random()))
         self._pings = connected(daemon.coap)
         self._asked = self._answered = 0
 
@@ -83,7 +90,7 @@ class Run:
                 self._note(attacker.name, attacker.attack())
             else:
                 device = random.choice(self.devices)
-                self._note(device.name, device.register() if draw > 0.995 else device.notify())
+                self._note(device.name, device.register() if draw > 0.99 else device.notify())
 
     def _note(self, name: str, data: bytes) -> None:
         self.sent += 1

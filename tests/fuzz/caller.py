@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -23,20 +24,27 @@ _OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
     {"op": "create", "path": "/3303", "values": {"5700": 1.5}},
     {"op": "delete", "path": "/3303/7"},
     {"op": "discover", "path": "/3303"},
+    {"op": "observe", "path": "/3303/0/5700"},
+    {"op": "cancel-observe", "path": "/3303/0/5700"},
     {"op": "write-attributes", "path": "/3303/0/5700", "attributes": {"pmin": 1}},
 )
+_QUEUED: Final = 202
 _OBSERVED: Final = ("/3/0/9", "/3303/0/5700", "/3303/0", "/9999/0")
 
 
 class Caller(threading.Thread):
-    """Asks devices in turn, as often as it is `let`; ``failure`` is what must not have happened."""
+    """Asks devices in turn, as often as it is `let`; ``failure`` is what must not have happened.
 
-    def __init__(self, api: Api, endpoints: Sequence[str], random: Random) -> None:
+    Those that are ``expendable`` may be forgotten, labels and all: they register again.
+    """
+
+    def __init__(self, api: Api, lasting: Sequence[str], expendable: Sequence[str], random: Random) -> None:
         super().__init__(daemon=True)
         self.requests = 0
         self.failure: str | None = None
         self._api = api
-        self._endpoints = endpoints
+        self._endpoints = [*lasting, *expendable]
+        self._expendable = frozenset(expendable)
         self._random = random
         self._allowed = 0
         self._permits = threading.Semaphore(0)
@@ -69,14 +77,24 @@ class Caller(threading.Thread):
 
     def _ask(self, endpoint: str) -> None:
         device = f"/v1/devices/{quote(endpoint, safe='')}"
+        observed = self._random.choice(_OBSERVED)
         draw = self._random.random()
         if draw < 0.25:
-            self._api.text("PUT", f"{device}/observations{self._random.choice(_OBSERVED)}?wait=0")
+            self._api.text("PUT", f"{device}/observations{observed}?wait=0")
         elif draw < 0.26:
-            self._api.text("DELETE", f"{device}/observations{self._random.choice(_OBSERVED)}")
+            self._api.text("DELETE", f"{device}/observations{observed}")
         elif draw < 0.29:
-            self._api.text("GET", f"{device}/resources{self._random.choice(_OBSERVED)}?source=twin")
+            self._api.text("GET", f"{device}/resources{observed}?source=twin")
         elif draw < 0.31:
             self._api.text("GET", f"/v1/devices?limit={self._random.randint(1, 50)}")
+        elif draw < 0.32:
+            self._api.text("PATCH", device, {"labels": {"farm": self._random.choice(("north", None))}})
+        elif draw < 0.325 and endpoint in self._expendable:
+            self._api.text("DELETE", device)
         else:
-            self._api.text("POST", f"{device}/operations?wait=0", self._random.choice(_OPERATIONS))
+            self._operate(device)
+
+    def _operate(self, device: str) -> None:
+        status, text = self._api.text("POST", f"{device}/operations?wait=0", self._random.choice(_OPERATIONS))
+        if status == _QUEUED and self._random.random() < 0.1:
+            self._api.text("DELETE", f"/v1/operations/{json.loads(text)['id']}")

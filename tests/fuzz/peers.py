@@ -129,8 +129,13 @@ class Device(Peer):
             self._tokens = [*self._tokens[-3:], request.token]
 
     def _answer(self, request: Message) -> list[bytes]:
+        draw = self.random.random()
+        if draw < 0.03:
+            return [self.send(encode(Message(n.RST, n.EMPTY, request.mid)))]
         answer = self._good(request)
         separate = Message(n.CON, answer.code, 0, answer.token, answer.options, answer.payload)
+        if draw < 0.2:
+            return self._separately(request, separate)
         found = []
         for _ in range(self.random.choice((0, 1, 1, 2))):
             if self.random.random() < 0.3:
@@ -139,6 +144,19 @@ class Device(Peer):
                 found.append(mutate.mutated(self.random, answer))
         if self.random.random() < 0.8:
             found.append(encode(answer))
+        return [self.send(data) for data in found]
+
+    def _separately(self, request: Message, separate: Message) -> list[bytes]:
+        """An empty acknowledgement, then, mostly, what else may come, then the answer as a message of its own."""
+        found = [encode(Message(n.ACK, n.EMPTY, request.mid))]
+        draw = self.random.random()
+        if draw < 0.3:
+            found.append(self.fresh(mutate.mutated(self.random, separate)))
+        elif draw < 0.4:
+            found.append(encode(Message(n.RST, n.EMPTY, request.mid)))
+        if draw < 0.9:
+            found.append(self.fresh(encode(separate)))
+        self.random.shuffle(found)
         return [self.send(data) for data in found]
 
     def _good(self, request: Message) -> Message:
