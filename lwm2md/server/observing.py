@@ -252,14 +252,14 @@ class Observations:
         registration = self.operations.registration(device)
         composed = compose(operation.request, operation.path, registration, self._state.resource_model(device))
         if operation.op == CANCEL_OBSERVE:
-            return self._cancel(device, operation, wish, composed, done, now)
+            return self._cancel(operation, wish, composed, done, now)
         changes = wish.attributes.as_changes() if wish.attributes is not None else {}
         if not changes:
-            return self._observe(device, operation, wish, composed, done, now)
+            return self._observe(operation, wish, composed, done, now)
 
         def written(outcome: Outcome, then: float) -> None:
             if isinstance(outcome, Received) and outcome.message.code == n.CHANGED and not operation.finished:
-                operation.token = self._observe(device, operation, wish, composed, done, then)
+                operation.token = self._observe(operation, wish, composed, done, then)
             else:
                 done(outcome, then)
 
@@ -305,7 +305,6 @@ class Observations:
 
     def _observe(
         self,
-        device: Device,
         operation: Operation,
         wish: Observation,
         composed: Composed,
@@ -313,7 +312,7 @@ class Observations:
         now: float,
     ) -> bytes:
         return self._state.engine.observe(
-            self.operations.registration(device).peer,
+            self.operations.registration(self._state.devices[wish.endpoint]).peer,
             composed.code,
             composed.options,
             composed.payload,
@@ -326,7 +325,6 @@ class Observations:
 
     def _cancel(
         self,
-        device: Device,
         operation: Operation,
         wish: Observation,
         composed: Composed,
@@ -334,7 +332,7 @@ class Observations:
         now: float,
     ) -> bytes:
         self._state.engine.cancel(
-            self.operations.registration(device).peer,
+            self.operations.registration(self._state.devices[wish.endpoint]).peer,
             wish.token,
             composed.code,
             composed.options,
