@@ -28,7 +28,6 @@ BATCH: Final = 100
 _ATTACKERS: Final = 16
 _SCRIPTED: Final = 16
 _KEPT: Final = 400
-_SHOWN: Final = 250
 _CALLS: Final = 8
 _MOMENT: Final = 0.002
 _PING_SECONDS: Final = 10.0
@@ -70,6 +69,7 @@ class Run:
             while self.caller.behind:
                 select.select([device.socket for device in self.devices], [], [], _MOMENT)
                 self._settle()
+            self.daemon.check_log()
             if self.caller.failure:
                 raise Lost(self.caller.failure)
         self._await_ping(behind=0)
@@ -152,7 +152,6 @@ def fuzz(run: Run, directory: Path, count: int) -> str:
     steps = max(3, count // 5000)
     for step in range(steps):
         run.attack(count // steps)
-        daemon.check_log()
         check_metrics(api)
         if step + 1 == (steps + 2) // 3:
             warm = daemon.resident()
@@ -189,7 +188,7 @@ def main() -> int:
         try:
             summary = fuzz(run, directory, options.count)
         except (Lost, OSError, HTTPException, AssertionError) as error:
-            for name, data in list(run.last)[-_SHOWN:]:
+            for name, data in run.last:
                 sys.stderr.write(f"{name} {data.hex()}\n")
             sys.stderr.write(f"fuzz: FAILED, seed {seed}, after {run.sent} datagrams (the last are above): {error}\n")
             return 1

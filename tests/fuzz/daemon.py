@@ -15,6 +15,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 _TWISTD: Final = str(Path(sysconfig.get_path("scripts")) / "twistd")
 _PATIENCE: Final = 30.0
+_SHOWN: Final = 5000
 _BAD: Final = re.compile(r"Traceback|Unhandled|^\S+ (?:error|critical) ", re.MULTILINE)
 _LISTEN: Final = ("coap.listen=127.0.0.1:0", "api.listen=127.0.0.1:0")
 SMALL_LIMITS: Final = (
@@ -74,8 +75,10 @@ class Process:
             stream.seek(self._seen)
             text = stream.read().decode("utf-8", "replace")
             self._seen = stream.tell()
-        if _BAD.search(text):
-            raise Lost(f"it logged:\n{text[-6000:]}")
+        bad = _BAD.search(text)
+        if bad is not None:
+            start = text.rfind("\n", 0, bad.start()) + 1
+            raise Lost(f"it logged:\n{text[start : start + _SHOWN]}")
         if self.process.poll() is not None:
             raise Lost(f"it ended with status {self.process.returncode}")
 
