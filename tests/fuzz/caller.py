@@ -18,6 +18,12 @@ _OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
     {"op": "read", "path": "/3303"},
     {"op": "read", "path": "/3303/0/5700"},
     {"op": "read", "path": "/9999/0/1/2"},
+    {"op": "read", "path": "/3"},
+    {"op": "read", "path": "/1/0"},
+    {"op": "read", "path": "/3/0/13"},
+    {"op": "read", "path": "/3/0/6"},
+    {"op": "read", "path": "/5/0/0", "format": "opaque"},
+    {"op": "read", "path": "/6/0"},
     {"op": "write", "path": "/3/0/14", "value": "+02"},
     {"op": "write-partial", "path": "/3303/0", "values": {"5750": "here"}},
     {"op": "execute", "path": "/3/0/4", "arguments": {"0": "now"}},
@@ -80,7 +86,8 @@ class Caller(threading.Thread):
         observed = self._random.choice(_OBSERVED)
         draw = self._random.random()
         if draw < 0.25:
-            self._api.text("PUT", f"{device}/observations{observed}?wait=0")
+            body = {"pmin": 0, "pmax": 60} if draw < 0.05 else None
+            self._api.text("PUT", f"{device}/observations{observed}?wait=0", body)
         elif draw < 0.26:
             self._api.text("DELETE", f"{device}/observations{observed}")
         elif draw < 0.29:
@@ -98,3 +105,30 @@ class Caller(threading.Thread):
         status, text = self._api.text("POST", f"{device}/operations?wait=0", self._random.choice(_OPERATIONS))
         if status == _QUEUED and self._random.random() < 0.1:
             self._api.text("DELETE", f"/v1/operations/{json.loads(text)['id']}")
+
+
+class Reader(threading.Thread):
+    """Reads all events as they happen; ``failure`` is set where one is no JSON, or the connection breaks."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(daemon=True)
+        self.events = 0
+        self.failure: str | None = None
+        self._api = api
+        self._stopping = False
+
+    def run(self) -> None:
+        """Read until the stream ends."""
+        try:
+            for line in self._api.lines("/v1/events"):
+                if line.startswith(b"data: "):
+                    json.loads(line[6:])
+                    self.events += 1
+        except (OSError, HTTPException, ValueError) as error:
+            self.failure = None if self._stopping else f"the events: {error!r}"
+
+    def stop(self) -> None:
+        """Close the connection."""
+        self._stopping = True
+        self._api.close()
+        self.join(30)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,6 +141,16 @@ class Api:
         if response.status >= 500 and response.status not in (502, 503, 504):
             raise Lost(f"{method} {path} was answered {response.status}: {text}")
         return response.status, text
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a stream."""
+        self._connection.request("GET", path, headers=self._headers)
+        yield from self._connection.getresponse()
+
+    def close(self) -> None:
+        """End the connection, whoever reads from it."""
+        if self._connection.sock is not None:
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def json(self, method: str, path: str, body: object = None) -> Any:
         """One request: the document."""
