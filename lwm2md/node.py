@@ -39,8 +39,8 @@ _PAGE = 5000
 class Node:
     """One daemon, from binding its sockets to giving them back.
 
-    ``token`` is the administrator's, ``reactor`` Twisted's. `bind` may raise OSError, `start` fails with StorageError or
-    CannotListenError; their texts are fit for the operator.
+    ``token`` is the administrator's, ``reactor`` Twisted's. `bind` may raise OSError, `start` fails with StorageError
+    or CannotListenError; their texts are fit for the operator.
     """
 
     def __init__(self, settings: Settings, storage: Storage, token: str, reactor: Any) -> None:
@@ -154,8 +154,7 @@ class Node:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
-        while self.server.flush(self.now()):
-            self.settle()
+        self.server.stop(self.now())
         self.settle()
         self._driver.stop()
         await self.delivery.stop()
