@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def attempt(self, function: Callable[..., Any], *arguments: object) -> None:
         """Call a function; only these exceptions may come out."""
-        with suppress(TypeError, ValueError, OverflowError, OSError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError, OSError):
             function(*arguments)
 
     @settings(max_examples=1000, deadline=None)
