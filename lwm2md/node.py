@@ -106,9 +106,10 @@ class Node:
 
     def bind(self) -> None:
         """Take the addresses of the configuration; nothing is read from them yet."""
+        batched = None if self.settings.coap.batched else False
         for address in self.settings.coap.listen:
             try:
-                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port)))
+                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port), batched=batched))
             except OSError as error:
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
 
