@@ -310,6 +310,7 @@ class Server:
 
     def _read_registration(self, key: str, value: bytes, now: float) -> None:
         registration = stored.read_registration(value)
+        registration.objects = self._registration.lists.share(registration.objects)
         device = self._state.devices.setdefault(key, Device(key))
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._registration.lifetimes.add(device, registration)

@@ -52,6 +52,7 @@ class Observations:
         self._uplink = uplink
         self._cancelled: dict[bytes, None] = {}
         self._cancelling: dict[str, Observation] = {}
+        self._coming: dict[tuple[str, Path], Observation] = {}
         self._storing: set[tuple[bytes, int]] = set()
         self.operations: Operations
 
@@ -70,8 +71,8 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises a `Refused`.
         """
         device, path = self.operations.check(endpoint, request)
-        known = device.observations or {}
-        existing = known.get(path)
+        known = set(device.observations or ()) | {place for name, place in self._coming if name == endpoint}
+        existing = self._coming.get((endpoint, path)) or (device.observations or {}).get(path)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
         wish = Observation(
@@ -86,8 +87,11 @@ class Observations:
         operation = self.operations.make(device, request, path, now)
         if existing is not None:
             existing.superseded = True
+        self._coming[endpoint, path] = wish
 
         def committed(ok: bool, now: float) -> None:
+            if self._coming.get((endpoint, path)) is wish:
+                del self._coming[endpoint, path]
             if ok and self._state.devices.get(endpoint) is not device:
                 self.operations.fail(operation, GONE, now)
                 self._state.commit((Write(stored.OBSERVATIONS, wish.id, None),))
