@@ -147,6 +147,7 @@ class RaceTests(SynchronousTestCase):
             for _ in range(80):
                 story.step()
             story.bench.release()
+            story.bench.advance(10)
             self.check(story, seed)
 
     def check(self, story: Story, seed: int) -> None:
