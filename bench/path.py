@@ -76,27 +76,30 @@ class Bench:
     def measure(self, batches: int) -> None:
         """Time every step of that many batches."""
         port: Any = self.node._ports[0]
-        engine, server = self.node._engine, self.node.server
         replies = Replies(247.0, 145.0, 10_000_000, 16)
         for turn in range(batches):
             self._send(turn * BATCH)
-            now = reactor.seconds()
-            batch: Batch = []
-            self._time("socket in", lambda: port._receive_all(batch))
-            messages = self._time("decode", lambda: [decode(data) for data, _ in batch])
-            keys = [data[2:8] for data, _ in batch]
-            pairs = list(zip(keys, batch, messages, strict=True))
-            self._time("find duplicates", lambda: [replies.find(peer, key, now) for key, (_, peer), _ in pairs])
-            self._time("check options", lambda: [request_fault(each.code, each.options) for each in messages])
-            requests = self._time(
-                "request object", lambda: [IncomingRequest(peer, each, now, key) for key, (_, peer), each in pairs]
-            )
-            self._time("route and refresh", lambda: [server.handle(each, now) for each in requests])
-            self._time("remember reply", lambda: [replies.store(peer, key, key, now) for key, (_, peer), _ in pairs])
-            out = self._time("engine, all of it", lambda: engine.receive(batch, now))
-            self._time("settle and timers", self.node.settle)
-            self._time("socket out", lambda: port.send(out))
-            self._empty()
+            self._one(port, replies)
+
+    def _one(self, port: Any, replies: Replies) -> None:
+        engine, server = self.node._engine, self.node.server
+        now = reactor.seconds()
+        batch: Batch = []
+        self._time("socket in", lambda: port._receive_all(batch))
+        messages = self._time("decode", lambda: [decode(data) for data, _ in batch])
+        keys = [data[2:8] for data, _ in batch]
+        pairs = list(zip(keys, batch, messages, strict=True))
+        self._time("find duplicates", lambda: [replies.find(peer, key, now) for key, (_, peer), _ in pairs])
+        self._time("check options", lambda: [request_fault(each.code, each.options) for each in messages])
+        requests = self._time(
+            "request object", lambda: [IncomingRequest(peer, each, now, key) for key, (_, peer), each in pairs]
+        )
+        self._time("route and refresh", lambda: [server.handle(each, now) for each in requests])
+        self._time("remember reply", lambda: _store(replies, batch, now))
+        out = self._time("engine, all of it", lambda: engine.receive(batch, now))
+        self._time("settle and timers", self.node.settle)
+        self._time("socket out", lambda: port.send(out))
+        self._empty()
 
     def _send(self, first: int) -> None:
         self._mid += 1
@@ -114,6 +117,11 @@ class Bench:
         result = work()
         self.times.setdefault(step, []).append((time.thread_time_ns() - began) / 1000 / BATCH)
         return result
+
+
+def _store(replies: Replies, batch: Batch, now: float) -> None:
+    for data, peer in batch:
+        replies.store(peer, data[2:8], data[:8], now)
 
 
 def _turn() -> Deferred[None]:
