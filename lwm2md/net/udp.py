@@ -98,12 +98,15 @@ class UdpPort(Port):
             else sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO)
         )
         self._pktinfo = option != 0
-        # Most of what is sent answers what came last; to make an address from a peer costs as much as a system call.
+        # Most of what is sent answers what came last; to make an address from a peer costs as much as a system call,
+        # and the way back a third of one.
         self._known: dict[bytes, _Address] = {}
+        self._peers: dict[_Address, bytes] = {}
 
     def _receive_all(self, batch: Batch) -> None:
         if len(self._known) > _KNOWN:
             self._known.clear()
+            self._peers.clear()
         read = self._read_4 if self._four and not self._pktinfo else self._read
         with suppress(BlockingIOError):
             read(batch)
@@ -113,10 +116,14 @@ class UdpPort(Port):
         inet_aton = socket.inet_aton
         pack = _PEER_4.pack
         head = self.prefix
+        known = self._known
+        peers = self._peers
         for _ in range(BATCH):
             data, address = recvfrom(_LARGEST)
-            peer = pack(head, inet_aton(address[0]), address[1])
-            self._known[peer] = address
+            peer = peers.get(address)
+            if peer is None:
+                peer = peers[address] = pack(head, inet_aton(address[0]), address[1])
+                known[peer] = address
             batch.append((data, peer))
 
     def _read(self, batch: Batch) -> None:
@@ -130,6 +137,7 @@ class UdpPort(Port):
     def _send_all(self, datagrams: Sequence[tuple[bytes, bytes]]) -> None:
         known = {} if self._pktinfo else self._known
         sendto = self._socket.sendto
+        sent = 0
         for data, peer in datagrams:
             address = known.get(peer)
             try:
@@ -137,12 +145,12 @@ class UdpPort(Port):
                     self._send(data, peer)
                 else:
                     sendto(data, address)
+                sent += 1
             except BlockingIOError:
                 self.counters["dropped"] += 1
             except OSError:
                 self._send_again(data, peer)
-            else:
-                self.counters["sent"] += 1
+        self.counters["sent"] += sent
 
     def _send(self, data: bytes, peer: bytes) -> None:
         if len(peer) != len(self.prefix) + (_REMOTE_4 if self._four else _REMOTE_6):
