@@ -162,7 +162,7 @@ static int acknowledge(unsigned char *out, const unsigned char *in, int code) {
 /* Answer a GET with a temperature as TLV, observed if that was asked. */
 static void answer_read(Peer *peer, const unsigned char *in, int length) {
     static const unsigned char plain[] = {0xc2}, observed[] = {0x61, 0x01, 0x62};
-    static const unsigned char value[] = {0x2d, 0x16, 0xff, 0xe8, 0x16, 0x44, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0, 0};
+    static const unsigned char value[] = {0x2d, 0x16, 0xff, 0xe8, 0x16, 0x44, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0};
     unsigned char out[64];
     const unsigned char *found;
     int at = 4 + (in[0] & 15), number = 0, observe = 0;
