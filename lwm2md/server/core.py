@@ -264,7 +264,7 @@ class Server:
     def _flush(self, now: float) -> None:
         more = self.flush(now)
         interval = 0.05 if more else self._state.settings.flush_interval
-        self._state.deadlines.at(now + interval, self._flush)
+        self._state.deadlines.at(now + interval, lambda _, then: self._flush(then))
 
     def flush(self, now: float) -> bool:
         """Ask for the newest refreshes to be stored; whether there are more than go into one transaction."""
