@@ -7,6 +7,7 @@ configuration again: all of it, or with any fault in it nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
@@ -36,11 +37,14 @@ STOP_DEADLINE = 30.0
 
 
 def make(
-    settings: Settings, reactor: Any, read: Callable[[], Settings], levels: Callable[[Logging], None] | None = None
+    settings: Settings,
+    reactor: Any,
+    read: Callable[[], Settings] | None = None,
+    levels: Callable[[Logging], None] | None = None,
 ) -> IService:
     """Return the service that runs a daemon with these settings.
 
-    ``read`` reads the configuration again, and raises ConfigErrors; ``levels`` lets the log follow it.
+    ``read`` reads the configuration again for a reload, and raises ConfigErrors; ``levels`` lets the log follow it.
     """
     return DaemonService(settings, reactor, read, levels)
 
@@ -52,17 +56,18 @@ class DaemonService(Service):
         self,
         settings: Settings,
         reactor: Any,
-        read: Callable[[], Settings],
+        read: Callable[[], Settings] | None = None,
         levels: Callable[[Logging], None] | None = None,
     ) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._read = read
+        self._read = read or (lambda: settings)
         self._levels = levels
         self._earlier: Any = None
         self._log = Logger(namespace="lwm2md")
         self._node: Node | None = None
         self._starting: Deferred[None] | None = None
+        self._stopping = False
 
     def privilegedStartService(self) -> None:
         """Prepare the state directory and bind the sockets; raises SystemExit with a line that says what failed."""
@@ -86,13 +91,20 @@ class DaemonService(Service):
     def stopService(self) -> Deferred[None] | None:
         """End in order, within `STOP_DEADLINE`."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._stopping = True
         if self._node is None:
             return None
         if self._earlier is not None:
             signal.signal(signal.SIGHUP, self._earlier)
-        stopping = ensureDeferred(self._node.stop())
+        stopping = ensureDeferred(self._stop(self._node))
         stopping.addTimeout(STOP_DEADLINE, self._reactor)
         return stopping.addErrback(lambda failure: self._log.failure("the daemon did not stop cleanly", failure))
+
+    async def _stop(self, node: Node) -> None:
+        node.abandon()
+        if self._starting is not None:
+            await self._starting
+        await node.stop()
 
     def _hangup(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of anything."""
@@ -125,6 +137,8 @@ class DaemonService(Service):
         return reloaded
 
     def _failed(self, failure: Failure) -> None:
+        if self._stopping:
+            return  # the start ended because the daemon is to end
         self._node = None
         error = failure.value
         if isinstance(error, StorageError | CannotListenError | OSError):
@@ -154,11 +168,14 @@ def administrator(state: Path, settings: Settings) -> str:
         known = path.read_text("ascii").strip()
     except FileNotFoundError:
         known = ""
+    except UnicodeDecodeError:
+        raise OSError(errno.EINVAL, "holds no token", str(path)) from None
     if known:
         return known
     token = secrets.token_urlsafe(32)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
         file.write(f"{token}\n")
     return token
 

@@ -259,8 +259,7 @@ class Server:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
         self._observations.start(now)
         for device in self._state.devices.values():
-            if device.queue:
-                self._operations.dispatch(device, now)
+            self._operations.start(device, now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
 
@@ -315,6 +314,7 @@ class Server:
 
     def _read_registration(self, key: str, value: bytes, now: float) -> None:
         registration = stored.read_registration(value)
+        registration.objects = self._registration.lists.share(registration.objects)
         device = self._state.devices.setdefault(key, Device(key))
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._registration.lifetimes.add(device, registration)

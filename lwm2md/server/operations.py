@@ -361,19 +361,19 @@ class Operations:
                 found = (self._state.event(kind, device, now, **_facts(operation)),)
             else:
                 self._state.live(kind, device, now, **_facts(operation))
-        if not operation.internal:
-            self._ended.append(operation)
-            self._make_room()
-        if not (writes or found or then):
-            _tell(operation)
-            return
 
         def committed(ok: bool, now: float) -> None:
             if then is not None:
                 then(ok, now)
             _tell(operation)
 
-        self._state.commit(writes, found, committed)
+        if writes or found or then is not None:
+            self._state.commit(writes, found, committed)
+        else:
+            _tell(operation)
+        if not operation.internal:
+            self._ended.append(operation)
+            self._make_room()
 
     # Memory
 
@@ -385,6 +385,12 @@ class Operations:
             known.pop(oldest.id, None)
             if oldest.kept:
                 self._state.commit((Write(stored.OPERATIONS, oldest.id, None),))
+
+    def start(self, device: Device, now: float) -> None:
+        """Go on with what was restored for a device, in the order in which it was asked for."""
+        if device.queue:
+            device.queue = deque(sorted(device.queue, key=lambda each: (-each.request.priority, each.created)))
+            self.dispatch(device, now)
 
     def restore(self, operation: Operation, now: float) -> None:
         """Take up an operation from storage: what waited waits on, what may have been executed is not sent again."""

@@ -1,4 +1,4 @@
-"""What the tests of the server share: a real core on a real engine, a link in memory, a storage that a test can hold back.
+"""What the tests of the server share: a real core and engine, a link in memory, a storage that can be held back.
 
 RULES: no reactor and no clock but `Bench.now`, in Unix seconds. A commit is carried out at once unless the test says
 `hold`; then nothing happens until `release`. `restart` throws everything away but what was committed.
@@ -73,7 +73,7 @@ class Bench:
             device.bench = other
         other.devices = self.devices
         other.server.start(other.now)
-        other.settle()
+        other.tick()
         return other, faults
 
     def device(self, endpoint: str, number: int = 1) -> FakeDevice:
@@ -217,9 +217,9 @@ class FakeDevice:
             self.location = answer.location[1]
         return answer
 
-    def update(self, *query: str, links: str = "", **how: int | None) -> Message | None:
+    def update(self, *query: str, links: str = "") -> Message | None:
         """Update; the answer, if one came at once."""
-        return self.request(n.POST, f"rd/{self.location}", query=query, payload=links.encode(), **how)
+        return self.request(n.POST, f"rd/{self.location}", query=query, payload=links.encode())
 
     def deregister(self) -> Message | None:
         """De-register; the answer, if one came at once."""

@@ -615,6 +615,16 @@ class LifetimeTests(SynchronousTestCase):
         assert answer is not None
         self.assertEqual((answer.code, faults), (n.CHANGED, []))
 
+    def test_shared_lists(self) -> None:
+        """Devices that registered the same Objects share one list, after a restart, too."""
+        bench = Bench()
+        for number in range(3):
+            bench.registered(f"d{number}", number, links=LINKS if number else "</3/0>")
+        for each in (bench, bench.restart()[0]):
+            found = [each.server.devices[f"d{number}"].registration for number in range(3)]
+            lists = [id(registration.objects) for registration in found if registration is not None]
+            self.assertEqual((len(lists), lists[1] == lists[2], lists[0] == lists[1]), (3, True, False))
+
     def test_broken_rows(self) -> None:
         """Rows that make no sense are named, each, and keep nobody else out."""
         bench = Bench()
