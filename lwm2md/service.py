@@ -94,8 +94,6 @@ class DaemonService(Service):
         self._stopping = True
         if self._node is None:
             return None
-        if self._earlier is not None:
-            signal.signal(signal.SIGHUP, self._earlier)
         stopping = ensureDeferred(self._stop(self._node))
         stopping.addTimeout(STOP_DEADLINE, self._reactor)
         return stopping.addErrback(lambda failure: self._log.failure("the daemon did not stop cleanly", failure))
@@ -104,7 +102,11 @@ class DaemonService(Service):
         node.abandon()
         if self._starting is not None:
             await self._starting
-        await node.stop()
+        try:
+            await node.stop()
+        finally:
+            if self._earlier is not None:
+                signal.signal(signal.SIGHUP, self._earlier)
 
     def _hangup(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of anything."""

@@ -95,11 +95,9 @@ def _stream(call: Call) -> Reply | None:
     if call.method == b"HEAD":
         return Reply(200, b"", MEDIA_TYPE.encode("ascii"))
     require_room(call)
-    last = last_event_id(call) or "0"
-    position = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
 
     def follow(push: Push, closed: Callable[[str], None]) -> Reader:
-        reader = Reader(trace, position, push, closed)
+        reader = Reader(trace, trace.position(last_event_id(call)), push, closed)
         reader.go_on()
         return reader
 

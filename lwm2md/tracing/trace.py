@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 import msgspec
+from twisted.logger import Logger
 
 from lwm2md.coap.message import FormatError, decode
 from lwm2md.documents import time_text
@@ -26,9 +27,11 @@ LIMIT: Final = "limit"
 SIZE: Final = "size"
 DELETED: Final = "deleted"
 FAILED: Final = "failed"
+_DIGITS: Final = 9
 _OVERHEAD: Final = 200
 """Bytes that a recorded datagram takes beside its own."""
 
+_log: Final = Logger()
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -64,11 +67,15 @@ class TraceDocument(msgspec.Struct):
 
 @attrs.define(slots=True, eq=False)
 class Trace:
-    """A trace, running until ``reason`` is there. ``budget`` is in bytes."""
+    """A trace, running until ``reason`` is there. ``budget`` is in bytes.
+
+    ``origin`` is another one after every start of the daemon, for a trace then begins anew.
+    """
 
     definition: Definition
     wanted: Wanted
     budget: int
+    origin: str
     recorded: list[Seen] = attrs.Factory(list)
     readers: list[Reader] = attrs.Factory(list)
     reason: str | None = None
@@ -93,9 +100,20 @@ class Trace:
         self.show()
 
     def show(self) -> None:
-        """Let the readers go on."""
+        """Let the readers go on; one that fails is dropped."""
         for reader in self.readers[:]:
-            reader.go_on()
+            try:
+                reader.go_on()
+            except Exception:
+                _log.failure("a reader of trace {id} failed and is closed", id=self.definition.id)
+                reader.close(FAILED)
+
+    def position(self, last: str | None) -> int:
+        """Return where a reader goes on that has read the event ``last``."""
+        origin, _, number = (last or "").partition(".")
+        if origin != self.origin or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS:
+            return 0
+        return min(int(number), len(self.recorded))
 
     def close(self) -> None:
         """Drop the readers."""
@@ -145,7 +163,7 @@ class Reader:
         self, trace: Trace, position: int, push: Callable[[Delivered], None], on_close: Callable[[str], None]
     ) -> None:
         self._trace = trace
-        self._position = max(0, min(position, len(trace.recorded)))
+        self._position = position
         self._push = push
         self._on_close = on_close
         self._paused = False
@@ -180,4 +198,5 @@ class Reader:
             self.close(ENDED)
 
     def _event(self, kind: str, shown: object) -> None:
-        self._push(Delivered(str(self._position), kind, self._trace.definition.endpoint, {}, _encode(shown)))
+        event_id = f"{self._trace.origin}.{self._position}"
+        self._push(Delivered(event_id, kind, self._trace.definition.endpoint, {}, _encode(shown)))

@@ -152,7 +152,7 @@ class Tracing:
             wanted = ByEndpoint(definition.endpoint, self._find)
         else:
             wanted = ByNetwork(definition.address or "")
-        trace = Trace(definition, wanted, self._trace_size)
+        trace = Trace(definition, wanted, self._trace_size, self._random(4).hex())
         self.traces[definition.id] = trace
         self._running = (*self._running, trace)
         return trace
