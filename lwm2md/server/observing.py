@@ -86,7 +86,7 @@ class Observations:
         )
         operation = self.operations.make(device, request, path, now)
         if existing is not None:
-            existing.superseded = True
+            existing.superseded += 1
         self._coming[endpoint, path] = wish
 
         def committed(ok: bool, now: float) -> None:
@@ -94,13 +94,13 @@ class Observations:
                 del self._coming[endpoint, path]
             if ok and self._state.devices.get(endpoint) is not device:
                 self.operations.fail(operation, GONE, now)
-                self._state.commit((Write(stored.OBSERVATIONS, wish.id, None),))
+                self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             elif ok:
                 self._add(device, wish)
                 self._ask(device, operation, now)
             else:
                 if existing is not None:
-                    existing.superseded = False
+                    existing.superseded -= 1
                 self.operations.fail(operation, UNSTORED, now)
             if then is not None:
                 then(ok, now)
@@ -145,14 +145,14 @@ class Observations:
         return operation
 
     def _remove(self, device: Device, wish: Observation, operation: Operation | None, then: Resume | None) -> None:
-        wish.superseded = True
+        wish.superseded += 1
 
         def committed(ok: bool, now: float) -> None:
             if ok:
                 self._drop(device, wish)
                 self.operations.revoke(device, wish.path, now)
             else:
-                wish.superseded = False
+                wish.superseded -= 1
             if operation is not None and ok:
                 self._cancelling[operation.id] = wish
                 self._ask(device, operation, now)
@@ -241,6 +241,7 @@ class Observations:
         """Take up a wish from storage; notifications of a device that is still registered just go on."""
         device = self._state.devices.get(wish.endpoint)
         if device is None:
+            self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             return
         self._add(device, wish)
         registration = device.registration

@@ -35,6 +35,7 @@ _OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
     {"op": "write-attributes", "path": "/3303/0/5700", "attributes": {"pmin": 1}},
 )
 _QUEUED: Final = 202
+_FORGOTTEN: Final = 8
 _OBSERVED: Final = ("/3/0/9", "/3303/0/5700", "/3303/0", "/9999/0")
 
 
@@ -93,13 +94,20 @@ class Caller(threading.Thread):
         elif draw < 0.29:
             self._api.text("GET", f"{device}/resources{observed}?source=twin")
         elif draw < 0.31:
-            self._api.text("GET", f"/v1/devices?limit={self._random.randint(1, 50)}")
+            self._make_room()
         elif draw < 0.32:
             self._api.text("PATCH", device, {"labels": {"farm": self._random.choice(("north", None))}})
         elif draw < 0.325 and endpoint in self._expendable:
             self._api.text("DELETE", device)
         else:
             self._operate(device)
+
+    def _make_room(self) -> None:
+        """Forget a few of the devices that nobody asked for, so that neither they nor the others fill all places."""
+        found = self._api.json("GET", f"/v1/devices?limit={self._random.randint(1, 1000)}")["items"]
+        strange = [item["endpoint"] for item in found if item["endpoint"] not in self._endpoints]
+        for endpoint in self._random.sample(strange, min(_FORGOTTEN, len(strange))):
+            self._api.text("DELETE", f"/v1/devices/{quote(endpoint, safe='')}")
 
     def _operate(self, device: str) -> None:
         status, text = self._api.text("POST", f"{device}/operations?wait=0", self._random.choice(_OPERATIONS))

@@ -754,3 +754,13 @@ class OperatorTests(SynchronousTestCase):
         self.bench.release()
         self.assertEqual((operation.state, self.bench.tables["observations"]), ("failed", {}))
         self.assertEqual(dict(self.bench.server.observations), {})
+
+    def test_rows_of_nobody(self) -> None:
+        """Rows that were left of a device that is forgotten are removed at the next start."""
+        self.bench.registered()
+        self.bench.submit("d", "observe", "/3303/0/5700")
+        self.bench.tables["twin"]["/3/0/0 d"] = b'["plain","x",1.0,"read"]'
+        self.bench.tables["registrations"].clear()
+        self.bench.tables["devices"].clear()
+        after, faults = self.bench.restart()
+        self.assertEqual((after.tables["twin"], after.tables["observations"], faults), ({}, {}, []))
