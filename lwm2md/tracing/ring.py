@@ -69,9 +69,16 @@ class Ring:
         self._budget = budget
         self._seal()
 
-    def take(self, batch: Batch, now: float, incoming: bool) -> None:
-        """Keep a batch; it must not be changed afterwards."""
-        self._open.append((now, incoming, batch))
+    def received(self, batch: Batch, now: float) -> None:
+        """Keep a batch that arrived; it must not be changed afterwards."""
+        self._open.append((now, True, batch))
+        self._open_count += len(batch)
+        if self._open_count >= PIECE:
+            self._seal()
+
+    def sent(self, batch: Batch, now: float) -> None:
+        """Keep a batch that leaves; it must not be changed afterwards."""
+        self._open.append((now, False, batch))
         self._open_count += len(batch)
         if self._open_count >= PIECE:
             self._seal()

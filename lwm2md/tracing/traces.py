@@ -45,14 +45,18 @@ class Tracing:
     """What is kept and traced. ``find`` gives live registrations, ``store`` makes a row durable, ``random`` bytes.
 
     ``budget`` (bytes of the ring), ``most`` (traces) and ``trace_size`` (bytes of one) are the configured limits.
+    ``received`` and ``sent`` are the driver's `Tap`.
     """
+
+    received: Callable[[Batch, float], None]
+    sent: Callable[[Batch, float], None]
 
     def __init__(
         self, find: Find, store: Store, random: Callable[[int], bytes], *, budget: int, most: int, trace_size: int
     ) -> None:
         self.traces: dict[str, Trace] = {}
         self._ring = Ring(budget)
-        self._running: tuple[Trace, ...] = ()
+        self._run(())
         self._find = find
         self._store = store
         self._random = random
@@ -68,17 +72,19 @@ class Tracing:
 
     # The way of the datagrams
 
-    def received(self, batch: Batch, now: float) -> None:
-        """Datagrams arrived."""
-        self._ring.take(batch, now, True)
-        if self._running:
-            self._record(batch, now, True)
+    def _run(self, running: tuple[Trace, ...]) -> None:
+        """Let these traces run; without any the ring alone takes the datagrams."""
+        self._running = running
+        self.received = self._received if running else self._ring.received
+        self.sent = self._sent if running else self._ring.sent
 
-    def sent(self, batch: Batch, now: float) -> None:
-        """Datagrams leave."""
-        self._ring.take(batch, now, False)
-        if self._running:
-            self._record(batch, now, False)
+    def _received(self, batch: Batch, now: float) -> None:
+        self._ring.received(batch, now)
+        self._record(batch, now, True)
+
+    def _sent(self, batch: Batch, now: float) -> None:
+        self._ring.sent(batch, now)
+        self._record(batch, now, False)
 
     def _record(self, batch: Batch, now: float, incoming: bool) -> None:
         for trace in self._running:
@@ -154,16 +160,16 @@ class Tracing:
             wanted = ByNetwork(definition.address or "")
         trace = Trace(definition, wanted, self._trace_size, self._random(4).hex())
         self.traces[definition.id] = trace
-        self._running = (*self._running, trace)
+        self._run((*self._running, trace))
         return trace
 
     def _ended(self, trace: Trace, reason: str = DURATION) -> None:
-        self._running = tuple(other for other in self._running if other is not trace)
+        self._run(tuple(other for other in self._running if other is not trace))
         trace.end(reason)
         self._store(Write(TABLE, PREFIX + trace.definition.id, None), None)
 
     def _forget(self, trace: Trace) -> None:
-        self._running = tuple(other for other in self._running if other is not trace)
+        self._run(tuple(other for other in self._running if other is not trace))
         self.traces.pop(trace.definition.id, None)
         trace.close()
 

@@ -26,8 +26,8 @@ class RingTests(SynchronousTestCase):
     def test_in_order(self) -> None:
         """The newest messages of a device are found in the order in which they went, with time and direction."""
         for second in range(5):
-            self.ring.take([(update(), peer()), (update("other"), peer(port=2))], float(second), True)
-            self.ring.take([(answer(n.CHANGED), peer()), (answer(n.CHANGED), peer(port=2))], second + 0.5, False)
+            self.ring.received([(update(), peer()), (update("other"), peer(port=2))], float(second))
+            self.ring.sent([(answer(n.CHANGED), peer()), (answer(n.CHANGED), peer(port=2))], second + 0.5)
         found = self.last(limit=3)
         self.assertEqual([(each.time, each.incoming) for each in found], [(3.5, False), (4.0, True), (4.5, False)])
         self.assertEqual({each.peer for each in found}, {peer()})
@@ -36,7 +36,7 @@ class RingTests(SynchronousTestCase):
     def test_across_pieces(self) -> None:
         """It does not matter how messages were packed together."""
         for number in range(PIECE * 3):
-            self.ring.take([(update(), peer(port=number % 7))], float(number), True)
+            self.ring.received([(update(), peer(port=number % 7))], float(number))
         self.live["a"] = registration("a", peer(port=3), "x")
         times = [each.time for each in self.last(limit=1000)]
         self.assertEqual(times, [float(number) for number in range(PIECE * 3) if number % 7 == 3])
@@ -44,7 +44,7 @@ class RingTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """Never more bytes are kept than the budget has; the oldest go."""
         for number in range(200 * PIECE):
-            self.ring.take([(bytes(100), peer())], float(number), True)
+            self.ring.received([(bytes(100), peer())], float(number))
             self.assertLessEqual(self.ring.size, 1 << 20)
         self.assertEqual(self.last(limit=1)[0].time, 200 * PIECE - 1)
         self.assertGreater(self.ring.size, 1 << 19)
@@ -52,38 +52,38 @@ class RingTests(SynchronousTestCase):
     def test_resized(self) -> None:
         """A smaller budget holds at once; with none nothing is kept."""
         for number in range(10 * PIECE):
-            self.ring.take([(bytes(100), peer())], float(number), True)
+            self.ring.received([(bytes(100), peer())], float(number))
         self.ring.resize(50_000)
         self.assertLessEqual(self.ring.size, 50_000)
         self.ring.resize(0)
-        self.ring.take([(update(), peer())], 1.0, True)
+        self.ring.received([(update(), peer())], 1.0)
         self.assertEqual((self.ring.size, self.last()), (0, []))
 
     def test_earlier_addresses(self) -> None:
         """What went to and from earlier addresses of the device is found too, by the requests that named it."""
         old = peer(port=7)
-        self.ring.take([(register("a"), old)], 1.0, True)
-        self.ring.take([(answer(n.CREATED), old)], 1.5, False)
-        self.ring.take([(update(), peer())], 2.0, True)
-        self.ring.take([(answer(n.CHANGED), peer())], 2.5, False)
-        self.ring.take([(register("ab"), peer(port=9))], 3.0, True)
+        self.ring.received([(register("a"), old)], 1.0)
+        self.ring.sent([(answer(n.CREATED), old)], 1.5)
+        self.ring.received([(update(), peer())], 2.0)
+        self.ring.sent([(answer(n.CHANGED), peer())], 2.5)
+        self.ring.received([(register("ab"), peer(port=9))], 3.0)
         self.assertEqual([each.time for each in self.last()], [1.0, 1.5, 2.0, 2.5])
 
     def test_not_registered(self) -> None:
         """A device without a registration is found by its Register requests, and what answered them."""
         del self.live["a"]
-        self.ring.take([(register("a"), peer()), (register("b"), peer(port=2))], 1.0, True)
-        self.ring.take([(answer(n.BAD_REQUEST), peer())], 1.5, False)
+        self.ring.received([(register("a"), peer()), (register("b"), peer(port=2))], 1.0)
+        self.ring.sent([(answer(n.BAD_REQUEST), peer())], 1.5)
         self.assertEqual([each.time for each in self.last()], [1.0, 1.5])
 
     def test_undecodable(self) -> None:
         """Datagrams that are no CoAP are kept like others."""
-        self.ring.take([(b"\xff", peer()), (b"", peer()), (b"ep=a", peer(port=3))], 1.0, True)
+        self.ring.received([(b"\xff", peer()), (b"", peer()), (b"ep=a", peer(port=3))], 1.0)
         self.assertEqual([each.data for each in self.last()], [b"\xff", b""])
 
     def test_other_uses_of_the_name(self) -> None:
         """Only a request for the registration or bootstrap interface names a device."""
         strange = peer(port=3)
-        self.ring.take([(request(n.GET, "x", query=("ep=a",)), strange)], 1.0, True)
-        self.ring.take([(register("a"), strange)], 2.0, False)
+        self.ring.received([(request(n.GET, "x", query=("ep=a",)), strange)], 1.0)
+        self.ring.sent([(register("a"), strange)], 2.0)
         self.assertEqual(self.last(), [])
