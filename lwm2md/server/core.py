@@ -61,6 +61,10 @@ class Server:
         """Take the engine through which devices are reached; once, before anything else."""
         self._state.engine = engine
 
+    def configure(self, settings: ServerSettings) -> None:
+        """Decide by other settings from now on; what was decided and planned already stays as it is."""
+        self._state.settings = settings
+
     # Devices ask
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
