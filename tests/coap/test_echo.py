@@ -162,6 +162,19 @@ class AmplificationTests(SynchronousTestCase):
         self.assertLessEqual(sum(len(answer) for answer, _ in out), max(3 * len(data), 136))
         self.assertEqual(self.bench.errors, [])
 
+    def test_late_answer(self) -> None:
+        """A late answer is repeated to an unknown address only as far as all copies keep to the rule."""
+        for size, kind in ((10, CON), (100, NON)):
+            self.setUp()
+            self.bench.handler.answer = None
+            self.bench.send(Message(CON, numbers.GET, 1, b"tok"), 0.0)
+            self.bench.expire(1.0)
+            response = Response(numbers.CONTENT, bytes(size))
+            self.bench.engine.respond(self.bench.handler.requests[0], response, 2.0)
+            answer = self.bench.sent()
+            assert answer is not None
+            self.assertEqual((answer.type, len(answer.payload)), (kind, size))
+
     def test_both_sides(self) -> None:
         """An engine as client and one as guarded server: one request more, and the outcome is the body."""
         client = Bench(limits=Limits())
