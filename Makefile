@@ -2,15 +2,19 @@
 VENV    := .venv
 BIN     := $(VENV)/bin
 PYTHON  := python3
-COUNT   := 200000
+N       := 200000
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 SOURCES := setup.cfg pyproject.toml
 
-.PHONY: run test lint bench fuzz clean
+.PHONY: run foreign-device test lint bench fuzz clean
 
 run: $(RUNNING)
-	@./.ci/run-demo $(BIN)
+	@./etc/demo $(BIN)
+
+# A device that others wrote, Eclipse Leshan's, for the daemon of `make run`.
+foreign-device: $(TESTING)
+	$(BIN)/python -m tests.peers.leshan_client coap://127.0.0.1:5683 leshan-1
 
 test: $(TESTING)
 	$(BIN)/python -m tests.peers.install
@@ -25,7 +29,7 @@ bench: $(TESTING)
 	$(BIN)/python -m bench.run
 
 fuzz: $(TESTING)
-	$(BIN)/python -m tests.fuzz --count $(COUNT)
+	$(BIN)/python -m tests.fuzz --count $(N)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache

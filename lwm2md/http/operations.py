@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, get_args
 from urllib.parse import quote
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body
 from lwm2md.http.documents import OperationDocument, Page, operation_document
-from lwm2md.http.problems import storage_failed
+from lwm2md.http.problems import storage_failed, wrong_field
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
@@ -34,9 +35,24 @@ def submit(call: Call, request: OperationRequest) -> Operation:
     server = node.server
     registration = device.registration
     versions = registration.objects.versions if registration is not None else {}
-    operation = server.submit(device.endpoint, with_times(request, server.models.type_of(versions)), node.now())
+    request = with_times(request, server.models.type_of(versions))
+    if request.key is not None:
+        known = _asked_before(server.operations, device.endpoint, request)
+        if known is not None:
+            return known
+    operation = server.submit(device.endpoint, request, node.now())
     node.settle()
     return operation
+
+
+def _asked_before(operations: Mapping[str, Operation], endpoint: str, request: OperationRequest) -> Operation | None:
+    """The operation that the same call made before, recognized by its ``key``; looked for only where a key is given."""
+    for operation in operations.values():
+        if operation.request.key == request.key and operation.endpoint == endpoint:
+            if operation.request != request:
+                raise wrong_field("bad-operation", "key", "was used for another operation on this device")
+            return operation
+    return None
 
 
 def located(operation: Operation, call: Call) -> Reply:

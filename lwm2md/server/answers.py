@@ -20,6 +20,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server.records import Link, Result
 
+_PRINTABLE: Final = frozenset(bytes((byte,)) for byte in range(0x20, 0x7F))
 _SAMPLE: Final = 32
 _DIAGNOSTIC: Final = 200
 
@@ -39,7 +40,7 @@ def decode_nodes(message: Message, path: Path, accept: int | None, type_of: Type
     if not message.payload and message.content_format is None:
         return (), "text"
     failure = ""
-    for number in _candidates(message.content_format, path, accept):
+    for number in _candidates(message, path, accept):
         try:
             return formats.decode(number, path, message.payload, type_of), formats.NAMES.get(number, str(number))
         except ContentError as error:
@@ -86,9 +87,11 @@ def created(message: Message, path: Path, identifier: int | None, root: str) -> 
     return Result(location=None if identifier is None else str(path.child(identifier)))
 
 
-def _candidates(content_format: int | None, path: Path, accept: int | None) -> tuple[int, ...]:
-    if content_format is not None:
-        return (content_format,)
+def _candidates(message: Message, path: Path, accept: int | None) -> tuple[int, ...]:
+    if message.content_format is not None:
+        return (message.content_format,)
     if len(path) < 3:
         return ()
-    return (n.TEXT,) if accept in (None, n.TEXT) else (accept, n.TEXT)
+    # A text may happen to be TLV, of instances: the type in its first byte is none that the value of a Resource has.
+    is_text = accept == n.TLV and message.payload[:1] in _PRINTABLE
+    return (n.TEXT,) if accept in (None, n.TEXT) or is_text else (accept, n.TEXT)

@@ -20,7 +20,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
 from lwm2md.server.effects import Commit, Resume, Write
-from lwm2md.server.errors import BadOperation, LimitReached, UnknownDevice
+from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
 from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, Device, Observation, Operation, OperationRequest
@@ -45,7 +45,7 @@ class Server:
         self._state = state = State(settings, models, environment)
         self._twin = Twin(state)
         self._observations = Observations(state, self._twin, self._uplink)
-        self._operations = Operations(state, self._twin, self._observations)
+        self._operations = Operations(state, self._twin, self._observations, self._uplink)
         self._observations.operations = self._operations
         self._registration = RegistrationInterface(
             state, uplink=self._uplink, registered=self._registered, gone=self._gone
@@ -93,12 +93,9 @@ class Server:
         if request.op == OBSERVE:
             return self.observe(endpoint, request, now)[2]
         if request.op == CANCEL_OBSERVE:
-            device, path = self._operations.check(endpoint, request)
+            _, path = self._operations.check(endpoint, request)
             wish = self._observations.find(endpoint, path)
-            operation = self._observations.remove(wish.id, now)
-            if operation is None:
-                raise BadOperation(f"{device.endpoint!r} was not observed at {path} yet; the wish is removed")
-            return operation
+            return self._observations.cancel(wish, request, now)
         return self._operations.submit(endpoint, request, now)
 
     def keep(self, operation: Operation, now: float, then: Resume) -> None:
@@ -130,39 +127,79 @@ class Server:
 
     def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
         """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        device = self._device(endpoint)
+        self._merged(self._device(endpoint), labels)
+
+        def decide(now: float) -> None:
+            device = self._state.devices.get(endpoint)
+            try:
+                kept = None if device is None else self._merged(device, labels)
+            except LimitReached:
+                kept = None
+            if device is None or kept is None:
+                then(False, now)  # it was forgotten, or got other labels, while this call waited for its turn
+            else:
+                self._store_labels(device, kept, then)
+
+        self._exclusively(endpoint, now, decide)
+
+    def _merged(self, device: Device, labels: Mapping[str, str | None]) -> dict[str, str]:
         merged: dict[str, str | None] = {**(device.labels or {}), **labels}
         kept = {name: value for name, value in merged.items() if value is not None}
         most = self._state.settings.labels_per_device
         if len(kept) > most or any(len(name) > _MAX_LABEL or len(kept[name]) > _MAX_LABEL for name in kept):
             raise LimitReached(f"at most {most} labels of {_MAX_LABEL} characters", "labels")
+        return kept
 
-        def committed(ok: bool, now: float) -> None:
+    def _store_labels(self, device: Device, labels: dict[str, str], then: Resume) -> None:
+        def ended(ok: bool, now: float) -> None:
             if ok:
-                device.labels = kept or None
+                device.labels = labels or None
             then(ok, now)
 
-        row = stored.device_row(kept, device.last_seen)
-        self._state.commit((Write(stored.DEVICES, endpoint, row),), (), committed)
+        row = stored.device_row(labels, device.last_seen)
+        self._state.commit_exclusive(device.endpoint, (Write(stored.DEVICES, device.endpoint, row),), (), ended)
 
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
         """Remove everything known of a device: registration, wishes, queue, twin. Raises UnknownDevice."""
-        device = self._device(endpoint)
+        self._device(endpoint)
+        self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, then_now, then))
+
+    def _forget(self, endpoint: str, now: float, then: Resume) -> None:
+        device = self._state.devices.get(endpoint)
+        if device is None:
+            self._state.commit((), (), then)
+            return
         registration = device.registration
+        gone = []
         if registration is not None:
-            self._registration.lifetimes.remove(registration)
+            fields = {"reason": "removed", "registration_id": registration.id}
+            gone.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **fields))
+        tables = (stored.REGISTRATIONS, stored.REFRESHES, stored.DEVICES)
+        writes = [Write(table, endpoint, None) for table in tables]
+
+        def ended(ok: bool, now: float) -> None:
+            if ok:
+                self._remove(device, now)
+            then(ok, now)
+
+        writes += (*self._observations.removal(device), *self._twin.removal(device))
+        self._state.commit_exclusive(endpoint, writes, gone, ended)
+
+    def _remove(self, device: Device, now: float) -> None:
+        """Forget a device whose rows are gone, and once more the values that came in between."""
+        if device.registration is not None:
+            self._registration.lifetimes.remove(device.registration)
             device.registration = None
         self._operations.drop(device, now)
-        event = self._state.event(events.DEVICE_DEREGISTERED, device, now, reason="removed")
-        writes = [
-            Write(stored.REGISTRATIONS, endpoint, None),
-            Write(stored.REFRESHES, endpoint, None),
-            Write(stored.DEVICES, endpoint, None),
-            *self._observations.forget(device),
-            *self._twin.forget(device),
-        ]
-        del self._state.devices[endpoint]
-        self._state.commit(writes, (event,) if registration is not None else (), then)
+        self._state.erase(self._observations.removal(device))
+        self._state.commit(self._twin.removal(device))
+        self._observations.forget(device)
+        device.twin = None
+        del self._state.devices[device.endpoint]
+
+    def _exclusively(self, endpoint: str, now: float, decide: Callable[[float], None]) -> None:
+        if not self._state.exclusive(endpoint, now, decide):
+            raise QueueFull(f"too much is being decided for {endpoint!r}")
 
     def twin_rows(self, endpoint: str, path: Path) -> tuple[ValueRow, ...]:
         """The last known values at or below a path. Raises UnknownDevice."""
@@ -212,8 +249,17 @@ class Server:
         self._state.deadlines.expire(now)
 
     def start(self, now: float) -> None:
-        """Begin to write refreshes behind; after everything was restored."""
+        """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
+        self._observations.start(now)
+        for device in self._state.devices.values():
+            self._operations.start(device, now)
+        self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
+
+    def stop(self, now: float) -> None:
+        """Ask for every refresh to be stored: nothing is decided any more."""
+        while self.flush(now):
+            pass
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)
@@ -221,10 +267,8 @@ class Server:
         self._state.deadlines.at(now + interval, self._flush)
 
     def flush(self, now: float) -> bool:
-        """Ask for the newest refreshes to be stored, and for the time until which nothing is missing."""
-        more = self._registration.lifetimes.flush()
-        self._state.commit((Write(stored.META, "alive", str(now).encode()),))
-        return more
+        """Ask for the newest refreshes to be stored; whether there are more than go into one transaction."""
+        return self._registration.lifetimes.flush(now)
 
     # After a start
 
@@ -254,6 +298,8 @@ class Server:
         if key == "alive":
             downtime = max(0.0, now - float(value))
             self._registration.lifetimes.grant(downtime + self._state.settings.flush_interval, now)
+        elif key == "grants":
+            self._registration.lifetimes.restore_grants(value)
 
     def _read_device(self, key: str, value: bytes, now: float) -> None:
         labels, last_seen = stored.read_device(value)
@@ -261,6 +307,7 @@ class Server:
 
     def _read_registration(self, key: str, value: bytes, now: float) -> None:
         registration = stored.read_registration(value)
+        registration.objects = self._registration.lists.share(registration.objects)
         device = self._state.devices.setdefault(key, Device(key))
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._registration.lifetimes.add(device, registration)

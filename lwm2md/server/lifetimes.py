@@ -8,12 +8,17 @@ daemon was not there to hear.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from lwm2md.coap.engine import Peer
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import State
+
+_GRANTS: Final = 8
+_FLUSHED: Final = 5000
+_PAUSE: Final = 5.0
 
 
 class Lifetimes:
@@ -23,14 +28,14 @@ class Lifetimes:
         self._state = state
         self._expired = expired
         self._dirty: set[Registration] = set()
-        self._granted, self._granted_at = 0.0, 0.0
+        self._grants: list[tuple[float, float]] = []
         self.refreshed = self._dirty.add
 
     def add(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes, and plan its expiry."""
         device.registration = registration
         self._state.registrations[registration.id.encode()] = registration
-        self._state.peers[registration.peer] = registration
+        self._take_peer(registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
@@ -44,18 +49,30 @@ class Lifetimes:
         """Find a registration at another address from now on; others at either address stay where they are."""
         self._drop_peer(registration)
         registration.peer, registration.address = peer, address
-        self._state.peers[peer] = registration
+        self._take_peer(registration)
 
     def plan(self, registration: Registration) -> None:
         """Look at the registration again when its lifetime, as it is now, is over."""
         self._state.deadlines.cancel(registration.expiry)
         expires = self._expires(registration)
         if expires is not None:
-            registration.expiry = self._state.deadlines.at(expires, lambda now: self._check(registration, now))
+            self._look(registration, expires)
+
+    def again(self, registration: Registration, now: float) -> None:
+        """Look at a registration once more in a while, whose end could not be stored or decided."""
+        self._state.deadlines.cancel(registration.expiry)
+        if self._is_live(registration):
+            self._look(registration, now + _PAUSE)
+
+    def _look(self, registration: Registration, when: float) -> None:
+        registration.expiry = self._state.deadlines.at(when, lambda now: self._check(registration, now))
 
     def _check(self, registration: Registration, now: float) -> None:
-        if self._is_live(registration):
-            self._state.exclusive(registration.endpoint, now, lambda then: self._expire(registration, then))
+        def decide(now: float) -> None:
+            self._expire(registration, now)
+
+        if self._is_live(registration) and not self._state.exclusive(registration.endpoint, now, decide):
+            self.again(registration, now)
 
     def _expire(self, registration: Registration, now: float) -> None:
         if not self._is_live(registration):
@@ -70,32 +87,61 @@ class Lifetimes:
         """When a registration is over: lifetime, grace, and the downtime in which Updates may have been lost."""
         if registration.lifetime is None:
             return None
-        granted = self._granted if registration.updated_at < self._granted_at else 0.0
+        granted = sum(seconds for seconds, before in self._grants if registration.updated_at < before)
         return registration.updated_at + registration.lifetime + self._state.settings.grace + granted
 
     def _is_live(self, registration: Registration) -> bool:
         return self._state.registrations.get(registration.id.encode()) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
-        if self._state.peers.get(registration.peer) is registration:
-            del self._state.peers[registration.peer]
+        others = self._state.peers.get(registration.peer, 0) - 1
+        if others > 0:
+            self._state.peers[registration.peer] = others
+        else:
+            self._state.peers.pop(registration.peer, None)
+
+    def _take_peer(self, registration: Registration) -> None:
+        self._state.peers[registration.peer] = self._state.peers.get(registration.peer, 0) + 1
 
     # Written behind, and read back
 
-    def flush(self, most: int = 5000) -> bool:
-        """Ask for the newest refreshes to be stored, at most so many at once; whether any are left."""
-        chosen = [self._dirty.pop() for _ in range(min(most, len(self._dirty)))]
+    def flush(self, now: float) -> bool:
+        """Ask for the newest refreshes to be stored, at most `_FLUSHED` at once; whether any are left.
+
+        The time until which nothing is missing in storage goes with the last of them.
+        """
+        chosen = [self._dirty.pop() for _ in range(min(_FLUSHED, len(self._dirty)))]
         writes = [Write(stored.REFRESHES, each.endpoint, stored.refresh_row(each)) for each in chosen]
-        if writes:
-            self._state.commit(writes)
+        if not self._dirty:
+            writes.append(Write(stored.META, "alive", str(now).encode()))
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self._dirty.update(each for each in chosen if self._is_live(each))
+
+        self._state.commit(writes, (), ended)
         return bool(self._dirty)
 
     def restore_refresh(self, registration: Registration, row: bytes) -> None:
         """Bring a restored registration up to the last refresh that was flushed."""
         self._drop_peer(registration)
-        stored.apply_refresh(registration, row)
-        self._state.peers[registration.peer] = registration
+        try:
+            stored.apply_refresh(registration, row)
+        finally:
+            self._take_peer(registration)
 
     def grant(self, seconds: float, now: float) -> None:
         """Let what was last heard of before ``now`` live so much longer."""
-        self._granted, self._granted_at = seconds, now
+        self._grants.append((seconds, now))
+
+    def restore_grants(self, row: bytes) -> None:
+        """Let what earlier starts have granted hold on: it may not be used up."""
+        self._grants += stored.read_grants(row)
+
+    def grants(self) -> list[Write]:
+        """The writes that let the next start know what was granted; of many, the oldest become one."""
+        self._grants.sort(key=lambda grant: grant[1])
+        while len(self._grants) > _GRANTS:
+            (one, _), (other, before) = self._grants[:2]
+            self._grants[:2] = [(one + other, before)]
+        return [Write(stored.META, "grants", stored.encode(self._grants))] if self._grants else []

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Received
 from lwm2md.coap.message import Message
@@ -21,7 +23,7 @@ from lwm2md.server import stored
 from lwm2md.server.answers import BadAnswer, decode_nodes, diagnostic, rows
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownObservation
-from lwm2md.server.operations import Operations, Outcome
+from lwm2md.server.operations import GONE, UNSTORED, Operations, Outcome
 from lwm2md.server.records import (
     CANCEL_OBSERVE,
     OBSERVE,
@@ -50,6 +52,8 @@ class Observations:
         self._uplink = uplink
         self._cancelled: dict[bytes, None] = {}
         self._cancelling: dict[str, Observation] = {}
+        self._coming: dict[tuple[str, Path], Observation] = {}
+        self._storing: set[tuple[bytes, int]] = set()
         self.operations: Operations
 
     # What the operator wishes
@@ -67,8 +71,8 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises a `Refused`.
         """
         device, path = self.operations.check(endpoint, request)
-        known = device.observations or {}
-        existing = known.get(path)
+        known = set(device.observations or ()) | {place for name, place in self._coming if name == endpoint}
+        existing = self._coming.get((endpoint, path)) or (device.observations or {}).get(path)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
         wish = Observation(
@@ -81,14 +85,23 @@ class Observations:
             format=request.format,
         )
         operation = self.operations.make(device, request, path, now)
+        if existing is not None:
+            existing.superseded += 1
+        self._coming[endpoint, path] = wish
 
         def committed(ok: bool, now: float) -> None:
-            if ok:
+            if self._coming.get((endpoint, path)) is wish:
+                del self._coming[endpoint, path]
+            if ok and self._state.devices.get(endpoint) is not device:
+                self.operations.fail(operation, GONE, now)
+                self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
+            elif ok:
                 self._add(device, wish)
-                self.operations.queue(device, operation)
-                self.operations.dispatch(device, now)
+                self._ask(device, operation, now)
             else:
-                self.operations.fail(operation, "storage failed; nothing was sent", now)
+                if existing is not None:
+                    existing.superseded -= 1
+                self.operations.fail(operation, UNSTORED, now)
             if then is not None:
                 then(ok, now)
 
@@ -110,21 +123,55 @@ class Observations:
         if active and device.registration is not None and wish.state == "active":
             request = OperationRequest(op=CANCEL_OBSERVE, path=str(wish.path), format=wish.format)
             operation = self.operations.make(device, request, wish.path, now)
-            self._cancelling[operation.id] = wish
+        self._remove(device, wish, operation, then)
+        return operation
+
+    def cancel(self, wish: Observation, request: OperationRequest, now: float) -> Operation:
+        """End a wish by an operation; it is done at once where the device was not told of the wish yet."""
+        device = self._state.devices[wish.endpoint]
+        request = msgspec.structs.replace(request, format=wish.format)
+        operation = self.operations.make(device, request, wish.path, now)
+        if wish.state == "active":
+            self._remove(device, wish, operation, None)
+            return operation
+
+        def removed(ok: bool, now: float) -> None:
+            if ok:
+                self.operations.succeed(operation, now)
+            else:
+                self.operations.fail(operation, UNSTORED, now)
+
+        self._remove(device, wish, None, removed)
+        return operation
+
+    def _remove(self, device: Device, wish: Observation, operation: Operation | None, then: Resume | None) -> None:
+        wish.superseded += 1
 
         def committed(ok: bool, now: float) -> None:
             if ok:
                 self._drop(device, wish)
+                self.operations.revoke(device, wish.path, now)
+            else:
+                wish.superseded -= 1
             if operation is not None and ok:
-                self.operations.queue(device, operation)
-                self.operations.dispatch(device, now)
+                self._cancelling[operation.id] = wish
+                self._ask(device, operation, now)
             elif operation is not None:
-                self.operations.fail(operation, "storage failed; nothing was sent", now)
+                self.operations.fail(operation, UNSTORED, now)
             if then is not None:
                 then(ok, now)
 
         self._state.commit((Write(stored.OBSERVATIONS, wish.id, None),), (), committed)
-        return operation
+
+    def _ask(self, device: Device, operation: Operation, now: float) -> None:
+        """Queue an operation whose wish is durable, if there still is a registration and nobody cancelled it."""
+        if device.registration is None:
+            self.operations.fail(operation, GONE, now)
+        elif not operation.finished:
+            self.operations.queue(device, operation)
+            self.operations.dispatch(device, now)
+        if operation.finished:
+            self._cancelling.pop(operation.id, None)
 
     def find(self, endpoint: str, path: Path) -> Observation:
         """The wish for a path. Raises UnknownObservation."""
@@ -134,21 +181,25 @@ class Observations:
             raise UnknownObservation(f"{endpoint!r} is not observed at {path}")
         return wish
 
-    def forget(self, device: Device) -> list[Write]:
-        """The writes that remove every wish for a device; the wishes are gone at once."""
-        wishes = list((device.observations or {}).values())
-        for wish in wishes:
+    def removal(self, device: Device) -> list[Write]:
+        """The writes that remove every wish for a device; nothing is forgotten yet."""
+        return [Write(stored.OBSERVATIONS, wish.id, None) for wish in (device.observations or {}).values()]
+
+    def forget(self, device: Device) -> None:
+        """Forget every wish for a device."""
+        for wish in list((device.observations or {}).values()):
             self._drop(device, wish)
-        return [Write(stored.OBSERVATIONS, wish.id, None) for wish in wishes]
 
     def _add(self, device: Device, wish: Observation) -> None:
+        self._cancelled.pop(wish.token, None)
         if device.observations is None:
             device.observations = {}
         device.observations[wish.path] = wish
         self._state.observations[wish.id] = wish
 
     def _drop(self, device: Device, wish: Observation) -> None:
-        if device.observations is not None and device.observations.get(wish.path) is wish:
+        known = (device.observations or {}).get(wish.path)
+        if device.observations is not None and known is not None and known.id == wish.id:
             del device.observations[wish.path]
         self._state.observations.pop(wish.id, None)
         self._state.engine.forget(wish.token)
@@ -166,9 +217,19 @@ class Observations:
         """Establish every wish anew: a device that registers may have rebooted."""
         for wish in list((device.observations or {}).values()):
             wish.state, wish.error = "pending", None
+            self._establish(device, wish, now)
+
+    def start(self, now: float) -> None:
+        """Establish what was not before a restart."""
+        for wish in self._state.observations.values():
+            device = self._state.devices[wish.endpoint]
+            if device.registration is not None and wish.state != "active":
+                self._establish(device, wish, now)
+
+    def _establish(self, device: Device, wish: Observation, now: float) -> None:
+        if not any(each.op == OBSERVE and each.path == wish.path for each in device.queue or ()):
             request = OperationRequest(op=OBSERVE, path=str(wish.path), format=wish.format)
-            if not any(each.op == OBSERVE and each.path == wish.path for each in device.queue or ()):
-                self.operations.enqueue(device, request, wish.path, now, internal=True)
+            self.operations.enqueue(device, request, wish.path, now, internal=True)
 
     def gone(self, device: Device) -> None:
         """The registration ended, and with it what the device knew of the wishes."""
@@ -180,11 +241,13 @@ class Observations:
         """Take up a wish from storage; notifications of a device that is still registered just go on."""
         device = self._state.devices.get(wish.endpoint)
         if device is None:
+            self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             return
         self._add(device, wish)
-        if device.registration is not None:
+        registration = device.registration
+        if registration is not None and (wish.established or 0.0) >= registration.registered_at:
             wish.state = "active"
-            self._state.engine.adopt(device.registration.peer, wish.token, partial(self._notified, wish))
+            self._state.engine.adopt(registration.peer, wish.token, partial(self._notified, wish))
 
     # What Operations asks of the operations that are carried out here
 
@@ -194,14 +257,14 @@ class Observations:
         registration = self.operations.registration(device)
         composed = compose(operation.request, operation.path, registration, self._state.resource_model(device))
         if operation.op == CANCEL_OBSERVE:
-            return self._cancel(device, wish, composed, done, now)
+            return self._cancel(operation, wish, composed, done, now)
         changes = wish.attributes.as_changes() if wish.attributes is not None else {}
         if not changes:
-            return self._observe(device, wish, composed, done, now)
+            return self._observe(operation, wish, composed, done, now)
 
         def written(outcome: Outcome, then: float) -> None:
             if isinstance(outcome, Received) and outcome.message.code == n.CHANGED and not operation.finished:
-                self._observe(device, wish, composed, done, then)
+                operation.token = self._observe(operation, wish, composed, done, then)
             else:
                 done(outcome, then)
 
@@ -222,11 +285,18 @@ class Observations:
             observed = message.observe is not None
             wish.state = "active" if observed else "refused"
             wish.error = None if observed else "the device answered without observing"
+            self._established(wish, now if observed else None)
         values, operation.format = self._values(device, wish, message, now)
         if values:
             source: Source = "observe" if operation.op == OBSERVE else "read"
             self._twin.learn(device, wish.path, values, source, now=now)
         return Result(values=values)
+
+    def _established(self, wish: Observation, when: float | None) -> None:
+        """Store when the device took a wish, or that it has it no more, unless something else is being stored."""
+        wish.established = when
+        if not wish.superseded:
+            self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
 
     def failed(self, operation: Operation) -> None:
         """An observe, or its cancellation, ended without success."""
@@ -234,19 +304,20 @@ class Observations:
         device = self._state.devices.get(operation.endpoint)
         wish = (device.observations or {}).get(operation.path) if device is not None else None
         if wish is not None and operation.op == OBSERVE:
-            wish.state = "refused" if operation.coap_code is not None else "pending"
             wish.error = operation.error
+            if wish.state != "active":
+                wish.state = "refused" if operation.coap_code is not None else "pending"
 
     def _observe(
         self,
-        device: Device,
+        operation: Operation,
         wish: Observation,
         composed: Composed,
         done: Callable[[Outcome, float], None],
         now: float,
     ) -> bytes:
         return self._state.engine.observe(
-            self.operations.registration(device).peer,
+            self.operations.registration(self._state.devices[wish.endpoint]).peer,
             composed.code,
             composed.options,
             composed.payload,
@@ -254,24 +325,26 @@ class Observations:
             on_notification=partial(self._notified, wish),
             now=now,
             token=wish.token,
+            timeout=self.operations.timeout(operation),
         )
 
     def _cancel(
         self,
-        device: Device,
+        operation: Operation,
         wish: Observation,
         composed: Composed,
         done: Callable[[Outcome, float], None],
         now: float,
     ) -> bytes:
         self._state.engine.cancel(
-            self.operations.registration(device).peer,
+            self.operations.registration(self._state.devices[wish.endpoint]).peer,
             wish.token,
             composed.code,
             composed.options,
             composed.payload,
             on_outcome=done,
             now=now,
+            timeout=self.operations.timeout(operation),
         )
         return wish.token
 
@@ -288,11 +361,16 @@ class Observations:
         unverified = received.peer != device.registration.peer
         if not unverified:
             self._uplink(device, now)
+        key = (wish.token, message.mid)
+        if key in self._storing:
+            return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             wish.state, wish.error = "refused", f"{n.dotted(message.code)} {diagnostic(message)}"
+            self._established(wish, None)
             self._state.count("observations_ended_by_device")
             self._acknowledge(received, True, now)
             return
+        wish.state, wish.error = "active", None
         wish.last_notification, wish.notifications = now, wish.notifications + 1
         try:
             values, _ = self._values(device, wish, message, now)
@@ -306,8 +384,13 @@ class Observations:
             self._acknowledge(received, True, now)
             return
         fields: dict[str, object] = {"unverified_path": True} if unverified else {}
-        acknowledge = partial(self._acknowledge, received)
-        self._twin.learn(device, wish.path, values, "observe", now=now, resume=acknowledge, **fields)
+        self._storing.add(key)
+
+        def kept(durable: bool, now: float) -> None:
+            self._storing.discard(key)
+            self._acknowledge(received, durable, now)
+
+        self._twin.learn(device, wish.path, values, "observe", now=now, resume=kept, **fields)
 
     def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
         """Acknowledge a notification; one that could not be stored is not, so that the device sends it again."""

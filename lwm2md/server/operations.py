@@ -18,9 +18,10 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.server import stored
 from lwm2md.server.answers import BadAnswer, created, decode_nodes, diagnostic, discovered, rows
 from lwm2md.server.effects import Resume, Write
-from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, UnknownDevice, UnknownOperation
+from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, Refused, UnknownDevice, UnknownOperation
 from lwm2md.server.records import (
     AT_MOST_ONCE,
+    OBSERVE,
     READ,
     Device,
     Operation,
@@ -35,6 +36,7 @@ from lwm2md.server.twin import Twin
 
 OUTCOME_UNKNOWN: Final = "outcome-unknown"
 GONE: Final = "the registration ended"
+UNSTORED: Final = "storage failed; nothing was sent"
 _QUIET: Final = frozenset({"read", "discover"})
 _ERRORS: Final = {
     "timeout": "no answer",
@@ -66,10 +68,12 @@ class Special(Protocol):
 class Operations:
     """The queue of every device and the operations in it."""
 
-    def __init__(self, state: State, twin: Twin, special: Special) -> None:
+    def __init__(self, state: State, twin: Twin, special: Special, uplink: Callable[[Device, float], None]) -> None:
         self._state = state
         self._twin = twin
         self._special = special
+        self._uplink = uplink
+        self._ended: deque[Operation] = deque()
 
     # What the operator asks
 
@@ -109,8 +113,10 @@ class Operations:
     ) -> Operation:
         """Make an operation that can be asked for by its id, but waits nowhere yet."""
         ttl = self._state.settings.ttl if request.ttl is None else request.ttl
-        operation = Operation(self._new_id(), device.endpoint, request, path, now, now + ttl, internal=internal)
-        self._remember(operation)
+        identifier = self._state.environment.random(8).hex()
+        operation = Operation(identifier, device.endpoint, request, path, now, now + ttl, internal=internal)
+        if not internal:
+            self._state.operations[identifier] = operation
         return operation
 
     def queue(self, device: Device, operation: Operation) -> None:
@@ -146,29 +152,31 @@ class Operations:
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
         registration = device.registration
-        if not device.queue or registration is None:
-            return
-        if device.current is not None or (registration.queue_mode and now >= device.awake_until):
-            self._plan_expiry(device)
-            return
-        operation = device.queue.popleft()
-        if operation.expires <= now:
-            self._end(operation, "expired", now)
-            self.dispatch(device, now)
-            return
-        device.current = operation
-        operation.state, operation.sent = "sent", now
-        if operation.op not in AT_MOST_ONCE:
-            self._send(device, operation, now)
-            return
-
-        def committed(ok: bool, then: float) -> None:
-            if ok and not operation.finished:
-                self._send(device, operation, then)
+        while device.queue and registration is not None:
+            if device.current is not None or (registration.queue_mode and now >= device.awake_until):
+                self._plan_expiry(device)
+                return
+            operation = device.queue.popleft()
+            if operation.expires <= now:
+                self._end(operation, "expired", now)
+                continue
+            device.current = operation
+            operation.state, operation.sent = "sent", now
+            if operation.op in AT_MOST_ONCE:
+                self._commit_sent(device, operation)
             else:
-                self._release(device, operation, then)
-                if not operation.finished:
-                    self._end(operation, "failed", then, error="storage failed; nothing was sent")
+                self._send(device, operation, now)
+
+    def _commit_sent(self, device: Device, operation: Operation) -> None:
+        """Send an operation that must not happen twice, once it is stored that it was sent."""
+
+        def committed(ok: bool, now: float) -> None:
+            if ok and not operation.finished:
+                self._send(device, operation, now)
+            elif not operation.finished:
+                self._end(operation, "failed", now, error=UNSTORED)
+            if operation.finished:
+                self._release(device, operation, now)
 
         operation.kept = True
         self._state.commit((Write(stored.OPERATIONS, operation.id, stored.operation_row(operation)),), (), committed)
@@ -201,9 +209,9 @@ class Operations:
                 operation.token = self._special.send(device, operation, done, now)
                 return
             composed = self._compose(device, operation)
-        except BadOperation as error:
-            # The registration changed since it was checked.
-            self._release(device, operation, now)
+        except Refused as error:
+            # The registration changed since it was checked, or the wish is gone.
+            device.current = None
             self._end(operation, "failed", now, error=str(error))
             return
         operation.token = self._state.engine.request(
@@ -238,10 +246,14 @@ class Operations:
             self.dispatch(device, now)
 
     def _outcome(self, device: Device, operation: Operation, outcome: Outcome, now: float) -> None:
-        if isinstance(outcome, Received):
-            if not operation.finished:
-                self._answered(device, operation, outcome, now)
-        elif not operation.finished:
+        spoke = isinstance(outcome, Received) or outcome in (Failure.RESET, Failure.BAD_RESPONSE)
+        if spoke and device.registration is not None:
+            self._uplink(device, now)
+        if operation.finished:
+            pass  # it was cancelled, or the registration ended
+        elif isinstance(outcome, Received):
+            self._answered(device, operation, outcome, now)
+        else:
             self._unanswered(device, operation, outcome, now)
         self._release(device, operation, now)
 
@@ -253,7 +265,7 @@ class Operations:
             return
         try:
             operation.result = self._result(device, operation, message, now)
-        except BadAnswer as error:
+        except (BadAnswer, Refused) as error:
             self._end(operation, "failed", now, error=str(error))
             return
         self._end(operation, "done", now)
@@ -278,35 +290,38 @@ class Operations:
 
     def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float) -> None:
         registration = device.registration
-        if registration is not None and operation.op not in AT_MOST_ONCE and self._again(device, outcome):
-            # It fell asleep, or moved, before it could take the request: its turn comes again.
-            operation.state, operation.sent = "queued", None
-            if outcome == Failure.TIMEOUT:
-                device.awake_until = now
-            device.queue = device.queue if device.queue is not None else deque()
-            device.queue.appendleft(operation)
-            return
-        if (
-            outcome == Failure.TIMEOUT
-            and device.responding
-            and registration is not None
-            and not registration.queue_mode
-        ):
+        sleeper = registration is not None and registration.queue_mode
+        if outcome == Failure.TIMEOUT and sleeper:
+            device.awake_until = min(device.awake_until, now)
+        elif outcome == Failure.TIMEOUT and registration is not None and device.responding:
             device.responding = False
             fields = {"operation": operation.id, "last_seen": events.Timestamp(device.last_seen)}
             self._state.commit((), (self._state.event(events.DEVICE_NOT_RESPONDING, device, now, **fields),))
+        again = outcome == Failure.CANCELLED or (outcome == Failure.TIMEOUT and sleeper)
+        if again and registration is not None and operation.op not in AT_MOST_ONCE:
+            # It moved, or fell asleep, before it could take the request: its turn comes again.
+            operation.state, operation.sent, operation.token = "queued", None, None
+            device.queue = device.queue if device.queue is not None else deque()
+            device.queue.appendleft(operation)
+            return
         unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
         self._end(operation, "failed", now, error=OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome))
 
-    @staticmethod
-    def _again(device: Device, outcome: str) -> bool:
-        if outcome == Failure.TIMEOUT:
-            return device.registration is not None and device.registration.queue_mode
-        return outcome == Failure.CANCELLED
-
     def fail(self, operation: Operation, error: str, now: float) -> None:
         """End an operation that never came to be sent."""
-        self._end(operation, "failed", now, error=error)
+        if not operation.finished:
+            self._end(operation, "failed", now, error=error)
+
+    def succeed(self, operation: Operation, now: float) -> None:
+        """End an operation for which nothing had to be sent."""
+        self._end(operation, "done", now)
+
+    def revoke(self, device: Device, path: Path, now: float) -> None:
+        """End the observe operations of a path that still wait; the wish is gone."""
+        for operation in [each for each in device.queue or () if each.op == OBSERVE and each.path == path]:
+            if device.queue is not None:
+                device.queue.remove(operation)
+            self._end(operation, "cancelled", now)
 
     def drop(self, device: Device, now: float) -> None:
         """End everything that waits for a device whose registration is gone."""
@@ -315,6 +330,8 @@ class Operations:
         current, device.current = device.current, None
         if current is not None:
             waiting.insert(0, current)
+            if current.token is not None:
+                self._state.engine.withdraw(current.token, now)
         for operation in waiting:
             if not operation.finished:
                 unknown = operation.state == "sent" and operation.op in AT_MOST_ONCE
@@ -329,7 +346,7 @@ class Operations:
         error: str | None = None,
         then: Resume | None = None,
     ) -> None:
-        """The end of an operation: state, event, storage, and everybody who waits for it."""
+        """The end of an operation: state, event, storage, and then everybody who waits for it."""
         operation.state, operation.ended, operation.error = state, now, error
         if state != "done" and operation.op in ("observe", "cancel-observe"):
             self._special.failed(operation)
@@ -344,36 +361,45 @@ class Operations:
                 found = (self._state.event(kind, device, now, **_facts(operation)),)
             else:
                 self._state.live(kind, device, now, **_facts(operation))
+
+        def committed(ok: bool, now: float) -> None:
+            if then is not None:
+                then(ok, now)
+            _tell(operation)
+
         if writes or found or then is not None:
-            self._state.commit(writes, found, then)
-        watchers, operation.watchers = operation.watchers, None
-        for watcher in watchers or ():
-            watcher(operation)
+            self._state.commit(writes, found, committed)
+        else:
+            _tell(operation)
+        if not operation.internal:
+            self._ended.append(operation)
+            self._make_room()
 
     # Memory
 
-    def _new_id(self) -> str:
-        return self._state.environment.random(8).hex()
-
-    def _remember(self, operation: Operation) -> None:
-        """Keep the operation to be asked for; the oldest that ended make room, in storage too."""
+    def _make_room(self) -> None:
+        """Forget what ended first, in storage too, where more than allowed are known."""
         known = self._state.operations
-        known[operation.id] = operation
-        if len(known) <= self._state.settings.operations_kept:
-            return
-        for oldest in list(_first(known, 16)):
-            if oldest.finished:
-                del known[oldest.id]
-                if oldest.kept:
-                    self._state.commit((Write(stored.OPERATIONS, oldest.id, None),))
+        while self._ended and len(known) > self._state.settings.operations_kept:
+            oldest = self._ended.popleft()
+            known.pop(oldest.id, None)
+            if oldest.kept:
+                self._state.commit((Write(stored.OPERATIONS, oldest.id, None),))
+
+    def start(self, device: Device, now: float) -> None:
+        """Go on with what was restored for a device, in the order in which it was asked for."""
+        if device.queue:
+            device.queue = deque(sorted(device.queue, key=lambda each: (-each.request.priority, each.created)))
+            self.dispatch(device, now)
 
     def restore(self, operation: Operation, now: float) -> None:
         """Take up an operation from storage: what waited waits on, what may have been executed is not sent again."""
         self._state.operations[operation.id] = operation
         device = self._state.devices.get(operation.endpoint)
         if operation.finished:
-            return
-        if operation.state == "sent" and operation.op in AT_MOST_ONCE:
+            self._ended.append(operation)
+            self._make_room()
+        elif operation.state == "sent" and operation.op in AT_MOST_ONCE:
             self._end(operation, "failed", now, error=OUTCOME_UNKNOWN)
         elif device is None or device.registration is None:
             self._end(operation, "failed", now, error=GONE)
@@ -382,13 +408,11 @@ class Operations:
             self.queue(device, operation)
 
 
-def _first(known: dict[str, Operation], most: int) -> list[Operation]:
-    found = []
-    for operation in known.values():
-        found.append(operation)
-        if len(found) == most:
-            break
-    return found
+def _tell(operation: Operation) -> None:
+    """Tell everybody who waits for the end, once."""
+    watchers, operation.watchers = operation.watchers, None
+    for watcher in watchers or ():
+        watcher(operation)
 
 
 def _facts(operation: Operation) -> dict[str, object]:

@@ -144,7 +144,11 @@ def _sms(found: Mapping[str, str | None]) -> str | None:
 
 
 def _labels(found: Mapping[str, str | None]) -> dict[str, str]:
-    labels = {name: value or "" for name, value in found.items() if name not in _KNOWN and name}
+    return bounded({name: value or "" for name, value in found.items() if name not in _KNOWN and name})
+
+
+def bounded(labels: dict[str, str]) -> dict[str, str]:
+    """The labels of one registration, if they are few and short enough; raises `Rejected`."""
     if len(labels) > _MAX_LABELS or any(len(k) > _MAX_LABEL or len(v) > _MAX_LABEL for k, v in labels.items()):
         raise Rejected(n.BAD_REQUEST, "too many or too long parameters")
     return labels

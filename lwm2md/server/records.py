@@ -203,7 +203,11 @@ class Operation:
 
 @attrs.define(slots=True, eq=False)
 class Observation:
-    """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4)."""
+    """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
+
+    ``established`` is when the device took it last; ``superseded`` counts what is being stored in its place: another
+    wish, or none.
+    """
 
     id: str
     endpoint: str
@@ -216,3 +220,5 @@ class Observation:
     error: str | None = None
     last_notification: float | None = None
     notifications: int = 0
+    established: float | None = None
+    superseded: int = 0

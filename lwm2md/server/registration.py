@@ -8,7 +8,7 @@ same Endpoint Client Name the second one waits for the first.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -21,7 +21,7 @@ from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
-from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, parse
+from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import State
 
@@ -44,10 +44,11 @@ class RegistrationInterface:
     def __init__(self, state: State, *, uplink: Uplink, registered: Uplink, gone: Uplink) -> None:
         self._state = state
         self._registrations = state.registrations
+        self._busy = state.busy
         self._uplink = uplink
         self._registered = registered
         self._gone = gone
-        self._lists = ObjectLists()
+        self.lists = ObjectLists()
         self.lifetimes = Lifetimes(state, self.expired)
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
@@ -57,9 +58,12 @@ class RegistrationInterface:
         if len(options) == 2 and message.code == n.POST and not message.payload and options[0] == RD:
             number, key = options[1]
             registration = self._registrations.get(key) if number == n.URI_PATH else None
-            if registration is not None and registration.peer == request.peer:
-                self._refresh(registration, now)
-                return CHANGED
+            if (
+                registration is not None
+                and registration.peer == request.peer
+                and registration.endpoint not in self._busy
+            ):
+                return self._refresh(request, registration, now)
         try:
             return self._decide(request, now)
         except Rejected as refusal:
@@ -206,27 +210,36 @@ class RegistrationInterface:
         if message.content_format not in _LINK_FORMATS:
             raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
         try:
-            return self._lists.read(message.payload, version, parameters.deviations)
+            return self.lists.read(message.payload, version, parameters.deviations)
         except LinkError as error:
             raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
 
     def _install(self, device: Device, registration: Registration, now: float) -> None:
         """Put a committed registration where requests find it, in place of the one before."""
-        if device.registration is not None:
-            self.lifetimes.remove(device.registration)
+        previous = device.registration
+        if previous is not None:
+            self.lifetimes.remove(previous)
+            if previous.peer != registration.peer:
+                self._withdraw(device, now)
         self._state.devices[device.endpoint] = device
         self.lifetimes.add(device, registration)
 
     # Update and De-register
 
-    def _refresh(self, registration: Registration, now: float) -> None:
+    def _refresh(self, request: IncomingRequest, registration: Registration, now: float) -> Response | None:
         """The shortest path of all: nothing changed but the time."""
+        device = self._state.devices[registration.endpoint]
+        answer: Response | None = CHANGED
+        if device.queue:
+            # The answer goes out before what waits for the device.
+            self._state.engine.respond(request, CHANGED, now)
+            answer = None
         registration.updated_at = now
         self.lifetimes.refreshed(registration)
-        device = self._state.devices[registration.endpoint]
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
+        return answer
 
     def _update(self, request: IncomingRequest, now: float) -> None:
         registration = self._registrations.get(request.message.path[1].encode())
@@ -235,16 +248,18 @@ class RegistrationInterface:
         device = self._state.devices[registration.endpoint]
         changes = self._changes(request, registration)
         if not changes:
-            if request.peer != registration.peer:
-                self._move(device, registration, request, now)
-            else:
-                self._refresh(registration, now)
-            self._state.engine.respond(request, CHANGED, now)
+            reason = "refresh" if request.peer == registration.peer else "address"
+            self._accept(device, registration, request, now)
+            fields = {"registration_id": registration.id, "address": registration.address}
+            self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
-        updated = _changed(registration, changes, now)
+        where = self._state.environment.describe(request.peer)
+        updated = attrs.evolve(registration, updated_at=now, peer=request.peer, address=where.address)
+        for name, value in changes.items():
+            setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        fields = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
-        event = self._state.event(events.DEVICE_UPDATED, device, now, **fields)
+        facts = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
+        event = self._state.event(events.DEVICE_UPDATED, device, now, **facts)
 
         def ended(committed: bool, now: float) -> None:
             if not committed:
@@ -252,12 +267,8 @@ class RegistrationInterface:
                 return
             for name, value in changes.items():
                 setattr(registration, name, value)
+            self._accept(device, registration, request, now)
             self.lifetimes.plan(registration)
-            if request.peer != registration.peer:
-                self._move(device, registration, request, now)
-            else:
-                self._refresh(registration, now)
-            self._state.engine.respond(request, CHANGED, now)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
 
@@ -281,20 +292,26 @@ class RegistrationInterface:
         if parameters.sms is not None:
             changes["sms"] = parameters.sms
         if parameters.labels:
-            changes["labels"] = {**registration.labels, **parameters.labels}
+            changes["labels"] = bounded({**registration.labels, **parameters.labels})
         objects = self._object_list(request, parameters, registration.version)
         if objects is not None:
             changes["objects"] = objects
         return {name: value for name, value in changes.items() if getattr(registration, name) != value}
 
-    def _move(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
-        """The device has another address now; what was under way to the old one ends."""
-        self._state.engine.abort(registration.peer)
-        self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
+    def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
+        """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
+        self._state.engine.respond(request, CHANGED, now)
+        if request.peer != registration.peer:
+            self._withdraw(device, now)
+            self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
         registration.updated_at = now
         self.lifetimes.refreshed(registration)
-        self._state.live(events.DEVICE_UPDATED, device, now, reason="address", address=registration.address)
         self._uplink(device, now)
+
+    def _withdraw(self, device: Device, now: float) -> None:
+        """The device has another address: what is under way to the old one ends, and its turn comes again."""
+        if device.current is not None and device.current.token is not None:
+            self._state.engine.withdraw(device.current.token, now)
 
     def _deregister(self, request: IncomingRequest, now: float) -> None:
         registration = self._registrations.get(request.message.path[1].encode())
@@ -331,6 +348,8 @@ class RegistrationInterface:
                 self.lifetimes.remove(registration)
                 device.registration = None
                 self._gone(device, now)
+            else:
+                self.lifetimes.again(registration, now)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
 
@@ -343,14 +362,6 @@ def _same(previous: Registration, now: Registration) -> bool:
     """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
     names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
     return all(getattr(previous, name) == getattr(now, name) for name in names)
-
-
-def _changed(registration: Registration, changes: Mapping[str, object], now: float) -> Registration:
-    """A copy of a registration as it will be once the changes are committed."""
-    copy = attrs.evolve(registration, updated_at=now)
-    for name, value in changes.items():
-        setattr(copy, name, value)
-    return copy
 
 
 def _facts(registration: Registration) -> dict[str, object]:

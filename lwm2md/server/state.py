@@ -7,6 +7,7 @@ refreshes, address changes, twin values). What belongs to one endpoint is decide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import attrs
 
@@ -20,7 +21,8 @@ from lwm2md.server.records import Device, Observation, Operation, Registration
 from lwm2md.server.settings import ServerSettings
 
 Decide = Callable[[float], None]
-_MAX_WAITING = 8
+_MAX_WAITING: Final = 8
+_PAUSE: Final = 5.0
 
 
 @attrs.frozen(slots=True)
@@ -47,7 +49,11 @@ class Environment:
 
 
 class State:
-    """The fleet in memory, shared by the parts of the server."""
+    """The fleet in memory, shared by the parts of the server.
+
+    ``registrations`` are found by the id in their Location, ``peers`` counts those at an address; an endpoint is
+    ``busy`` while a decision on it is being committed, and others wait for that.
+    """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self.settings = settings
@@ -55,14 +61,14 @@ class State:
         self.environment = environment
         self.devices: dict[str, Device] = {}
         self.registrations: dict[bytes, Registration] = {}
-        self.peers: dict[Peer, Registration] = {}
+        self.peers: dict[Peer, int] = {}
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = {}
         self.engine: Engine
-        self._busy: dict[str, list[Decide]] = {}
+        self.busy: dict[str, list[Decide]] = {}
 
     def count(self, name: str) -> None:
         """Add one to a counter that metrics show."""
@@ -72,9 +78,20 @@ class State:
         """Ask the shell to make writes and events durable, then to call ``resume``."""
         self.effects.append(Commit(tuple(writes), tuple(events), resume))
 
+    def erase(self, writes: Iterable[Write]) -> None:
+        """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""
+        rows = tuple(writes)
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self.deadlines.at(now + _PAUSE, lambda _: self.erase(rows))
+
+        if rows:
+            self.commit(rows, (), ended)
+
     def exclusive(self, endpoint: str, now: float, decide: Decide) -> bool:
         """Decide now, or when what is being committed for this endpoint has ended; False when too many wait already."""
-        waiting = self._busy.get(endpoint)
+        waiting = self.busy.get(endpoint)
         if waiting is None:
             decide(now)
         elif len(waiting) < _MAX_WAITING:
@@ -85,17 +102,24 @@ class State:
 
     def commit_exclusive(self, endpoint: str, writes: Iterable[Write], events: Iterable[Event], resume: Resume) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
-        self._busy[endpoint] = []
+        self.busy[endpoint] = []
 
         def ended(committed: bool, now: float) -> None:
-            waiting = self._busy.pop(endpoint)
+            waiting = self.busy.pop(endpoint)
             try:
                 resume(committed, now)
             finally:
-                for decide in waiting:
-                    self.exclusive(endpoint, now, decide)
+                self._go_on(endpoint, waiting, now)
 
         self.commit(writes, events, ended)
+
+    def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
+        """Take the decisions that waited; one that fails does not keep the others from being taken."""
+        if waiting:
+            try:
+                self.exclusive(endpoint, now, waiting[0])
+            finally:
+                self._go_on(endpoint, waiting[1:], now)
 
     def event(self, kind: str, device: Device, now: float, **fields: object) -> Event:
         """Make a stored event of a device, with the labels it has now."""

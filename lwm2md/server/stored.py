@@ -74,6 +74,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     created: float
     attributes: tuple[str, ...] = ()
     format: str | None = None
+    established: float | None = None
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -162,6 +163,11 @@ def apply_refresh(registration: Registration, value: bytes) -> None:
         registration.updated_at, registration.peer, registration.address = row.updated_at, row.peer, row.address
 
 
+def read_grants(value: bytes) -> list[tuple[float, float]]:
+    """What starts have granted: seconds, for what was last heard of before a time."""
+    return msgspec.json.decode(value, type=list[tuple[float, float]])
+
+
 def device_row(labels: dict[str, str] | None, last_seen: float) -> bytes:
     """The operator's labels and the time of the last uplink: what stays of a device without a registration."""
     return encode(_Device(labels or {}, last_seen))
@@ -184,6 +190,7 @@ def observation_row(observation: Observation) -> bytes:
             observation.created,
             attributes,
             observation.format,
+            observation.established,
         )
     )
 
@@ -192,7 +199,16 @@ def read_observation(key: str, value: bytes) -> Observation:
     """The wish of a row."""
     row = msgspec.json.decode(value, type=_Observation)
     attributes = NotificationAttributes.from_query(row.attributes) if row.attributes else None
-    return Observation(key, row.endpoint, Path.parse(row.path), row.token, row.created, attributes, row.format)
+    return Observation(
+        key,
+        row.endpoint,
+        Path.parse(row.path),
+        row.token,
+        row.created,
+        attributes,
+        row.format,
+        established=row.established,
+    )
 
 
 def operation_row(operation: Operation) -> bytes:

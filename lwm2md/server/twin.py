@@ -52,8 +52,13 @@ class Twin:
         for place in [known for known in device.twin if path.covers(known) and known not in found]:
             del device.twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
-        event = self._state.event(events.DEVICE_VALUE, device, now, source=source, values=values, **fields)
-        self._state.commit(writes, (event,) if values else (), resume)
+        found_events = (
+            (self._state.event(events.DEVICE_VALUE, device, now, source=source, values=values, **fields),)
+            if values
+            else ()
+        )
+        if writes or found_events or resume is not None:
+            self._state.commit(writes, found_events, resume)
 
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
         """What is known at or below ``path``, in the order of the paths."""
@@ -67,15 +72,16 @@ class Twin:
                 found.append(ValueRow(str(place), known.value, kind.value, name, unit, known.time))
         return tuple(found)
 
-    def forget(self, device: Device) -> list[Write]:
-        """The writes that remove everything known of a device."""
-        known, device.twin = device.twin or {}, None
-        return [Write(stored.TWIN, stored.twin_key(device.endpoint, place), None) for place in known]
+    def removal(self, device: Device) -> list[Write]:
+        """The writes that remove every value known of a device; nothing is forgotten yet."""
+        return [Write(stored.TWIN, stored.twin_key(device.endpoint, place), None) for place in device.twin or {}]
 
     def restore(self, endpoint: str, path: Path, value: TwinValue) -> None:
         """Take up a value from storage."""
         device = self._state.devices.get(endpoint)
-        if device is not None:
-            if device.twin is None:
-                device.twin = {}
-            device.twin[path] = value
+        if device is None:
+            self._state.erase((Write(stored.TWIN, stored.twin_key(endpoint, path), None),))
+            return
+        if device.twin is None:
+            device.twin = {}
+        device.twin[path] = value

@@ -119,7 +119,20 @@ class RegistrationTests(SynchronousTestCase):
         with self.assertRaises(IllegalMove):
             pair.device.start(pair.now)
 
-    def test_bare_location(self) -> None:
+    def test_stop_during_update(self) -> None:
+        """An Update that is under way does not hold the De-register up."""
+        pair = _started()
+        pair.ask(POST, "/1/0/8")
+        pair.registrar.silent = True
+        pair.settle()
+        self.assertEqual(pair.device.registration.state, State.UPDATING)
+        pair.registrar.silent = False
+        pair.deliver(pair.device.stop(pair.now))
+        self.assertTrue(pair.device.stopped)
+        pair.advance(100)
+        self.assertEqual(pair.registrar.requests[-1].code, DELETE)
+
+    def test_stop_before_the_answer(self) -> None:
         """Stopping before the Register was answered needs no De-register."""
         pair = Pair()
         pair.registrar.silent = True

@@ -83,6 +83,15 @@ class OperationsTests(ApiTestCase):
         rest = (await self.call("GET", f"/v1/operations?limit=2&after={page['next']}")).json
         self.assertEqual(([item["id"] for item in rest["items"]], rest["next"]), (ids[2:], None))
 
+    async def test_key(self) -> None:
+        """A call that is repeated with the same key finds its operation again; nothing is sent twice."""
+        self.device.answers[n.POST, "/3/0/4"] = Answer(n.CHANGED)
+        asked = {"op": "execute", "path": "/3/0/4", "key": "reboot-7"}
+        first, again = await self.call("POST", POST, asked), await self.call("POST", POST, asked)
+        self.assertEqual((again.status, again.json), (200, first.json))
+        self.assertEqual(len(self.device.requests), 1)
+        await self.refused(400, "bad-operation", "POST", POST, {**asked, "op": "read"})
+
     async def test_discover(self) -> None:
         """A discover's result holds links with their attributes."""
         links = b"</3/0>;pmin=10,</3/0/0>"

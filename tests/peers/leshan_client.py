@@ -1,7 +1,12 @@
-"""Eclipse Leshan's Java client engine (2.0.0-M18) as a device that others wrote; its main is in ``leshan/client``."""
+"""Eclipse Leshan's Java client engine (2.0.0-M18) as a device that others wrote; its main is in ``leshan/client``.
+
+``python -m tests.peers.leshan_client SERVER ENDPOINT`` runs one in the foreground, for a look by hand.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,8 +54,7 @@ class LeshanClient:
         options |= {"local-port": local_port, "period": period}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         words += [word for name, value in attributes.items() for word in ("--attribute", f"{name}={value}")]
-        command = maven.java(install(), "ClientPeer", *words, *["--queue"] * queue, slf4j_internal_verbosity="ERROR")
-        return cls(endpoint, Process.start(case, command))
+        return cls(endpoint, Process.start(case, _java(*words, *["--queue"] * queue)))
 
     async def registered(self, since: int = 0) -> str:
         """Wait until it is registered; returns the location, such as "/rd/5a3f"."""
@@ -69,3 +73,18 @@ class LeshanClient:
     def set(self, path: str, value: object) -> None:
         """Change a Resource from inside the device: opaque as hex, times as seconds since 1970."""
         self.process.say(f"set {path} {value}")
+
+
+def _java(*words: str) -> list[str]:
+    return maven.java(install(), "ClientPeer", *words, slf4j_internal_verbosity="ERROR")
+
+
+def main() -> None:
+    """Become a device with values that move, until Ctrl-C."""
+    server, endpoint = sys.argv[1:]
+    command = _java("--server", server, "--endpoint", endpoint, "--period", "5")
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main()
