@@ -3,7 +3,8 @@
 Rules: a body larger than a block goes out block by block, in the size that we and the requester can both take, under
 an ETag over the body. It is kept for a while for the later blocks. When it is not kept any more the handler is asked
 again, and the requester sees by the ETag whether that is the same body; a method that must not run twice, and a FETCH
-that does not say again what for, get 4.08 then. A block beyond the end gets 4.00. An observer's block size holds for its notifications.
+that does not say again what for, get 4.08 then. A block beyond the end gets 4.00. An observer's block size holds for
+its notifications.
 """
 
 from __future__ import annotations
