@@ -444,6 +444,11 @@ class CollectTests(SynchronousTestCase):
             assert sent is not None
             self.assertEqual(block2(sent), wanted)
             bench.send(rst(sent))
+        own = ((numbers.BLOCK2, Block(0, False, 1).encode()),)
+        bench.engine.request(PEER, numbers.GET, own, on_outcome=bench.outcome, now=1.0)
+        sent = bench.sent()
+        assert sent is not None
+        self.assertEqual(sent.options, own)
 
 
 class EchoTests(SynchronousTestCase):
