@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import succeed
@@ -20,6 +21,7 @@ from twisted.logger import Logger
 from lwm2md import __version__
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
+from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.http.api import Api
@@ -79,7 +81,11 @@ class Node:
                 reply_bytes=settings.limits.deduplication_size,
                 pending=settings.limits.pending,
                 outstanding=settings.limits.pending,
+                body=settings.limits.coap_body_size,
+                assembly_bytes=settings.limits.assembly_size,
             ),
+            trusted=_trusted(settings.coap.trusted),
+            verified=self.server.knows,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=lambda _: self._parameters,
         )
@@ -246,13 +252,30 @@ def _describe(peer: Peer) -> PeerDescription:
     return PeerDescription(str(unpack(peer)[1]), "coap")
 
 
+def _trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
+    """Whether the address of a peer is in one of the networks whose addresses nobody forges."""
+
+    def trusted(peer: Peer) -> bool:
+        address = ip_address(unpack(peer)[1].host)
+        return any(address in network for network in networks)
+
+    return trusted
+
+
 def _tcp(port: IListeningPort) -> str:
     where = port.getHost()
     return str(Endpoint(where.host, where.port))  # type: ignore[attr-defined]
 
 
 def _parameters(settings: Settings) -> Parameters:
-    return Parameters(settings.coap.ack_timeout, settings.coap.ack_random_factor, settings.coap.max_retransmit)
+    """The engine's transmission parameters; a block of 16 bytes has the size exponent 0 (RFC 7959 2.2)."""
+    coap = settings.coap
+    return Parameters(
+        ack_timeout=coap.ack_timeout,
+        ack_random_factor=coap.ack_random_factor,
+        max_retransmit=coap.max_retransmit,
+        block_szx=coap.block_size.bit_length() - 5,
+    )
 
 
 def _tracing_limits(settings: Settings) -> dict[str, int]:

@@ -90,6 +90,10 @@ class Server:
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
 
+    def knows(self, peer: Peer) -> bool:
+        """Whether a registered device is at this address, which has shown that it gets what is sent there."""
+        return peer in self._state.peers
+
     # Operators ask
 
     def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:
