@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lwm2md.http.channel import Channel
     from lwm2md.http.node import Node
 
+MOST_DROPPED: Final = 65_536
+"""Bytes of a body that are waited for, and dropped, before a call is refused for what its headers say."""
+
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
 }
@@ -38,20 +41,36 @@ class Call(http.Request):
     document: Any = None
     lost: Callable[[], None] | None = None
     channel: Any
+    chunks: list[bytes]
+    _limit = 0
     _size = 0
     _refused = False
+    _problem: Problem | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """Learn the announced length of the body, None where it comes in chunks."""
-        self.chunks: list[bytes] = []
-        if length is not None:
-            self._check(length)
+        """Begin a call that has no body."""
+        self.chunks = []
+
+    def announced(self, length: int | None, asks: bool) -> None:
+        """Learn the announced length of the body, None where it comes in chunks, before any of it came.
+
+        ``asks``: the caller waits to hear whether it may send it. Of the body of a call that will be refused nothing is
+        kept, and only a short one is waited for.
+        """
+        channel: Channel = self.channel
+        self.chunks = []
+        try:
+            self._limit = channel.factory.admit(self)
+        except Problem as problem:
+            self._problem, self._limit = problem, 0 if asks else MOST_DROPPED
+        self._check(int(asks) if length is None else length)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body."""
         if not self._refused:
             self._size += len(data)
-            self.chunks.append(data)
+            if self._problem is None:
+                self.chunks.append(data)
             self._check(self._size)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -132,12 +151,12 @@ class Call(http.Request):
 
     def _check(self, size: int) -> None:
         channel: Channel | None = self.channel
-        if channel is None or size <= channel.factory.body_limit:
+        if channel is None or size <= self._limit:
             return
         self._refused = True
         self.chunks = []
         channel.persistent = 0
-        problem = Problem("body-too-large", f"a body has at most {channel.factory.body_limit} bytes")
+        problem = self._problem or Problem("body-too-large", f"a body has at most {self._limit} bytes")
         reply = problem.reply()
         self._write_head(reply.status, reply.content_type, reply.headers, reply.body)
         channel.drain()

@@ -1,12 +1,13 @@
-"""The API under schemathesis: a real daemon with a real fleet, called with everything that the document says and denies."""
+"""The API under schemathesis: a real daemon with a real fleet, called with all that the document says and denies."""
 
 from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
 
 from tests.daemons import Daemon, start_devices
 from tests.peers import schemathesis_cli
 from tests.processes import Process
 from tests.web import exchange
-from twisted.trial.unittest import TestCase
 
 DEVICES = 8
 SECONDS = 20
@@ -31,9 +32,7 @@ class SchemathesisTests(TestCase):
         status = await run.wait(SECONDS * 6)
         self.assertEqual(status, 0, run.output())
         self.assertNotRegex(daemon.process.output(), "Traceback|Unhandled| (error|critical) ")
-        _, _, text = await exchange(
-            "GET", f"{daemon.url}/metrics", headers={"Authorization": f"Bearer {daemon.token}"}
-        )
+        _, _, text = await exchange("GET", f"{daemon.url}/metrics", headers={"Authorization": f"Bearer {daemon.token}"})
         self.assertIn(b"lwm2md_http_failures_total 0.0", text)
 
     async def test_each_operation(self) -> None:

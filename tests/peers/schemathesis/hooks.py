@@ -10,9 +10,9 @@ _MEANING = frozenset({"bad-operation"})
 """Codes of what fits the document and is refused all the same: for its path, its values, its model."""
 
 
-@schemathesis.check
+@schemathesis.check  # type: ignore[untyped-decorator]
 def refusals(ctx: Any, response: Any, case: Any) -> None:
-    """Every refusal is a problem document without a traceback; what fits the document is refused for its meaning only."""
+    """Every refusal is a problem document; what fits the OpenAPI document is refused for its meaning only."""
     if response.status_code < 400:
         return
     if case.path.startswith("/health"):
