@@ -62,6 +62,11 @@ class Channel(http.HTTPChannel):
         if asks and self.draining is None:
             self._send100Continue()  # type: ignore[no-untyped-call]
 
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take a part of a body, or what comes behind a request; behind the last one of a connection it is dropped."""
+        if self.persistent or not self._handlingRequest:
+            http.HTTPChannel.rawDataReceived(self, data)  # type: ignore[no-untyped-call]
+
     def requestDone(self, request: http.Request) -> None:
         """Go on with the next request of this connection.
 

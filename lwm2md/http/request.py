@@ -6,6 +6,7 @@ RULES: an answer goes out as one write, with its length. A call whose connection
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 MOST_DROPPED: Final = 65_536
 """Bytes of a body that are waited for, and dropped, before a call is refused for what its headers say."""
+
+STREAM_BUFFER: Final = 131_072
+"""Bytes that the system may hold of a stream that its reader does not take; by itself it holds megabytes."""
 
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
@@ -45,7 +49,7 @@ class Call(http.Request):
     _limit = 0
     _size = 0
     _refused = False
-    _problem: Problem | None = None
+    _refusal: Reply | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Begin a call that has no body."""
@@ -62,14 +66,15 @@ class Call(http.Request):
         try:
             self._limit = channel.factory.admit(self)
         except Problem as problem:
-            self._problem, self._limit = problem, 0 if asks else MOST_DROPPED
+            # Its answer, not the exception: that has frames, and they have what was read.
+            self._refusal, self._limit = problem.reply(), 0 if asks else MOST_DROPPED
         self._check(int(asks) if length is None else length)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body."""
         if not self._refused:
             self._size += len(data)
-            if self._problem is None:
+            if self._refusal is None:
                 self.chunks.append(data)
             self._check(self._size)
 
@@ -107,6 +112,9 @@ class Call(http.Request):
         """Begin an answer without an end; what follows goes out by `push`, and the connection ends it."""
         if self.channel is not None:
             self.channel.persistent = 0
+            handle = self.channel.transport.getHandle()
+            if isinstance(handle, socket.socket):
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
             self._write_head(200, content_type, ((b"Cache-Control", b"no-store"),), None)
 
     def push(self, data: bytes) -> None:
@@ -156,7 +164,6 @@ class Call(http.Request):
         self._refused = True
         self.chunks = []
         channel.persistent = 0
-        problem = self._problem or Problem("body-too-large", f"a body has at most {self._limit} bytes")
-        reply = problem.reply()
+        reply = self._refusal or Problem("body-too-large", f"a body has at most {self._limit} bytes").reply()
         self._write_head(reply.status, reply.content_type, reply.headers, reply.body)
         channel.drain()
