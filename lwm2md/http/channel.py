@@ -65,7 +65,7 @@ class Channel(http.HTTPChannel):
     def rawDataReceived(self, data: bytes) -> None:
         """Take a part of a body, or what comes behind a request; behind the last one of a connection it is dropped."""
         if self.persistent or not self._handlingRequest:
-            http.HTTPChannel.rawDataReceived(self, data)  # type: ignore[no-untyped-call]
+            http.HTTPChannel.rawDataReceived(self, data)
 
     def requestDone(self, request: http.Request) -> None:
         """Go on with the next request of this connection.
