@@ -114,8 +114,8 @@ def cancel(options: Namespace, client: Client, output: Output) -> int:
 
 def observations(options: Namespace, client: Client, output: Output) -> int:
     """``observations``: the standing wishes of all devices, or of one."""
-    query = {"endpoint": options.of}
-    output.items(pages(client, "/v1/observations", query, options.limit), _heads(_OBSERVATIONS), _OBSERVATIONS)
+    path = "/v1/observations" if options.of is None else path_of("devices", options.of, "observations")
+    output.items(pages(client, path, {}, options.limit), _heads(_OBSERVATIONS), _OBSERVATIONS)
     return DONE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
+from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -50,7 +51,7 @@ COMMANDS = (
 class Recorder(Client):
     """A client that notes what is asked for, and answers nothing but what leads on."""
 
-    asked: list[tuple[str, str]]
+    asked: ClassVar[list[tuple[str, str]]] = []
 
     def _send(
         self, method: str, target: str, data: bytes | None, headers: Mapping[str, str], timeout: float
