@@ -27,6 +27,7 @@ from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Driver
+from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
@@ -68,10 +69,11 @@ class Node:
         )
         self.server.attach(self._engine)
         self._driver = Driver(reactor, self._engine, timed=(self.server,), settle=self._submit)
-        self._ports: list[udp.UdpPort] = []
+        self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
         self._submitting = False
+        self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
 
     def now(self) -> float:
@@ -105,10 +107,12 @@ class Node:
 
     def bind(self) -> None:
         """Take the addresses of the configuration; nothing is read from them yet."""
+        batched = None if self.settings.coap.batched else False
         for address in self.settings.coap.listen:
             try:
-                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port)))
+                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port), batched=batched))
             except OSError as error:
+                self._close_ports()
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
 
     async def start(self) -> None:
@@ -118,6 +122,9 @@ class Node:
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
+        if self._abandoned:
+            return
+        self._taken_up = True
         self.server.start(self.now())
         for port in self._ports:
             self._driver.add(port)
@@ -138,7 +145,7 @@ class Node:
 
     async def _restore(self, table: str) -> None:
         after = ""
-        while True:
+        while not self._abandoned:
             rows = await self.storage.scan(table, after, _PAGE)
             for fault in self.server.restore(table, rows, self.now()):
                 self._log.error("a row of the storage is left out: {fault}", fault=fault)
@@ -146,18 +153,32 @@ class Node:
                 return
             after = rows[-1][0]
 
+    def abandon(self) -> None:
+        """Let a start that is under way end at its next step, before `stop`."""
+        self._abandoned = True
+
     async def stop(self) -> None:
-        """Take no more requests, store what was written behind, end the readers, close the storage."""
+        """Take no more requests, store what was written behind, end the readers, close the storage.
+
+        Of a fleet that was not taken up whole nothing is stored.
+        """
         self.ready = False
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
-        self.server.stop(self.now())
-        self.settle()
+        if self._taken_up:
+            self.server.stop(self.now())
+            self.settle()
         self._driver.stop()
-        await self.delivery.stop()
+        self._close_ports()
+        if self._taken_up:
+            await self.delivery.stop()
         await self.storage.close()
+
+    def _close_ports(self) -> None:
+        for port in self._ports:
+            port.close()
 
     # What the API shows
 

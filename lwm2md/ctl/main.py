@@ -13,7 +13,7 @@ from lwm2md.ctl.errors import DONE, FAILED, USAGE, CommandError
 from lwm2md.ctl.output import Output, complain
 from lwm2md.ctl.patience import Meter
 from lwm2md.ctl.repeating import repeat
-from lwm2md.ctl.watching import events, observe
+from lwm2md.ctl.watching import events
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
-        repeated = getattr(options, "every", None) is not None
-        return DONE if repeated or options.run in (events, observe) else FAILED
+        endless = (
+            options.run is events or getattr(options, "watch", False) or getattr(options, "every", None) is not None
+        )
+        return DONE if endless else FAILED
     return status

@@ -52,6 +52,7 @@ class Observations:
         self._uplink = uplink
         self._cancelled: dict[bytes, None] = {}
         self._cancelling: dict[str, Observation] = {}
+        self._coming: dict[tuple[str, Path], Observation] = {}
         self._storing: set[tuple[bytes, int]] = set()
         self.operations: Operations
 
@@ -70,8 +71,8 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises a `Refused`.
         """
         device, path = self.operations.check(endpoint, request)
-        known = device.observations or {}
-        existing = known.get(path)
+        known = set(device.observations or ()) | {place for name, place in self._coming if name == endpoint}
+        existing = self._coming.get((endpoint, path)) or (device.observations or {}).get(path)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
         wish = Observation(
@@ -85,18 +86,21 @@ class Observations:
         )
         operation = self.operations.make(device, request, path, now)
         if existing is not None:
-            existing.superseded = True
+            existing.superseded += 1
+        self._coming[endpoint, path] = wish
 
         def committed(ok: bool, now: float) -> None:
+            if self._coming.get((endpoint, path)) is wish:
+                del self._coming[endpoint, path]
             if ok and self._state.devices.get(endpoint) is not device:
                 self.operations.fail(operation, GONE, now)
-                self._state.commit((Write(stored.OBSERVATIONS, wish.id, None),))
+                self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             elif ok:
                 self._add(device, wish)
                 self._ask(device, operation, now)
             else:
                 if existing is not None:
-                    existing.superseded = False
+                    existing.superseded -= 1
                 self.operations.fail(operation, UNSTORED, now)
             if then is not None:
                 then(ok, now)
@@ -141,14 +145,14 @@ class Observations:
         return operation
 
     def _remove(self, device: Device, wish: Observation, operation: Operation | None, then: Resume | None) -> None:
-        wish.superseded = True
+        wish.superseded += 1
 
         def committed(ok: bool, now: float) -> None:
             if ok:
                 self._drop(device, wish)
                 self.operations.revoke(device, wish.path, now)
             else:
-                wish.superseded = False
+                wish.superseded -= 1
             if operation is not None and ok:
                 self._cancelling[operation.id] = wish
                 self._ask(device, operation, now)
@@ -237,6 +241,7 @@ class Observations:
         """Take up a wish from storage; notifications of a device that is still registered just go on."""
         device = self._state.devices.get(wish.endpoint)
         if device is None:
+            self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             return
         self._add(device, wish)
         registration = device.registration

@@ -212,7 +212,7 @@ class Live(SynchronousTestCase):
         silent = Scripted(3, self.daemon.coap, Random(3))
         self.addCleanup(silent.socket.close)
         silent.register()
-        self._acknowledged(silent)
+        select.select([silent.socket], [], [], 10)
         primary, secondary = os.openpty()
         self.addCleanup(os.close, primary)
         command = [sys.executable, "-m", "lwm2md.ctl", "read", silent.endpoint, "/3/0"]

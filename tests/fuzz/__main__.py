@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.fuzz.caller import Caller
+from tests.fuzz.caller import Caller, Reader
 from tests.fuzz.daemon import SMALL_LIMITS, ZEROS, Api, Daemon, Device, Lost
 from tests.fuzz.peers import Attacker, connected
 from tests.fuzz.peers import Device as Scripted
@@ -28,7 +28,7 @@ BATCH: Final = 100
 _ATTACKERS: Final = 16
 _SCRIPTED: Final = 16
 _KEPT: Final = 400
-_CALLS: Final = 8
+_CALLS: Final = 5
 _MOMENT: Final = 0.002
 _PING_SECONDS: Final = 10.0
 _GROWTH_KIB: Final = 8 * 1024
@@ -51,10 +51,12 @@ class Run:
         self.sent = 0
         self.random = random
         self.last: deque[tuple[str, bytes]] = deque(maxlen=_KEPT)
-        self.attackers = [Attacker(number, daemon.coap, random) for number in range(_ATTACKERS)]
+        known = ["none"] * _ATTACKERS
+        self.attackers = [Attacker(number, daemon.coap, random, known) for number in range(_ATTACKERS)]
         self.devices = [Scripted(number, daemon.coap, random) for number in range(_SCRIPTED)]
         scripted = [device.endpoint for device in self.devices]
         self.caller = Caller(daemon.connection(), [_SIMULATED], scripted, Random(random.random()))
+        self.reader = Reader(daemon.connection())
         self._pings = connected(daemon.coap)
         self._asked = self._answered = 0
 
@@ -70,8 +72,9 @@ class Run:
                 select.select([device.socket for device in self.devices], [], [], _MOMENT)
                 self._settle()
             self.daemon.check_log()
-            if self.caller.failure:
-                raise Lost(self.caller.failure)
+            failure = self.caller.failure or self.reader.failure
+            if failure:
+                raise Lost(failure)
         self._await_ping(behind=0)
 
     def _settle(self) -> None:
@@ -146,6 +149,7 @@ def fuzz(run: Run, directory: Path, count: int) -> str:
     api = daemon.connection()
     for device in run.devices:
         device.register()
+    run.reader.start()
     run.caller.start()
     began = time.monotonic()
     warm = 0
@@ -158,13 +162,15 @@ def fuzz(run: Run, directory: Path, count: int) -> str:
     seconds = time.monotonic() - began
     end = daemon.resident()
     run.caller.stop()
+    run.reader.stop()
     check_service(daemon, directory, api)
     daemon.check_log()
     metrics = check_metrics(api)
     found = {name: metrics[f"lwm2md_{name}_total"] for name in _SHOWN_METRICS}
     summary = (
         f"{run.sent} datagrams in {seconds:.1f} s ({run.sent / seconds:.0f}/s), {run.caller.requests} API requests, "
-        f"{sum(device.requests for device in run.devices)} requests answered by scripted devices; "
+        f"{sum(device.requests for device in run.devices)} requests answered by scripted devices, "
+        f"{run.reader.events} events read; "
         f"{', '.join(f'{name} {value:.0f}' for name, value in found.items())}; "
         f"resident {warm} KiB after a third, {end} KiB at the end ({end - warm:+d})"
     )

@@ -18,6 +18,12 @@ _OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
     {"op": "read", "path": "/3303"},
     {"op": "read", "path": "/3303/0/5700"},
     {"op": "read", "path": "/9999/0/1/2"},
+    {"op": "read", "path": "/3"},
+    {"op": "read", "path": "/1/0"},
+    {"op": "read", "path": "/3/0/13"},
+    {"op": "read", "path": "/3/0/6"},
+    {"op": "read", "path": "/5/0/0", "format": "opaque"},
+    {"op": "read", "path": "/6/0"},
     {"op": "write", "path": "/3/0/14", "value": "+02"},
     {"op": "write-partial", "path": "/3303/0", "values": {"5750": "here"}},
     {"op": "execute", "path": "/3/0/4", "arguments": {"0": "now"}},
@@ -29,6 +35,7 @@ _OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
     {"op": "write-attributes", "path": "/3303/0/5700", "attributes": {"pmin": 1}},
 )
 _QUEUED: Final = 202
+_FORGOTTEN: Final = 8
 _OBSERVED: Final = ("/3/0/9", "/3303/0/5700", "/3303/0", "/9999/0")
 
 
@@ -80,13 +87,14 @@ class Caller(threading.Thread):
         observed = self._random.choice(_OBSERVED)
         draw = self._random.random()
         if draw < 0.25:
-            self._api.text("PUT", f"{device}/observations{observed}?wait=0")
+            body = {"pmin": 0, "pmax": 60} if draw < 0.05 else None
+            self._api.text("PUT", f"{device}/observations{observed}?wait=0", body)
         elif draw < 0.26:
             self._api.text("DELETE", f"{device}/observations{observed}")
         elif draw < 0.29:
             self._api.text("GET", f"{device}/resources{observed}?source=twin")
         elif draw < 0.31:
-            self._api.text("GET", f"/v1/devices?limit={self._random.randint(1, 50)}")
+            self._make_room()
         elif draw < 0.32:
             self._api.text("PATCH", device, {"labels": {"farm": self._random.choice(("north", None))}})
         elif draw < 0.325 and endpoint in self._expendable:
@@ -94,7 +102,41 @@ class Caller(threading.Thread):
         else:
             self._operate(device)
 
+    def _make_room(self) -> None:
+        """Forget a few of the devices that nobody asked for, so that neither they nor the others fill all places."""
+        found = self._api.json("GET", f"/v1/devices?limit={self._random.randint(1, 1000)}")["items"]
+        strange = [item["endpoint"] for item in found if item["endpoint"] not in self._endpoints]
+        for endpoint in self._random.sample(strange, min(_FORGOTTEN, len(strange))):
+            self._api.text("DELETE", f"/v1/devices/{quote(endpoint, safe='')}")
+
     def _operate(self, device: str) -> None:
         status, text = self._api.text("POST", f"{device}/operations?wait=0", self._random.choice(_OPERATIONS))
         if status == _QUEUED and self._random.random() < 0.1:
             self._api.text("DELETE", f"/v1/operations/{json.loads(text)['id']}")
+
+
+class Reader(threading.Thread):
+    """Reads all events as they happen; ``failure`` is set where one is no JSON, or the connection breaks."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(daemon=True)
+        self.events = 0
+        self.failure: str | None = None
+        self._api = api
+        self._stopping = False
+
+    def run(self) -> None:
+        """Read until the stream ends."""
+        try:
+            for line in self._api.lines("/v1/events"):
+                if line.startswith(b"data: "):
+                    json.loads(line[6:])
+                    self.events += 1
+        except (OSError, HTTPException, ValueError) as error:
+            self.failure = None if self._stopping else f"the events: {error!r}"
+
+    def stop(self) -> None:
+        """Close the connection."""
+        self._stopping = True
+        self._api.close()
+        self.join(30)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ SMALL_LIMITS: Final = (
     "coap.max-retransmit=1",
     "queue.timeout=1s",
     "queue.limit=20",
-    "limits.devices=1000",
+    "limits.devices=200",
     "limits.operations-kept=500",
     "limits.twin-values-per-device=50",
     "limits.deduplication-size=2MiB",
@@ -129,6 +130,7 @@ class Api:
 
     def __init__(self, where: str, token: str) -> None:
         self._connection = http.client.HTTPConnection(where, timeout=_PATIENCE)
+        self._stream: socket.socket | None = None
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def text(self, method: str, path: str, body: object = None) -> tuple[int, str]:
@@ -140,6 +142,17 @@ class Api:
         if response.status >= 500 and response.status not in (502, 503, 504):
             raise Lost(f"{method} {path} was answered {response.status}: {text}")
         return response.status, text
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a stream."""
+        self._connection.request("GET", path, headers=self._headers)
+        self._stream = self._connection.sock  # the connection forgets it once the answer has begun
+        yield from self._connection.getresponse()
+
+    def close(self) -> None:
+        """End the connection, whoever reads from it."""
+        if self._stream is not None:
+            self._stream.shutdown(socket.SHUT_RDWR)
 
     def json(self, method: str, path: str, body: object = None) -> Any:
         """One request: the document."""

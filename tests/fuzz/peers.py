@@ -62,10 +62,14 @@ class Peer:
 
 
 class Attacker(Peer):
-    """Registers, updates, goes, and sends everything else that it should not."""
+    """Registers, updates, goes, and sends everything else that it should not.
 
-    def __init__(self, number: int, server: tuple[str, int], random: Random) -> None:
+    ``known`` is shared by all attackers: some of them know the registrations of others and move them.
+    """
+
+    def __init__(self, number: int, server: tuple[str, int], random: Random, known: list[str]) -> None:
         super().__init__(f"attacker-{number}", server, random)
+        self._known = known
         self._registers = seeds.registers(number)
         self._own = seeds.of_a_registration(self.location)
 
@@ -73,6 +77,8 @@ class Attacker(Peer):
         """Send one datagram and return it."""
         draw = self.random.random()
         pool = self._registers if draw < 0.35 else self._own if draw < 0.6 else _STRANGERS
+        if 0.57 < draw < 0.6:
+            pool = seeds.of_a_registration(self.random.choice(self._known))
         return self.send(self.fresh(mutate.mutated(self.random, self.random.choice(pool))))
 
     def settle(self) -> None:
@@ -81,6 +87,7 @@ class Attacker(Peer):
             if len(data) > 4 and data[1] == n.CREATED:
                 self.location = decode(data).location[-1]
                 self._own = seeds.of_a_registration(self.location)
+                self._known[self.random.randrange(len(self._known))] = self.location
 
 
 class Device(Peer):
