@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import io
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.ctl import main
-from lwm2md.ctl.client import Client
+from lwm2md.ctl.client import Answer, Client
 from lwm2md.ctl.errors import CommandError
 from lwm2md.http.problems import Problem
 from lwm2md.http.routes import Route, Router
@@ -44,6 +45,11 @@ COMMANDS = (
     "health",
     "metrics",
     "openapi",
+    "messages e",
+    "traces",
+    "traces 1",
+    "trace e --pcapng /dev/null",
+    "reload",
 )
 """One command line for each thing that a command can ask for."""
 
@@ -66,6 +72,24 @@ class Objects(Recorder):
     def get(self, path: str, query: Mapping[str, object] = {}) -> object:
         """No items, whatever is asked for."""
         return {"items": [], "next": None} if path.endswith("/objects") else super().get(path, query)
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, object] = {}, body: object = None, wait: float = 0.0
+    ) -> Answer:
+        """A trace that was made."""
+        if (method, path) == ("POST", "/v1/traces"):
+            return Answer(201, {"id": "1"})
+        return super().request(method, path, query, body, wait)
+
+    def stream(
+        self, path: str, query: Mapping[str, object], headers: Mapping[str, str], silence: float
+    ) -> http.client.HTTPResponse:
+        """A trace that ends at once."""
+        if not path.startswith("/v1/traces/"):
+            return super().stream(path, query, headers, silence)
+        self.asked.append(("GET", path))
+        ended: Any = io.BytesIO(b"event: ended\ndata: {}\n\n")
+        return cast("http.client.HTTPResponse", ended)
 
     def text(self, path: str) -> tuple[int, str]:
         """Note it."""
