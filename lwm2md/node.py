@@ -11,7 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
@@ -31,6 +31,9 @@ from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
+
+if TYPE_CHECKING:
+    from lwm2md.net.txthings import Trees
 
 _PAGE = 5000
 
@@ -71,6 +74,7 @@ class Node:
         self._ports: list[udp.UdpPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
+        self._trees: Trees | None = None
         self._submitting = False
         self.delivery.on_settled = self._settled
 
@@ -81,6 +85,20 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def mount(self, root: Any) -> None:
+        """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
+
+        Of several trees that serve a path the first that was mounted does. Raises ValueError if the tree claims a path
+        of the daemon's.
+        """
+        if self._trees is None:
+            # Whoever mounts nothing doesn't pay for txthings, which installs a reactor when it is imported.
+            from lwm2md.net.txthings import Trees  # noqa: PLC0415
+
+            self._trees = Trees(self._engine, self.settle, self.reactor)
+            self.server.neighbour = self._trees
+        self._trees.mount(root)
 
     # Effects
 
@@ -153,6 +171,8 @@ class Node:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
+        if self._trees is not None:
+            self._trees.close()
         self.server.stop(self.now())
         self.settle()
         self._driver.stop()
@@ -177,6 +197,8 @@ class Node:
             ("delivery", self.delivery.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
+        if self._trees is not None:
+            yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
         names = self._ports[0].counters if self._ports else ()
         yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
         yield "driver_errors", self._driver.errors
