@@ -76,6 +76,7 @@ class Node:
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
+        self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
 
     def now(self) -> float:
@@ -127,6 +128,7 @@ class Node:
             try:
                 self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port)))
             except OSError as error:
+                self._close_ports()
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
 
     async def start(self) -> None:
@@ -136,6 +138,9 @@ class Node:
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
+        if self._abandoned:
+            return
+        self._taken_up = True
         self.server.start(self.now())
         for port in self._ports:
             self._driver.add(port)
@@ -156,7 +161,7 @@ class Node:
 
     async def _restore(self, table: str) -> None:
         after = ""
-        while True:
+        while not self._abandoned:
             rows = await self.storage.scan(table, after, _PAGE)
             for fault in self.server.restore(table, rows, self.now()):
                 self._log.error("a row of the storage is left out: {fault}", fault=fault)
@@ -164,8 +169,15 @@ class Node:
                 return
             after = rows[-1][0]
 
+    def abandon(self) -> None:
+        """Let a start that is under way end at its next step, before `stop`."""
+        self._abandoned = True
+
     async def stop(self) -> None:
-        """Take no more requests, store what was written behind, end the readers, close the storage."""
+        """Take no more requests, store what was written behind, end the readers, close the storage.
+
+        Of a fleet that was not taken up whole nothing is stored.
+        """
         self.ready = False
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
@@ -173,11 +185,18 @@ class Node:
             self._api.close()
         if self._trees is not None:
             self._trees.close()
-        self.server.stop(self.now())
-        self.settle()
+        if self._taken_up:
+            self.server.stop(self.now())
+            self.settle()
         self._driver.stop()
-        await self.delivery.stop()
+        self._close_ports()
+        if self._taken_up:
+            await self.delivery.stop()
         await self.storage.close()
+
+    def _close_ports(self) -> None:
+        for port in self._ports:
+            port.close()
 
     # What the API shows
 

@@ -6,6 +6,7 @@ reactor runs ends in SystemExit; what is found later ends the process once the r
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -44,6 +45,7 @@ class DaemonService(Service):
         self._log = Logger(namespace="lwm2md")
         self._node: Node | None = None
         self._starting: Deferred[None] | None = None
+        self._stopping = False
 
     def privilegedStartService(self) -> None:
         """Prepare the state directory and bind the sockets; raises SystemExit with a line that says what failed."""
@@ -65,13 +67,22 @@ class DaemonService(Service):
     def stopService(self) -> Deferred[None] | None:
         """End in order, within `STOP_DEADLINE`."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._stopping = True
         if self._node is None:
             return None
-        stopping = ensureDeferred(self._node.stop())
+        stopping = ensureDeferred(self._stop(self._node))
         stopping.addTimeout(STOP_DEADLINE, self._reactor)
         return stopping.addErrback(lambda failure: self._log.failure("the daemon did not stop cleanly", failure))
 
+    async def _stop(self, node: Node) -> None:
+        node.abandon()
+        if self._starting is not None:
+            await self._starting
+        await node.stop()
+
     def _failed(self, failure: Failure) -> None:
+        if self._stopping:
+            return  # the start ended because the daemon is to end
         self._node = None
         error = failure.value
         if isinstance(error, StorageError | CannotListenError | OSError):
@@ -101,11 +112,14 @@ def administrator(state: Path, settings: Settings) -> str:
         known = path.read_text("ascii").strip()
     except FileNotFoundError:
         known = ""
+    except UnicodeDecodeError:
+        raise OSError(errno.EINVAL, "holds no token", str(path)) from None
     if known:
         return known
     token = secrets.token_urlsafe(32)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
         file.write(f"{token}\n")
     return token
 

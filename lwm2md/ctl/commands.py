@@ -101,15 +101,16 @@ def read(options: Namespace, client: Client, output: Output) -> int:
 def write(options: Namespace, client: Client, output: Output) -> int:
     """``write``: one value to a Resource, or several below a path."""
     path: Path = options.path
-    types = None if options.string else _types(options, client)
     pairs = _pairs(options.values)
-    if pairs is not None and not (options.string and len(pairs) == 1 and len(path) > 2):
-        body: dict[str, object] = {"values": _values(path, pairs, types)}
-    elif len(options.values) == 1 and len(path) > 2:
-        text = options.values[0]
-        body = {"value": text if types is None else typed(text, kind_of(path, types))}
-    else:
+    single = len(options.values) == 1 and len(path) > 2 and (pairs is None or options.string)
+    if pairs is None and not single:
         raise CommandError(f"write {path}: PATH=VALUE is expected, one for each Resource", USAGE)
+    types = None if options.string else _types(options, client)
+    if single:
+        text = options.values[0]
+        body: dict[str, object] = {"value": text if types is None else typed(text, kind_of(path, types))}
+    else:
+        body = {"values": _values(path, pairs or (), types)}
     return _ask("PATCH" if options.partial else "PUT", options, client, output, body)
 
 

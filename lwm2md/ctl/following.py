@@ -42,7 +42,7 @@ class Stream:
 
     def read(self, lines: Iterable[bytes]) -> Iterator[Followed]:
         """The events in the lines; one that is not ended by an empty line is dropped, as the standard says."""
-        kind, data = "", b""
+        last, kind, data = self.last, "", b""
         for raw in lines:
             line = raw.rstrip(b"\r\n")
             name, _, value = line.partition(b":")
@@ -52,10 +52,11 @@ class Stream:
             elif name == b"event":
                 kind = value.decode("utf-8", "replace")
             elif name == b"id" and b"\0" not in value:
-                self.last = value.decode("utf-8", "replace")
+                last = value.decode("utf-8", "replace")
             elif name == b"retry" and value.isdigit():
                 self.retry = min(int(value), _LONGEST_RETRY) / 1000
             elif not line:
+                self.last = last
                 if data:
                     yield Followed(self.last or "", kind or "message", _document(data))
                 kind, data = "", b""

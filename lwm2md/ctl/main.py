@@ -10,7 +10,7 @@ from lwm2md.ctl.arguments import parser
 from lwm2md.ctl.client import Client, find_token
 from lwm2md.ctl.errors import DONE, FAILED, USAGE, CommandError
 from lwm2md.ctl.output import Output, complain
-from lwm2md.ctl.watching import events, observe
+from lwm2md.ctl.watching import events
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,5 +37,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
-        return DONE if options.run in (events, observe) else FAILED
+        return DONE if options.run is events or getattr(options, "watch", False) else FAILED
     return status

@@ -27,7 +27,7 @@ _LONGEST_NUMBER: Final = 40
 def lwm2m_path(text: str) -> Path:
     """The type of a PATH argument; the leading slash may be missing."""
     try:
-        return Path.parse(text if text.startswith("/") else f"/{text}")
+        return Path.parse(text if text.startswith("/") or not text else f"/{text}")
     except PathError as error:
         raise ArgumentTypeError(f"{text!r} is no LwM2M path: {error}") from None
 

@@ -20,6 +20,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server.records import Link, Result
 
+_PRINTABLE: Final = frozenset(bytes((byte,)) for byte in range(0x20, 0x7F))
 _SAMPLE: Final = 32
 _DIAGNOSTIC: Final = 200
 
@@ -39,14 +40,11 @@ def decode_nodes(message: Message, path: Path, accept: int | None, type_of: Type
     if not message.payload and message.content_format is None:
         return (), "text"
     failure = ""
-    for number in _candidates(message.content_format, path, accept):
+    for number in _candidates(message, path, accept):
         try:
-            nodes = formats.decode(number, path, message.payload, type_of)
+            return formats.decode(number, path, message.payload, type_of), formats.NAMES.get(number, str(number))
         except ContentError as error:
             failure = failure or str(error)
-            continue
-        if message.content_format is not None or number == n.TEXT or _plausible(nodes, path, type_of):
-            return nodes, formats.NAMES.get(number, str(number))
     sample = message.payload[:_SAMPLE].hex()
     raise BadAnswer(f"undecodable answer: {failure or 'no Content-Format'}; it starts with {sample}")
 
@@ -89,15 +87,11 @@ def created(message: Message, path: Path, identifier: int | None, root: str) -> 
     return Result(location=None if identifier is None else str(path.child(identifier)))
 
 
-def _plausible(nodes: Nodes, path: Path, type_of: TypeOf) -> bool:
-    """Whether a guess is right: short texts happen to be TLV, but not of the very Resource that was asked for."""
-    model = type_of(path)
-    return all(entry.path == path for entry in nodes) or (model is not None and model.multiple)
-
-
-def _candidates(content_format: int | None, path: Path, accept: int | None) -> tuple[int, ...]:
-    if content_format is not None:
-        return (content_format,)
+def _candidates(message: Message, path: Path, accept: int | None) -> tuple[int, ...]:
+    if message.content_format is not None:
+        return (message.content_format,)
     if len(path) < 3:
         return ()
-    return (n.TEXT,) if accept in (None, n.TEXT) else (accept, n.TEXT)
+    # A text may happen to be TLV, of instances: the type in its first byte is none that the value of a Resource has.
+    is_text = accept == n.TLV and message.payload[:1] in _PRINTABLE
+    return (n.TEXT,) if accept in (None, n.TEXT) or is_text else (accept, n.TEXT)

@@ -191,7 +191,8 @@ class Server:
                 self._remove(device, now)
             then(ok, now)
 
-        self._state.commit_exclusive(endpoint, [*writes, *self._known(device)], gone, ended)
+        writes += (*self._observations.removal(device), *self._twin.removal(device))
+        self._state.commit_exclusive(endpoint, writes, gone, ended)
 
     def _remove(self, device: Device, now: float) -> None:
         """Forget a device whose rows are gone, and once more the values that came in between."""
@@ -199,15 +200,11 @@ class Server:
             self._registration.lifetimes.remove(device.registration)
             device.registration = None
         self._operations.drop(device, now)
-        late = self._known(device)
+        self._state.erase(self._observations.removal(device))
+        self._state.commit(self._twin.removal(device))
         self._observations.forget(device)
         device.twin = None
         del self._state.devices[device.endpoint]
-        if late:
-            self._state.commit(late)
-
-    def _known(self, device: Device) -> list[Write]:
-        return [*self._observations.removal(device), *self._twin.removal(device)]
 
     def _exclusively(self, endpoint: str, now: float, decide: Callable[[float], None]) -> None:
         if not self._state.exclusive(endpoint, now, decide):
@@ -319,6 +316,7 @@ class Server:
 
     def _read_registration(self, key: str, value: bytes, now: float) -> None:
         registration = stored.read_registration(value)
+        registration.objects = self._registration.lists.share(registration.objects)
         device = self._state.devices.setdefault(key, Device(key))
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._registration.lifetimes.add(device, registration)

@@ -19,6 +19,7 @@ class ObjectLists:
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, str, tuple[str, ...]], ObjectList] = {}
+        self._restored: dict[tuple[object, ...], ObjectList] = {}
 
     def read(self, payload: bytes, version: str, deviations: tuple[str, ...] = ()) -> ObjectList:
         """The list of a payload, with the version of each Object filled in for a device of LwM2M ``version``.
@@ -32,6 +33,13 @@ class ObjectLists:
                 del self._known[next(iter(self._known))]
             known = self._known[key] = _read(payload, version, deviations)
         return known
+
+    def share(self, found: ObjectList) -> ObjectList:
+        """A list that was read back from storage, or the one known already that says the same."""
+        key = (found.root, found.formats, found.paths, tuple(sorted(found.versions.items())), found.deviations)
+        if len(self._restored) >= _MOST:
+            self._restored.clear()
+        return self._restored.setdefault(key, found)
 
 
 def _read(payload: bytes, version: str, deviations: tuple[str, ...]) -> ObjectList:

@@ -52,6 +52,8 @@ class Observations:
         self._uplink = uplink
         self._cancelled: dict[bytes, None] = {}
         self._cancelling: dict[str, Observation] = {}
+        self._coming: dict[tuple[str, Path], Observation] = {}
+        self._storing: set[tuple[bytes, int]] = set()
         self.operations: Operations
 
     # What the operator wishes
@@ -69,8 +71,8 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises a `Refused`.
         """
         device, path = self.operations.check(endpoint, request)
-        known = device.observations or {}
-        existing = known.get(path)
+        known = set(device.observations or ()) | {place for name, place in self._coming if name == endpoint}
+        existing = self._coming.get((endpoint, path)) or (device.observations or {}).get(path)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
         wish = Observation(
@@ -84,18 +86,21 @@ class Observations:
         )
         operation = self.operations.make(device, request, path, now)
         if existing is not None:
-            existing.superseded = True
+            existing.superseded += 1
+        self._coming[endpoint, path] = wish
 
         def committed(ok: bool, now: float) -> None:
+            if self._coming.get((endpoint, path)) is wish:
+                del self._coming[endpoint, path]
             if ok and self._state.devices.get(endpoint) is not device:
                 self.operations.fail(operation, GONE, now)
-                self._state.commit((Write(stored.OBSERVATIONS, wish.id, None),))
+                self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             elif ok:
                 self._add(device, wish)
                 self._ask(device, operation, now)
             else:
                 if existing is not None:
-                    existing.superseded = False
+                    existing.superseded -= 1
                 self.operations.fail(operation, UNSTORED, now)
             if then is not None:
                 then(ok, now)
@@ -140,14 +145,14 @@ class Observations:
         return operation
 
     def _remove(self, device: Device, wish: Observation, operation: Operation | None, then: Resume | None) -> None:
-        wish.superseded = True
+        wish.superseded += 1
 
         def committed(ok: bool, now: float) -> None:
             if ok:
                 self._drop(device, wish)
                 self.operations.revoke(device, wish.path, now)
             else:
-                wish.superseded = False
+                wish.superseded -= 1
             if operation is not None and ok:
                 self._cancelling[operation.id] = wish
                 self._ask(device, operation, now)
@@ -236,6 +241,7 @@ class Observations:
         """Take up a wish from storage; notifications of a device that is still registered just go on."""
         device = self._state.devices.get(wish.endpoint)
         if device is None:
+            self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             return
         self._add(device, wish)
         registration = device.registration
@@ -251,14 +257,14 @@ class Observations:
         registration = self.operations.registration(device)
         composed = compose(operation.request, operation.path, registration, self._state.resource_model(device))
         if operation.op == CANCEL_OBSERVE:
-            return self._cancel(device, wish, composed, done, now)
+            return self._cancel(operation, wish, composed, done, now)
         changes = wish.attributes.as_changes() if wish.attributes is not None else {}
         if not changes:
-            return self._observe(device, wish, composed, done, now)
+            return self._observe(operation, wish, composed, done, now)
 
         def written(outcome: Outcome, then: float) -> None:
             if isinstance(outcome, Received) and outcome.message.code == n.CHANGED and not operation.finished:
-                operation.token = self._observe(device, wish, composed, done, then)
+                operation.token = self._observe(operation, wish, composed, done, then)
             else:
                 done(outcome, then)
 
@@ -279,14 +285,18 @@ class Observations:
             observed = message.observe is not None
             wish.state = "active" if observed else "refused"
             wish.error = None if observed else "the device answered without observing"
-            wish.established = now if observed else None
-            if not wish.superseded:
-                self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
+            self._established(wish, now if observed else None)
         values, operation.format = self._values(device, wish, message, now)
         if values:
             source: Source = "observe" if operation.op == OBSERVE else "read"
             self._twin.learn(device, wish.path, values, source, now=now)
         return Result(values=values)
+
+    def _established(self, wish: Observation, when: float | None) -> None:
+        """Store when the device took a wish, or that it has it no more, unless something else is being stored."""
+        wish.established = when
+        if not wish.superseded:
+            self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
 
     def failed(self, operation: Operation) -> None:
         """An observe, or its cancellation, ended without success."""
@@ -300,14 +310,14 @@ class Observations:
 
     def _observe(
         self,
-        device: Device,
+        operation: Operation,
         wish: Observation,
         composed: Composed,
         done: Callable[[Outcome, float], None],
         now: float,
     ) -> bytes:
         return self._state.engine.observe(
-            self.operations.registration(device).peer,
+            self.operations.registration(self._state.devices[wish.endpoint]).peer,
             composed.code,
             composed.options,
             composed.payload,
@@ -315,24 +325,26 @@ class Observations:
             on_notification=partial(self._notified, wish),
             now=now,
             token=wish.token,
+            timeout=self.operations.timeout(operation),
         )
 
     def _cancel(
         self,
-        device: Device,
+        operation: Operation,
         wish: Observation,
         composed: Composed,
         done: Callable[[Outcome, float], None],
         now: float,
     ) -> bytes:
         self._state.engine.cancel(
-            self.operations.registration(device).peer,
+            self.operations.registration(self._state.devices[wish.endpoint]).peer,
             wish.token,
             composed.code,
             composed.options,
             composed.payload,
             on_outcome=done,
             now=now,
+            timeout=self.operations.timeout(operation),
         )
         return wish.token
 
@@ -349,12 +361,16 @@ class Observations:
         unverified = received.peer != device.registration.peer
         if not unverified:
             self._uplink(device, now)
+        key = (wish.token, message.mid)
+        if key in self._storing:
+            return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             wish.state, wish.error = "refused", f"{n.dotted(message.code)} {diagnostic(message)}"
+            self._established(wish, None)
             self._state.count("observations_ended_by_device")
             self._acknowledge(received, True, now)
             return
-        wish.state = "active"
+        wish.state, wish.error = "active", None
         wish.last_notification, wish.notifications = now, wish.notifications + 1
         try:
             values, _ = self._values(device, wish, message, now)
@@ -368,8 +384,13 @@ class Observations:
             self._acknowledge(received, True, now)
             return
         fields: dict[str, object] = {"unverified_path": True} if unverified else {}
-        acknowledge = partial(self._acknowledge, received)
-        self._twin.learn(device, wish.path, values, "observe", now=now, resume=acknowledge, **fields)
+        self._storing.add(key)
+
+        def kept(durable: bool, now: float) -> None:
+            self._storing.discard(key)
+            self._acknowledge(received, durable, now)
+
+        self._twin.learn(device, wish.path, values, "observe", now=now, resume=kept, **fields)
 
     def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
         """Acknowledge a notification; one that could not be stored is not, so that the device sends it again."""

@@ -205,8 +205,8 @@ class Operation:
 class Observation:
     """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
 
-    ``established`` is when the device took it last; ``superseded`` says that another wish, or none, is being stored in
-    its place.
+    ``established`` is when the device took it last; ``superseded`` counts what is being stored in its place: another
+    wish, or none.
     """
 
     id: str
@@ -221,4 +221,4 @@ class Observation:
     last_notification: float | None = None
     notifications: int = 0
     established: float | None = None
-    superseded: bool = False
+    superseded: int = 0

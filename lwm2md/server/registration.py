@@ -48,7 +48,7 @@ class RegistrationInterface:
         self._uplink = uplink
         self._registered = registered
         self._gone = gone
-        self._lists = ObjectLists()
+        self.lists = ObjectLists()
         self.lifetimes = Lifetimes(state, self.expired)
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
@@ -210,7 +210,7 @@ class RegistrationInterface:
         if message.content_format not in _LINK_FORMATS:
             raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
         try:
-            return self._lists.read(message.payload, version, parameters.deviations)
+            return self.lists.read(message.payload, version, parameters.deviations)
         except LinkError as error:
             raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
 

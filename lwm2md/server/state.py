@@ -7,6 +7,7 @@ refreshes, address changes, twin values). What belongs to one endpoint is decide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import attrs
 
@@ -20,7 +21,8 @@ from lwm2md.server.records import Device, Observation, Operation, Registration
 from lwm2md.server.settings import ServerSettings
 
 Decide = Callable[[float], None]
-_MAX_WAITING = 8
+_MAX_WAITING: Final = 8
+_PAUSE: Final = 5.0
 
 
 @attrs.frozen(slots=True)
@@ -75,6 +77,17 @@ class State:
     def commit(self, writes: Iterable[Write], events: Iterable[Event] = (), resume: Resume | None = None) -> None:
         """Ask the shell to make writes and events durable, then to call ``resume``."""
         self.effects.append(Commit(tuple(writes), tuple(events), resume))
+
+    def erase(self, writes: Iterable[Write]) -> None:
+        """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""
+        rows = tuple(writes)
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self.deadlines.at(now + _PAUSE, lambda _: self.erase(rows))
+
+        if rows:
+            self.commit(rows, (), ended)
 
     def exclusive(self, endpoint: str, now: float, decide: Decide) -> bool:
         """Decide now, or when what is being committed for this endpoint has ended; False when too many wait already."""

@@ -79,7 +79,9 @@ class Twin:
     def restore(self, endpoint: str, path: Path, value: TwinValue) -> None:
         """Take up a value from storage."""
         device = self._state.devices.get(endpoint)
-        if device is not None:
-            if device.twin is None:
-                device.twin = {}
-            device.twin[path] = value
+        if device is None:
+            self._state.erase((Write(stored.TWIN, stored.twin_key(endpoint, path), None),))
+            return
+        if device.twin is None:
+            device.twin = {}
+        device.twin[path] = value

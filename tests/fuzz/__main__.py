@@ -1,9 +1,9 @@
 """Seeded mutations of real datagrams at a running daemon, and what must hold during and after it.
 
 RULES: a batch is over when the daemon answered a ping behind it and the API's requests beside it: nothing sleeps, and
-nothing is lost unseen. What must hold: the daemon answers, logs no exception and counts none, its memory stays flat once
-its small limits are reached, and afterwards a device that is new to it registers and is read. Otherwise the status is 1,
-with the seed and the last datagrams.
+nothing is lost unseen. What must hold: the daemon answers, logs no exception and counts none, its memory stays flat
+once its small limits are reached, and afterwards a device that is new to it registers and is read. Otherwise the exit
+status is 1, with the seed and the last datagrams.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.fuzz.caller import Caller
-from tests.fuzz.daemon import ZEROS, Api, Daemon, Device, Lost
+from tests.fuzz.caller import Caller, Reader
+from tests.fuzz.daemon import SMALL_LIMITS, ZEROS, Api, Daemon, Device, Lost
 from tests.fuzz.peers import Attacker, connected
 from tests.fuzz.peers import Device as Scripted
 
@@ -28,12 +28,18 @@ BATCH: Final = 100
 _ATTACKERS: Final = 16
 _SCRIPTED: Final = 16
 _KEPT: Final = 400
-_SHOWN: Final = 250
-_CALLS: Final = 8
+_CALLS: Final = 5
 _MOMENT: Final = 0.002
 _PING_SECONDS: Final = 10.0
 _GROWTH_KIB: Final = 8 * 1024
-_SHOWN_METRICS: Final = ("udp_received", "coap_malformed", "coap_notifications", "coap_bad_responses", "udp_dropped")
+_SHOWN_METRICS: Final = (
+    "udp_received",
+    "coap_malformed",
+    "coap_notifications",
+    "coap_bad_responses",
+    "coap_timeouts",
+    "udp_dropped",
+)
 _SIMULATED: Final = "simulated"
 
 
@@ -45,10 +51,12 @@ class Run:
         self.sent = 0
         self.random = random
         self.last: deque[tuple[str, bytes]] = deque(maxlen=_KEPT)
-        self.attackers = [Attacker(number, daemon.coap, random) for number in range(_ATTACKERS)]
+        known = ["none"] * _ATTACKERS
+        self.attackers = [Attacker(number, daemon.coap, random, known) for number in range(_ATTACKERS)]
         self.devices = [Scripted(number, daemon.coap, random) for number in range(_SCRIPTED)]
-        endpoints = [_SIMULATED, *(device.endpoint for device in self.devices)]
-        self.caller = Caller(daemon.connection(), endpoints, Random(random.random()))
+        scripted = [device.endpoint for device in self.devices]
+        self.caller = Caller(daemon.connection(), [_SIMULATED], scripted, Random(random.random()))
+        self.reader = Reader(daemon.connection())
         self._pings = connected(daemon.coap)
         self._asked = self._answered = 0
 
@@ -63,8 +71,10 @@ class Run:
             while self.caller.behind:
                 select.select([device.socket for device in self.devices], [], [], _MOMENT)
                 self._settle()
-            if self.caller.failure:
-                raise Lost(self.caller.failure)
+            self.daemon.check_log()
+            failure = self.caller.failure or self.reader.failure
+            if failure:
+                raise Lost(failure)
         self._await_ping(behind=0)
 
     def _settle(self) -> None:
@@ -83,7 +93,7 @@ class Run:
                 self._note(attacker.name, attacker.attack())
             else:
                 device = random.choice(self.devices)
-                self._note(device.name, device.register() if draw > 0.995 else device.notify())
+                self._note(device.name, device.register() if draw > 0.99 else device.notify())
 
     def _note(self, name: str, data: bytes) -> None:
         self.sent += 1
@@ -139,26 +149,28 @@ def fuzz(run: Run, directory: Path, count: int) -> str:
     api = daemon.connection()
     for device in run.devices:
         device.register()
+    run.reader.start()
     run.caller.start()
     began = time.monotonic()
     warm = 0
     steps = max(3, count // 5000)
     for step in range(steps):
         run.attack(count // steps)
-        daemon.check_log()
         check_metrics(api)
         if step + 1 == (steps + 2) // 3:
             warm = daemon.resident()
     seconds = time.monotonic() - began
     end = daemon.resident()
     run.caller.stop()
+    run.reader.stop()
     check_service(daemon, directory, api)
     daemon.check_log()
     metrics = check_metrics(api)
     found = {name: metrics[f"lwm2md_{name}_total"] for name in _SHOWN_METRICS}
     summary = (
         f"{run.sent} datagrams in {seconds:.1f} s ({run.sent / seconds:.0f}/s), {run.caller.requests} API requests, "
-        f"{sum(device.requests for device in run.devices)} requests answered by scripted devices; "
+        f"{sum(device.requests for device in run.devices)} requests answered by scripted devices, "
+        f"{run.reader.events} events read; "
         f"{', '.join(f'{name} {value:.0f}' for name, value in found.items())}; "
         f"resident {warm} KiB after a third, {end} KiB at the end ({end - warm:+d})"
     )
@@ -176,13 +188,13 @@ def main() -> int:
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
     with tempfile.TemporaryDirectory(prefix="lwm2md-fuzz-") as place:
         directory = Path(place)
-        daemon = Daemon(directory)
+        daemon = Daemon(directory, SMALL_LIMITS)
         run = Run(daemon, Random(seed))
         simulated = Device(directory, daemon.coap, _SIMULATED)
         try:
             summary = fuzz(run, directory, options.count)
         except (Lost, OSError, HTTPException, AssertionError) as error:
-            for name, data in list(run.last)[-_SHOWN:]:
+            for name, data in run.last:
                 sys.stderr.write(f"{name} {data.hex()}\n")
             sys.stderr.write(f"fuzz: FAILED, seed {seed}, after {run.sent} datagrams (the last are above): {error}\n")
             return 1

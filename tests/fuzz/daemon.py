@@ -5,30 +5,33 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _TWISTD: Final = str(Path(sysconfig.get_path("scripts")) / "twistd")
 _PATIENCE: Final = 30.0
+_SHOWN: Final = 5000
 _BAD: Final = re.compile(r"Traceback|Unhandled|^\S+ (?:error|critical) ", re.MULTILINE)
-_SETTINGS: Final = (
-    "coap.listen=127.0.0.1:0",
-    "api.listen=127.0.0.1:0",
+_LISTEN: Final = ("coap.listen=127.0.0.1:0", "api.listen=127.0.0.1:0")
+SMALL_LIMITS: Final = (
     "coap.ack-timeout=0.3s",
     "coap.max-retransmit=1",
     "queue.timeout=1s",
     "queue.limit=20",
-    "limits.devices=1000",
+    "limits.devices=200",
     "limits.operations-kept=500",
     "limits.twin-values-per-device=50",
     "limits.deduplication-size=2MiB",
     "storage.events=2000",
 )
+"""Limits that an attack reaches soon, and short times, so that devices that don't answer don't hold it up."""
+
 ZEROS: Final = (
     "lwm2md_driver_errors_total",
     "lwm2md_coap_errors_total",
@@ -73,8 +76,10 @@ class Process:
             stream.seek(self._seen)
             text = stream.read().decode("utf-8", "replace")
             self._seen = stream.tell()
-        if _BAD.search(text):
-            raise Lost(f"it logged:\n{text[-6000:]}")
+        bad = _BAD.search(text)
+        if bad is not None:
+            start = text.rfind("\n", 0, bad.start()) + 1
+            raise Lost(f"it logged:\n{text[start : start + _SHOWN]}")
         if self.process.poll() is not None:
             raise Lost(f"it ended with status {self.process.returncode}")
 
@@ -94,12 +99,12 @@ class Process:
 
 
 class Daemon(Process):
-    """A running ``twistd -n lwm2md`` with small limits, so that they are reached."""
+    """A running ``twistd -n lwm2md`` on free ports, with further ``settings`` of the form section.key=value."""
 
-    def __init__(self, directory: Path) -> None:
-        state = directory / "state"
-        settings = [word for each in (*_SETTINGS, f"lwm2md.state={state}") for word in ("--set", each)]
-        super().__init__(directory / "daemon.log", ["lwm2md", *settings])
+    def __init__(self, directory: Path, settings: Sequence[str] = ()) -> None:
+        self.state = state = directory / "state"
+        given = [word for each in (*_LISTEN, f"lwm2md.state={state}", *settings) for word in ("--set", each)]
+        super().__init__(directory / "daemon.log", ["lwm2md", *given])
         host, port = self.await_line(r"listening on coap://(\S+)").split(":")
         self.coap = host, int(port)
         self.api = self.await_line(r"api on http://(\S+?)/?\s")
@@ -116,7 +121,7 @@ class Device(Process):
     def __init__(self, directory: Path, server: tuple[str, int], endpoint: str) -> None:
         uri = f"coap://{server[0]}:{server[1]}"
         arguments = ["lwm2m-device", "--server", uri, "--endpoint", endpoint, "--interval", "1"]
-        super().__init__(directory / f"{endpoint}.log", arguments)
+        super().__init__(directory / f"{endpoint.replace('/', '-')}.log", arguments)
         self.await_line(r"registered at (\S+)")
 
 
@@ -136,6 +141,16 @@ class Api:
         if response.status >= 500 and response.status not in (502, 503, 504):
             raise Lost(f"{method} {path} was answered {response.status}: {text}")
         return response.status, text
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a stream."""
+        self._connection.request("GET", path, headers=self._headers)
+        yield from self._connection.getresponse()
+
+    def close(self) -> None:
+        """End the connection, whoever reads from it."""
+        if self._connection.sock is not None:
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def json(self, method: str, path: str, body: object = None) -> Any:
         """One request: the document."""

@@ -62,10 +62,14 @@ class Peer:
 
 
 class Attacker(Peer):
-    """Registers, updates, goes, and sends everything else that it should not."""
+    """Registers, updates, goes, and sends everything else that it should not.
 
-    def __init__(self, number: int, server: tuple[str, int], random: Random) -> None:
+    ``known`` is shared by all attackers: some of them know the registrations of others and move them.
+    """
+
+    def __init__(self, number: int, server: tuple[str, int], random: Random, known: list[str]) -> None:
         super().__init__(f"attacker-{number}", server, random)
+        self._known = known
         self._registers = seeds.registers(number)
         self._own = seeds.of_a_registration(self.location)
 
@@ -73,6 +77,8 @@ class Attacker(Peer):
         """Send one datagram and return it."""
         draw = self.random.random()
         pool = self._registers if draw < 0.35 else self._own if draw < 0.6 else _STRANGERS
+        if 0.57 < draw < 0.6:
+            pool = seeds.of_a_registration(self.random.choice(self._known))
         return self.send(self.fresh(mutate.mutated(self.random, self.random.choice(pool))))
 
     def settle(self) -> None:
@@ -81,6 +87,7 @@ class Attacker(Peer):
             if len(data) > 4 and data[1] == n.CREATED:
                 self.location = decode(data).location[-1]
                 self._own = seeds.of_a_registration(self.location)
+                self._known[self.random.randrange(len(self._known))] = self.location
 
 
 class Device(Peer):
@@ -129,8 +136,13 @@ class Device(Peer):
             self._tokens = [*self._tokens[-3:], request.token]
 
     def _answer(self, request: Message) -> list[bytes]:
+        draw = self.random.random()
+        if draw < 0.03:
+            return [self.send(encode(Message(n.RST, n.EMPTY, request.mid)))]
         answer = self._good(request)
         separate = Message(n.CON, answer.code, 0, answer.token, answer.options, answer.payload)
+        if draw < 0.2:
+            return self._separately(request, separate)
         found = []
         for _ in range(self.random.choice((0, 1, 1, 2))):
             if self.random.random() < 0.3:
@@ -139,6 +151,19 @@ class Device(Peer):
                 found.append(mutate.mutated(self.random, answer))
         if self.random.random() < 0.8:
             found.append(encode(answer))
+        return [self.send(data) for data in found]
+
+    def _separately(self, request: Message, separate: Message) -> list[bytes]:
+        """An empty acknowledgement, then, mostly, what else may come, then the answer as a message of its own."""
+        found = [encode(Message(n.ACK, n.EMPTY, request.mid))]
+        draw = self.random.random()
+        if draw < 0.3:
+            found.append(self.fresh(mutate.mutated(self.random, separate)))
+        elif draw < 0.4:
+            found.append(encode(Message(n.RST, n.EMPTY, request.mid)))
+        if draw < 0.9:
+            found.append(self.fresh(encode(separate)))
+        self.random.shuffle(found)
         return [self.send(data) for data in found]
 
     def _good(self, request: Message) -> Message:

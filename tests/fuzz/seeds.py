@@ -43,6 +43,7 @@ _REGISTERS: Final = (
     ("ep=fuzz-{n}", "lt=300", "lwm2m=1.1", "b=U", "Q"),
     ("ep=urn:imei:{n}", "lt=86400", "lwm2m=1.2", "b=UT", "pid=0"),
     ("ep=fuzz-{n}", "lwm2m=1.1", "farm=north", "house=7", "sms=4912345"),
+    ("ep=fuzz-short-{n}", "lt=1", "lwm2m=1.1", "Q"),
     ("ep=fuzz-{n}",),
 )
 

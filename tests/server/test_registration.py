@@ -615,6 +615,16 @@ class LifetimeTests(SynchronousTestCase):
         assert answer is not None
         self.assertEqual((answer.code, faults), (n.CHANGED, []))
 
+    def test_shared_lists(self) -> None:
+        """Devices that registered the same Objects share one list, after a restart, too."""
+        bench = Bench()
+        for number in range(3):
+            bench.registered(f"d{number}", number, links=LINKS if number else "</3/0>")
+        for each in (bench, bench.restart()[0]):
+            found = [each.server.devices[f"d{number}"].registration for number in range(3)]
+            lists = [id(registration.objects) for registration in found if registration is not None]
+            self.assertEqual((len(lists), lists[1] == lists[2], lists[0] == lists[1]), (3, True, False))
+
     def test_broken_rows(self) -> None:
         """Rows that make no sense are named, each, and keep nobody else out."""
         bench = Bench()
@@ -744,3 +754,13 @@ class OperatorTests(SynchronousTestCase):
         self.bench.release()
         self.assertEqual((operation.state, self.bench.tables["observations"]), ("failed", {}))
         self.assertEqual(dict(self.bench.server.observations), {})
+
+    def test_rows_of_nobody(self) -> None:
+        """Rows that were left of a device that is forgotten are removed at the next start."""
+        self.bench.registered()
+        self.bench.submit("d", "observe", "/3303/0/5700")
+        self.bench.tables["twin"]["/3/0/0 d"] = b'["plain","x",1.0,"read"]'
+        self.bench.tables["registrations"].clear()
+        self.bench.tables["devices"].clear()
+        after, faults = self.bench.restart()
+        self.assertEqual((after.tables["twin"], after.tables["observations"], faults), ({}, {}, []))

@@ -1,0 +1,197 @@
+"""lwm2mctl against a daemon and a simulated device, all of them processes."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.ctl.errors import DONE, FAILED, PENDING
+from tests.ctl.support import Ran, run
+from tests.fuzz.daemon import ROOT, Daemon, Device
+from tests.fuzz.peers import Device as Scripted
+
+ENDPOINT = "dev/1"
+
+
+class Live(SynchronousTestCase):
+    """Every command, once at least."""
+
+    directory: ClassVar[Path]
+    daemon: ClassVar[Daemon]
+    started: ClassVar[bool] = False
+
+    def setUp(self) -> None:
+        """Start the daemon and the device, once for all tests of the class: trial knows no fixtures of classes."""
+        if not Live.started:
+            Live.started = True
+            Live.directory = Path(tempfile.mkdtemp(prefix="lwm2mctl-"))
+            atexit.register(shutil.rmtree, Live.directory)
+            Live.daemon = Daemon(Live.directory)
+            atexit.register(Live.daemon.stop)
+            atexit.register(Device(Live.directory, Live.daemon.coap, ENDPOINT).stop)
+
+    def _environment(self) -> dict[str, str]:
+        token = str(self.daemon.state / "admin.token")
+        return {"LWM2MD_URL": f"http://{self.daemon.api}", "LWM2MD_TOKEN_FILE": token}
+
+    def ctl(self, *words: str, terminal: bool = False) -> Ran:
+        """Run a command."""
+        return run(self, *words, terminal=terminal, **self._environment())
+
+    def done(self, *words: str) -> Any:
+        """Run a command that is to succeed, and return its documents, or the only one."""
+        ran = self.ctl(*words)
+        self.assertEqual((ran.status, ran.err), (DONE, ""), words)
+        documents = [json.loads(line) for line in ran.out.splitlines()]
+        return documents[0] if len(documents) == 1 else documents
+
+    def shown(self, *words: str) -> str:
+        """Run a command that is to succeed on a terminal, and return what it shows."""
+        ran = self.ctl(*words, terminal=True)
+        self.assertEqual((ran.status, ran.err), (DONE, ""), words)
+        return ran.out
+
+    def following(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command that goes on, and end it after the test."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lwm2md.ctl", *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self._environment(),
+        )
+
+        def end() -> None:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=10)
+            self.assertEqual(process.returncode, DONE)
+
+        self.addCleanup(end)
+        return process
+
+    def test_looking(self) -> None:
+        """The daemon, the fleet, a device and its objects are shown, as documents and as tables."""
+        self.assertTrue(self.done("status")["ready"])
+        self.assertIn("version", self.shown("status"))
+        self.assertEqual(self.done("devices")["endpoint"], ENDPOINT)
+        self.assertEqual(self.done("devices", "--state", "offline", "--limit", "5"), [])
+        head, row = self.shown("devices").splitlines()
+        self.assertTrue(head.startswith("ENDPOINT  STATE"), head)
+        self.assertTrue(row.startswith("dev/1     online"), row)
+        self.assertEqual(self.done("device", ENDPOINT)["endpoint"], ENDPOINT)
+        self.assertIn("/3303/0", self.shown("device", ENDPOINT))
+        self.assertIn(3303, [each["id"] for each in self.done("objects", ENDPOINT)])
+        self.assertIn("Temperature", self.shown("objects", ENDPOINT))
+
+    def test_read_and_write(self) -> None:
+        """Values are read and written by the type that they have."""
+        self.assertEqual(self.shown("read", ENDPOINT, "/3/0/0"), "lwm2md\n")
+        self.assertIn("Manufacturer", self.shown("read", ENDPOINT, "3/0"))
+        self.done("write", ENDPOINT, "/3/0/14", "+02:00")
+        self.assertEqual(self.done("read", ENDPOINT, "/3/0/14")["values"][0]["value"], "+02:00")
+        self.done("write", ENDPOINT, "/3/0", "--partial", "14=-05:00", "/3/0/15=America/Lima")
+        self.assertEqual(self.done("read", ENDPOINT, "/3/0/14", "--source", "twin")["values"][0]["value"], "+02:00")
+        self.assertEqual(self.done("read", ENDPOINT, "/3/0/15")["values"][0]["value"], "America/Lima")
+        self.done("write", ENDPOINT, "/1/0/6", "true")
+        self.done("write", ENDPOINT, "/1/0/2", "7")
+        self.assertEqual(self.shown("read", ENDPOINT, "/1/0/6"), "yes\n")
+        self.assertEqual(self.shown("read", ENDPOINT, "/1/0/2"), "7 s\n")
+        self.assertEqual(self.shown("write", ENDPOINT, "/3/0/15", "5"), "write /3/0/15: 2.04\n")
+
+    def test_refused(self) -> None:
+        """What the device or the daemon refuses is one line and exit status 1."""
+        for words, part in (
+            (("read", ENDPOINT, "/9/0"), "4.04"),
+            (("write", ENDPOINT, "/1/0/2", "much"), "not a decimal number"),
+            (("read", "nobody", "/3"), "unknown-device"),
+            (("operation", "none"), "unknown-operation"),
+            (("unobserve", ENDPOINT, "/4/0"), "unknown-observation"),
+            (("devices", "--selector", "!!"), "selector"),
+        ):
+            ran = self.ctl(*words)
+            self.assertEqual((ran.status, ran.err.count("\n")), (FAILED, 1), words)
+            self.assertIn(part, ran.err)
+
+    def test_wrong_token(self) -> None:
+        """A wrong token is refused."""
+        wrong = self.directory / "wrong"
+        wrong.write_text("wrong")
+        ran = self.ctl("status", "--token-file", str(wrong))
+        self.assertEqual((ran.status, "(unauthorized)" in ran.err), (FAILED, True))
+
+    def test_operations(self) -> None:
+        """Execute, create, delete, discover and attributes reach the device, and are remembered."""
+        self.assertEqual(self.shown("execute", ENDPOINT, "/3303/0/5605"), "execute /3303/0/5605: 2.04\n")
+        self.assertIn("/3303/0/5700", self.shown("discover", ENDPOINT, "/3303/0"))
+        self.done("attributes", ENDPOINT, "/3303/0/5701", "pmin=1", "pmax=10")
+        links = self.done("discover", ENDPOINT, "/3303/0/5701")["result"]["links"]
+        self.assertEqual(links[0]["attributes"], {"pmin": "1", "pmax": "10"})
+        self.done("attributes", ENDPOINT, "/3303/0/5701", "pmin=", "pmax=")
+        refused = self.ctl("create", ENDPOINT, "/3", "--id", "5", "14=x")
+        self.assertEqual((refused.status, "4.05" in refused.err), (FAILED, True), refused)
+        operations = self.done("operations", "--endpoint", ENDPOINT, "--state", "done")
+        self.assertEqual(operations[0]["state"], "done")
+        self.assertEqual(self.done("operation", operations[0]["id"]), operations[0])
+        self.assertIn("EXECUTE", self.shown("operations", "--limit", "1000").upper())
+
+    def test_queued(self) -> None:
+        """What a device does not answer is queued or sent, with exit status 4, and can be cancelled."""
+        silent = Scripted(1, self.daemon.coap, Random(1))
+        self.addCleanup(silent.socket.close)
+        silent.register()
+        select.select([silent.socket], [], [], 10)
+        ran = self.ctl("--wait", "0", "execute", silent.endpoint, "/3/0/4")
+        self.assertEqual(ran.status, PENDING)
+        found = self.done("cancel", json.loads(ran.out)["id"])
+        self.assertEqual(found["state"], "cancelled")
+        self.done("forget", silent.endpoint)
+
+    def test_observations(self) -> None:
+        """A wish is made, listed, watched and ended."""
+        made = self.done("observe", ENDPOINT, "/3303/0/5700", "--pmin", "0", "--pmax", "1", "--st", "0.01")
+        self.assertEqual((made["state"], made["attributes"]), ("active", {"pmin": 0, "pmax": 1, "st": 0.01}))
+        self.assertEqual(self.done("observations", ENDPOINT)["path"], "/3303/0/5700")
+        self.assertIn("pmax=1", self.shown("observations"))
+        watch = self.following("observe", ENDPOINT, "/3303/0/5700", "--watch", "--pmax", "1")
+        assert watch.stdout is not None
+        for _ in range(2):
+            self.assertEqual(json.loads(watch.stdout.readline())["path"], "/3303/0/5700")
+        self.assertIn("no longer", self.shown("unobserve", ENDPOINT, "/3303/0/5700"))
+        self.assertEqual(self.done("observations"), [])
+
+    def test_events(self) -> None:
+        """Events are replayed and followed."""
+        events = self.following(
+            "events", "--types", "device.value", "--endpoint", ENDPOINT, "--after", "0000000000000001"
+        )
+        self.done("read", ENDPOINT, "/3/0/1")
+        assert events.stdout is not None
+        while True:
+            event = json.loads(events.stdout.readline())
+            if event["values"][0]["path"] == "/3/0/1":
+                break
+        self.assertEqual((event["type"], event["source"]), ("device.value", "read"))
+
+    def test_labels(self) -> None:
+        """Labels are set and removed, and select."""
+        self.assertEqual(self.shown("label", ENDPOINT, "farm=north", "house=7"), "farm=north house=7\n")
+        self.assertEqual(self.done("devices", "--selector", "farm=north")["labels"], {"farm": "north", "house": "7"})
+        self.assertEqual(self.done("label", ENDPOINT, "house-", "farm-")["labels"], {})
+
+    def test_forget(self) -> None:
+        """A device that is forgotten is not known any more."""
+        other = Device(self.directory, self.daemon.coap, "other")
+        other.stop()
+        self.assertEqual(self.shown("forget", "other"), "other is forgotten\n")
+        self.assertEqual(self.ctl("device", "other").status, FAILED)

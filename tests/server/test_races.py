@@ -1,0 +1,180 @@
+"""Tests of the server as a whole: whatever happens in whatever order, memory and storage agree and nothing is stuck."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Message
+from lwm2md.server.errors import Refused
+from lwm2md.server.records import Operation, OperationRequest
+from lwm2md.server.settings import ServerSettings
+from tests.server.fixtures import Answer, Bench, FakeDevice
+
+PATHS = ("/3303/0/5700", "/3/0/0", "/3/0/13")
+SETTINGS = ServerSettings(
+    queue_limit=6, operations_kept=20, observations_per_device=2, max_lifetime=500, ttl=2000.0, timeout=40.0
+)
+OPERATIONS = ("read", "execute", "write", "observe", "cancel-observe", "delete")
+FIELDS: dict[str, dict[str, object]] = {"write": {"value": 1}, "execute": {}, "delete": {}}
+TARGETS = {"execute": "/3/0/4", "delete": "/1/3", "write": "/1/0/1"}
+
+
+class Story:
+    """Some devices that share addresses, an operator, a storage that lags and fails, drawn from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = Random(seed)
+        self.bench = Bench(SETTINGS)
+        self.devices = [FakeDevice(self.bench, f"d{number}", number) for number in range(3)]
+        self.operations: list[Operation] = []
+        self.told: dict[str, int] = {}
+        self.done: list[bool] = []
+
+    def step(self) -> None:
+        """Let one thing happen."""
+        device = self.chance.choice(self.devices)
+        self.chance.choice(
+            (
+                self.register,
+                self.update,
+                self.notify,
+                self.answer,
+                self.answer,
+                self.submit,
+                self.submit,
+                self.operate,
+                self.wait,
+                self.storage,
+            )
+        )(device)
+        self.bench.settle()
+
+    def register(self, device: FakeDevice) -> None:
+        """Register, here or elsewhere."""
+        if self.chance.random() < 0.3:
+            device.move(self.chance.randrange(4))
+        self.bench.devices[device.peer] = device
+        device.register(*self.chance.choice((("lwm2m=1.1", "lt=300"), ("lwm2m=1.1", "lt=300", "Q"), ())))
+
+    def update(self, device: FakeDevice) -> None:
+        """Update or De-register, here or elsewhere."""
+        for reply in device.replies:
+            if reply.code == n.CREATED:
+                device.location = reply.location[1]
+        if self.chance.random() < 0.2:
+            device.move(self.chance.randrange(4))
+        self.bench.devices[device.peer] = device
+        self.chance.choice((device.update, lambda: device.update("lt=200"), device.deregister))()
+
+    def notify(self, device: FakeDevice) -> None:
+        """Notify under some token that was seen, or none that was."""
+        tokens = [request.token for request in device.requests if request.observe == 0] or [b"unknown!"]
+        device.notify(self.chance.choice(tokens), self.chance.randrange(50), code=self.chance.choice((69, 69, 132)))
+
+    def answer(self, device: FakeDevice) -> None:
+        """Answer one of the last requests, or Reset it."""
+        if not device.requests:
+            return
+        request = self.chance.choice(device.requests[-2:])
+        observe = self.chance.choice((None, 1)) if request.observe == 0 else None
+        answer = Answer(self.chance.choice((69, 69, 68, 132)), b"21", n.TEXT, observe=observe)
+        if self.chance.random() < 0.1:
+            device.send(Message(n.RST, n.EMPTY, request.mid, b""))
+        else:
+            self.bench.receive(device.compose(request, answer), device.peer)
+
+    def submit(self, device: FakeDevice) -> None:
+        """Ask for an operation."""
+        op = self.chance.choice(OPERATIONS)
+        path = TARGETS.get(op) or self.chance.choice(PATHS)
+        request = OperationRequest(op=op, path=path, **FIELDS.get(op, {}))  # type: ignore[arg-type]
+        try:
+            operation = self.bench.server.submit(device.endpoint, request, self.bench.now)
+        except Refused:
+            return
+        self.operations.append(operation)
+        operation.watchers = [self.tell]
+        if self.chance.random() < 0.3 and not operation.finished:
+            self.bench.server.keep(operation, self.bench.now, self.end)
+
+    def operate(self, device: FakeDevice) -> None:
+        """Do what an operator does beside operations."""
+        server, now = self.bench.server, self.bench.now
+        try:
+            choice = self.chance.randrange(5)
+            if choice == 0:
+                server.forget(device.endpoint, now, self.end)
+            elif choice == 1:
+                server.set_labels(device.endpoint, {str(self.chance.randrange(5)): "x"}, now, self.end)
+            elif choice == 2 and server.operations:
+                server.cancel(self.chance.choice(list(server.operations)), now, self.end)
+            elif choice == 3 and server.observations:
+                active = self.chance.random() < 0.5
+                server.unobserve(self.chance.choice(list(server.observations)), now, self.end, active=active)
+        except Refused:
+            pass
+
+    def wait(self, device: FakeDevice) -> None:
+        """Let time pass."""
+        self.bench.advance(self.chance.choice((0, 1, 10, 100, 400)))
+
+    def storage(self, device: FakeDevice) -> None:
+        """Let the storage lag, catch up, or fail."""
+        if not self.bench.holding:
+            self.bench.hold()
+        else:
+            self.bench.release(ok=self.chance.random() < 0.7, only=self.chance.choice((1, 2, None)))
+
+    def tell(self, operation: Operation) -> None:
+        """Hear of the end of an operation."""
+        self.told[operation.id] = self.told.get(operation.id, 0) + 1
+
+    def end(self, ok: bool, now: float) -> None:
+        """Hear of the end of a commit."""
+        self.done.append(ok)
+
+
+class RaceTests(SynchronousTestCase):
+    """Many stories."""
+
+    def test_stories(self) -> None:
+        """However decisions, commits, answers and failures mix: no error, memory and storage agree, all ends."""
+        for seed in range(400):
+            story = Story(seed)
+            for _ in range(80):
+                story.step()
+            story.bench.release()
+            story.bench.advance(10)
+            self.check(story, seed)
+
+    def check(self, story: Story, seed: int) -> None:
+        """What must hold when the storage has caught up, and in the end."""
+        bench = story.bench
+        state = bench.server._state
+        self.assertEqual(bench.errors, [], seed)
+        self.assertEqual(state.busy, {}, seed)
+        live = {registration.endpoint: registration for registration in state.registrations.values()}
+        known = {name: device.registration for name, device in state.devices.items() if device.registration}
+        self.assertEqual(live, known, seed)
+        self.assertEqual(set(bench.tables["registrations"]), set(known), seed)
+        self.assertEqual(sum(state.peers.values()), len(known), seed)
+        wishes = {wish.id for device in state.devices.values() for wish in (device.observations or {}).values()}
+        self.assertEqual((set(state.observations), set(bench.tables["observations"])), (wishes, wishes), seed)
+        self.assertEqual(set(bench.tables["devices"]), set(state.devices), seed)
+        restarted = Bench(SETTINGS, bench.tables, bench.now)
+        for table, rows in bench.tables.items():
+            self.assertEqual(restarted.server.restore(table, sorted(rows.items()), bench.now), [], seed)
+        labels = {name: device.labels for name, device in restarted.server.devices.items()}
+        self.assertEqual(labels, {name: device.labels for name, device in state.devices.items()}, seed)
+        for device in story.devices:
+            device.answers.clear()
+        bench.advance(50_000)
+        self.assertEqual(bench.errors, [], seed)
+        self.assertEqual([each for each in story.operations if not each.finished], [], seed)
+        self.assertEqual({each.id: 1 for each in story.operations}, story.told, seed)
+        self.assertEqual((state.registrations, state.peers), ({}, {}), seed)
+        self.assertLessEqual(len(state.operations), 20, seed)
+        self.assertEqual([each for each in state.devices.values() if each.queue or each.current], [], seed)
