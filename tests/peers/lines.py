@@ -54,7 +54,7 @@ class Peer:
 
     async def await_reply(self, identifier: int, number: int = 0, timeout: float = 30.0) -> dict[str, Any]:
         """What has happened to `identifier`; raises `PeerError` if it was an error."""
-        match = await self.process.await_line(f'^{{"id": {identifier}, "number": {number},.*', timeout=timeout)
+        match = await self.process.await_line(f'^{{"id": {identifier}, "number": {number}[,}}].*', timeout=timeout)
         found: dict[str, Any] = json.loads(match[0])
         if "error" in found:
             raise PeerError(found["error"])

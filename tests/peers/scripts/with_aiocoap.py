@@ -13,6 +13,7 @@ from aiocoap import resource
 from aiocoap.transports.udp6 import UDP6EndpointAddress
 
 SLOW = 1.5
+IMPATIENT = 0.2, 8
 
 
 def tell(identifier: int, number: int, **what: Any) -> None:
@@ -124,7 +125,12 @@ class Script:
             self.context = await aiocoap.Context.create_client_context()
         code = aiocoap.numbers.codes.Code.__members__["iPATCH" if method == "iPATCH" else method]
         kind = aiocoap.NON if what.get("non") else aiocoap.CON
-        message = aiocoap.Message(code=code, _mtype=kind, uri=url, payload=bytes.fromhex(payload))
+        tuning = aiocoap.TransportTuning()
+        if what.get("impatient"):
+            tuning.ACK_TIMEOUT, tuning.MAX_RETRANSMIT = IMPATIENT
+        message = aiocoap.Message(
+            code=code, _mtype=kind, uri=url, payload=bytes.fromhex(payload), transport_tuning=tuning
+        )
         message.opt.accept = what.get("accept")
         message.opt.content_format = what.get("format")
         szx = what.get("szx")
@@ -148,9 +154,12 @@ class Script:
         tell(identifier, 0, **response(await request.response))
         number = 0
         try:
-            async for each in iterator:
+            while True:
+                each = await iterator.__anext__()
                 number += 1
                 tell(identifier, number, **response(each))
+        except StopAsyncIteration:
+            pass
         except aiocoap.error.Error as error:
             tell(identifier, number + 1, error=f"{type(error).__name__}: {error}")
 

@@ -14,6 +14,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from txthings import coap, resource
 
 SLOW = 1.5
+IMPATIENT = 0.2, 8
 METHODS = {"GET": coap.GET, "POST": coap.POST, "PUT": coap.PUT, "DELETE": coap.DELETE}
 
 
@@ -105,6 +106,8 @@ class Script(LineOnlyReceiver):
         if what.get("szx") is not None:
             # It has no other way to choose the size of blocks.
             coap.DEFAULT_BLOCK_SIZE_EXP = what["szx"]
+        if what.get("impatient"):
+            coap.ACK_TIMEOUT, coap.MAX_RETRANSMIT = IMPATIENT
         parts = urlsplit(url)
         kind = coap.NON if what.get("non") else coap.CON
         message = coap.Message(kind, code=METHODS[method], payload=bytes.fromhex(payload))
@@ -113,7 +116,7 @@ class Script(LineOnlyReceiver):
         message.remote = (ip_address(parts.hostname or ""), parts.port)
         if what.get("format") is not None:
             message.opt.content_format = what["format"]
-        if what.get("szx") is not None and not payload:
+        if what.get("szx") and not payload:
             message.opt.block2 = (0, False, what["szx"])
         if not what.get("observe"):
             return self.protocol.request(message).addCallback(lambda answer: tell(identifier, 0, **response(answer)))
