@@ -125,12 +125,10 @@ class Script:
             self.context = await aiocoap.Context.create_client_context()
         code = aiocoap.numbers.codes.Code.__members__["iPATCH" if method == "iPATCH" else method]
         kind = aiocoap.NON if what.get("non") else aiocoap.CON
-        tuning = aiocoap.TransportTuning()
         if what.get("impatient"):
-            tuning.ACK_TIMEOUT, tuning.MAX_RETRANSMIT = IMPATIENT
-        message = aiocoap.Message(
-            code=code, _mtype=kind, uri=url, payload=bytes.fromhex(payload), transport_tuning=tuning
-        )
+            # For the whole process: the tuning of one message is not that of its blocks.
+            aiocoap.TransportTuning.ACK_TIMEOUT, aiocoap.TransportTuning.MAX_RETRANSMIT = IMPATIENT
+        message = aiocoap.Message(code=code, _mtype=kind, uri=url, payload=bytes.fromhex(payload))
         message.opt.accept = what.get("accept")
         message.opt.content_format = what.get("format")
         szx = what.get("szx")
