@@ -221,6 +221,9 @@ class Serving:
         elif request.message.type != _CON:
             self._reply_non(request, response.code, body, now)
             reply = b""
+        elif request.stage == _ACKNOWLEDGED and not self._is_free(request, len(body), now, repeated=True):
+            self._reply_non(request, response.code, body, now)
+            reply = _empty_ack(key)
         elif request.stage == _ACKNOWLEDGED:
             self._exchanges.start(Separate(peer, response.code, key[2:], body, self._counters), now)
             reply = _empty_ack(key)
@@ -242,11 +245,15 @@ class Serving:
             response = Response(response.code, response.payload, found)
         return response
 
-    def _is_free(self, request: IncomingRequest, body: int, now: float) -> bool:
-        """Tell whether the requester may get an answer with `body` bytes behind its token."""
+    def _is_free(self, request: IncomingRequest, body: int, now: float, *, repeated: bool = False) -> bool:
+        """Tell whether the requester may get an answer with `body` bytes behind its token, however often it is sent."""
         guard = self._guard
+        if guard is None:
+            return True
         size = len(request.key) + 2 + body
-        return guard is None or size <= FREE or guard.admits(request.peer, len(encode(request.message)), size, now)
+        if repeated:
+            size *= 1 + self._context.parameters_for(request.peer).max_retransmit
+        return size <= FREE or guard.admits(request.peer, len(encode(request.message)), size, now)
 
     def _challenge(self, request: IncomingRequest, response: Response, now: float) -> Response:
         """Ask for an Echo instead of answering; keep the answer to what must not run twice."""

@@ -2,8 +2,9 @@
 
 Rules: a body larger than a block goes out block by block, in the size that we and the requester can both take, under
 an ETag over the body. It is kept for a while for the later blocks. When it is not kept any more the handler is asked
-again, and the requester sees by the ETag whether that is the same body; only a method that must not run twice gets
-4.08 then. A block beyond the end gets 4.00. An observer's block size holds for its notifications.
+again, and the requester sees by the ETag whether that is the same body; a method that must not run twice, and a FETCH
+that does not say again what for, get 4.08 then. A block beyond the end gets 4.00. An observer's block size holds for
+its notifications.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Slices:
         if kept is not None and (not message.payload or hash(message.payload) == kept.asked):
             self._shelf.touch(key, 0, now)
             return self._cut(peer, kept.response, block, False)
-        return None if message.code in REPEATABLE else _GONE
+        again = message.code == numbers.GET or (message.code == numbers.FETCH and message.payload)
+        return None if again else _GONE
 
     def answer(self, peer: Peer, message: Message, terms: Terms | None, response: Response, now: float) -> Response:
         """Return `response`, or the block of it that is asked for; `message` is the whole request."""

@@ -77,6 +77,8 @@ class Transfer:
     def take(self, message: Message, exact: bool) -> Step:
         """Take a response; `exact` says that it can only be meant for the last message, by its message ID."""
         code = message.code
+        if self._first is not None and code == numbers.REQUEST_ENTITY_INCOMPLETE:
+            return self._anew(message)
         if self._first is None:
             if code == numbers.CONTINUE or (numbers.is_success(code) and self._is_more()):
                 return self._continue(message, exact)
@@ -140,6 +142,15 @@ class Transfer:
             self._restarted = True
             return self.begin()
         return None
+
+    def _anew(self, message: Message) -> Step:
+        """Begin again, once, where the peer has lost what it was about to hand out."""
+        if self._restarted or self._code not in _REPEATABLE:
+            return message
+        self._restarted = True
+        self._first = None
+        self._body.clear()
+        return self.begin()
 
     def _collect(self, message: Message, block: Block, exact: bool) -> Step:
         """Take a block of the response."""

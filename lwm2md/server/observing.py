@@ -247,7 +247,17 @@ class Observations:
         registration = device.registration
         if registration is not None and (wish.established or 0.0) >= registration.registered_at:
             wish.state = "active"
-            self._state.engine.adopt(registration.peer, wish.token, partial(self._notified, wish))
+            request = OperationRequest(op=OBSERVE, path=str(wish.path), format=wish.format)
+            composed = compose(request, wish.path, registration, self._state.resource_model(device))
+            # With its request, since a notification may be larger than a block and the rest is asked for.
+            self._state.engine.adopt(
+                registration.peer,
+                wish.token,
+                partial(self._notified, wish),
+                code=composed.code,
+                options=composed.options,
+                payload=composed.payload,
+            )
 
     # What Operations asks of the operations that are carried out here
 

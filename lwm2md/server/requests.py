@@ -7,6 +7,7 @@ root; no Uri-Host, no query but what the operation needs, since real clients ref
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -228,7 +229,11 @@ def _request(
     accept: int | None = None,
     payload: bytes = b"",
 ) -> Composed:
-    root = registration.objects.root.strip("/")
-    segments = (*(root.split("/") if root else ()), *map(str, path))
-    found = options(path=segments, query=query, content_format=content_format, accept=accept)
-    return Composed(code, found, payload, accept)
+    return Composed(code, _options(path, registration.objects.root, query, content_format, accept), payload, accept)
+
+
+@lru_cache(maxsize=4096)
+def _options(path: Path, root: str, query: tuple[str, ...], content_format: int | None, accept: int | None) -> Options:
+    """The options of a request; a fleet is asked for the same few paths over and over."""
+    segments = (*(segment for segment in root.split("/") if segment), *map(str, path))
+    return options(path=segments, query=query, content_format=content_format, accept=accept)

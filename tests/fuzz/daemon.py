@@ -130,6 +130,7 @@ class Api:
 
     def __init__(self, where: str, token: str) -> None:
         self._connection = http.client.HTTPConnection(where, timeout=_PATIENCE)
+        self._stream: socket.socket | None = None
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def text(self, method: str, path: str, body: object = None) -> tuple[int, str]:
@@ -145,12 +146,13 @@ class Api:
     def lines(self, path: str) -> Iterator[bytes]:
         """The lines of a stream."""
         self._connection.request("GET", path, headers=self._headers)
+        self._stream = self._connection.sock  # the connection forgets it once the answer has begun
         yield from self._connection.getresponse()
 
     def close(self) -> None:
         """End the connection, whoever reads from it."""
-        if self._connection.sock is not None:
-            self._connection.sock.shutdown(socket.SHUT_RDWR)
+        if self._stream is not None:
+            self._stream.shutdown(socket.SHUT_RDWR)
 
     def json(self, method: str, path: str, body: object = None) -> Any:
         """One request: the document."""

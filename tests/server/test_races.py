@@ -15,7 +15,13 @@ from tests.server.fixtures import Answer, Bench, FakeDevice
 
 PATHS = ("/3303/0/5700", "/3/0/0", "/3/0/13")
 SETTINGS = ServerSettings(
-    queue_limit=6, operations_kept=20, observations_per_device=2, max_lifetime=500, ttl=2000.0, timeout=40.0
+    queue_limit=6,
+    operations_kept=20,
+    observations_per_device=2,
+    max_lifetime=500,
+    ttl=2000.0,
+    timeout=40.0,
+    flush_interval=50.0,
 )
 OPERATIONS = ("read", "execute", "write", "observe", "cancel-observe", "delete")
 FIELDS: dict[str, dict[str, object]] = {"write": {"value": 1}, "execute": {}, "delete": {}}
@@ -128,6 +134,17 @@ class Story:
         else:
             self.bench.release(ok=self.chance.random() < 0.7, only=self.chance.choice((1, 2, None)))
 
+    def restart(self) -> None:
+        """Let the server be killed and start again: what was not committed is lost."""
+        self.bench, faults = self.bench.restart(self.chance.choice((0, 5, 200)))
+        assert not faults, faults
+        for device in self.devices:
+            device.bench = self.bench
+        self.operations = [each for each in self.bench.server.operations.values() if not each.finished]
+        self.told = {}
+        for operation in self.operations:
+            operation.watchers = [self.tell]
+
     def tell(self, operation: Operation) -> None:
         """Hear of the end of an operation."""
         self.told[operation.id] = self.told.get(operation.id, 0) + 1
@@ -146,6 +163,18 @@ class RaceTests(SynchronousTestCase):
             story = Story(seed)
             for _ in range(80):
                 story.step()
+            story.bench.release()
+            story.bench.advance(10)
+            self.check(story, seed)
+
+    def test_kills(self) -> None:
+        """The same holds where the server is killed now and then."""
+        for seed in range(60):
+            story = Story(seed)
+            for _ in range(120):
+                story.step()
+                if story.chance.random() < 0.03:
+                    story.restart()
             story.bench.release()
             story.bench.advance(10)
             self.check(story, seed)
