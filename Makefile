@@ -5,7 +5,7 @@ PYTHON  := python3
 N       := 200000
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
-SOURCES := setup.cfg pyproject.toml
+SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c
 
 .PHONY: run foreign-device test lint bench fuzz clean
 
@@ -32,7 +32,7 @@ fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/net/*.so
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

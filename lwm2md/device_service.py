@@ -27,7 +27,8 @@ from lwm2md.device.world import World, stream
 from lwm2md.lwm2m.models import parse
 from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.net.driver import Deadlines
-from lwm2md.net.udp import UdpPort, listen
+from lwm2md.net.port import DatagramPort
+from lwm2md.net.udp import listen
 
 GRACE: Final = 5.0
 """Seconds that a stopping fleet waits for the answers to its De-registers."""
@@ -52,7 +53,7 @@ class Member:
     __slots__ = ("_clock", "_deadlines", "_gone", "client", "due", "port")
 
     def __init__(
-        self, clock: Any, deadlines: Deadlines, client: Client, port: UdpPort, gone: Callable[[Member], None]
+        self, clock: Any, deadlines: Deadlines, client: Client, port: DatagramPort, gone: Callable[[Member], None]
     ) -> None:
         self.due: float | None = None
         self.client = client
@@ -151,7 +152,7 @@ class Fleet(Service):
 
     def _start(self, settings: Settings, now: float) -> None:
         try:
-            port = listen(self._reactor, _local(self._plan.server))
+            port = listen(self._reactor, _local(self._plan.server), pktinfo=False)
         except OSError as error:
             self._log.error("{endpoint} has no socket: {reason}", endpoint=settings.endpoint, reason=error.strerror)
             return

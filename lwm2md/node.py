@@ -27,6 +27,7 @@ from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Driver
+from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
@@ -71,7 +72,7 @@ class Node:
         )
         self.server.attach(self._engine)
         self._driver = Driver(reactor, self._engine, timed=(self.server,), settle=self._submit)
-        self._ports: list[udp.UdpPort] = []
+        self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
         self._trees: Trees | None = None
@@ -124,9 +125,10 @@ class Node:
 
     def bind(self) -> None:
         """Take the addresses of the configuration; nothing is read from them yet."""
+        batched = None if self.settings.coap.batched else False
         for address in self.settings.coap.listen:
             try:
-                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port)))
+                self._ports.append(udp.listen(self.reactor, Endpoint(address.host, address.port), batched=batched))
             except OSError as error:
                 self._close_ports()
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.processes import ROOT
 
 _TREE = ("lwm2md", "twisted", "plugins", "etc", "tests", "bench", "docs", "debian", ".ci")
-_FILES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "CHANGELOG.md", "LICENSE")
+_FILES = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "CHANGELOG.md", "LICENSE")
 _BUILD = "from setuptools import build_meta; import sys; build_meta.build_{0}(sys.argv[1])"
 
 
@@ -86,7 +86,8 @@ class DistributionTests(SynchronousTestCase):
         with tarfile.open(self._build("sdist")) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         for wanted in ("etc/lwm2md.ini", "plugins/README.md", "tests/processes.py", "Makefile", "debian/README",
-                       "docs/settings.md", "twisted/plugins/lwm2md_plugin.py", "LICENSE", ".ci/run"):  # fmt: skip
+                       "docs/settings.md", "twisted/plugins/lwm2md_plugin.py", "LICENSE", ".ci/run", "setup.py",
+                       "lwm2md/net/_batch.c", "lwm2md/net/_batch.pyi"):  # fmt: skip
             self.assertIn(wanted, names)
         self.assertEqual([name for name in names if name.endswith((".pyc", "dropin.cache"))], [])
 
@@ -98,12 +99,27 @@ class DistributionTests(SynchronousTestCase):
         self.assertEqual(data - names, set())
         self.assertEqual({name for name in names if name.startswith("twisted/")}, {"twisted/plugins/lwm2md_plugin.py"})
 
+        self.assertIn("lwm2md/net/_batch.abi3.so", names)
+        self.assertIn("-cp311-abi3-", wheel.name)
+
         environment = self._environment(wheel)
         twistd = (str(environment / "bin/python"), "-c", "from twisted.scripts.twistd import run; run()")
         for command in ("lwm2md", "lwm2m-device"):
             self.assertIn("--", self._output(*twistd, "-n", command, "--help", cwd="/"))
         self.assertEqual(self._output(*twistd, "-n", "lwm2md", "--check", cwd="/").splitlines()[-1], "ok")
         self.assertIn("devices", self._output(str(environment / "bin/lwm2mctl"), "--help", cwd="/"))
+
+    def test_without_a_compiler(self) -> None:
+        """Where nothing can be compiled the wheel is built all the same, and its ports take datagrams one by one."""
+        wheel = self._build("wheel", "CC=false")
+        self.assertEqual([name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".c"))], [])
+        environment = self._environment(wheel)
+        program = (
+            "from twisted.internet import reactor; from lwm2md.net import udp, addresses;"
+            "print(udp.listen(reactor, addresses.Endpoint('127.0.0.1', 0)).batched)"
+        )
+        printed = self._output(str(environment / "bin/python"), "-c", program, cwd="/")
+        self.assertEqual(printed.splitlines()[-1], "False")
 
     def _environment(self, wheel: Path) -> Path:
         """A new environment with the wheel; the libraries are those of this one, seen through a .pth."""
@@ -116,10 +132,10 @@ class DistributionTests(SynchronousTestCase):
         (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         return environment
 
-    def _build(self, kind: str) -> Path:
+    def _build(self, kind: str, *variables: str) -> Path:
         target = self.work / kind
         target.mkdir()
-        self._output(sys.executable, "-c", _BUILD.format(kind), str(target), cwd=str(self.copy))
+        self._output("env", *variables, sys.executable, "-c", _BUILD.format(kind), str(target), cwd=str(self.copy))
         return next(target.iterdir())
 
     def _output(self, *command: str, cwd: str | None = None) -> str:

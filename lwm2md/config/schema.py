@@ -59,6 +59,11 @@ class Coap:
         "Where to listen, separated by commas or lines; port 0 is any free one, empty is off",
     )
     nosec: bool = _setting(values.boolean(), "no", "Whether plain CoAP may be reached from other machines")
+    batched: bool = _setting(
+        values.boolean(),
+        "yes",
+        "Whether one system call moves many datagrams, where the extension for it was compiled",
+    )
     ack_timeout: float = _setting(
         values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)"
     )

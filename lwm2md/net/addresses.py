@@ -2,7 +2,8 @@
 
 Rules: a peer is a family byte (4 or 6), the local address and port, the remote address and port, and for IPv6 the
 scope. What comes before the remote address is the prefix of the port it belongs to, by which answers find their way
-back. Only literal addresses are taken, and `localhost`: a daemon must not wait for a resolver.
+back; a port on the wildcard address has peers with the address that was addressed in its place. Only literal addresses
+are taken, and `localhost`: a daemon must not wait for a resolver.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ def prefix_of(peer: bytes) -> bytes:
     return peer[: PREFIX_4 if peer[0] == FAMILY_4 else PREFIX_6]
 
 
+def wildcard(prefix: bytes) -> bytes:
+    """Return the prefix of the wildcard port that has the port number of `prefix`."""
+    return prefix[:1] + bytes(len(prefix) - 3) + prefix[-2:]
+
+
 def unpack(peer: bytes) -> tuple[Endpoint, Endpoint]:
     """Return the local and the remote end; raise ValueError if `peer` was not made by `pack`."""
     if not peer or _LENGTHS.get(peer[0]) != len(peer):
@@ -103,12 +109,11 @@ def parse(text: str) -> Endpoint:
         raise ValueError(f"{text!r}: IPv6 addresses, and only they, stand in brackets, as in [::1]:5683")
     if not isinstance(address, IPv6Address):
         return Endpoint(str(address), number)
-    return Endpoint(str(address).partition("%")[0], number, _scope(address.scope_id))
+    return Endpoint(str(address).partition("%")[0], number, interface(address.scope_id) if address.scope_id else 0)
 
 
-def _scope(name: str | None) -> int:
-    if name is None:
-        return 0
+def interface(name: str) -> int:
+    """Return the number of the network interface that a zone, a name or a number, means; raise ValueError if none."""
     if name.isascii() and name.isdigit() and int(name) < 1 << 32:
         return int(name)
     try:

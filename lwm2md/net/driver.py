@@ -16,8 +16,8 @@ from twisted.logger import Logger
 
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.timers import Timers
-from lwm2md.net.addresses import prefix_of
-from lwm2md.net.udp import Batch, DatagramPort
+from lwm2md.net.addresses import PREFIX_6, prefix_of, wildcard
+from lwm2md.net.port import Batch, DatagramPort
 
 _PAUSE: Final = 1.0
 
@@ -124,7 +124,9 @@ class Driver:
 
     def add(self, port: DatagramPort) -> None:
         """Feed the engine from `port`, and send through it what goes to its peers."""
-        self._ports[port.prefix] = port
+        scope = port.local.scope
+        # The same link-local address may be there on two interfaces.
+        self._ports[port.prefix + scope.to_bytes(4, "big") if scope else port.prefix] = port
         self._only = port if len(self._ports) == 1 else None
         port.start(self.receive)
 
@@ -194,11 +196,19 @@ class Driver:
         for datagram in out:
             parts.setdefault(prefix_of(datagram[1]), []).append(datagram)
         for head, part in parts.items():
-            port = self._ports.get(head)
+            port = self._ports.get(head) or self._ports.get(wildcard(head))
             if port is None:
-                self.unroutable += len(part)
+                self._send_by_zone(head, part)
             else:
                 port.send(part)
+
+    def _send_by_zone(self, head: bytes, part: Batch) -> None:
+        for datagram in part:
+            port = self._ports.get(head + datagram[1][PREFIX_6 + 18 :])
+            if port is None:
+                self.unroutable += 1
+            else:
+                port.send([datagram])
 
     def _failed(self, what: str) -> None:
         self.errors += 1

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.net.addresses import Endpoint, pack, parse, prefix, prefix_of, show, unpack
+from lwm2md.net.addresses import Endpoint, interface, pack, parse, prefix, prefix_of, show, unpack, wildcard
 
 ports = st.integers(0, 65535)
 v4 = st.ip_addresses(v=4).map(str)
@@ -37,6 +37,11 @@ class PeerTests(SynchronousTestCase):
         self.assertEqual((ours.port, theirs.port, theirs.scope), (local_port, remote_port, scope))
         self.assertEqual(pack(ours, theirs), peer)
         self.assertEqual(prefix_of(peer), prefix(ours))
+
+    def test_wildcard(self) -> None:
+        """The wildcard of a prefix has its family and port number."""
+        for host, other in (("192.0.2.1", "0.0.0.0"), ("2001:db8::1", "::")):
+            self.assertEqual(wildcard(prefix(Endpoint(host, 5683))), prefix(Endpoint(other, 5683)))
 
     def test_show(self) -> None:
         """People see the remote end; bytes that are no peer show as hex."""
@@ -90,3 +95,9 @@ class ParseTests(SynchronousTestCase):
             with self.assertRaises(ValueError, msg=text) as caught:
                 parse(text)
             self.assertIn(wrong, str(caught.exception))
+
+    def test_zones(self) -> None:
+        """A zone is the name or the number of an interface."""
+        self.assertEqual([interface("lo"), interface("7")], [1, 7])
+        for name in ("", "no-such-zone", "4294967296", "-1"):
+            self.assertRaises(ValueError, interface, name)

@@ -12,7 +12,7 @@ from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, decode, encode
 from lwm2md.net.addresses import Endpoint, pack, prefix
 from lwm2md.net.driver import Deadlines, Driver
-from lwm2md.net.udp import Batch
+from lwm2md.net.port import Batch
 from tests.coap.support import Chance, Recorder, request
 
 
@@ -22,7 +22,9 @@ class FakePort:
     def __init__(self, local: Endpoint) -> None:
         self.local = local
         self.prefix = prefix(local)
+        self.batched = False
         self.counters: dict[str, int] = {}
+        self.on_unreachable: Callable[[bytes], None] | None = None
         self.sent: list[tuple[bytes, bytes]] = []
         self.flushes = 0
         self.closed = False
@@ -180,6 +182,31 @@ class DriverTests(SynchronousTestCase):
         self.assertEqual([peer for _, peer in other.sent], [other.peer(2)])
         self.assertEqual(self.driver.unroutable, 1)
         self.assertEqual(self.driver.ports, (self.port, other))
+
+    def test_wildcard_port(self) -> None:
+        """A peer with the address that was addressed leaves by the port on the wildcard address of its port number."""
+        wild = {host: FakePort(Endpoint(host, 5684)) for host in ("0.0.0.0", "::")}
+        for port in wild.values():
+            self.driver.add(port)
+        peers = [
+            pack(Endpoint("192.0.2.7", 5684), Endpoint("192.0.2.1", 1)),
+            pack(Endpoint("2001:db8::7", 5684), Endpoint("2001:db8::1", 1)),
+            pack(Endpoint("127.0.0.1", 5684), Endpoint("127.0.0.1", 1)),
+        ]
+        self.driver._send([(b"x", peer) for peer in [*peers, self.peer]])
+        self.assertEqual([peer for _, peer in wild["0.0.0.0"].sent], [peers[0], peers[2]])
+        self.assertEqual([peer for _, peer in wild["::"].sent], [peers[1]])
+        self.assertEqual([peer for _, peer in self.port.sent], [self.peer])
+
+    def test_one_address_in_two_zones(self) -> None:
+        """Where two interfaces have the same link-local address the zone of the peer decides."""
+        ports = [FakePort(Endpoint("fe80::1", 5683, scope)) for scope in (2, 3)]
+        for port in ports:
+            self.driver.add(port)
+        peers = [pack(port.local, Endpoint("fe80::9", 1, port.local.scope)) for port in ports]
+        self.driver._send([(b"x", peer) for peer in [*peers, pack(ports[0].local, Endpoint("fe80::9", 1, 4))]])
+        self.assertEqual([[peer for _, peer in port.sent] for port in ports], [[peers[0]], [peers[1]]])
+        self.assertEqual(self.driver.unroutable, 1)
 
     def test_stop(self) -> None:
         """A stopped driver closes its ports and does nothing any more, nor is a timer left."""
