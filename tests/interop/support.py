@@ -160,7 +160,7 @@ class OurClient:
         self.engine = Engine(Resources(), os.urandom, parameters)
         self._driver, self.local = _drive(case, self.engine)
 
-    async def request(  # noqa: PLR0917
+    async def request(
         self, url: str, code: int = n.GET, payload: bytes = b"", extra: Options = (), *, confirmable: bool = True
     ) -> Message:
         """Send a request; its response, or AssertionError with the failure that there was instead."""

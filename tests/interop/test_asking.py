@@ -85,7 +85,7 @@ class AskingTests(TestCase):
 class AiocoapTests(AskingTests):
     """aiocoap 0.4.17 as the server."""
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.server = await aiocoap.server(self)
 
     async def test_block_sizes(self) -> None:
@@ -139,11 +139,12 @@ class AiocoapTests(AskingTests):
 class TxthingsTests(AskingTests):
     """txthings 0.3.0 as the server.
 
-    It answers a block that is not the last with 2.04 where 2.31 is meant, and its empty acknowledgements have a token
-    in them, which makes them malformed: they count for nothing, and the request is sent again until the response is there.
+    It answers a block that is not the last with 2.04 where 2.31 is meant, and leaves the size of Block1 as it comes.
+    Its empty acknowledgements have a token in them, which makes them malformed: they count for nothing, and the request
+    is sent again until the response is there.
     """
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.server = await txthings.server(self, szx=6)
 
     async def test_block_sizes(self) -> None:

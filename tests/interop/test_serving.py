@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -67,7 +69,7 @@ class ServedTests(TestCase):
             self.assertEqual((await watch.next()).body, body)
         self.assertEqual(self.server.resources.lost, [])
 
-    async def lossy(self, **what: bool | int) -> None:
+    async def lossy(self, **what: Any) -> None:
         """With a fifth of all datagrams lost, and others doubled or late, everything arrives once."""
         proxy = Proxy.start(self, self.server.url, 7, loss=0.2, duplication=0.1, delay=0.2)
         body = other(3000)
@@ -81,7 +83,7 @@ class ServedTests(TestCase):
 class AiocoapTests(ServedTests):
     """aiocoap 0.4.17 as the client."""
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.server = OurServer.start(self, PATIENT)
         self.client = await aiocoap.client(self)
 
@@ -160,11 +162,11 @@ class TxthingsTests(ServedTests):
     """txthings 0.3.0 as the client.
 
     It has no FETCH, PATCH or iPATCH, and no way to cancel an observation. It asks for the blocks after the first with
-    SZX 2 unless its module is told otherwise, as the script does. It can't ask for block 0 in SZX 0: the option would be
-    empty, and it writes one that claims a byte. So it gets its first block in the size that we choose.
+    SZX 2 unless its module is told otherwise, as the script does. It can't ask for block 0 in SZX 0: the option would
+    be empty, and it writes one that claims a byte. So it gets its first block in the size that we choose.
     """
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.server = OurServer.start(self, PATIENT)
         self.client = await txthings.client(self)
 

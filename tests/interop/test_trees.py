@@ -21,7 +21,7 @@ class TreeTests(TestCase):
 
     timeout = 60
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         options = Options()
         options.parseOptions(["--set", "coap.listen=127.0.0.1:0", "--set", "api.listen=127.0.0.1:0"])
         self.node = Node(options.settings, MemoryStorage(), "token", reactor)

@@ -75,7 +75,7 @@ class Bench:
         return [message for message, _ in self.sent]
 
 
-class Calling(resource.CoAPResource):  # type: ignore[misc]
+class Calling(resource.CoAPResource):
     """A resource whose GET is what the test says."""
 
     observable = True

@@ -16,7 +16,7 @@ __all__ = ("LARGE", "Tree", "coap", "error", "resource")
 LARGE = bytes(ord("a") + index % 26 for index in range(3000))
 
 
-class CounterResource(resource.CoAPResource):  # type: ignore[misc]
+class CounterResource(resource.CoAPResource):
     """Counts how often it was asked."""
 
     def __init__(self, start: int = 0) -> None:
@@ -31,7 +31,7 @@ class CounterResource(resource.CoAPResource):  # type: ignore[misc]
         return defer.succeed(response)
 
 
-class LargeResource(resource.CoAPResource):  # type: ignore[misc]
+class LargeResource(resource.CoAPResource):
     """More than fits one block."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LargeResource(resource.CoAPResource):  # type: ignore[misc]
         return defer.succeed(coap.Message(code=coap.CONTENT, payload=LARGE))
 
 
-class SeparateResource(resource.CoAPResource):  # type: ignore[misc]
+class SeparateResource(resource.CoAPResource):
     """Takes longer than an acknowledgement may."""
 
     def __init__(self, reactor: Any, delay: float) -> None:
@@ -60,7 +60,7 @@ class SeparateResource(resource.CoAPResource):  # type: ignore[misc]
         d.callback(coap.Message(code=coap.CONTENT, payload=b"at last"))
 
 
-class StoreResource(resource.CoAPResource):  # type: ignore[misc]
+class StoreResource(resource.CoAPResource):
     """Keeps what was put."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class StoreResource(resource.CoAPResource):  # type: ignore[misc]
         return defer.succeed(coap.Message(code=coap.DELETED))
 
 
-class TimeResource(resource.CoAPResource):  # type: ignore[misc]
+class TimeResource(resource.CoAPResource):
     """A clock that can be observed."""
 
     def __init__(self, reactor: Any, period: float) -> None:
@@ -112,7 +112,7 @@ class TimeResource(resource.CoAPResource):  # type: ignore[misc]
         return defer.succeed(coap.Message(code=coap.CONTENT, payload=b"tick %d" % self.ticks + self.pad))
 
 
-class CoreResource(resource.CoAPResource):  # type: ignore[misc]
+class CoreResource(resource.CoAPResource):
     """The list of links that such trees bring along."""
 
     def __init__(self, root: Any) -> None:

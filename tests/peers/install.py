@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.peers import leshan_client, leshan_demo_server, libcoap
+from tests.peers import aiocoap, leshan_client, leshan_demo_server, libcoap, libcoap_server, txthings
 
 
 def main() -> int:
@@ -14,6 +14,9 @@ def main() -> int:
         ("Leshan client", leshan_client.install),
         ("Leshan demo server", leshan_demo_server.install),
         ("libcoap coap-client", libcoap.install),
+        ("libcoap coap-server", libcoap_server.install),
+        ("aiocoap", aiocoap.install),
+        ("txthings", txthings.install),
     ):
         start = time.monotonic()
         found = install()

@@ -40,7 +40,7 @@ class Peer:
     _next: int = 1
 
     @classmethod
-    async def start(cls, case: TestCase, command: list[str], **environment: str) -> Peer:
+    async def start(cls, case: TestCase, command: list[str], **environment: Any) -> Peer:
         """Start it and wait until it takes lines."""
         process = Process.start(case, command, **environment)
         await process.await_line("^ready$")

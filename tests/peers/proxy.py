@@ -19,10 +19,13 @@ from tests.processes import reactor
 class Proxy(DatagramProtocol):
     """A relay to one server. `counters` says what was done to datagrams; probabilities are 0 to 1, times seconds."""
 
+    transport: Any
+
     def __init__(
         self,
         target: tuple[str, int],
         seed: int,
+        *,
         loss: float = 0.0,
         duplication: float = 0.0,
         delay: float = 0.0,
@@ -51,7 +54,6 @@ class Proxy(DatagramProtocol):
     @property
     def url(self) -> str:
         """Where clients reach the server through it."""
-        assert self.transport is not None
         return f"coap://127.0.0.1:{self.transport.getHost().port}"
 
     def rebind(self) -> None:

@@ -8,11 +8,13 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet import defer, reactor, stdio
+from twisted.internet import defer, stdio
+from twisted.internet import reactor as _installed
 from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from txthings import coap, resource
 
+reactor: Any = _installed
 SLOW = 1.5
 IMPATIENT = 0.2, 8
 METHODS = {"GET": coap.GET, "POST": coap.POST, "PUT": coap.PUT, "DELETE": coap.DELETE}
@@ -95,7 +97,7 @@ class Script(LineOnlyReceiver):
         """Do what a line says, and tell an error of it."""
         what = json.loads(line)
         identifier, do = what.pop("id"), what.pop("do")
-        done = defer.maybeDeferred(getattr(self, f"do_{do}"), identifier, **what)
+        done: Any = defer.maybeDeferred(getattr(self, f"do_{do}"), identifier, **what)
         done.addErrback(lambda failure: tell(identifier, 0, error=f"{failure.type.__name__}: {failure.value}"))
 
     def do_request(self, identifier: int, url: str, method: str, payload: str, **what: Any) -> Any:
