@@ -77,6 +77,8 @@ class Transfer:
     def take(self, message: Message, exact: bool) -> Step:
         """Take a response; `exact` says that it can only be meant for the last message, by its message ID."""
         code = message.code
+        if code == numbers.UNAUTHORIZED and self._echoes(message):
+            return self.begin() if self._first is None else self._next()
         if self._first is not None and code == numbers.REQUEST_ENTITY_INCOMPLETE:
             return self._anew(message)
         if self._first is None:
@@ -123,15 +125,17 @@ class Transfer:
         self._szx = szx
         return self._out()
 
+    def _echoes(self, message: Message) -> bool:
+        """Take the Echo value of a 4.01, once; return whether there is one to repeat the request with."""
+        echo = message.get(numbers.ECHO)
+        if echo is None or self._echoed:
+            return False
+        self._echoed = True
+        self._options = merged(without(self._options, (numbers.ECHO,)), (numbers.ECHO, echo))
+        return True
+
     def _again(self, message: Message) -> bytes | None:
         """Return a beginning of another kind, if that is what the peer wants."""
-        if message.code == numbers.UNAUTHORIZED and not self._echoed:
-            echo = message.get(numbers.ECHO)
-            if echo is None:
-                return None
-            self._echoed = True
-            self._options = merged(without(self._options, (numbers.ECHO,)), (numbers.ECHO, echo))
-            return self.begin()
         if message.code == numbers.REQUEST_ENTITY_TOO_LARGE:
             szx = _hint(message, len(self._payload))
             if 0 <= szx < self._szx:

@@ -24,12 +24,17 @@ def content(name: str, version: int) -> bytes:
     return Random(f"{name} {version}").randbytes(int(name.rsplit("-", maxsplit=1)[-1]))
 
 
-class Node:
-    """One engine with a layer above it that remembers what happened."""
+def _nobody(_peer: bytes) -> bool:
+    return False
 
-    def __init__(self, chance: Random, parameters: Parameters) -> None:
+
+class Node:
+    """One engine with a layer above it that remembers what happened; a `wary` one trusts no address."""
+
+    def __init__(self, chance: Random, parameters: Parameters, wary: bool) -> None:
         self.errors: list[str] = []
-        self.engine = Engine(self, chance.randbytes, parameters, LIMITS, on_error=self.errors.append)
+        trusted = _nobody if wary else None
+        self.engine = Engine(self, chance.randbytes, parameters, LIMITS, on_error=self.errors.append, trusted=trusted)
         self.runs: dict[str, int] = {}
         self.bodies: dict[str, bytes] = {}
         self.versions: dict[str, int] = {}
@@ -116,7 +121,8 @@ class Network:
         self.chance = chance
         self.loss = loss
         self.now = 0.0
-        self.nodes = Node(chance, parameters[0]), Node(chance, parameters[1])
+        wary = chance.random() < 0.2
+        self.nodes = Node(chance, parameters[0], wary), Node(chance, parameters[1], wary)
         self.addresses = [b"left", b"right"]
         self.moves = 0
         self._air: list[tuple[float, int, bytes, bytes, bytes]] = []

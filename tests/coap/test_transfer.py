@@ -462,6 +462,15 @@ class EchoTests(SynchronousTestCase):
         self.assertEqual(bench.send(reply(again, numbers.UNAUTHORIZED, echo)), [])
         self.assertEqual(len(bench.outcomes), 1)
 
+    def test_in_the_middle(self) -> None:
+        """Asked for an Echo in the middle of a response, the same block is asked for with it."""
+        bench = Bench()
+        sent = bench.ask()
+        assert sent is not None
+        (second,) = bench.send(reply(sent, found=part(0, True, 0), payload=bytes(16)))
+        (again,) = bench.send(reply(second, numbers.UNAUTHORIZED, ((numbers.ECHO, b"e"),)))
+        self.assertEqual((block2(again), again.get(numbers.ECHO)), (Block(1, False, 0), b"e"))
+
     def test_without(self) -> None:
         """4.01 without an Echo is the outcome."""
         bench = Bench()
