@@ -127,10 +127,14 @@ class OurServer:
     url: str
 
     @classmethod
-    def start(cls, case: TestCase, parameters: Parameters | None = None) -> OurServer:
-        """Start it for a test."""
+    def start(
+        cls, case: TestCase, parameters: Parameters | None = None, *, body: int = 1 << 20, wary: bool = False
+    ) -> OurServer:
+        """Start it for a test, with `body` as the longest that is put together; `wary` trusts no address."""
         resources = Resources()
-        driver, local = _drive(case, engine := Engine(resources, os.urandom, parameters, Limits(replies_per_peer=64)))
+        limits = Limits(replies_per_peer=64, body=body)
+        engine = Engine(resources, os.urandom, parameters, limits, trusted=(lambda _: False) if wary else None)
+        driver, local = _drive(case, engine)
         resources.engine = engine
         resources.settle = driver.settle
         return cls(resources, engine, f"coap://{local}")

@@ -69,6 +69,14 @@ class ServedTests(TestCase):
             self.assertEqual((await watch.next()).body, body)
         self.assertEqual(self.server.resources.lost, [])
 
+    async def too_large(self) -> None:
+        """A body beyond the limit is refused, and the next one taken."""
+        self.server = OurServer.start(self, body=2048)
+        refused = await self.client.request(f"{self.server.url}/store", "PUT", payload=other(3000), szx=5)
+        self.assertEqual((refused.code, self.server.resources.requests), ("4.13", []))
+        taken = await self.client.request(f"{self.server.url}/store", "PUT", payload=other(2048), szx=5)
+        self.assertEqual((taken.code, self.server.resources.value), ("2.04", other(2048)))
+
     async def lossy(self, **what: Any) -> None:
         """With a fifth of all datagrams lost, and others doubled or late, everything arrives once."""
         proxy = Proxy.start(self, self.server.url, 7, loss=0.2, duplication=0.1, delay=0.2)
@@ -148,6 +156,31 @@ class AiocoapTests(ServedTests):
             self.assertEqual((await self.client.request(f"{proxy.url}/large", szx=3)).body, LARGE)
             proxy.rebind()
 
+    async def test_too_large(self) -> None:
+        """A body beyond the limit is refused with 4.13, which aiocoap takes as the outcome."""
+        await self.too_large()
+
+    async def test_echo(self) -> None:
+        """Where no address is trusted aiocoap shows by an Echo that it is where it says, and gets everything."""
+        self.server = OurServer.start(self, wary=True)
+        got = await self.client.request(f"{self.server.url}/large", szx=4)
+        self.assertEqual((got.code, got.body), ("2.05", LARGE))
+        self.assertEqual(self.server.engine.counters["challenged"], 1)
+        sent = await self.client.request(f"{self.server.url}/store", "POST", payload=other(3000))
+        self.assertEqual(sent.body, other(3000))
+        await self.observed()
+
+    async def test_echo_first(self) -> None:
+        """A body in blocks, and an observation, may be what an unknown client begins with."""
+        for number in (1, 2):
+            self.server = OurServer.start(self, wary=True)
+            if number == 1:
+                sent = await self.client.request(f"{self.server.url}/store", "POST", payload=other(3000))
+                self.assertEqual(sent.body, other(3000))
+            else:
+                await self.observed()
+            self.assertEqual(self.server.engine.counters["challenged"], 1)
+
     async def test_at_once(self) -> None:
         """Transfers of several resources at once are kept apart."""
         names = ["large", "huge", "large", "small", "huge"]
@@ -185,6 +218,16 @@ class TxthingsTests(ServedTests):
     async def test_separate_response(self) -> None:
         """A slow answer comes as a message of its own."""
         await self.slow()
+
+    async def test_too_large(self) -> None:
+        """A body beyond the limit is refused with 4.13."""
+        await self.too_large()
+
+    async def test_no_echo(self) -> None:
+        """Where no address is trusted txthings, which has no Echo, gets small answers and the demand for one."""
+        self.server = OurServer.start(self, wary=True)
+        self.assertEqual((await self.client.request(f"{self.server.url}/small")).body, b"small")
+        self.assertEqual((await self.client.request(f"{self.server.url}/large")).code, "4.01")
 
     async def test_observation(self) -> None:
         """Notifications small and large."""
@@ -246,10 +289,21 @@ class LibcoapTests(TestCase):
         """A slow answer comes as a message of its own."""
         self.assertEqual((await self.ask("slow")).body, b"slow")
 
+    async def test_too_large(self) -> None:
+        """A body beyond the limit is refused with 4.13."""
+        self.server = OurServer.start(self, body=2048)
+        self.assertEqual((await self.ask("store", "put", other(3000), "-b", "512")).code, "4.13")
+        self.assertEqual(self.server.resources.requests, [])
+
+    async def test_echo(self) -> None:
+        """Where no address is trusted libcoap answers the demand for an Echo."""
+        self.server = OurServer.start(self, wary=True)
+        self.assertEqual((await self.ask("large")).body, LARGE)
+
     async def test_observation_and_pings(self) -> None:
         """Notifications arrive, small and large; pings in between are answered with Reset."""
         observer = Process.start(
-            self, [*libcoap.install(), "-w", "-s", "4", "-K", "1", "-b", "1024", f"{self.server.url}/clock"]
+            self, [*libcoap.install(), "-w", "-s", "3", "-K", "1", "-b", "1024", f"{self.server.url}/clock"]
         )
         await observer.await_line("start")
         large = other(2000).hex().encode()
@@ -266,7 +320,8 @@ class LibcoapTests(TestCase):
         self.server.url = proxy.url
         body = other(3000)
         found = await gatherResults(
-            [Deferred.fromCoroutine(self.ask("large")), Deferred.fromCoroutine(self.ask("store", "post", body))]
+            [Deferred.fromCoroutine(self.ask("large")), Deferred.fromCoroutine(self.ask("store", "put", body))]
         )
-        self.assertEqual([answer.body for answer in found], [LARGE, body])
-        self.assertEqual(sum(message.code == n.POST for message in self.server.resources.requests), 1)
+        self.assertEqual((found[0].body, found[1].code), (LARGE, "2.04"))
+        self.assertEqual(self.server.resources.value, body)
+        self.assertEqual(sum(message.code == n.PUT for message in self.server.resources.requests), 1)
