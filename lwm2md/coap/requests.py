@@ -102,7 +102,7 @@ class Requests:
         parameters = self._context.parameters_for(peer)
         if observe is not None:
             options = merged(options, (numbers.OBSERVE, uint(observe)))
-        if parameters.block_szx < MAX_SZX and code in _ASKING:
+        if parameters.block_szx < MAX_SZX and code in _ASKING and not _has_block2(options):
             options = merged(options, (numbers.BLOCK2, uint(parameters.block_szx)))
         observation = None
         if on_notification is not None:
@@ -346,6 +346,10 @@ def _is_answer(ask: Ask, observation: Observation | None, message: Message) -> b
     if message.observe is None:
         return True
     return not ask.cancels and (observation is None or ask.state == WAITING)
+
+
+def _has_block2(options: Options) -> bool:
+    return any(number == numbers.BLOCK2 for number, _ in options)
 
 
 def _ignore(_result: Received | str, _now: float) -> None:

@@ -76,6 +76,13 @@ class Transfer:
 
     def take(self, message: Message, exact: bool) -> Step:
         """Take a response; `exact` says that it can only be meant for the last message, by its message ID."""
+        try:
+            return self._take(message, exact)
+        except ValueError:
+            # The peer wants blocks so small that their numbers don't suffice.
+            return Failure.BAD_RESPONSE
+
+    def _take(self, message: Message, exact: bool) -> Step:
         code = message.code
         if code == numbers.UNAUTHORIZED and self._echoes(message):
             return self.begin() if self._first is None else self._next()

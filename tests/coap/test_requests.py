@@ -146,6 +146,14 @@ class ResponseTests(SynchronousTestCase):
         self.bench.send(reply(self.sent, found=((numbers.BLOCK2, b"\x06"),)))
         self.assertEqual(self.bench.received().message.get(numbers.BLOCK2), b"\x06")
 
+    def test_freshness(self) -> None:
+        """A response is fresh for Max-Age, or for a minute."""
+        self.bench.send(reply(self.sent, found=options(max_age=5)), 10.0)
+        self.assertEqual(self.bench.received().fresh_until, 15.0)
+        bench = Asked()
+        bench.send(reply(bench.sent_request), 10.0)
+        self.assertEqual(bench.received().fresh_until, 70.0)
+
     def test_tokens_are_unguessable(self) -> None:
         """Tokens are eight bytes from the given source, and none is used twice at a time."""
         self.assertEqual(len(self.sent.token), 8)

@@ -179,6 +179,19 @@ class PushTests(SynchronousTestCase):
             self.assertEqual(self.bench.send(reply(message, numbers.CONTINUE, taken(1, 6))), [])
             self.assertEqual(self.bench.outcomes, [("bad-response", 0.0)])
 
+    def test_too_many_blocks(self) -> None:
+        """A size so small that the blocks can't be numbered ends the transfer."""
+        message = self.push(bytes((16 << 20) + 2048))
+        self.bench.send(reply(message, numbers.CONTINUE, taken(0, 0)), 1.0)
+        self.assertEqual(self.bench.outcomes, [])
+        transfer = self.bench.engine._requests._asks[message.token].transfer
+        assert transfer is not None
+        transfer._offset = 16 << 20
+        sent = self.bench.engine._exchanges._lanes[PEER][0]
+        answer = Message(ACK, numbers.CONTINUE, sent.mid, message.token)
+        self.assertEqual(self.bench.send(answer, 2.0), [])
+        self.assertEqual(self.bench.outcomes, [("bad-response", 2.0)])
+
     def test_stateless(self) -> None:
         """A peer that acts on each block at once, with 2.04, gets the next one all the same."""
         second = self.answer(self.push(), numbers.CHANGED, taken(0, 6, False))
@@ -444,6 +457,11 @@ class CollectTests(SynchronousTestCase):
             assert sent is not None
             self.assertEqual(block2(sent), wanted)
             bench.send(rst(sent))
+        own = ((numbers.BLOCK2, Block(0, False, 1).encode()),)
+        bench.engine.request(PEER, numbers.GET, own, on_outcome=bench.outcome, now=1.0)
+        sent = bench.sent()
+        assert sent is not None
+        self.assertEqual(sent.options, own)
 
 
 class EchoTests(SynchronousTestCase):
