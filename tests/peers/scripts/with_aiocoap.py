@@ -139,6 +139,11 @@ class Script:
         if what.get("observe"):
             message.opt.observe = 0
         request = self.context.request(message)
+        answer = await request.response
+        if answer.code == aiocoap.UNAUTHORIZED and answer.opt.echo is not None:
+            # Its context leaves Echo to whoever uses it.
+            message = message.copy(echo=answer.opt.echo, remote=answer.remote)
+            request = self.context.request(message)
         if what.get("observe"):
             self.observations[identifier] = request.observation
             task = asyncio.create_task(self.follow(identifier, request))
