@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +17,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine, IncomingRequest, Response
 from lwm2md.coap.message import Message, decode, encode, options
 from lwm2md.net.addresses import Endpoint, pack
-from lwm2md.net.txthings import Trees
+from lwm2md.net.txthings import Trees, incoming
 from lwm2md.server.core import Server
 from tests.net.tree import LARGE, Tree, coap, error, resource
 from tests.server.fixtures import Bench as ServerBench
@@ -447,6 +449,34 @@ class ServerTests(SynchronousTestCase):
         assert full is not None
         self.assertEqual(full.payload, empty.payload + b"," + self.bench.trees.links().encode())
         self.assertEqual(full.content_format, n.LINK_FORMAT)
+
+
+class AnythingTests(SynchronousTestCase):
+    """Whatever a peer puts into a request."""
+
+    @given(
+        path=st.lists(st.sampled_from(("counter", "store", "other", "large", "time", "", "ä")), max_size=4),
+        extra=st.lists(st.tuples(st.integers(1, 300), st.binary(max_size=9)), max_size=4),
+        code=st.integers(1, 8),
+        payload=st.binary(max_size=20),
+    )
+    def test_answered(self, path: list[str], extra: list[tuple[int, bytes]], code: int, payload: bytes) -> None:
+        """Every request has one answer, whatever its options; nothing fails in the adapter or the engine."""
+        bench = Bench()
+        bench.trees.mount(Tree(bench.clock).root)
+        found = options(path=path, extra=extra)
+        answer = bench.receive(Message(n.CON, code, 1, b"t", found, payload))
+        assert answer is not None
+        self.assertTrue(n.is_response(answer.code))
+        self.assertEqual((bench.trees.counters["failures"], bench.engine.counters["errors"]), (0, 0))
+
+    @given(number=st.integers(0, 400), value=st.binary(max_size=20))
+    def test_options(self, number: int, value: bytes) -> None:
+        """Every option of every length is taken over, or left out; one that is taken goes back unchanged."""
+        message = Message(n.CON, n.GET, 1, b"t", ((number, value),))
+        asked = incoming(IncomingRequest(PEER, message, 0.0, b"\0\1t"))
+        kept = [(option.number, option.encode()) for option in asked.opt.optionList()]
+        self.assertIn(kept, ([], [(number, value)], [(number, value.lstrip(b"\0"))]))
 
 
 class ImportTests(SynchronousTestCase):
