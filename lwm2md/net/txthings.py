@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine, IncomingRequest, Response
-from lwm2md.coap.message import options, uint
+from lwm2md.coap.message import Message, options, uint
 from lwm2md.net.addresses import unpack
 from lwm2md.net.driver import Deadlines
 from lwm2md.server.neighbour import RESERVED
@@ -44,6 +44,7 @@ _ENGINES: Final = frozenset(
 )
 _SEQUENCES: Final = 0xFFFFFF
 _LONGEST_UINT: Final = 4
+_LONGEST_QUESTION: Final = 1024
 _STATES: Final = (numbers.CONTENT, numbers.VALID)
 _REGISTER: Final = 0
 _DEREGISTER: Final = 1
@@ -59,8 +60,8 @@ class Trees:
     """The trees that one engine serves; a neighbour of the server.
 
     `settle` is called when a late answer or a notification waits to be sent. A resource that has not answered after
-    `patience` seconds has its Deferred cancelled. Beyond `observers` observations a request for one is answered without
-    it being made.
+    `patience` seconds has its Deferred cancelled. Beyond `observers` observations, and where the request that has to be
+    kept is longer than a kilobyte, a request for one is answered without it being made.
     """
 
     def __init__(
@@ -200,7 +201,7 @@ class Trees:
 
     def _observed(self, rendering: _Rendering, response: Response) -> Response:
         """Make or renew an observation, where that is possible and there is room for it."""
-        if not rendering.target.observable or response.code not in _STATES:
+        if not rendering.target.observable or response.code not in _STATES or not _is_short(rendering.request.message):
             return response
         known = self._end(rendering.request)
         if len(self._observers) >= self._limit:
@@ -390,6 +391,10 @@ def _descend(resource: Any, asked: Any) -> Any:
         text = segment.decode()
         resource = resource.getChildWithDefault(text if text in resource.children else segment, asked)
     return resource
+
+
+def _is_short(message: Message) -> bool:
+    return len(message.payload) + sum([len(value) for _, value in message.options]) <= _LONGEST_QUESTION
 
 
 def _segments(asked: Any) -> list[bytes]:

@@ -277,6 +277,12 @@ class ObservationTests(SynchronousTestCase):
         self.assertEqual(found, [True, True, True, False])
         self.assertIsNotNone(self.observe(token=b"\0").observe)
 
+    def test_long_question(self) -> None:
+        """A request too long to be kept is answered without an observation."""
+        long = self.bench.ask("store", payload=b"x" * 2000, observe=0)
+        assert long is not None
+        self.assertEqual((long.code, long.observe, self.tree.store.observers), (n.CONTENT, None, {}))
+
     def test_error_ends(self) -> None:
         """When the state cannot be rendered any more the observers are told, once and without the option."""
         self.observe()
