@@ -4,7 +4,8 @@
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
  *   load register PORT DEVICES                          registers DEVICES devices with ten links, then answers reads and
  *                                                       observes until its end
- *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each
+ *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
+ *                                                       the first blocks are answered when every device has its own
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
  *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
  *                                                       register at PORT and answer; %06d in PATH is the connection
@@ -175,8 +176,8 @@ static void answer_read(Peer *peer, const unsigned char *in, int length) {
     send(peer->fd, out, (size_t)n + sizeof value, 0);
 }
 
-/* Take one block of a PUT; 1 when it was the last. */
-static int take_block(Peer *peer, const unsigned char *in, int length) {
+/* Take one block of a PUT; 1 when it was the last, 2 when it is a first one and held back. */
+static int take_block(Peer *peer, const unsigned char *in, int length, int hold) {
     unsigned char out[64];
     const unsigned char *value;
     int at = 4 + (in[0] & 15), number = 0, size;
@@ -188,7 +189,15 @@ static int take_block(Peer *peer, const unsigned char *in, int length) {
     out[n++] = (unsigned char)(0xd0 | (size - 1));
     out[n++] = 27 - 13;
     memcpy(out + n, value, (size_t)size - 1);
-    send(peer->fd, out, (size_t)(n + size - 1), 0);
+    n += size - 1;
+    if (hold) {
+        int first = peer->stage != 2;
+        memcpy(peer->out, out, (size_t)n);
+        peer->length = n;
+        peer->stage = 2;
+        return first ? 2 : 0;
+    }
+    send(peer->fd, out, (size_t)n, 0);
     answers++;
     return !more;
 }
@@ -265,7 +274,8 @@ static void serve(int push) {
     double start = 0;
     printf("registered\n");
     fflush(stdout);
-    for (int done = 0; !push || done < count;) {
+    int done = 0, waiting = 0;
+    while (!push || done < count) {
         int ready = epoll_wait(poller, events, EVENTS, 1000);
         for (int e = 0; e < ready; e++) {
             Peer *peer = &peers[events[e].data.u32];
@@ -273,10 +283,13 @@ static void serve(int push) {
             if (length < 5) continue;
             if (!push) {
                 answer_read(peer, in, length);
-            } else {
-                done += take_block(peer, in, length);
-                if (answers == 1) start = now();
+                continue;
             }
+            int what = take_block(peer, in, length, waiting < count);
+            done += what == 1;
+            if (what != 2 || ++waiting < count) continue;
+            start = now();
+            for (int i = 0; i < count; i++) send(peers[i].fd, peers[i].out, (size_t)peers[i].length, 0);
         }
     }
     printf("%.0f\n", (double)answers / (now() - start));

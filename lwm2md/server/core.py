@@ -64,6 +64,10 @@ class Server:
         """Take the engine through which devices are reached; once, before anything else."""
         self._state.engine = engine
 
+    def configure(self, settings: ServerSettings) -> None:
+        """Decide by other settings from now on; what was decided and planned already stays as it is."""
+        self._state.settings = settings
+
     # Devices ask
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
@@ -94,6 +98,10 @@ class Server:
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
+
+    def knows(self, peer: Peer) -> bool:
+        """Whether a registered device is at this address, which has shown that it gets what is sent there."""
+        return peer in self._state.peers
 
     # Operators ask
 
@@ -273,7 +281,7 @@ class Server:
     def _flush(self, now: float) -> None:
         more = self.flush(now)
         interval = 0.05 if more else self._state.settings.flush_interval
-        self._state.deadlines.at(now + interval, self._flush)
+        self._state.deadlines.at(now + interval, lambda _, then: self._flush(then))
 
     def flush(self, now: float) -> bool:
         """Ask for the newest refreshes to be stored; whether there are more than go into one transaction."""
