@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
@@ -39,6 +39,9 @@ from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
+
+if TYPE_CHECKING:
+    from lwm2md.net.txthings import Trees
 
 _PAGE = 5000
 
@@ -96,6 +99,7 @@ class Node:
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
+        self._trees: Trees | None = None
         self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
@@ -107,6 +111,20 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def mount(self, root: Any) -> None:
+        """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
+
+        Of several trees that serve a path the first that was mounted does. Raises ValueError if the tree claims a path
+        of the daemon's.
+        """
+        if self._trees is None:
+            # Whoever mounts nothing doesn't pay for txthings, which installs a reactor when it is imported.
+            from lwm2md.net.txthings import Trees  # noqa: PLC0415
+
+            self._trees = Trees(self._engine, self.settle, self.reactor)
+            self.server.neighbour = self._trees
+        self._trees.mount(root)
 
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
@@ -210,6 +228,8 @@ class Node:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
+        if self._trees is not None:
+            self._trees.close()
         if self._taken_up:
             self.server.stop(self.now())
             self.settle()
@@ -242,6 +262,8 @@ class Node:
             ("tracing", self.tracing.counters()),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
+        if self._trees is not None:
+            yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
         names = self._ports[0].counters if self._ports else ()
         yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
         yield "driver_errors", self._driver.errors

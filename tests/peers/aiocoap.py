@@ -1,0 +1,42 @@
+"""aiocoap as a client and a server that others wrote, in a virtual environment of its own because of what it pins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from tests.peers.cache import made, run
+from tests.peers.lines import SCRIPTS, Client, Peer, Server
+
+_VERSION = "aiocoap==0.4.17"
+
+
+def install() -> list[str]:
+    """Make the environment, unless that was done before; returns the command that runs the script."""
+
+    def make(target: Path) -> None:
+        run(sys.executable, "-m", "venv", str(target))
+        python = str(target / "bin" / "python")
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", _VERSION)
+
+    environment = made("aiocoap", [_VERSION.encode(), sys.version.encode()], make)
+    return [str(environment / "bin" / "python"), str(SCRIPTS / "with_aiocoap.py")]
+
+
+async def client(case: TestCase) -> Client:
+    """Start a client."""
+    return Client(await _start(case))
+
+
+async def server(case: TestCase, szx: int | None = None) -> Server:
+    """Start a server on a free port."""
+    return await Server.start(await _start(case), szx)
+
+
+async def _start(case: TestCase) -> Peer:
+    # UDP only: its TCP would take the port too.
+    return await Peer.start(
+        case, install(), AIOCOAP_CLIENT_TRANSPORT="udp6", AIOCOAP_SERVER_TRANSPORT="udp6", PYTHONPATH=""
+    )
