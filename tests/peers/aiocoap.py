@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from twisted.trial.unittest import TestCase
 
-from tests.peers.cache import made, run
+from tests.peers.environments import environment
 from tests.peers.lines import SCRIPTS, Client, Peer, Server
 
 _VERSION = "aiocoap==0.4.17"
@@ -16,13 +13,7 @@ _VERSION = "aiocoap==0.4.17"
 def install() -> list[str]:
     """Make the environment, unless that was done before; returns the command that runs the script."""
 
-    def make(target: Path) -> None:
-        run(sys.executable, "-m", "venv", str(target))
-        python = str(target / "bin" / "python")
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", _VERSION)
-
-    environment = made("aiocoap", [_VERSION.encode(), sys.version.encode()], make)
-    return [str(environment / "bin" / "python"), str(SCRIPTS / "with_aiocoap.py")]
+    return [str(environment("aiocoap", _VERSION) / "python"), str(SCRIPTS / "with_aiocoap.py")]
 
 
 async def client(case: TestCase) -> Client:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
-from tests.peers.maven import cache
+from tests.peers.cache import cache, run
 
 
-def environment(name: str, requirements: Path) -> Path:
+def environment(name: str, requirements: str) -> Path:
     """The directory of the commands of an environment with everything in ``requirements``, made the first time.
 
-    What was made before from the same file and the same Python is used again. Raises `CalledProcessError`.
+    What was made before from the same requirements and the same Python is used again. It is made where it stays, since
+    an environment can't be moved; its stamp says that it is complete. Raises `CalledProcessError`.
     """
-    wanted = f"{sys.version}\n{requirements.read_text()}"
+    wanted = f"{sys.version}\n{requirements}"
     target = cache() / name
     stamp = target / "made-from"
     if not stamp.exists() or stamp.read_text() != wanted:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _run(sys.executable, "-m", "venv", "--clear", str(target))
-        _run(str(target / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "-r", str(requirements))
+        run(sys.executable, "-m", "venv", "--clear", str(target))
+        run(str(target / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", *requirements.split())
         stamp.write_text(wanted)
     return target / "bin"
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)

@@ -17,7 +17,7 @@ EXCLUDED = (
 
 def install() -> list[str]:
     """The command, with its environment and configuration, made the first time."""
-    return [str(environment("schemathesis", HERE / "requirements.txt") / "schemathesis")]
+    return [str(environment("schemathesis", (HERE / "requirements.txt").read_text()) / "schemathesis")]
 
 
 def command(url: str, *, phases: str, seconds: int, seed: int) -> list[str]:
