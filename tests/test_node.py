@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet import reactor as _installed
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from lwm2md.coap import numbers as n
@@ -19,6 +19,7 @@ from lwm2md.storage.interface import Batch, Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
 from tests import web
+from tests.net.tree import Tree
 from tests.processes import directory, free_port
 
 reactor: Any = _installed
@@ -106,6 +107,23 @@ class NodeTests(TestCase):
         self.assertEqual((await device.ask(n.POST, device.location)).code, n.CHANGED)
         self.assertEqual(node.counters()["coap_received"], 2)
         self.assertEqual([each["transport"] for each in node.listeners()], ["coap", "http"])
+
+    async def test_unverified_address(self) -> None:
+        """Where nobody is trusted an address gets nothing large before an Echo, and a registered device is known."""
+        node = await self.start(MemoryStorage(), "coap.trusted=")
+        node.mount(Tree(Clock()).root)
+        stranger = self.device(node)
+        challenge = await stranger.ask(n.GET, ("other", "large"))
+        self.assertEqual(challenge.code, n.UNAUTHORIZED)
+        echo = challenge.get(n.ECHO)
+        assert echo is not None
+        stranger.mid += 1
+        found = options(path=("other", "large"), extra=((n.ECHO, echo),))
+        stranger.socket.send(encode(Message(n.CON, n.GET, stranger.mid, b"tok", found)))
+        self.assertEqual((await stranger.hear()).code, n.CONTENT)
+        known = self.device(node)
+        self.assertEqual((await known.register("d")).code, n.CREATED)
+        self.assertEqual((await known.ask(n.GET, ("other", "large"))).code, n.CONTENT)
 
     async def test_both_families(self) -> None:
         """It listens on IPv4 and IPv6, and answers where it was asked."""

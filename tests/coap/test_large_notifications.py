@@ -136,6 +136,7 @@ class NotificationTests(SynchronousTestCase):
         self.assertEqual(self.bodies(), [b"a" * 16 + b"b"])
         received, fresh = self.bench.notifications[0]
         self.assertEqual((received.message.observe, received.now, fresh), (11, 2.0, True))
+        self.assertEqual(received.message.token, self.token, "it is known by the observation's token")
         self.assertEqual(self.bench.engine._requests._asks, {})
 
     def test_confirmable(self) -> None:
