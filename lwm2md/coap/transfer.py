@@ -206,7 +206,7 @@ class Transfer:
         if self._observe is not None and first.observe is None:
             # It began as a notification, whatever was asked for anew since.
             found = merged(found, (numbers.OBSERVE, self._observe))
-        return Message(numbers.NON, first.code, message.mid, message.token, found, bytes(self._body))
+        return Message(numbers.NON, first.code, message.mid, first.token, found, bytes(self._body))
 
 
 def _hint(message: Message, size: int) -> int:

@@ -135,6 +135,7 @@ class NotificationTests(SynchronousTestCase):
         self.bench.send(reply(rest, found=part(1, False), payload=b"b"), 2.0)
         self.assertEqual(self.bodies(), [b"a" * 16 + b"b"])
         received, fresh = self.bench.notifications[0]
+        self.assertEqual(received.message.token, self.token)
         self.assertEqual((received.message.observe, received.now, fresh), (11, 2.0, True))
         self.assertEqual(received.message.token, self.token, "it is known by the observation's token")
         self.assertEqual(self.bench.engine._requests._asks, {})
