@@ -17,7 +17,7 @@ from lwm2md.coap.blocks import Block, merged, without
 from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Peer, Response
 from lwm2md.coap.message import Message, options, uint
-from lwm2md.coap.shelf import Key, Shelf
+from lwm2md.coap.shelf import Key, Shelf, fingerprint
 
 _KEY: Final = (numbers.URI_HOST, numbers.URI_PORT, numbers.URI_PATH, numbers.URI_QUERY, numbers.REQUEST_TAG)
 _SIZE: Final = Response(numbers.BAD_REQUEST, b"the payload does not fit the block size")
@@ -70,7 +70,7 @@ class Assemblies:
             return _with_block(_SIZE, hint)
         if block.number == 0 and not block.more:
             return self._whole(message, payload)
-        key = peer, (message.code, tuple([option for option in message.options if option[0] in _KEY]))
+        key = peer, fingerprint(message.code, tuple([option for option in message.options if option[0] in _KEY]))
         answer = self._append(key, message, block, now) if block.number else self._begin(key, message, now)
         if answer is not None:
             return _with_block(answer, hint)

@@ -7,20 +7,26 @@ spent the oldest of all go, unless the caller asks `has_room` first and refuses.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import hashlib
 from typing import Final, Generic, TypeVar
 
 import attrs
 
 from lwm2md.coap.interfaces import Peer
+from lwm2md.coap.message import Options, encode_body
 
-Key = tuple[Peer, Hashable]
-"""A peer, and what tells its entries apart."""
+Key = tuple[Peer, bytes]
+"""A peer, and the `fingerprint` of what tells its entries apart."""
 
 Value = TypeVar("Value")
 
 # What CPython needs for an entry beside its body.
 _OVERHEAD: Final = 600
+
+
+def fingerprint(code: int, options: Options, payload: bytes = b"") -> bytes:
+    """Return 16 bytes for a request: options may be as long as a datagram, and keys must not cost what bodies may."""
+    return hashlib.blake2b(bytes((code,)) + encode_body(options, payload), digest_size=16).digest()
 
 
 @attrs.define

@@ -19,7 +19,7 @@ from lwm2md.coap.blocks import MAX_SZX, Block, merged, without
 from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Peer, Response
 from lwm2md.coap.message import Message, Options, uint
-from lwm2md.coap.shelf import Key, Shelf
+from lwm2md.coap.shelf import Key, Shelf, fingerprint
 from lwm2md.coap.terms import Terms
 
 _KEY: Final = (
@@ -163,11 +163,11 @@ class Slices:
 
 
 def _key(peer: Peer, message: Message) -> Key:
-    return peer, (message.code, tuple([option for option in message.options if option[0] in _KEY]))
+    return peer, fingerprint(message.code, tuple([option for option in message.options if option[0] in _KEY]))
 
 
 def _exact(peer: Peer, message: Message) -> Key:
-    return peer, (message.code, without(message.options, (numbers.ECHO,)), message.payload)
+    return peer, fingerprint(message.code, without(message.options, (numbers.ECHO,)), message.payload)
 
 
 def _tagged(response: Response) -> Response:

@@ -137,7 +137,6 @@ class NotificationTests(SynchronousTestCase):
         received, fresh = self.bench.notifications[0]
         self.assertEqual(received.message.token, self.token)
         self.assertEqual((received.message.observe, received.now, fresh), (11, 2.0, True))
-        self.assertEqual(received.message.token, self.token, "it is known by the observation's token")
         self.assertEqual(self.bench.engine._requests._asks, {})
 
     def test_confirmable(self) -> None:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.coap.shelf import Shelf
+from lwm2md.coap.shelf import Key, Shelf, fingerprint
 
-A, B, C = (b"a", 1), (b"a", 2), (b"b", 1)
+A, B, C = (b"a", b"1"), (b"a", b"2"), (b"b", b"1")
 
 
 class ShelfTests(SynchronousTestCase):
@@ -63,7 +63,7 @@ class ShelfTests(SynchronousTestCase):
         self.assertEqual(len(shelf), 0)
 
     @given(st.lists(st.tuples(st.sampled_from((A, B, C)), st.integers(0, 900), st.floats(0, 300)), max_size=30))
-    def test_accounts(self, puts: list[tuple[tuple[bytes, int], int, float]]) -> None:
+    def test_accounts(self, puts: list[tuple[Key, int, float]]) -> None:
         """Whatever is put, bytes and owners add up, the budget holds, and in the end nothing is left."""
         shelf = self.shelf(budget=2500, per_peer=2)
         for key, size, now in sorted(puts, key=lambda put: put[2]):
@@ -74,3 +74,15 @@ class ShelfTests(SynchronousTestCase):
             self.assertEqual(sum(map(len, shelf._owned.values())), len(shelf))
         shelf.expire(1000.0)
         self.assertEqual((shelf._spent, shelf._owned, len(shelf)), (0, {}, 0))
+
+
+class FingerprintTests(SynchronousTestCase):
+    """What tells requests apart."""
+
+    def test_told_apart(self) -> None:
+        """Code, options and payload count; however long they are, the fingerprint is short."""
+        one = fingerprint(1, ((11, b"a"),))
+        others = [fingerprint(2, ((11, b"a"),)), fingerprint(1, ((11, b"b"),)), fingerprint(1, ((11, b"a"),), b"p")]
+        self.assertEqual(fingerprint(1, ((11, b"a"),)), one)
+        self.assertEqual(len({one, *others}), 4)
+        self.assertEqual(len(fingerprint(1, ((11, b"a" * 60_000),))), 16)
