@@ -188,7 +188,7 @@ class Node:
         return [*found, *({"transport": "http", "address": _tcp(port)} for port in self._api_ports)]
 
     def counters(self) -> Mapping[str, float]:
-        """Counters of the engine, the core, the delivery and the ports, by name."""
+        """Counters of the engine, the core, the delivery, the driver and the ports, by name."""
         return dict(self._counters())
 
     def _counters(self) -> Iterator[tuple[str, float]]:
@@ -201,6 +201,7 @@ class Node:
         names = self._ports[0].counters if self._ports else ()
         yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
         yield "driver_errors", self._driver.errors
+        yield "driver_unroutable", self._driver.unroutable
 
 
 def _describe(peer: Peer) -> PeerDescription:
