@@ -2,7 +2,10 @@
  *
  *   load echo    PORT DEVICES SECONDS WINDOW            datagrams of an Update's size, whatever comes back counts
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
- *   load register PORT DEVICES                          registers DEVICES devices with ten links, then waits for its end
+ *   load register PORT DEVICES                          registers DEVICES devices with ten links, then answers reads and
+ *                                                       observes until its end
+ *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
+ *                                                       the first blocks are answered when every device has its own
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
  *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
  *                                                       register at PORT and answer; %06d in PATH is the connection
@@ -135,18 +138,68 @@ static void send_update(Peer *peer) {
     if (send(peer->fd, peer->out, (size_t)peer->length, 0) < 0 && errno != ECONNREFUSED) die("send");
 }
 
-/* Answer a GET with a temperature as TLV, the token and message ID as they came. */
-static void answer_read(Peer *peer, const unsigned char *in, int length) {
-    static const unsigned char value[] = {0xc2, 0x2d, 0x16, 0xff, 0xe8, 0x16, 0x44, 0x08, 0x40,
-                                          0x35, 0x80, 0,    0,    0,    0,    0};
-    unsigned char out[64];
+/* The next option of a message: its number is added to *number. 0 at the end of the options. */
+static int next_option(const unsigned char *in, int length, int *at, int *number, const unsigned char **value) {
+    if (*at >= length || in[*at] == 0xff) return 0;
+    int delta = in[*at] >> 4, size = in[*at] & 15;
+    ++*at;
+    if (delta == 13) delta = in[(*at)++] + 13;
+    if (size == 13) size = in[(*at)++] + 13;
+    *number += delta;
+    *value = in + *at;
+    *at += size;
+    return size + 1;
+}
+
+/* An acknowledgement with message ID and token as they came; what follows them is the caller's. */
+static int acknowledge(unsigned char *out, const unsigned char *in, int code) {
     int token = in[0] & 15;
-    if (length < 4 + token || in[1] != 1) return;
     memcpy(out, in, (size_t)(4 + token));
     out[0] = (unsigned char)(0x60 | token);
-    out[1] = 0x45;
-    memcpy(out + 4 + token, value, sizeof value);
-    send(peer->fd, out, (size_t)(4 + token) + sizeof value, 0);
+    out[1] = (unsigned char)code;
+    return 4 + token;
+}
+
+/* Answer a GET with a temperature as TLV, observed if that was asked. */
+static void answer_read(Peer *peer, const unsigned char *in, int length) {
+    static const unsigned char plain[] = {0xc2}, observed[] = {0x61, 0x01, 0x62};
+    static const unsigned char value[] = {0x2d, 0x16, 0xff, 0xe8, 0x16, 0x44, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0};
+    unsigned char out[64];
+    const unsigned char *found;
+    int at = 4 + (in[0] & 15), number = 0, observe = 0;
+    if (length < at || in[1] != 1) return;
+    while (next_option(in, length, &at, &number, &found)) observe |= number == 6;
+    int n = acknowledge(out, in, 0x45);
+    memcpy(out + n, observe ? observed : plain, observe ? sizeof observed : sizeof plain);
+    n += (int)(observe ? sizeof observed : sizeof plain);
+    memcpy(out + n, value, sizeof value);
+    send(peer->fd, out, (size_t)n + sizeof value, 0);
+}
+
+/* Take one block of a PUT; 1 when it was the last, 2 when it is a first one and held back. */
+static int take_block(Peer *peer, const unsigned char *in, int length, int hold) {
+    unsigned char out[64];
+    const unsigned char *value;
+    int at = 4 + (in[0] & 15), number = 0, size;
+    if (length < at || in[1] != 3) return 0;
+    while ((size = next_option(in, length, &at, &number, &value)) && number != 27) continue;
+    if (!size) return 0;
+    int more = size > 1 && value[size - 2] & 8;
+    int n = acknowledge(out, in, more ? 0x5f : 0x44);
+    out[n++] = (unsigned char)(0xd0 | (size - 1));
+    out[n++] = 27 - 13;
+    memcpy(out + n, value, (size_t)size - 1);
+    n += size - 1;
+    if (hold) {
+        int first = peer->stage != 2;
+        memcpy(peer->out, out, (size_t)n);
+        peer->length = n;
+        peer->stage = 2;
+        return first ? 2 : 0;
+    }
+    send(peer->fd, out, (size_t)n, 0);
+    answers++;
+    return !more;
 }
 
 static void open_devices(int port, int from, int devices) {
@@ -209,6 +262,34 @@ static void datagrams(double seconds) {
             check = t + 1;
             for (int i = 0; i < count; i++)
                 if (peers[i].stage == 2 && t - peers[i].sent > 1) send_update(&peers[i]);
+        }
+    }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
+/* Be devices: answer reads, or take one pushed body each and print the rate of the blocks. */
+static void serve(int push) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    double start = 0;
+    printf("registered\n");
+    fflush(stdout);
+    int done = 0, waiting = 0;
+    while (!push || done < count) {
+        int ready = epoll_wait(poller, events, EVENTS, 1000);
+        for (int e = 0; e < ready; e++) {
+            Peer *peer = &peers[events[e].data.u32];
+            int length = (int)recv(peer->fd, in, sizeof in, 0);
+            if (length < 5) continue;
+            if (!push) {
+                answer_read(peer, in, length);
+                continue;
+            }
+            int what = take_block(peer, in, length, waiting < count);
+            done += what == 1;
+            if (what != 2 || ++waiting < count) continue;
+            start = now();
+            for (int i = 0; i < count; i++) send(peers[i].fd, peers[i].out, (size_t)peers[i].length, 0);
         }
     }
     printf("%.0f\n", (double)answers / (now() - start));
@@ -305,10 +386,9 @@ int main(int argc, char **argv) {
     } else {
         register_all(0, count);
     }
-    if (!strcmp(mode, "register")) {
-        printf("registered\n");
-        fflush(stdout);
-        pause();
+    if (!strcmp(mode, "register") || !strcmp(mode, "push")) {
+        serve(mode[0] == 'p');
+        return 0;
     }
     window = argc > 5 ? atoi(argv[5]) : 64;
     datagrams(atof(argv[4]));

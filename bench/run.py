@@ -6,14 +6,16 @@ Baseline and daemon take turns, five pairs, each process on one core and the loa
 from __future__ import annotations
 
 import argparse
+import base64
 import statistics
 from collections.abc import Callable
 
-from bench.servers import baseline, build, daemon, load, load_waiting
+from bench.servers import ask, baseline, build, daemon, load, load_waiting
 
 DEVICES = 1000
 WINDOW = 64
 CONNECTIONS = 32
+ACCEPTED, CREATED, TEN_MILLION = 202, 201, 10_000_000
 PATH = "/v1/devices/bench-%06d/resources/3303/0/5700"
 
 
@@ -61,13 +63,41 @@ def _pairs(
     return run
 
 
+def _push(seconds: float) -> float:
+    """Blocks per second while one body of a mebibyte goes to each of a hundred devices."""
+    devices, path = 100, "/v1/devices/bench-{:06d}/operations?wait=0"
+    value = base64.b64encode(bytes(1 << 20)).decode()
+    body = {"op": "write", "path": "/19/0/0/0", "value": value, "format": "opaque", "timeout": 600}
+    with daemon("limits.body-size=4MiB") as server, load_waiting("push", server.port, devices) as process:
+        for number in range(devices):
+            assert ask(server, "POST", path.format(number), body) == ACCEPTED
+        assert process.stdout is not None
+        return float(process.stdout.readline())
+
+
 def _memory(pairs: int, seconds: float) -> None:
     devices = 7_000  # with a socket each, so that each is a peer of its own
     with daemon() as server, load_waiting("register", server.port, DEVICES):
         before = server.resident()
         with load_waiting("register", server.port, DEVICES + devices):
+            bare = (server.resident() - before) / devices
+            for number in range(DEVICES, DEVICES + devices):
+                for instance in (0, 1):
+                    path = f"/v1/devices/bench-{number:06d}/observations/3303/{instance}/5700"
+                    assert ask(server, "PUT", path, {}) == CREATED
             each = (server.resident() - before) / devices
-    print(f"memory: {each:,.0f} bytes resident per device of ten links, {devices:,} devices, asked: <= 3072")
+    print(f"memory: {bare:,.0f} bytes resident per device of ten links, {each:,.0f} with two observations and what")
+    print(f"  their making left in queues and logs; {devices:,} devices, asked: <= 3072")
+
+
+def _steady(pairs: int, seconds: float) -> None:
+    with daemon() as server:
+        load("update", server.port, DEVICES, 20, WINDOW)
+        before, updates = server.resident(), 0.0
+        while updates < TEN_MILLION:
+            updates += load("update", server.port, DEVICES, 60, WINDOW) * 60
+        grown = server.resident() - before
+    print(f"growth over {updates:,.0f} updates: {grown / 1024:,.0f} KiB of {before / 1024:,.0f}, asked: none")
 
 
 FIGURES: dict[str, Callable[[int, float], None]] = {
@@ -77,7 +107,9 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     ),
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
+    "push": _pairs("blocks of 1 MiB pushed to 100 devices / UDP echo", ">= 0.5", _push, _echo),
     "memory": _memory,
+    "steady": _steady,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
 import socket
@@ -18,6 +20,9 @@ import attrs
 SERVER_CORE = "0"
 LOAD_CORE = "1"
 LOAD = Path(tempfile.gettempdir()) / f"lwm2md-bench-{os.getuid()}" / "load"
+
+
+_connections: dict[int, http.client.HTTPConnection] = {}
 
 
 @attrs.frozen
@@ -52,13 +57,13 @@ def load(*arguments: object) -> float:
 
 
 @contextmanager
-def load_waiting(*arguments: object) -> Iterator[None]:
+def load_waiting(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     """Run the load generator until it says that it is ready, and end it afterwards."""
     process = subprocess.Popen(["taskset", "-c", LOAD_CORE, str(LOAD), *map(str, arguments)], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -88,6 +93,17 @@ def daemon(*settings: str) -> Iterator[Running]:
             yield Running(port, process, api, Path(state, "admin.token").read_text().strip())
     finally:
         shutil.rmtree(state)
+
+
+def ask(server: Running, method: str, path: str, body: object = None) -> int:
+    """One request to the daemon's API over a connection that is kept; the status."""
+    connection = _connections.setdefault(server.api, http.client.HTTPConnection("127.0.0.1", server.api, timeout=60))
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
+    connection.request(method, path, data, headers)
+    response = connection.getresponse()
+    response.read()
+    return response.status
 
 
 @contextmanager

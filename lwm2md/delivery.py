@@ -89,6 +89,10 @@ class Delivery:
         self._since_trim = 0
         self._idle: list[Deferred[None]] = []
 
+    def configure(self, keep: int) -> None:
+        """Keep so many stored events from the next time that the log is trimmed."""
+        self._keep = keep
+
     @property
     def backlog(self) -> int:
         """Commits that wait for a transaction: who makes them must refuse work when this grows."""

@@ -39,15 +39,32 @@ _PRIORITIES: Final[Mapping[LogLevel, int]] = {
 }
 
 
-def observer(settings: Logging, stream: TextIO, *, journal: bool) -> ILogObserver:
+@implementer(ILogObserver)
+class Observer:
+    """A log whose levels may change while it is written; ``form`` makes the text of an event."""
+
+    def __init__(self, settings: Logging, stream: TextIO, form: Callable[[LogEvent], str]) -> None:
+        self._writer = _Writer(stream, form)
+        self.configure(settings)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write an event, if it is let through."""
+        self._filtered(event)
+
+    def configure(self, settings: Logging) -> None:
+        """Let through what ``settings`` say from now on."""
+        predicate = LogLevelFilterPredicate(LogLevel.levelWithName(settings.level))
+        for namespace, level in settings.levels:
+            predicate.setLogLevelForNamespace(namespace, LogLevel.levelWithName(level))
+        self._filtered = FilteringLogObserver(self._writer, [predicate])
+
+
+def observer(settings: Logging, stream: TextIO, *, journal: bool) -> Observer:
     """Return an observer that writes to ``stream`` what ``settings`` let through; ``journal`` gives text priorities."""
-    predicate = LogLevelFilterPredicate(LogLevel.levelWithName(settings.level))
-    for namespace, level in settings.levels:
-        predicate.setLogLevelForNamespace(namespace, LogLevel.levelWithName(level))
     form: Callable[[LogEvent], str] = json_line if settings.format == "json" else text_lines
     if journal and settings.format == "text":
         form = journal_lines
-    return FilteringLogObserver(_Writer(stream, form), [predicate])
+    return Observer(settings, stream, form)
 
 
 def text_lines(event: LogEvent) -> str:
@@ -107,7 +124,7 @@ class LoggedService(MultiService):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
 
-def for_twistd(settings: Logging, options: Mapping[str, Any]) -> ILogObserver | None:
+def for_twistd(settings: Logging, options: Mapping[str, Any]) -> Observer | None:
     """Return the observer that fits twistd's own ``options``; None where they choose one (``--logger``, ``--syslog``).
 
     It writes where twistd would: to ``--logfile``, else to standard output, as a background process to twistd.log.

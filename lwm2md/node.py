@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from lwm2md import __version__
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
+from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.http.api import Api
 from lwm2md.http.table import ROUTES
@@ -29,9 +30,13 @@ from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Driver
 from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.records import Registration
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
+from lwm2md.tracing import traces
+from lwm2md.tracing.traces import Tracing
 
 _PAGE = 5000
 
@@ -39,12 +44,21 @@ _PAGE = 5000
 class Node:
     """One daemon, from binding its sockets to giving them back.
 
-    ``token`` is the administrator's, ``reactor`` Twisted's. `bind` may raise OSError, `start` fails with StorageError
-    or CannotListenError; their texts are fit for the operator.
+    ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
+    `configure`. `bind` may raise OSError, `start` fails with StorageError or CannotListenError; their texts are fit for
+    the operator.
     """
 
-    def __init__(self, settings: Settings, storage: Storage, token: str, reactor: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        token: str,
+        reactor: Any,
+        reload: Callable[[], Reloaded] | None = None,
+    ) -> None:
         self.settings = settings
+        self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor
         self.version = __version__
@@ -56,19 +70,23 @@ class Node:
         environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
+        self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
             secrets.token_bytes,
-            Parameters(settings.coap.ack_timeout, settings.coap.ack_random_factor, settings.coap.max_retransmit),
+            self._parameters,
             Limits(
                 reply_bytes=settings.limits.deduplication_size,
                 pending=settings.limits.pending,
                 outstanding=settings.limits.pending,
             ),
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
+            parameters_for=lambda _: self._parameters,
         )
         self.server.attach(self._engine)
-        self._driver = Driver(reactor, self._engine, timed=(self.server,), settle=self._submit)
+        self.tracing = Tracing(self._registration, self._store, secrets.token_bytes, **_tracing_limits(settings))
+        timed = (self.server, self.tracing)
+        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
@@ -83,6 +101,16 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def configure(self, found: Settings) -> Reloaded:
+        """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
+        reloaded = compare(self.settings, found)
+        settings = self.settings = reloaded.settings
+        self._parameters = _parameters(settings)
+        self.server.configure(_server_settings(settings))
+        self.delivery.configure(settings.storage.events)
+        self.tracing.configure(**_tracing_limits(settings))
+        return reloaded
 
     # Effects
 
@@ -103,6 +131,13 @@ class Node:
         if not self._submitting:
             self._driver.settle()
 
+    def _store(self, write: Write, then: Resume | None) -> None:
+        self.delivery.submit((Commit((write,), (), then),))
+
+    def _registration(self, endpoint: str) -> Registration | None:
+        device = self.server.devices.get(endpoint)
+        return None if device is None else device.registration
+
     # Start and stop
 
     def bind(self) -> None:
@@ -122,9 +157,11 @@ class Node:
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
+        kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
         if self._abandoned:
             return
         self._taken_up = True
+        self.tracing.restore(kept, self.now())
         self.server.start(self.now())
         for port in self._ports:
             self._driver.add(port)
@@ -196,6 +233,7 @@ class Node:
             ("coap", self._engine.counters),
             ("server", self.server.counters),
             ("delivery", self.delivery.counters),
+            ("tracing", self.tracing.counters()),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         names = self._ports[0].counters if self._ports else ()
@@ -212,6 +250,15 @@ def _describe(peer: Peer) -> PeerDescription:
 def _tcp(port: IListeningPort) -> str:
     where = port.getHost()
     return str(Endpoint(where.host, where.port))  # type: ignore[attr-defined]
+
+
+def _parameters(settings: Settings) -> Parameters:
+    return Parameters(settings.coap.ack_timeout, settings.coap.ack_random_factor, settings.coap.max_retransmit)
+
+
+def _tracing_limits(settings: Settings) -> dict[str, int]:
+    limits = settings.limits
+    return {"budget": limits.messages_size, "most": limits.traces, "trace_size": limits.trace_size}
 
 
 def _server_settings(settings: Settings) -> ServerSettings:

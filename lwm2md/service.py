@@ -1,7 +1,8 @@
 """The daemon as a service of twistd: its state directory, its start, its end.
 
 RULES: whatever keeps the daemon from starting is told in one line, and the exit status is 1. What is found before the
-reactor runs ends in SystemExit; what is found later ends the process once the reactor has stopped.
+reactor runs ends in SystemExit; what is found later ends the process once the reactor has stopped. SIGHUP reads the
+configuration again: all of it, or with any fault in it nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lwm2md.config import Settings
+from lwm2md.config import ConfigErrors, Settings
+from lwm2md.config.changes import Reloaded
+from lwm2md.config.schema import Logging
 from lwm2md.node import Node
 from lwm2md.storage.interface import Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
@@ -31,17 +36,34 @@ STOP_DEADLINE = 30.0
 """How long a stop may take, in seconds, before what is left is given up."""
 
 
-def make(settings: Settings, reactor: Any) -> IService:
-    """Return the service that runs a daemon with these settings."""
-    return DaemonService(settings, reactor)
+def make(
+    settings: Settings,
+    reactor: Any,
+    read: Callable[[], Settings] | None = None,
+    levels: Callable[[Logging], None] | None = None,
+) -> IService:
+    """Return the service that runs a daemon with these settings.
+
+    ``read`` reads the configuration again for a reload, and raises ConfigErrors; ``levels`` lets the log follow it.
+    """
+    return DaemonService(settings, reactor, read, levels)
 
 
 class DaemonService(Service):
     """Starts and stops one `Node`."""
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        read: Callable[[], Settings] | None = None,
+        levels: Callable[[Logging], None] | None = None,
+    ) -> None:
         self._settings = settings
         self._reactor = reactor
+        self._read = read or (lambda: settings)
+        self._levels = levels
+        self._earlier: Any = None
         self._log = Logger(namespace="lwm2md")
         self._node: Node | None = None
         self._starting: Deferred[None] | None = None
@@ -52,7 +74,8 @@ class DaemonService(Service):
         try:
             state = prepare(Path(self._settings.lwm2md.state))
             token = administrator(state, self._settings)
-            self._node = Node(self._settings, storage(self._settings, state, self._reactor), token, self._reactor)
+            kept = storage(self._settings, state, self._reactor)
+            self._node = Node(self._settings, kept, token, self._reactor, self._reload)
             self._node.bind()
         except OSError as error:
             raise SystemExit(f"lwm2md: {_reason(error)}") from None
@@ -61,6 +84,7 @@ class DaemonService(Service):
         """Begin to serve; what fails from here on ends the process with status 1."""
         super().startService()  # type: ignore[no-untyped-call]
         if self._node is not None:
+            self._earlier = signal.signal(signal.SIGHUP, self._hangup)
             self._starting = ensureDeferred(self._node.start())
             self._starting.addErrback(self._failed)
 
@@ -78,7 +102,41 @@ class DaemonService(Service):
         node.abandon()
         if self._starting is not None:
             await self._starting
-        await node.stop()
+        try:
+            await node.stop()
+        finally:
+            if self._earlier is not None:
+                signal.signal(signal.SIGHUP, self._earlier)
+
+    def _hangup(self, number: int, frame: object) -> None:
+        """SIGHUP came, in the middle of anything."""
+        self._reactor.callFromThread(self._reload_or_log)
+
+    def _reload_or_log(self) -> None:
+        try:
+            self._reload()
+        except ConfigErrors:
+            pass  # told already
+        except Exception:
+            self._log.failure("the configuration can't be read again")
+
+    def _reload(self) -> Reloaded:
+        """Read the configuration again and run by it; raises ConfigErrors, and then nothing has changed."""
+        node = self._node
+        try:
+            found = self._read()
+        except ConfigErrors as errors:
+            for error in errors.errors:
+                self._log.error("not reloaded: {error}", error=error)
+            raise
+        assert node is not None
+        reloaded = node.configure(found)
+        if self._levels is not None:
+            self._levels(reloaded.settings.logging)
+        self._log.info("reloaded, changed: {changed}", changed=", ".join(reloaded.changed) or "nothing")
+        if reloaded.restart:
+            self._log.warn("not before a restart: {restart}", restart=", ".join(reloaded.restart))
+        return reloaded
 
     def _failed(self, failure: Failure) -> None:
         if self._stopping:

@@ -7,6 +7,7 @@ error, a line per fault, and the exit status is 1.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.application.service import IService
@@ -20,7 +21,7 @@ _TWISTD_PIDFILE = "twistd.pid"
 
 
 class Options(usage.Options):
-    """The options of ``twistd lwm2md``; afterwards ``settings`` has the configuration."""
+    """The options of ``twistd lwm2md``; afterwards ``settings`` has the configuration, ``reload`` reads it again."""
 
     synopsis = "[--config FILE] [--set section.key=value]... [--check]"
     longdesc = "A LwM2M device-management server: CoAP for devices, an HTTP API for everybody else."
@@ -28,6 +29,7 @@ class Options(usage.Options):
     optFlags = [["check", None, "Check the configuration, print every error, and exit with 0 or 1."]]  # noqa: N815, RUF012
 
     settings: Settings
+    reload: Callable[[], Settings]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -53,6 +55,9 @@ class Options(usage.Options):
         except ConfigErrors as errors:
             sys.stderr.write(f"{errors}\n")
             raise SystemExit(1) from None
+        # Absolute: twistd may go to another directory before it is read again.
+        absolute = None if path is None else str(Path(path).absolute())
+        self.reload = lambda: load(absolute, self["set"])
         if self["check"]:
             sys.stdout.write("".join(f"{line}\n" for line in (*describe(self.settings), "ok")))
             raise SystemExit(0)
@@ -70,4 +75,5 @@ def makeService(options: Options) -> IService:
     from lwm2md import service  # noqa: PLC0415  a wrong configuration is told without loading the daemon
 
     observer = logs.for_twistd(options.settings.logging, options.parent or {})
-    return logs.LoggedService(service.make(options.settings, reactor), observer)
+    levels = None if observer is None else observer.configure
+    return logs.LoggedService(service.make(options.settings, reactor, options.reload, levels), observer)

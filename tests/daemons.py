@@ -27,6 +27,7 @@ class Daemon:
     url: str
     token: str
     settings: tuple[str, ...]
+    config: Path | None = None
 
     @classmethod
     async def start(
@@ -36,16 +37,22 @@ class Daemon:
         state: Path | None = None,
         coap: str = "127.0.0.1:0",
         api: str = "127.0.0.1:0",
+        config: Path | None = None,
     ) -> Daemon:
-        """Start it and wait until it serves; `settings` are further ``section.key=value``, `state` an old directory."""
+        """Start it and wait until it serves.
+
+        `settings` are further ``section.key=value``, `state` an old directory, `config` an INI file.
+        """
         place = state or directory(case) / "state"
         base = (f"coap.listen={coap}", f"api.listen={api}", f"lwm2md.state={place}")
         options = [word for setting in (*base, *settings) for word in ("--set", setting)]
+        if config is not None:
+            options += ["--config", str(config)]
         process = Process.start(case, [script("twistd"), "--pidfile=", "-n", "lwm2md", *options])
         coap_url = (await process.await_line(r"listening on (coap://\S+)"))[1]
         api_url = (await process.await_line(r"api on (https?://\S+)"))[1].rstrip("/")
         token = (place / "admin.token").read_text(encoding="ascii").strip()
-        return cls(case, process, place, coap_url, api_url, token, settings)
+        return cls(case, process, place, coap_url, api_url, token, settings, config)
 
     async def again(self) -> Daemon:
         """Start another process on the same state and the same ports, after this one was stopped or killed."""
@@ -55,6 +62,7 @@ class Daemon:
             state=self.state,
             coap=self.coap.removeprefix("coap://"),
             api=self.url.removeprefix("http://"),
+            config=self.config,
         )
 
     async def api(self, method: str, path: str, **how: Any) -> tuple[int, Any]:

@@ -118,6 +118,21 @@ class Writing(SynchronousTestCase):
 class Twistd(SynchronousTestCase):
     """How the observer gets to twistd."""
 
+    def test_levels_change(self) -> None:
+        """The levels may change while it is written; what was let through before may be left out from then on."""
+        stream = io.StringIO()
+        observer = logs.observer(Logging(), stream, journal=False)
+        event = {"log_level": LogLevel.info, "log_namespace": "a.b", "log_format": "x", "log_time": 0.0}
+        for settings, written in (
+            (Logging(), 1),
+            (Logging(level="warn"), 1),
+            (Logging(level="warn", levels=(("a", "debug"),)), 2),
+            (Logging(level="error"), 2),
+        ):
+            observer.configure(settings)
+            observer(event)
+            self.assertEqual(len(stream.getvalue().splitlines()), written)
+
     def test_component(self) -> None:
         """The service that joins an application gives it the observer and its own child."""
         stream, child = io.StringIO(), Service()

@@ -49,6 +49,18 @@ class CommandLine(SynchronousTestCase):
         options.parseOptions(["--set", "queue.limit=7", "--set=coap.listen=[::1]:0"])
         self.assertEqual((options.settings.queue.limit, options.settings.coap.listen), (7, (Address("::1", 0),)))
 
+    def test_reload(self) -> None:
+        """The configuration can be read again, wherever the process has gone, with what the command line said."""
+        self.default.write_text("[queue]\nlimit = 7\nttl = 1h\n", encoding="utf-8")
+        options = tap.Options()
+        options.parseOptions(["--set", "queue.ttl=2h"])
+        self.default.write_text("[queue]\nlimit = 8\nttl = 3h\n", encoding="utf-8")
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir("/")
+        found = options.reload()
+        self.assertEqual((found.queue.limit, found.queue.ttl), (8, 7200.0))
+
     def test_errors(self) -> None:
         """Each error is a line on standard error; the exit status is 1, with and without --check."""
         for check in ([], ["--check"]):

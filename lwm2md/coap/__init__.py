@@ -1,4 +1,4 @@
-"""CoAP without sockets and clocks: messages, exchanges, observation (RFC 7252, RFC 7641).
+"""CoAP without sockets and clocks: messages, exchanges, observation (RFC 7252, 7641, 7959, 7967, 8132, 9175).
 
 `message` and `numbers` are the vocabulary; `engine` is the one class that a user drives: datagrams and `now` in,
 datagrams out. Nothing here knows LwM2M.

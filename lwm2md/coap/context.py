@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from lwm2md.coap.echo import Guard
 from lwm2md.coap.interfaces import Datagram, Peer
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.parameters import Limits, Parameters
@@ -25,6 +26,8 @@ COUNTERS: Final = (
     "refused",
     "overloaded",
     "abandoned",
+    "challenged",
+    "incomplete",
     "retransmitted",
     "timeouts",
     "undelivered",
@@ -48,6 +51,7 @@ class Context:
     parameters_for: Callable[[Peer], Parameters]
     limits: Limits
     on_error: Callable[[str], None] | None
+    guard: Guard | None = None
     outbox: list[Datagram] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(COUNTERS, 0))
     _last_mid: Generations[Peer, int] = attrs.field(init=False)

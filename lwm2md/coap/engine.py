@@ -12,6 +12,7 @@ from typing import Final
 
 from lwm2md.coap import numbers
 from lwm2md.coap.context import Context
+from lwm2md.coap.echo import Guard
 from lwm2md.coap.exchange import Exchanges
 from lwm2md.coap.interfaces import (
     Datagram,
@@ -22,15 +23,18 @@ from lwm2md.coap.interfaces import (
     Notification,
     Outcome,
     Peer,
+    Progress,
     Received,
     Response,
 )
 from lwm2md.coap.memory import Generations, Replies
 from lwm2md.coap.message import FormatError, Message, Options, decode
 from lwm2md.coap.notices import Notices
+from lwm2md.coap.observing import packed
 from lwm2md.coap.parameters import Limits, Parameters
 from lwm2md.coap.requests import Requests
 from lwm2md.coap.serving import Serving
+from lwm2md.coap.slicing import Slices
 
 __all__ = (
     "Datagram",
@@ -44,6 +48,7 @@ __all__ = (
     "Outcome",
     "Parameters",
     "Peer",
+    "Progress",
     "Received",
     "Response",
 )
@@ -58,6 +63,10 @@ class Engine:
 
     `random` returns that many unguessable bytes; `on_error` is told the traceback of an exception in the upper layer;
     `parameters_for` may give other transmission parameters for a peer. `counters` is there for metrics.
+
+    With `trusted` or `verified`, a peer for which neither is true gets no large answer before it has shown by an Echo
+    (RFC 9175) that it is where it says: `trusted` is asked for addresses, `verified` for what the layer above knows,
+    such as a registration. Without both every peer is trusted.
     """
 
     def __init__(
@@ -69,10 +78,14 @@ class Engine:
         *,
         on_error: Callable[[str], None] | None = None,
         parameters_for: Callable[[Peer], Parameters] | None = None,
+        trusted: Callable[[Peer], bool] | None = None,
+        verified: Callable[[Peer], bool] | None = None,
     ) -> None:
         ours = parameters or Parameters()
         bounds = limits or Limits()
-        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error)
+        everybody = trusted is None and verified is None
+        guard = None if everybody else Guard(random, trusted, verified, bounds.peers)
+        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard)
         self.counters = context.counters
         self._outbox = context.outbox
         self._resets: Generations[Peer, int] = Generations(_MINUTE, bounds.peers)
@@ -80,8 +93,9 @@ class Engine:
         self._replies = Replies(ours.exchange_lifetime, ours.non_lifetime, bounds.reply_bytes, bounds.replies_per_peer)
         self._exchanges = Exchanges(context)
         self._requests = Requests(context, self._exchanges, handler)
-        self._serving = Serving(context, self._exchanges, self._replies, handler)
-        self._notices = Notices(context, self._exchanges)
+        self._slices = Slices(context)
+        self._serving = Serving(context, self._exchanges, self._replies, self._slices, handler)
+        self._notices = Notices(context, self._exchanges, self._slices)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
         """Take the datagrams that arrived, return those to send."""
@@ -119,16 +133,18 @@ class Engine:
 
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do, or None; 0 stands for at once."""
-        one = self._exchanges.next_deadline()
-        other = self._serving.next_deadline()
-        if one is None or other is None:
-            return other if one is None else one
-        return min(one, other)
+        when = self._exchanges.next_deadline()
+        for part in (self._serving, self._slices):
+            other = part.next_deadline()
+            if other is not None and (when is None or other < when):
+                when = other
+        return when
 
     def expire(self, now: float) -> list[Datagram]:
         """Do what is due, return the datagrams to send."""
         self._exchanges.expire(now)
         self._serving.expire(now)
+        self._slices.expire(now)
         return self.take()
 
     def request(
@@ -142,10 +158,12 @@ class Engine:
         now: float,
         confirmable: bool = True,
         timeout: float | None = None,
+        on_progress: Progress | None = None,
     ) -> bytes:
         """Send a request and return its token.
 
         `timeout` seconds after it left it has failed, whatever the transmission parameters; MAX_TRANSMIT_WAIT without.
+        A body larger than a block goes out block by block, each with its own `timeout`; `on_progress` is told.
         """
         return self._requests.ask(
             peer,
@@ -156,6 +174,7 @@ class Engine:
             now=now,
             confirmable=confirmable,
             timeout=timeout,
+            on_progress=on_progress,
         )
 
     def observe(
@@ -200,9 +219,23 @@ class Engine:
             self._replies.store(received.peer, mid + message.token, reply, now)
             self._requests.acknowledged(message)
 
-    def adopt(self, peer: Peer, token: bytes, on_notification: Notification) -> None:
-        """Take notifications of an observation that was made before a restart; `peer` is where it was made."""
-        self._requests.adopt(token, on_notification)
+    def adopt(
+        self,
+        peer: Peer,
+        token: bytes,
+        on_notification: Notification,
+        *,
+        code: int = numbers.EMPTY,
+        options: Options = (),
+        payload: bytes = b"",
+    ) -> None:
+        """Take notifications of an observation that was made before a restart; `peer` is where it was made.
+
+        The rest is the request that made it. Without it a notification larger than a block can't be put together,
+        and is refused.
+        """
+        request = None if code == numbers.EMPTY else packed(code, options, payload)
+        self._requests.adopt(token, on_notification, request)
 
     def forget(self, token: bytes) -> None:
         """Let further notifications be unexpected; nothing is sent, and an unknown token is no error."""
@@ -290,13 +323,15 @@ class Engine:
             else:
                 self.counters["ignored"] += 1
             return
+        before = len(self._outbox)
         wanted = self._requests.deliver(peer, message, now)
         if wanted is None:
             return
         reply = b""
         if confirmable and wanted:
             reply = b"\x60\x00" + key[:2]
-            self._outbox.append((reply, peer))
+            # Ahead of what the response has caused: small devices look for one thing at a time.
+            self._outbox.insert(before, (reply, peer))
         elif not wanted and (confirmable or message.observe is not None) and self._may_reset(peer, now):
             reply = self._reset(peer, key) if confirmable else self._reset(peer, key) and b""
         self._replies.store(peer, key, reply, now)

@@ -2,8 +2,10 @@
 
 Rules: an `Exchange` is queued, then flies (it has a message ID, a Confirmable one is retransmitted), then may wait
 (acknowledged, its response comes separately), then is over; it is told so once. NSTART exchanges fly to one peer, the
-rest queue behind, up to a limit. A failure that is our own decision (overloaded, cancelled) is told at the next
-`expire`, never from within the call that caused it. State of a peer exists only while an exchange with it does.
+rest queue behind, up to a limit; a transfer of many blocks has its peer for itself until its end. Non-confirmable
+requests to a peer that does not answer keep to PROBING_RATE. A failure that is our own decision (overloaded,
+cancelled) is told at the next `expire`, never from within the call that caused it. State of a peer exists only while
+an exchange with it does.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from typing import Final
 from lwm2md.coap import numbers
 from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Failure, Peer
+from lwm2md.coap.memory import Generations
 from lwm2md.coap.timers import Timers
 
 QUEUED: Final = 0
 FLYING: Final = 1
 WAITING: Final = 2
 OVER: Final = 3
+
+_LONGEST_PROBE: Final = 1500.0
 
 
 class Exchange:
@@ -30,6 +35,7 @@ class Exchange:
         "confirmable",
         "datagram",
         "due",
+        "exclusive",
         "failure",
         "interval",
         "limit",
@@ -51,6 +57,8 @@ class Exchange:
         self.tail = token + body
         self.confirmable = confirmable
         self.timeout = timeout
+        self.exclusive = False
+        """Whether nothing else goes to that peer until it is over."""
         self.state = QUEUED
         self.failure: Failure | None = None
         self.due: float | None = None
@@ -87,6 +95,8 @@ class Exchanges:
         # Every exchange that is not over, by peer, in the order of their start.
         self._lanes: dict[Peer, list[Exchange]] = {}
         self._outstanding = 0
+        # Until when a peer gets no further Non-confirmable request, unless it answers (PROBING_RATE).
+        self._probed: Generations[Peer, float] = Generations(_LONGEST_PROBE, context.limits.peers)
 
     def __len__(self) -> int:
         return self._outstanding
@@ -99,8 +109,8 @@ class Exchanges:
         """Return the flying exchange that `peer` may acknowledge or reset under `mid`."""
         return self._flying.get((peer, mid))
 
-    def start(self, exchange: Exchange, now: float) -> None:
-        """Send `exchange` now, or when its turn comes; fail it if there are too many."""
+    def start(self, exchange: Exchange, now: float, *, first: bool = False) -> None:
+        """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many."""
         lane = self._lanes.get(exchange.peer)
         if self._outstanding >= self._limits.outstanding or (lane and len(lane) >= self._limits.queued_per_peer):
             self._counters["overloaded"] += 1
@@ -108,12 +118,25 @@ class Exchanges:
             return
         if lane is None:
             lane = self._lanes[exchange.peer] = []
-        lane.append(exchange)
+        lane.insert(0 if first else len(lane), exchange)
         self._outstanding += 1
         if exchange.urgent:
             self._transmit(exchange, now)
         else:
             self._advance(exchange.peer, lane, now)
+
+    def again(self, exchange: Exchange, tail: bytes, now: float) -> None:
+        """Send another part of what is under way, under a new message ID, before all that waits for that peer."""
+        self._timers.cancel(exchange)
+        self._land(exchange)
+        exchange.tail = tail
+        exchange.attempt = 0
+        exchange.state = QUEUED
+        exchange.exclusive = True
+        lane = self._lanes[exchange.peer]
+        lane.remove(exchange)
+        lane.insert(0, exchange)
+        self._advance(exchange.peer, lane, now)
 
     def acknowledge(self, exchange: Exchange, now: float) -> None:
         """Take an empty acknowledgement of a flying exchange."""
@@ -142,6 +165,11 @@ class Exchanges:
             self._remove(exchange)
             self._fail_later(exchange, Failure.CANCELLED)
 
+    def heard(self, peer: Peer, now: float) -> None:
+        """Take that `peer` answers."""
+        if self._probed:
+            self._probed.pop(peer, now)
+
     def withdraw(self, exchange: Exchange, now: float) -> None:
         """Let one exchange be over, and the next one to that peer begin; it is told at the next `expire`."""
         self.finish(exchange, now)
@@ -154,7 +182,9 @@ class Exchanges:
             if exchange.due is not None or (exchange.state == OVER and exchange.failure is None):
                 # A callback before it in this row has ended it, or given it another deadline.
                 continue
-            if exchange.failure is not None:
+            if exchange.state == QUEUED:
+                self._advance(exchange.peer, self._lanes[exchange.peer], now)
+            elif exchange.failure is not None:
                 exchange.failed(exchange.failure, now)
             elif exchange.state == FLYING and exchange.attempt < exchange.retries and now < exchange.limit:
                 self._retransmit(exchange, now)
@@ -173,14 +203,25 @@ class Exchanges:
 
     def _advance(self, peer: Peer, lane: list[Exchange], now: float) -> None:
         nstart = self._context.parameters_for(peer).nstart
+        free = nstart - sum([exchange.state == FLYING and not exchange.urgent for exchange in lane])
         for exchange in lane:
-            if exchange.state == FLYING and not exchange.urgent:
-                nstart -= 1
-            elif exchange.state == QUEUED and nstart > 0:
-                self._transmit(exchange, now)
-                nstart -= 1
-            if nstart <= 0:
+            if free <= 0:
                 return
+            if exchange.state == QUEUED and not self._must_wait(exchange, now):
+                self._transmit(exchange, now)
+                free -= 1
+            if exchange.exclusive:
+                return
+
+    def _must_wait(self, exchange: Exchange, now: float) -> bool:
+        """Tell whether the peer, which did not answer, had too much of late; look again when that is over."""
+        if exchange.confirmable:
+            return False
+        free = self._probed.get(exchange.peer, now)
+        if free is None or free <= now:
+            return False
+        self._timers.schedule(exchange, free)
+        return True
 
     def _transmit(self, exchange: Exchange, now: float) -> None:
         parameters = self._context.parameters_for(exchange.peer)
@@ -193,6 +234,8 @@ class Exchanges:
         else:
             exchange.interval = exchange.timeout
         self._launch(exchange, now)
+        if not exchange.confirmable:
+            self._probed.put(exchange.peer, now + len(exchange.datagram) / parameters.probing_rate, now)
 
     def _launch(self, exchange: Exchange, now: float) -> None:
         """Give a message ID, build the datagram and send it."""

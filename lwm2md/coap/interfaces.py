@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from lwm2md.coap.message import Message, Options
+from lwm2md.coap.terms import Terms
+
+_MAX_AGE: Final = 60.0
 
 Peer = bytes
 """An opaque key of a remote address; CoAP only compares it."""
@@ -32,11 +35,17 @@ class Failure(StrEnum):
 
 
 class Received(msgspec.Struct):
-    """A response or notification to one of our requests, and when it came."""
+    """A response or notification to one of our requests, with its whole body, and when it came."""
 
     peer: Peer
     message: Message
     now: float
+
+    @property
+    def fresh_until(self) -> float:
+        """When the content becomes stale: Max-Age after it came, a minute without that option (RFC 7252 5.10.5)."""
+        age = self.message.max_age
+        return self.now + (_MAX_AGE if age is None else age)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -50,7 +59,7 @@ class Response(msgspec.Struct, frozen=True):
 class IncomingRequest(msgspec.Struct, eq=False):
     """A request of a peer with its whole body as payload; `received` is when it came.
 
-    `key`, `stage`, `block1` and `due` belong to the engine.
+    `key`, `stage`, `terms` and `due` belong to the engine.
     """
 
     peer: Peer
@@ -58,12 +67,15 @@ class IncomingRequest(msgspec.Struct, eq=False):
     received: float
     key: bytes
     stage: int = 0
-    block1: bytes | None = None
+    terms: Terms | None = None
     due: float | None = None
 
 
 Outcome = Callable[[Received | str, float], None]
 """Takes the response, or the `Failure` that came instead, and the time."""
+
+Progress = Callable[[int, int], None]
+"""Takes how many bytes of a request's body the peer has, and how many there are."""
 
 Notification = Callable[[Received, bool], None]
 """Takes a notification and whether it is fresh; False means a newer one was seen before (RFC 7641 3.4).

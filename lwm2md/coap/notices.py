@@ -2,7 +2,8 @@
 
 Rules: at most one Confirmable notification per observer and token is under way; newer content takes its place, with a
 new message ID and with the retransmissions that are left (RFC 7641 4.5.2). A Reset ends the observation, also one of
-a Non-confirmable notification, whose message ID is remembered for that.
+a Non-confirmable notification, whose message ID is remembered for that. Of a body larger than a block the first block
+is sent, and the observer asks for the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from lwm2md.coap.exchange import FLYING, Exchange, Exchanges
 from lwm2md.coap.interfaces import Delivery, Failure, Peer, Response
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import encode_body
+from lwm2md.coap.slicing import Slices
 
 
 @attrs.frozen
@@ -56,11 +58,12 @@ class Notice(Exchange):
 class Notices:
     """All notifications of one engine."""
 
-    def __init__(self, context: Context, exchanges: Exchanges) -> None:
+    def __init__(self, context: Context, exchanges: Exchanges, slices: Slices) -> None:
         self._context = context
         self._exchanges = exchanges
+        self._slices = slices
         self._under_way: dict[tuple[Peer, bytes], Notice] = {}
-        self._sent: Generations[tuple[Peer, int], Delivery] = Generations(
+        self._sent: Generations[tuple[Peer, int], tuple[bytes, Delivery]] = Generations(
             context.parameters.non_lifetime, context.limits.peers
         )
 
@@ -68,6 +71,7 @@ class Notices:
         self, peer: Peer, token: bytes, response: Response, *, confirmable: bool, on_result: Delivery | None, now: float
     ) -> None:
         """Send a notification, or let it replace the one that is under way."""
+        response = self._slices.notification(peer, token, response, now)
         content = _Content(response.code, encode_body(response.options, response.payload), on_result)
         if not confirmable:
             self._send_non(peer, token, content, now)
@@ -82,9 +86,11 @@ class Notices:
 
     def reset(self, peer: Peer, mid: int, now: float) -> bool:
         """Take a Reset; return whether it met a Non-confirmable notification."""
-        on_result = self._sent.pop((peer, mid), now)
-        if on_result is None:
+        sent = self._sent.pop((peer, mid), now)
+        if sent is None:
             return False
+        token, on_result = sent
+        self._slices.forget(peer, token)
         self._context.call(on_result, Failure.RESET, now)
         return True
 
@@ -100,6 +106,7 @@ class Notices:
         """End a notice that was not delivered, and its successor with it."""
         if self._under_way.get((notice.peer, notice.token)) is notice:
             del self._under_way[notice.peer, notice.token]
+        self._slices.forget(notice.peer, notice.token)
         on_result = notice.on_result if notice.successor is None else notice.successor.on_result
         if on_result is not None:
             self._context.call(on_result, failure, now)
@@ -117,5 +124,5 @@ class Notices:
         head = bytes((0x40 | numbers.NON << 4 | len(token), content.code, mid >> 8, mid & 0xFF))
         self._context.outbox.append((head + token + content.body, peer))
         if content.on_result is not None:
-            self._sent.put((peer, mid), content.on_result, now)
+            self._sent.put((peer, mid), (token, content.on_result), now)
             self._context.call(content.on_result, None, now)

@@ -3,14 +3,18 @@
 Rules: an observation is known by its token alone, since a device may have moved to another address; whether to
 believe that is the upper layer's decision. A Confirmable notification is acknowledged when the upper layer says so,
 which is when it has kept the value; until then its retransmission is delivered again, as fresh as it was. An
-observation ends with an error notification, with one that has no Observe option, or when it is forgotten.
+observation ends with an error notification, with one that has no Observe option, or when it is forgotten. The request
+is kept, packed, to ask for the rest of a notification that is larger than a block.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from lwm2md.coap import numbers
+from lwm2md.coap.exchange import Exchange
 from lwm2md.coap.interfaces import Notification
+from lwm2md.coap.message import Message, Options, decode, encode
 
 _HALF: Final = 1 << 23
 _STALE_AFTER: Final = 128.0
@@ -21,17 +25,30 @@ def is_newer(old: int, old_time: float, new: int, new_time: float) -> bool:
     return (old < new and new - old < _HALF) or (old > new and old - new > _HALF) or new_time > old_time + _STALE_AFTER
 
 
+def packed(code: int, options: Options, payload: bytes) -> bytes:
+    """Return a request as an observation keeps it."""
+    return encode(Message(numbers.CON, code, 0, b"", options, payload))
+
+
 class Observation:
     """One observation that a peer has accepted."""
 
-    __slots__ = ("_newest", "_open", "_open_fresh", "_time", "on_notification")
+    __slots__ = ("_newest", "_open", "_open_fresh", "_request", "_time", "fetch", "on_notification")
 
-    def __init__(self, on_notification: Notification) -> None:
+    def __init__(self, on_notification: Notification, request: bytes | None) -> None:
         self.on_notification = on_notification
+        self.fetch: Exchange | None = None
+        """What asks for the rest of a notification."""
+        self._request = request
         self._newest: int | None = None
         self._time = 0.0
         self._open: int | None = None
         self._open_fresh = False
+
+    @property
+    def request(self) -> Message | None:
+        """The request that the peer observes for, None if it is not known."""
+        return None if self._request is None else decode(self._request)
 
     def confirmable(self, mid: int, sequence: int, now: float) -> bool:
         """Take a Confirmable notification that is to be acknowledged; return whether it is the newest so far."""

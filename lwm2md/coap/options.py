@@ -2,7 +2,7 @@
 
 Rules: odd numbers are critical. A value of a length out of range, and each further occurrence of an option that may
 stand once, count as an option that is not understood: elective ones are ignored (by the accessors of `Message`),
-critical ones refuse the message. Block-wise transfer is understood as far as one block holds the whole body.
+critical ones refuse the message.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lwm2md.coap.message import Options
 _LONGEST: Final = 255
 # number: shortest, longest value
 _URI: Final = (numbers.URI_PATH, numbers.URI_QUERY)
+_BLOCK: Final = (numbers.BLOCK2, numbers.BLOCK1)
 _ONCE: Final = {
     numbers.URI_HOST: (1, _LONGEST),
     numbers.URI_PORT: (0, 2),
@@ -28,16 +29,19 @@ _TWICE: Final = Response(numbers.BAD_OPTION, b"critical option repeated")
 _LENGTH: Final = Response(numbers.BAD_OPTION, b"critical option of a wrong length")
 _PROXY: Final = Response(numbers.PROXYING_NOT_SUPPORTED, b"no proxy here")
 _TEXT: Final = Response(numbers.BAD_REQUEST, b"URI is not UTF-8")
-_FRAGMENT: Final = Response(numbers.BAD_OPTION, b"block-wise transfer is not supported")
 _BLOCK_SIZE: Final = Response(numbers.BAD_REQUEST, b"reserved block size")
 _METHOD: Final = Response(numbers.METHOD_NOT_ALLOWED, b"unknown method")
 
-WHOLE_BODY: Final = Response(numbers.CONTINUE)
-"""What `request_fault` returns for a request that is fine and carries a Block1 which holds the whole body."""
+SPECIAL: Final = Response(numbers.CONTINUE)
+"""What `request_fault` returns for a request that is fine and whose options `terms` should look at."""
+
+FINE: Final = 0
+UNUSABLE: Final = 1
+BLOCKS: Final = 2
 
 
 def request_fault(code: int, options: Options) -> Response | None:
-    """Return what a request with these options is refused with, None if it is fine, or `WHOLE_BODY`."""
+    """Return what a request with these options is refused with, None if it is fine, or `SPECIAL`."""
     result = None
     previous = 0
     for number, value in options:
@@ -48,25 +52,28 @@ def request_fault(code: int, options: Options) -> Response | None:
                 return _TEXT
         elif number & 1:
             fault = _critical_fault(number, value, number == previous)
-            if fault is WHOLE_BODY:
+            if fault is SPECIAL:
                 result = fault
             elif fault is not None:
                 return fault
+        elif number == numbers.OBSERVE or number >= numbers.ECHO:
+            result = SPECIAL
         previous = number
     return result if code <= numbers.IPATCH else _METHOD
 
 
-def response_fault(options: Options) -> bool:
-    """Tell whether a response cannot be used: a critical option that is not understood, or more blocks to come."""
+def response_kind(options: Options) -> int:
+    """Return `UNUSABLE` for a response with a critical option that is not understood, `BLOCKS` if it is one of many."""
+    kind = FINE
     previous = 0
     for number, value in options:
         if number & 1:
-            if number not in (numbers.BLOCK1, numbers.BLOCK2) or len(value) > 3 or number == previous:
-                return True
-            if number == numbers.BLOCK2 and (_more(value) or _number(value)):
-                return True
+            if number not in _BLOCK or len(value) > 3 or number == previous or _reserved(value):
+                return UNUSABLE
+            if number == numbers.BLOCK1 or _more(value) or _number(value):
+                kind = BLOCKS
         previous = number
-    return False
+    return kind
 
 
 def _critical_fault(number: int, value: bytes, repeated: bool) -> Response | None:
@@ -79,17 +86,17 @@ def _critical_fault(number: int, value: bytes, repeated: bool) -> Response | Non
         return _TWICE
     if not bounds[0] <= len(value) <= bounds[1]:
         return _LENGTH
-    if number not in (numbers.BLOCK1, numbers.BLOCK2):
+    if number not in _BLOCK:
         return None
-    if value and value[-1] & 7 == 7:
-        return _BLOCK_SIZE
-    if _number(value) or (_more(value) and number == numbers.BLOCK1):
-        return _FRAGMENT
-    return WHOLE_BODY if number == numbers.BLOCK1 else None
+    return _BLOCK_SIZE if _reserved(value) else SPECIAL
 
 
 def _number(block: bytes) -> int:
     return int.from_bytes(block, "big") >> 4
+
+
+def _reserved(block: bytes) -> bool:
+    return bool(block) and block[-1] & 7 == 7
 
 
 def _more(block: bytes) -> bool:

@@ -20,6 +20,10 @@ class Parameters:
     max_latency: float = 100.0
     separate_after: float = 1.0
     """How long a request may stay unanswered before the empty acknowledgement goes out."""
+    block_szx: int = 6
+    """Size exponent of our blocks, and of those that we ask for: 2 ** (it + 4) bytes, 0 to 6."""
+    probing_rate: float = 1.0
+    """Bytes per second of Non-confirmable requests to a peer that has not answered the last one."""
 
     @property
     def max_transmit_span(self) -> float:
@@ -62,3 +66,15 @@ class Limits:
     """Peers whose next message ID or count of Resets is remembered; beyond it the oldest are forgotten."""
     resets_per_minute: int = 10
     """Resets of messages that nobody asked for, per peer; beyond it silence."""
+    body: int = 1024 * 1024
+    """Longest body, in bytes, that is put together: of a request 4.13, of a response `bad-response`."""
+    assembly_bytes: int = 64 * 1024 * 1024
+    """Bytes of unfinished bodies of requests in all; beyond it 5.03 with Max-Age."""
+    assemblies_per_peer: int = 2
+    """Unfinished bodies of requests of one peer; beyond it the oldest is forgotten."""
+    slice_bytes: int = 16 * 1024 * 1024
+    """Bytes of large responses kept for their later blocks; beyond it the oldest are forgotten and asked for again."""
+    slices_per_peer: int = 4
+    """Large responses kept for one peer; beyond it the oldest is forgotten."""
+    observers: int = 10_000
+    """Observers of ours whose block size is remembered; beyond it the oldest is forgotten."""

@@ -3,7 +3,9 @@
 Rules: a response belongs to a request if token and peer match (RFC 7252 5.3.2); each request has one outcome. A
 Confirmable response is acknowledged if it is wanted, also when it comes again, a notification when the upper layer
 says so; what nobody waits for goes to the upper layer, which decides on a Reset. Tokens are eight random bytes, never
-a count.
+a count. A transfer of many blocks keeps its token; the rest of a first notification or of a later one is asked for
+under another, without Observe (RFC 7959 3.4). Such a notification is acknowledged at once, since the peer may wait for
+that before it hands out the rest; newer content drops what has come of it.
 """
 
 from __future__ import annotations
@@ -11,27 +13,46 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.coap import numbers
+from lwm2md.coap.blocks import MAX_SZX, merged, size_of
 from lwm2md.coap.context import Context
 from lwm2md.coap.exchange import FLYING, OVER, WAITING, Exchange, Exchanges
-from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Received
+from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
-from lwm2md.coap.observing import Observation
-from lwm2md.coap.options import response_fault
+from lwm2md.coap.observing import Observation, packed
+from lwm2md.coap.options import BLOCKS, UNUSABLE, response_kind
+from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
 _TOKEN_LENGTH: Final = 8
 _CANCEL: Final = 1
+_ASKING: Final = (numbers.GET, numbers.FETCH)
 
 
 class Ask(Exchange):
     """A request under way."""
 
-    __slots__ = ("cancels", "observation", "on_outcome", "owner")
+    __slots__ = (
+        "alias",
+        "cancels",
+        "observation",
+        "on_outcome",
+        "on_progress",
+        "options",
+        "owner",
+        "payload",
+        "transfer",
+    )
 
     owner: Requests
     on_outcome: Outcome
+    on_progress: Progress | None
+    options: Options
+    payload: bytes
     observation: Observation | None
+    transfer: Transfer | None
     cancels: bool
+    alias: bytes
+    """The token that the upper layer knows it by, where that is another."""
 
     def acknowledged(self, now: float) -> bool:
         """Wait for the separate response."""
@@ -71,27 +92,42 @@ class Requests:
         token: bytes | None = None,
         observe: int | None = None,
         on_notification: Notification | None = None,
+        on_progress: Progress | None = None,
     ) -> bytes:
         """Send a request; `observe` adds that option. Return the token."""
         if token is None:
             token = self._token()
         elif token in self._asks and self._asks[token].state != OVER:
             raise ValueError("a request with this token is under way")
+        parameters = self._context.parameters_for(peer)
         if observe is not None:
-            options = tuple(sorted((*options, (numbers.OBSERVE, uint(observe))), key=lambda option: option[0]))
-        patience = self._context.parameters_for(peer).max_transmit_wait if timeout is None else timeout
-        ask = Ask(peer, code, token, encode_body(options, payload), confirmable=confirmable, timeout=patience)
-        ask.owner = self
-        ask.on_outcome = on_outcome
+            options = merged(options, (numbers.OBSERVE, uint(observe)))
+        if parameters.block_szx < MAX_SZX and code in _ASKING and not _has_block2(options):
+            options = merged(options, (numbers.BLOCK2, uint(parameters.block_szx)))
+        observation = None
+        if on_notification is not None:
+            observation = Observation(on_notification, packed(code, options, payload))
+        transfer = None
+        if len(payload) > size_of(parameters.block_szx):
+            transfer = Transfer(code, options, payload, parameters.block_szx, self._context.limits.body)
+        body = encode_body(options, payload) if transfer is None else transfer.begin()
+        ask = self._make(peer, code, token, body, on_outcome)
+        ask.confirmable = confirmable
+        if timeout is not None:
+            ask.timeout = timeout
+        ask.options = options
+        ask.payload = payload
         ask.cancels = observe == _CANCEL
-        ask.observation = None if on_notification is None else Observation(on_notification)
-        self._asks[token] = ask
+        ask.observation = observation
+        ask.transfer = transfer
+        ask.exclusive = transfer is not None
+        ask.on_progress = on_progress
         self._exchanges.start(ask, now)
         return token
 
-    def adopt(self, token: bytes, on_notification: Notification) -> None:
-        """Take notifications with `token`, of an observation that was made before."""
-        self._observations[token] = Observation(on_notification)
+    def adopt(self, token: bytes, on_notification: Notification, request: bytes | None) -> None:
+        """Take notifications with `token`, of an observation that was made before with a `packed` request."""
+        self._observations[token] = Observation(on_notification, request)
 
     def acknowledged(self, message: Message) -> None:
         """Take that a notification was acknowledged."""
@@ -101,7 +137,9 @@ class Requests:
 
     def forget(self, token: bytes) -> None:
         """Let notifications with `token` be unexpected from now on."""
-        self._observations.pop(token, None)
+        observation = self._observations.pop(token, None)
+        if observation is not None:
+            self._drop(observation, None)
         ask = self._asks.get(token)
         if ask is not None:
             ask.observation = None
@@ -114,8 +152,9 @@ class Requests:
 
     def conclude(self, ask: Ask, result: Received | Failure, now: float) -> None:
         """End a request whose exchange is over, with its outcome."""
-        if self._asks.get(ask.token) is ask:
-            del self._asks[ask.token]
+        for token in (ask.token, ask.alias):
+            if self._asks.get(token) is ask:
+                del self._asks[token]
         self._context.call(ask.on_outcome, result, now)
 
     def acknowledged_with(self, peer: Peer, message: Message, now: float) -> None:
@@ -125,7 +164,9 @@ class Requests:
         if not isinstance(exchange, Ask) or message.token not in (exchange.token, b""):
             self._counters["ignored"] += 1
             return
-        self._answer(exchange, message, now)
+        if message.token:
+            self._heard(peer, now)
+        self._answer(exchange, message, now, exact=True)
 
     def deliver(self, peer: Peer, message: Message, now: float) -> bool | None:
         """Take a response of its own message; return True to acknowledge, False to Reset, None to do neither."""
@@ -133,7 +174,8 @@ class Requests:
         observation = self._observations.get(token)
         ask = self._asks.get(token)
         if ask is not None and ask.peer == peer and _is_answer(ask, observation, message):
-            return self._answer(ask, message, now)
+            self._heard(peer, now)
+            return self._answer(ask, message, now, exact=False)
         if observation is not None:
             return self._notify(observation, peer, message, now)
         if ask is not None and ask.peer == peer:
@@ -148,27 +190,69 @@ class Requests:
             self._context.report()
             return None
 
-    def _answer(self, ask: Ask, message: Message, now: float) -> bool:
-        """End a request with its response; return False if that cannot be used."""
-        usable = not response_fault(message.options)
+    def _heard(self, peer: Peer, now: float) -> None:
+        self._exchanges.heard(peer, now)
+        if self._context.guard is not None:
+            self._context.guard.confirm(peer, now)
+
+    def _answer(self, ask: Ask, message: Message, now: float, *, exact: bool) -> bool:
+        """Take the response to a request, or a part of it; return False if that cannot be used."""
+        kind = response_kind(message.options)
+        transfer = ask.transfer
+        step: Step = Failure.BAD_RESPONSE if kind == UNUSABLE else message
+        if kind != UNUSABLE and (transfer is not None or kind == BLOCKS or message.code in REPEATED):
+            if transfer is None:
+                transfer = ask.transfer = self._transfer(ask.peer, ask.code, ask.options, ask.payload)
+            step = transfer.take(message, exact)
+            if step is None:
+                return True
+            if isinstance(step, bytes):
+                self._go_on(ask, transfer, step, message, now)
+                return True
         self._exchanges.finish(ask, now)
         self._finished.put(ask.token, ask.peer, now)
-        if not usable:
+        if isinstance(step, Failure):
             self._counters["bad_responses"] += 1
-            self.conclude(ask, Failure.BAD_RESPONSE, now)
-            return False
-        if ask.observation is not None:
-            sequence = message.observe
-            if sequence is not None and numbers.is_success(message.code):
-                ask.observation.fresh(sequence, now)
-                self._observations[ask.token] = ask.observation
-            else:
-                self._observations.pop(ask.token, None)
-        self.conclude(ask, Received(ask.peer, message, now), now)
+            self.conclude(ask, step, now)
+            return kind != UNUSABLE
+        if isinstance(step, Message):
+            self._accept(ask, step, now)
+            self.conclude(ask, Received(ask.peer, step, now), now)
         return True
 
+    def _transfer(self, peer: Peer, code: int, options: Options, payload: bytes) -> Transfer:
+        szx = self._context.parameters_for(peer).block_szx
+        return Transfer(code, options, payload, szx, self._context.limits.body)
+
+    def _go_on(self, ask: Ask, transfer: Transfer, step: bytes, message: Message, now: float) -> None:
+        """Send the next message of a request."""
+        if ask.observation is not None and message.observe is not None and numbers.is_success(message.code):
+            self._accept(ask, message, now)
+            rest = self._rest(ask, ask.code, step, transfer, ask.on_outcome)
+            self._exchanges.start(rest, now, first=True)
+            self._exchanges.finish(ask, now)
+            return
+        if ask.on_progress is not None:
+            self._context.call(ask.on_progress, transfer.sent, len(ask.payload))
+            if ask.state == OVER:
+                return
+        self._exchanges.again(ask, ask.token + step, now)
+
+    def _accept(self, ask: Ask, message: Message, now: float) -> None:
+        """Begin an observation with its first response, or end it."""
+        if ask.observation is None:
+            return
+        old = self._observations.pop(ask.token, None)
+        if old is not None:
+            self._drop(old, now)
+        sequence = message.observe
+        if sequence is not None and numbers.is_success(message.code):
+            ask.observation.fresh(sequence, now)
+            self._observations[ask.token] = ask.observation
+
     def _notify(self, observation: Observation, peer: Peer, message: Message, now: float) -> bool | None:
-        if response_fault(message.options):
+        kind = response_kind(message.options)
+        if kind == UNUSABLE or (kind == BLOCKS and observation.request is None):
             self._counters["bad_responses"] += 1
             return False
         self._counters["notifications"] += 1
@@ -177,13 +261,76 @@ class Requests:
             del self._observations[message.token]
             fresh = True
         else:
-            confirmable = message.type == numbers.CON
+            confirmable = message.type == numbers.CON and kind != BLOCKS
             fresh = (
                 observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now)
             )
             self._counters["reordered"] += not fresh
+        if fresh:
+            self._drop(observation, now)
+        if kind == BLOCKS:
+            if fresh:
+                self._fetch(observation, peer, message, now)
+            return True
         self._context.call(observation.on_notification, Received(peer, message, now), fresh)
         return None if message.type == numbers.CON else True
+
+    def _fetch(self, observation: Observation, peer: Peer, message: Message, now: float) -> None:
+        """Ask for what follows the first block of a notification."""
+        request = observation.request
+        if request is None:
+            return
+        transfer = self._transfer(peer, request.code, request.options, request.payload)
+        step = transfer.take(message, True)
+        if not isinstance(step, bytes):
+            self._counters["incomplete"] += 1
+            return
+
+        def done(result: Received | str, then: float) -> None:
+            observation.fetch = None
+            if isinstance(result, Received) and numbers.is_success(result.message.code):
+                self._context.call(observation.on_notification, result, True)
+            else:
+                self._counters["incomplete"] += 1
+
+        observation.fetch = rest = self._rest(Received(peer, message, now), request.code, step, transfer, done)
+        self._exchanges.start(rest, now, first=True)
+
+    def _drop(self, observation: Observation, now: float | None) -> None:
+        """Give up asking for the rest of a notification; without the time, let it run out unheard."""
+        fetch = observation.fetch
+        observation.fetch = None
+        if isinstance(fetch, Ask):
+            fetch.on_outcome = _ignore
+            if now is not None and fetch.state != OVER:
+                self._exchanges.finish(fetch, now)
+                self._finished.put(fetch.token, fetch.peer, now)
+                self._asks.pop(fetch.token, None)
+
+    def _rest(self, begun: Ask | Received, code: int, body: bytes, transfer: Transfer, on_outcome: Outcome) -> Ask:
+        """Return a request for further blocks, which belongs to a response that has begun to arrive."""
+        ask = self._make(begun.peer, code, self._token(), body, on_outcome)
+        if isinstance(begun, Ask):
+            ask.timeout = begun.timeout
+            ask.alias = begun.token
+            self._asks[begun.token] = ask
+        ask.transfer = transfer
+        ask.exclusive = True
+        return ask
+
+    def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome) -> Ask:
+        patience = self._context.parameters_for(peer).max_transmit_wait
+        ask = self._asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
+        ask.owner = self
+        ask.on_outcome = on_outcome
+        ask.on_progress = None
+        ask.options = ()
+        ask.payload = b""
+        ask.observation = None
+        ask.transfer = None
+        ask.cancels = False
+        ask.alias = token
+        return ask
 
     def _token(self) -> bytes:
         while True:
@@ -194,8 +341,16 @@ class Requests:
 
 def _is_answer(ask: Ask, observation: Observation | None, message: Message) -> bool:
     """Tell a response to `ask` from a notification of the same token that was on its way before."""
-    if ask.state not in (FLYING, WAITING):
+    if ask.state not in (FLYING, WAITING) or message.token != ask.token:
         return False
     if message.observe is None:
         return True
     return not ask.cancels and (observation is None or ask.state == WAITING)
+
+
+def _has_block2(options: Options) -> bool:
+    return any(number == numbers.BLOCK2 for number, _ in options)
+
+
+def _ignore(_result: Received | str, _now: float) -> None:
+    """Take the outcome of what nobody waits for any more."""

@@ -1,9 +1,10 @@
-"""Requests to us: decided once, answered once, and what is answered late (RFC 7252 5.2).
+"""Requests to us: decided once, answered once, and what is answered late (RFC 7252 5.2, RFC 7967).
 
 Rules: an answer that is ready at once rides on the acknowledgement. A Confirmable request that stays unanswered is
 acknowledged empty after a second and gets its response as a message of its own; a duplicate in between gets nothing,
 then the empty acknowledgement again. Unanswered requests are limited: beyond that, 5.03 with Max-Age. An exception in
-a handler is a 5.00 and nothing worse.
+a handler is a 5.00 and nothing worse. The handler sees whole bodies and answers with whole bodies; what the options
+of a request demand beyond that (blocks, an Echo, no response) happens here, before and after it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.coap import numbers
+from lwm2md.coap.assembly import Assemblies
+from lwm2md.coap.blocks import merged, without
 from lwm2md.coap.context import Context
+from lwm2md.coap.echo import FREE
 from lwm2md.coap.exchange import Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, IncomingRequest, Peer, Response
 from lwm2md.coap.memory import Replies
-from lwm2md.coap.message import MAX_TOKEN, Message, encode_body, options
-from lwm2md.coap.options import WHOLE_BODY, request_fault
+from lwm2md.coap.message import MAX_TOKEN, Message, encode, encode_body, options
+from lwm2md.coap.options import SPECIAL, request_fault
+from lwm2md.coap.slicing import REPEATABLE, Slices
+from lwm2md.coap.terms import terms_of
 from lwm2md.coap.timers import Timers
 
 _NEW: Final = 0
@@ -53,11 +59,16 @@ class Separate(Exchange):
 class Serving:
     """All requests of peers to one engine."""
 
-    def __init__(self, context: Context, exchanges: Exchanges, replies: Replies, handler: Handler) -> None:
+    def __init__(
+        self, context: Context, exchanges: Exchanges, replies: Replies, slices: Slices, handler: Handler
+    ) -> None:
         self._context = context
         self._outbox = context.outbox
         self._counters = context.counters
         self._exchanges = exchanges
+        self._assemblies = Assemblies(context)
+        self._slices = slices
+        self._guard = context.guard
         self._store = replies.store
         self._handle = handler.handle
         self._limit = context.limits.pending
@@ -71,7 +82,11 @@ class Serving:
 
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do."""
-        return self._timers.next_deadline()
+        one = self._timers.next_deadline()
+        other = self._assemblies.next_deadline()
+        if one is None or other is None:
+            return other if one is None else one
+        return min(one, other)
 
     def serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         """Take a request that no finished one equals; `key` is its message ID and token as received."""
@@ -112,6 +127,7 @@ class Serving:
 
     def expire(self, now: float) -> None:
         """Acknowledge what takes long; give up what was never answered."""
+        self._assemblies.expire(now)
         for request in self._timers.take_all(now):
             if request.stage == _PENDING and request.message.type == numbers.CON:
                 request.stage = _ACKNOWLEDGED
@@ -133,16 +149,46 @@ class Serving:
 
     def _faulty(self, request: IncomingRequest, fault: Response, now: float) -> Response | None:
         """Return the answer to a request whose options are not all fine."""
-        message = request.message
-        if fault is WHOLE_BODY:
-            request.block1 = message.get(numbers.BLOCK1)
-            return self._handle(request, now) if len(self._pending) < self._limit else self._overload()
+        if fault is SPECIAL:
+            return self._special(request, now)
         self._counters["refused"] += 1
-        if fault.code == numbers.BAD_OPTION and message.type == numbers.NON:
-            request.stage = _ANSWERED
-            self._store(request.peer, request.key, b"", now)
+        if fault.code == numbers.BAD_OPTION and request.message.type == numbers.NON:
+            self._stay_silent(request, now)
             return None
         return fault
+
+    def _special(self, request: IncomingRequest, now: float) -> Response | None:
+        """Return the answer to a request whose options demand something."""
+        message = request.message
+        peer = request.peer
+        terms = terms_of(message.options)
+        if self._guard is not None:
+            if terms.echo is not None:
+                self._guard.take(peer, terms.echo, now)
+            busy = terms.observe == 0 or (terms.block1 is not None and terms.block1.more)
+            if busy and not self._guard.knows(peer, now):
+                return self._demand(peer, now)
+        if terms.block1 is not None:
+            whole = self._assemblies.take(peer, message, terms.block1, now)
+            if isinstance(whole, Response):
+                return whole
+            message = whole
+        if terms.block2 is not None:
+            if terms.block2.number:
+                later = self._slices.later(peer, message, terms.block2, now)
+                if later is not None:
+                    return later
+                terms.observe = None
+            message = _without_blocks(message, terms.observe is None)
+        if terms.echo is not None and message.code not in REPEATABLE:
+            held = self._slices.held(peer, message, now)
+            if held is not None:
+                return held
+        if len(self._pending) >= self._limit:
+            return self._overload()
+        request.message = message
+        request.terms = terms
+        return self._handle(request, now)
 
     def _overload(self) -> Response:
         self._counters["overloaded"] += 1
@@ -161,11 +207,23 @@ class Serving:
         """Send the one answer, as whatever message is right by now."""
         key = request.key
         peer = request.peer
-        whole = response.options or response.payload or request.block1 is not None
-        body = _body(request, response) if whole else b""
-        if request.message.type != numbers.CON:
+        terms = request.terms
+        body = b""
+        if response.options or response.payload or terms is not None:
+            shaped = self._shaped(request, response, now)
+            body = encode_body(shaped.options, shaped.payload)
+            if self._guard is not None and not self._is_free(request, len(body), now):
+                shaped = self._challenge(request, response, now)
+                body = encode_body(shaped.options, shaped.payload)
+            response = shaped
+        if terms is not None and terms.silence and terms.silences(response.code):
+            reply = self._silence(request)
+        elif request.message.type != _CON:
             self._reply_non(request, response.code, body, now)
             reply = b""
+        elif request.stage == _ACKNOWLEDGED and not self._is_free(request, len(body), now, repeated=True):
+            self._reply_non(request, response.code, body, now)
+            reply = _empty_ack(key)
         elif request.stage == _ACKNOWLEDGED:
             self._exchanges.start(Separate(peer, response.code, key[2:], body, self._counters), now)
             reply = _empty_ack(key)
@@ -178,6 +236,48 @@ class Serving:
         request.stage = _ANSWERED
         self._store(peer, key, reply, now)
 
+    def _shaped(self, request: IncomingRequest, response: Response, now: float) -> Response:
+        """Return the response, or the block of it that is asked for."""
+        terms = request.terms
+        response = self._slices.answer(request.peer, request.message, terms, response, now)
+        if terms is not None and terms.block1 is not None:
+            found = merged(response.options, (numbers.BLOCK1, terms.block1.encode()))
+            response = Response(response.code, response.payload, found)
+        return response
+
+    def _is_free(self, request: IncomingRequest, body: int, now: float, *, repeated: bool = False) -> bool:
+        """Tell whether the requester may get an answer with `body` bytes behind its token, however often it is sent."""
+        guard = self._guard
+        if guard is None:
+            return True
+        size = len(request.key) + 2 + body
+        if repeated:
+            size *= 1 + self._context.parameters_for(request.peer).max_retransmit
+        return size <= FREE or guard.admits(request.peer, len(encode(request.message)), size, now)
+
+    def _challenge(self, request: IncomingRequest, response: Response, now: float) -> Response:
+        """Ask for an Echo instead of answering; keep the answer to what must not run twice."""
+        if request.message.code not in REPEATABLE:
+            self._slices.hold(request.peer, request.message, response, now)
+        return self._demand(request.peer, now)
+
+    def _demand(self, peer: Peer, now: float) -> Response:
+        self._counters["challenged"] += 1
+        return _FAILED if self._guard is None else self._guard.challenge(peer, now)
+
+    def _stay_silent(self, request: IncomingRequest, now: float) -> None:
+        request.stage = _ANSWERED
+        self._store(request.peer, request.key, b"", now)
+
+    def _silence(self, request: IncomingRequest) -> bytes:
+        """Send no response, only the acknowledgement that is due; return what a duplicate gets."""
+        if request.message.type != _CON:
+            return b""
+        reply = _empty_ack(request.key)
+        if request.stage != _ACKNOWLEDGED:
+            self._outbox.append((reply, request.peer))
+        return reply
+
     def _reply_non(self, request: IncomingRequest, code: int, body: bytes, now: float) -> None:
         mid = self._context.next_mid(request.peer, now)
         token = request.key[2:]
@@ -185,11 +285,11 @@ class Serving:
         self._outbox.append((head + token + body, request.peer))
 
 
-def _body(request: IncomingRequest, response: Response) -> bytes:
-    found = response.options
-    if request.block1 is not None:
-        found = tuple(sorted((*found, (numbers.BLOCK1, request.block1)), key=lambda option: option[0]))
-    return encode_body(found, response.payload)
+def _without_blocks(message: Message, whole: bool) -> Message:
+    """Return a request as the handler sees it; `whole` drops Observe, too, which makes no sense for a later block."""
+    hidden = (numbers.BLOCK2, numbers.SIZE2, numbers.OBSERVE) if whole else (numbers.BLOCK2, numbers.SIZE2)
+    found = without(message.options, hidden)
+    return Message(message.type, message.code, message.mid, message.token, found, message.payload)
 
 
 def _empty_ack(key: bytes) -> bytes:

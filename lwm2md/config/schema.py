@@ -46,7 +46,7 @@ class Daemon:
     state: str = _setting(
         values.text(4096), "./lwm2md-state", "Directory of what the daemon keeps; relative to its working directory"
     )
-    name: str = _setting(values.text(64), "lwm2md", "Name of this daemon in its status")
+    name: str = _setting(values.text(64), "lwm2md", "Name of this daemon in its status", reloadable=True)
 
 
 @attrs.frozen
@@ -65,13 +65,19 @@ class Coap:
         "Whether one system call moves many datagrams, where the extension for it was compiled",
     )
     ack_timeout: float = _setting(
-        values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)"
+        values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)", reloadable=True
     )
     ack_random_factor: float = _setting(
-        values.number(1, 10), "1.5", "Spread of the first wait, against devices in step (ACK_RANDOM_FACTOR)"
+        values.number(1, 10),
+        "1.5",
+        "Spread of the first wait, against devices in step (ACK_RANDOM_FACTOR)",
+        reloadable=True,
     )
     max_retransmit: int = _setting(
-        values.integer(0, 20), "4", "How often a message is sent again before its peer counts as gone (MAX_RETRANSMIT)"
+        values.integer(0, 20),
+        "4",
+        "How often a message is sent again before its peer counts as gone (MAX_RETRANSMIT)",
+        reloadable=True,
     )
 
 
@@ -80,17 +86,23 @@ class Registration:
     """How long registrations live."""
 
     default_lifetime: float = _setting(
-        values.duration(1, 10 * _YEAR), "24h", "Lifetime of a registration that names none"
+        values.duration(1, 10 * _YEAR), "24h", "Lifetime of a registration that names none", reloadable=True
     )
     min_lifetime: float = _setting(
-        values.duration(0, 10 * _YEAR), "1s", "Shorter lifetimes are taken as this one when expiry is reckoned"
+        values.duration(0, 10 * _YEAR),
+        "1s",
+        "Shorter lifetimes are taken as this one when expiry is reckoned",
+        reloadable=True,
     )
     max_lifetime: float = _setting(
         values.duration(0, 10 * _YEAR),
         "0s",
         "Longer lifetimes are taken as this one when expiry is reckoned; 0s is no cap",
+        reloadable=True,
     )
-    grace: float = _setting(values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires")
+    grace: float = _setting(
+        values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires", reloadable=True
+    )
 
 
 @attrs.frozen
@@ -98,14 +110,22 @@ class Queue:
     """Requests that wait for their device."""
 
     awake: float = _setting(
-        values.duration(1, _DAY), "93s", "How long a device in queue mode listens after an exchange (MAX_TRANSMIT_WAIT)"
+        values.duration(1, _DAY),
+        "93s",
+        "How long a device in queue mode listens after an exchange (MAX_TRANSMIT_WAIT)",
+        reloadable=True,
     )
-    limit: int = _setting(values.integer(1, 100000), "100", "Requests that may wait for one device; more are refused")
+    limit: int = _setting(
+        values.integer(1, 100000), "100", "Requests that may wait for one device; more are refused", reloadable=True
+    )
     ttl: float = _setting(
-        values.duration(1, _YEAR), "24h", "How long a request waits for its device, if it does not say"
+        values.duration(1, _YEAR), "24h", "How long a request waits for its device, if it does not say", reloadable=True
     )
     timeout: float = _setting(
-        values.duration(1, _DAY), "93s", "How long a device has for its answer, if the request does not say"
+        values.duration(1, _DAY),
+        "93s",
+        "How long a device has for its answer, if the request does not say",
+        reloadable=True,
     )
 
 
@@ -113,11 +133,17 @@ class Queue:
 class Limits:
     """Bounds of what the daemon keeps in memory and storage."""
 
-    devices: int = _setting(values.integer(1, 100_000_000), "1000000", "Devices known at once; more are refused")
-    observations_per_device: int = _setting(values.integer(1, 65535), "64", "Observations of one device")
-    labels_per_device: int = _setting(values.integer(0, 65535), "64", "Labels of one device, its own claims included")
+    devices: int = _setting(
+        values.integer(1, 100_000_000), "1000000", "Devices known at once; more are refused", reloadable=True
+    )
+    observations_per_device: int = _setting(
+        values.integer(1, 65535), "64", "Observations of one device", reloadable=True
+    )
+    labels_per_device: int = _setting(
+        values.integer(0, 65535), "64", "Labels of one device, its own claims included", reloadable=True
+    )
     twin_values_per_device: int = _setting(
-        values.integer(0, 1_000_000), "1000", "Last values kept of one device; the oldest go first"
+        values.integer(0, 1_000_000), "1000", "Last values kept of one device; the oldest go first", reloadable=True
     )
     deduplication_size: int = _setting(
         values.size(1 << 16), "64MiB", "Memory for answers that are kept for requests that come twice"
@@ -125,13 +151,33 @@ class Limits:
     pending: int = _setting(
         values.integer(1, 100_000_000), "100000", "CoAP requests to devices that wait for an answer"
     )
-    body_size: int = _setting(values.size(1 << 10, 1 << 30), "1MiB", "Largest body of an API request")
-    event_readers: int = _setting(values.integer(0, 100000), "100", "Readers of the event stream at once")
+    body_size: int = _setting(values.size(1 << 10, 1 << 30), "1MiB", "Largest body of an API request", reloadable=True)
+    event_readers: int = _setting(
+        values.integer(0, 100000), "100", "Readers of the event stream at once", reloadable=True
+    )
     event_reader_queue: int = _setting(
-        values.integer(1, 1_000_000), "1000", "Events that wait for one slow reader before it is disconnected"
+        values.integer(1, 1_000_000),
+        "1000",
+        "Events that wait for one slow reader before it is disconnected",
+        reloadable=True,
     )
     operations_kept: int = _setting(
-        values.integer(0, 100_000_000), "10000", "Ended operations that can still be looked up; the oldest go first"
+        values.integer(0, 100_000_000),
+        "10000",
+        "Ended operations that can still be looked up; the oldest go first",
+        reloadable=True,
+    )
+    messages_size: int = _setting(
+        values.size(0),
+        "16MiB",
+        "Memory for the last messages of all devices together, about 250 000 Updates and answers; 0B keeps none",
+        reloadable=True,
+    )
+    traces: int = _setting(
+        values.integer(0, 1000), "8", "Traces at once; the oldest that has ended makes room", reloadable=True
+    )
+    trace_size: int = _setting(
+        values.size(1 << 12, 1 << 30), "4MiB", "Memory of one trace, which ends when it is full", reloadable=True
     )
 
 
@@ -144,7 +190,7 @@ class Api:
         f"{LOOPBACK}:8080",
         "Where to listen, separated by commas or lines; port 0 is any free one, empty is off",
     )
-    metrics_open: bool = _setting(values.boolean(), "no", "Whether /metrics answers without a token")
+    metrics_open: bool = _setting(values.boolean(), "no", "Whether /metrics answers without a token", reloadable=True)
     admin_token: Secret | None = _setting(  # noqa: RUF009  a Secret does not change
         values.secret(), "", "Token of the administrator; empty: made at the first start, kept in STATE/admin.token"
     )
@@ -159,9 +205,11 @@ class Storage:
         "sqlite:",
         "Where it is kept: sqlite: is a file in the state directory, memory: is nowhere",
     )
-    events: int = _setting(values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back")
+    events: int = _setting(
+        values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back", reloadable=True
+    )
     flush_interval: float = _setting(
-        values.duration(0.1, 3600), "5s", "How long refreshed lifetimes may be in memory only"
+        values.duration(0.1, 3600), "5s", "How long refreshed lifetimes may be in memory only", reloadable=True
     )
 
 
@@ -169,9 +217,9 @@ class Storage:
 class Logging:
     """What is logged, and how."""
 
-    level: str = _setting(values.choice(*LEVELS), "info", "Least level that is logged")
+    level: str = _setting(values.choice(*LEVELS), "info", "Least level that is logged", reloadable=True)
     levels: tuple[tuple[str, str], ...] = _setting(
-        values.levels(*LEVELS), "", "Levels of single namespaces, like lwm2md.net=debug, twisted=warn"
+        values.levels(*LEVELS), "", "Levels of single namespaces, like lwm2md.net=debug, twisted=warn", reloadable=True
     )
     format: str = _setting(values.choice("text", "json"), "text", "Lines of text, or a JSON object a line")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, values, watching
+from lwm2md.ctl import commands, tracing, values, watching
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
@@ -72,6 +72,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _looking(add)
     _asking(add)
     _watching(add)
+    _tracing(add)
     return top
 
 
@@ -119,6 +120,7 @@ def _looking(add: Any) -> None:
     labels = {"nargs": "+", "type": values.label, "metavar": "LABEL", "help": "key=value sets, key- removes"}
     add("label", commands.label, "Set and remove labels", _ENDPOINT, ("labels", labels))
     add("forget", commands.forget, "Remove everything that is known of a device", _ENDPOINT)
+    add("reload", commands.reload, "Let the daemon read its configuration again")
 
 
 def _asking(add: Any) -> None:
@@ -163,3 +165,27 @@ def _watching(add: Any) -> None:
         ("--selector", {"metavar": "TERMS", "help": "terms on labels, such as farm=north"}),
         ("--after", {"metavar": "ID", "help": "replay what came after this event first"}),
     )
+
+
+def _tracing(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many messages"})
+    add("messages", tracing.messages, "Show the last messages from and to a device", _ENDPOINT, limit)
+    add(
+        "trace",
+        tracing.trace,
+        "Show messages as they come",
+        ("endpoint", {"nargs": "?", "metavar": "ENDPOINT", "help": "those of this device"}),
+        ("--address", {"metavar": "PREFIX", "help": "those of these addresses, such as 10.0.0.0/8 or 10.1.2.3"}),
+        (
+            "--duration",
+            {
+                "type": values.number,
+                "default": tracing.DURATION,
+                "metavar": "SECONDS",
+                "help": f"for how long (default: {tracing.DURATION:g})",
+            },
+        ),
+        limit,
+        ("--pcapng", {"metavar": "FILE", "help": "write them to a file for Wireshark at the end"}),
+    )
+    add("traces", tracing.traces, "List traces that run or have ended")

@@ -136,6 +136,14 @@ class Client:
                 connection.close()
         return response
 
+    def download(self, path: str) -> bytes:
+        """The body of what is at ``path``, as it is."""
+        with self.stream(path, _NOTHING, {}, self._timeout) as response:
+            try:
+                return response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise CommandError(f"{self.url}: the answer broke off: {error!r}", UNREACHABLE) from None
+
     def _target(self, path: str, query: Query) -> str:
         given = {name: value for name, value in query.items() if value is not None}
         return self._prefix + path + (f"?{urlencode(given, quote_via=quote)}" if given else "")

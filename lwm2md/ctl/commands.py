@@ -172,6 +172,16 @@ def forget(options: Namespace, client: Client, output: Output) -> int:
     return DONE
 
 
+def reload(options: Namespace, client: Client, output: Output) -> int:
+    """``reload``: let the daemon run by its configuration as it is now."""
+    document = client.request("POST", "/v1/reload").document
+    lines = [f"changed: {show(', '.join(document['changed']) or 'nothing')}"]
+    if document["restart"]:
+        lines.append(f"not before a restart: {show(', '.join(document['restart']))}")
+    output.document(document, lines)
+    return DONE
+
+
 # What they share
 
 

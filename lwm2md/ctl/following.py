@@ -77,8 +77,9 @@ def follow(
     sleep: Callable[[float], None],
     note: Callable[[str], None],
     opened: Callable[[], None] = lambda: None,
+    path: str = "/v1/events",
 ) -> Iterator[Followed]:
-    """Every event of ``/v1/events`` from now on, or from the one ``after`` that id, without end.
+    """Every event of a stream, ``/v1/events`` mostly, from now on or from the one ``after`` that id, without end.
 
     ``opened`` is called once, when the stream is there; ``note`` is told of interruptions, ``sleep`` waits. Raises
     CommandError where the daemon is not reachable at first, and where it refuses.
@@ -88,7 +89,7 @@ def follow(
     while True:
         try:
             headers = {} if stream.last is None else {"Last-Event-ID": stream.last}
-            response = client.stream("/v1/events", query, headers, SILENCE)
+            response = client.stream(path, query, headers, SILENCE)
         except CommandError as error:
             if first or error.status != UNREACHABLE:
                 raise

@@ -45,7 +45,6 @@ class Api(ServerFactory):
     def __init__(self, node: Node, routes: Sequence[Route], *, idle: float = IDLE) -> None:
         self.node = node
         self.router = Router(routes)
-        self.body_limit = node.settings.limits.body_size
         self.connections: set[Channel] = set()
         self.streams: set[Call] = set()
         self.endpoints = SortedKeys(node.server.devices)
@@ -68,6 +67,11 @@ class Api(ServerFactory):
         channel.timeOut = self._idle  # type: ignore[assignment]
         self.connections.add(channel)
         return channel
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes of the largest body that is taken."""
+        return self.node.settings.limits.body_size
 
     def disconnected(self, channel: Channel) -> None:
         """A connection is gone."""

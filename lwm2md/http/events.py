@@ -7,7 +7,8 @@ nothing that is kept. A comment line goes out when nothing else did, so that bot
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from zope.interface import implementer
@@ -28,29 +29,50 @@ _MOST_TYPES: Final = 50
 _GREETING: Final = b"retry: 2000\n\n"
 
 
+Push = Callable[[Delivered], None]
+
+
+class Followed(Protocol):
+    """What a stream shows: it pushes events to the stream until either of them ends it."""
+
+    def pause(self) -> None:
+        """Push nothing until ``resume``."""
+        ...
+
+    def resume(self) -> None:
+        """Go on pushing."""
+        ...
+
+    def close(self, reason: str = ..., /) -> None:
+        """End it, and say so; harmless when it has ended already."""
+        ...
+
+
 @implementer(IPushProducer)
 class EventStream:
-    """One reader of the stream, between its subscription and its connection."""
+    """One reader of a stream, between what it follows and its connection."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._streams: set[Call] = call.channel.factory.streams
-        self._subscription: Subscription | None = None
+        self._subscription: Followed | None = None
         self._timer: IDelayedCall | None = None
         self._paused = False
         self._stalled = False
         self._ended = False
 
-    def start(self, wanted: Filter, after: str | None) -> None:
-        """Send the head of the answer, and everything that the reader wants from then on."""
+    def start(self, follow: Callable[[Push, Callable[[str], None]], Followed]) -> None:
+        """Send the head of the answer, and from then on everything that is pushed.
+
+        ``follow`` begins it: it is given where to push, and what to call at the end, with the reason.
+        """
         call = self._call
         self._streams.add(call)
         call.lost = self.stopProducing
         call.start_stream(MEDIA_TYPE.encode("ascii"))
         call.push(_GREETING)
         call.registerProducer(self, True)  # type: ignore[no-untyped-call]
-        limit = call.node.settings.limits.event_reader_queue
-        subscription = call.node.delivery.subscribe(wanted, after, self._push, limit, self._closed)
+        subscription = follow(self._push, self._closed)
         if self._ended:
             subscription.close()
             return
@@ -105,9 +127,8 @@ class EventStream:
             self._timer.cancel()
 
 
-def _events(call: Call) -> Reply | None:
-    if call.method == b"HEAD":
-        return Reply(200, b"", MEDIA_TYPE.encode("ascii"))
+def require_room(call: Call) -> None:
+    """Return when one more reader may come; else raise `Problem`."""
     most = call.node.settings.limits.event_readers
     if len(call.channel.factory.streams) >= most:
         raise Problem(
@@ -115,12 +136,26 @@ def _events(call: Call) -> Reply | None:
             f"{most} readers of the event stream are there already ([limits] event-readers)",
             headers=((b"Retry-After", b"5"),),
         )
+
+
+def last_event_id(call: Call) -> str | None:
+    """The id after which a reader that comes back goes on."""
     last = call.getHeader(b"Last-Event-ID")
-    query = call.query
-    EventStream(call).start(
-        Filter(query["types"], query["endpoint"], query["selector"]),
-        last.decode("utf-8", "replace").strip() or None if last is not None else None,
-    )
+    return None if last is None else last.decode("utf-8", "replace").strip() or None
+
+
+def _events(call: Call) -> Reply | None:
+    if call.method == b"HEAD":
+        return Reply(200, b"", MEDIA_TYPE.encode("ascii"))
+    require_room(call)
+    node, query = call.node, call.query
+    wanted = Filter(query["types"], query["endpoint"], query["selector"])
+
+    def follow(push: Push, closed: Callable[[str], None]) -> Subscription:
+        limit = node.settings.limits.event_reader_queue
+        return node.delivery.subscribe(wanted, last_event_id(call), push, limit, closed)
+
+    EventStream(call).start(follow)
     return None
 
 

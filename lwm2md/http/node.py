@@ -10,8 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from lwm2md.config.schema import Settings
 
 if TYPE_CHECKING:
+    from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
     from lwm2md.server.core import Server
+    from lwm2md.tracing.traces import Tracing
 
 
 class Node(Protocol):
@@ -19,6 +21,7 @@ class Node(Protocol):
 
     server: Server
     delivery: Delivery
+    tracing: Tracing
     settings: Settings
     reactor: IReactorTime
     started: float
@@ -28,6 +31,10 @@ class Node(Protocol):
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
+        ...
+
+    def reload(self) -> Reloaded:
+        """Read the configuration again and run by it; raises ConfigErrors, and then nothing has changed."""
         ...
 
     def settle(self) -> None:

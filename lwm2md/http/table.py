@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.http import devices, events, observations, openapi, operations, resources, status
+from lwm2md.http import devices, events, observations, openapi, operations, reload, resources, status, traces
 from lwm2md.http.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -14,6 +14,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *resources.ROUTES,
     *observations.ROUTES,
     *events.ROUTES,
+    *traces.ROUTES,
+    *reload.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

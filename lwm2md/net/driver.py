@@ -87,11 +87,21 @@ class Deadlines:
             self._arm(when)
 
 
+class Tap(Protocol):
+    """What sees every batch that passes; it must neither fail nor change the batch."""
+
+    def received(self, batch: Sequence[tuple[bytes, bytes]], now: float) -> None:
+        """Look at what arrived, before the engine gets it."""
+
+    def sent(self, batch: Sequence[tuple[bytes, bytes]], now: float) -> None:
+        """Look at what is about to leave."""
+
+
 class Driver:
     """One engine on its ports.
 
     `settle` is called with the time after each batch, deadline and call of the API; `timed` are further objects with
-    deadlines. Many drivers may share one `deadlines`.
+    deadlines. Many drivers may share one `deadlines`. A `tap` sees all datagrams.
     """
 
     def __init__(
@@ -102,6 +112,7 @@ class Driver:
         timed: Iterable[TimedObject] = (),
         settle: Callable[[float], None] | None = None,
         deadlines: Deadlines | None = None,
+        tap: Tap | None = None,
         log: Logger | None = None,
     ) -> None:
         self.due: float | None = None
@@ -111,6 +122,7 @@ class Driver:
         self._clock = clock
         self._timed = tuple(timed)
         self._settle = settle
+        self._tap = tap
         self._deadlines = deadlines or Deadlines(clock)
         self._log = log or Logger()
         self._ports: dict[bytes, DatagramPort] = {}
@@ -133,6 +145,8 @@ class Driver:
     def receive(self, batch: Batch) -> None:
         """Take a batch that has arrived at a port."""
         now = self._clock.seconds()
+        if self._tap is not None:
+            self._tap.received(batch, now)
         try:
             out = self.engine.receive(batch, now)
         except Exception:
@@ -177,6 +191,8 @@ class Driver:
                 pause = _PAUSE
         out += self.engine.take()
         if out:
+            if self._tap is not None:
+                self._tap.sent(out, now)
             self._send(out)
         when = self.engine.next_deadline()
         for item in self._timed:

@@ -61,6 +61,10 @@ class Server:
         """Take the engine through which devices are reached; once, before anything else."""
         self._state.engine = engine
 
+    def configure(self, settings: ServerSettings) -> None:
+        """Decide by other settings from now on; what was decided and planned already stays as it is."""
+        self._state.settings = settings
+
     # Devices ask
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
@@ -264,7 +268,7 @@ class Server:
     def _flush(self, now: float) -> None:
         more = self.flush(now)
         interval = 0.05 if more else self._state.settings.flush_interval
-        self._state.deadlines.at(now + interval, self._flush)
+        self._state.deadlines.at(now + interval, lambda _, then: self._flush(then))
 
     def flush(self, now: float) -> bool:
         """Ask for the newest refreshes to be stored; whether there are more than go into one transaction."""

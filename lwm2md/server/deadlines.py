@@ -9,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import Any
 
-Due = Callable[[float], None]
+Due = Callable[[Any, float], None]
 
 _FEW = 1024
 
 
 class Plan:
-    """Something that is to happen at a time, in Unix seconds; ``due`` is None once it was cancelled or done."""
+    """Something that is to happen at a time, in Unix seconds; ``due`` is None once it was cancelled or done.
 
-    __slots__ = ("due", "order", "time")
+    There is one for each device, so it holds what to call and with whom, and no closure over both.
+    """
 
-    def __init__(self, time: float, order: int, due: Due) -> None:
+    __slots__ = ("due", "order", "subject", "time")
+
+    def __init__(self, time: float, order: int, due: Due, subject: Any) -> None:
         self.time = time
         self.order = order
         self.due: Due | None = due
+        self.subject = subject
 
     def __lt__(self, other: Plan) -> bool:
         return (self.time, self.order) < (other.time, other.order)
@@ -42,9 +47,9 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._heap) - self._cancelled
 
-    def at(self, time: float, due: Due) -> Plan:
-        """Call ``due`` with the time it is, once ``time`` has come."""
-        plan = Plan(time, next(self._order), due)
+    def at(self, time: float, due: Due, subject: Any = None) -> Plan:
+        """Call ``due`` with the ``subject`` and the time it is, once ``time`` has come."""
+        plan = Plan(time, next(self._order), due, subject)
         heappush(self._heap, plan)
         return plan
 
@@ -74,4 +79,4 @@ class Deadlines:
             if due is None:
                 self._cancelled -= 1
             else:
-                due(now)
+                due(plan.subject, now)

@@ -30,6 +30,7 @@ class Lifetimes:
         self._dirty: set[Registration] = set()
         self._grants: list[tuple[float, float]] = []
         self.refreshed = self._dirty.add
+        self._due = self._check  # one bound method for all
 
     def add(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes, and plan its expiry."""
@@ -65,7 +66,7 @@ class Lifetimes:
             self._look(registration, now + _PAUSE)
 
     def _look(self, registration: Registration, when: float) -> None:
-        registration.expiry = self._state.deadlines.at(when, lambda now: self._check(registration, now))
+        registration.expiry = self._state.deadlines.at(when, self._due, registration)
 
     def _check(self, registration: Registration, now: float) -> None:
         def decide(now: float) -> None:

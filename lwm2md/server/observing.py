@@ -8,7 +8,6 @@ acknowledged when its values are durable.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -50,6 +49,8 @@ class Observations:
         self._state = state
         self._twin = twin
         self._uplink = uplink
+        self._wishes: dict[bytes, Observation] = {}
+        self._listener = self._notified  # one bound method for all
         self._cancelled: dict[bytes, None] = {}
         self._cancelling: dict[str, Observation] = {}
         self._coming: dict[tuple[str, Path], Observation] = {}
@@ -196,6 +197,7 @@ class Observations:
         if device.observations is None:
             device.observations = {}
         device.observations[wish.path] = wish
+        self._wishes[wish.token] = wish
         self._state.observations[wish.id] = wish
 
     def _drop(self, device: Device, wish: Observation) -> None:
@@ -203,6 +205,7 @@ class Observations:
         if device.observations is not None and known is not None and known.id == wish.id:
             del device.observations[wish.path]
         self._state.observations.pop(wish.id, None)
+        self._wishes.pop(wish.token, None)
         self._state.engine.forget(wish.token)
         self._cancelled[wish.token] = None
         if len(self._cancelled) > _FORGOTTEN:
@@ -248,7 +251,17 @@ class Observations:
         registration = device.registration
         if registration is not None and (wish.established or 0.0) >= registration.registered_at:
             wish.state = "active"
-            self._state.engine.adopt(registration.peer, wish.token, partial(self._notified, wish))
+            request = OperationRequest(op=OBSERVE, path=str(wish.path), format=wish.format)
+            composed = compose(request, wish.path, registration, self._state.resource_model(device))
+            # With its request, since a notification may be larger than a block and the rest is asked for.
+            self._state.engine.adopt(
+                registration.peer,
+                wish.token,
+                self._listener,
+                code=composed.code,
+                options=composed.options,
+                payload=composed.payload,
+            )
 
     # What Operations asks of the operations that are carried out here
 
@@ -324,7 +337,7 @@ class Observations:
             composed.options,
             composed.payload,
             on_outcome=done,
-            on_notification=partial(self._notified, wish),
+            on_notification=self._listener,
             now=now,
             token=wish.token,
             timeout=self.operations.timeout(operation),
@@ -352,10 +365,11 @@ class Observations:
 
     # What devices tell
 
-    def _notified(self, wish: Observation, received: Received, fresh: bool) -> None:
+    def _notified(self, received: Received, fresh: bool) -> None:
         """A notification: its values go to the twin and to everybody who reads events, then it is acknowledged."""
-        device = self._state.devices.get(wish.endpoint)
-        if device is None or device.registration is None:
+        wish = self._wishes.get(received.message.token)
+        device = self._state.devices.get(wish.endpoint) if wish is not None else None
+        if wish is None or device is None or device.registration is None:
             self._acknowledge(received, True, received.now)
             return
         now = received.now

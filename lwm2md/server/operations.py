@@ -157,6 +157,7 @@ class Operations:
                 self._plan_expiry(device)
                 return
             operation = device.queue.popleft()
+            device.queue = device.queue or None  # an empty deque would be half of what a device costs
             if operation.expires <= now:
                 self._end(operation, "expired", now)
                 continue
@@ -187,7 +188,7 @@ class Operations:
             first = min(operation.expires for operation in device.queue)
             if device.queue_check is None or first < device.queue_check.time:
                 self._state.deadlines.cancel(device.queue_check)
-                device.queue_check = self._state.deadlines.at(first, lambda now: self._expire(device, now))
+                device.queue_check = self._state.deadlines.at(first, self._expire, device)
 
     def _expire(self, device: Device, now: float) -> None:
         device.queue_check = None

@@ -91,7 +91,7 @@ class State:
 
         def ended(committed: bool, now: float) -> None:
             if not committed:
-                self.deadlines.at(now + _PAUSE, lambda _: self.erase(rows))
+                self.deadlines.at(now + _PAUSE, lambda *_: self.erase(rows))
 
         if rows:
             self.commit(rows, (), ended)

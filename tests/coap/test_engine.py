@@ -45,9 +45,12 @@ ODD_FRAMES: dict[str, tuple[str, str, str, str, str]] = {
     "Proxy-Scheme": ("41010001aad11a61", "61a50001aa", "51a51000aa", IGNORED, IGNORED),
     "Uri-Path is no UTF-8": ("41010001aab1ff", "61800001aa", "51801000aa", IGNORED, IGNORED),
     "Uri-Query is no UTF-8": ("41010001aad102ff", "61800001aa", "51801000aa", IGNORED, IGNORED),
-    "Block1 with more to come": ("41020001aad10e0e", "61820001aa", IGNORED, IGNORED, IGNORED),
-    "Block1 from the middle": ("41020001aad10e16", "61820001aa", IGNORED, IGNORED, IGNORED),
-    "Block2 from the middle": ("41010001aad10a16", "61820001aa", IGNORED, IGNORED, IGNORED),
+    "Block1 of a wrong size": ("41020001aad10e0e", "61800001aad10e0e", "51801000aad10e0e", IGNORED, IGNORED),
+    "Block1 from the middle": ("41020001aad10e16", "61880001aad10e16", "51881000aad10e16", IGNORED, IGNORED),
+    "Block2 of a POST from the middle": ("41020001aad10a16", "61880001aa", "51881000aa", IGNORED, IGNORED),
+    "reserved Block1 size": ("41020001aad10e07", "61800001aa", "51801000aa", IGNORED, IGNORED),
+    "Block1 twice": ("41020001aad10e060106", "61820001aa", IGNORED, IGNORED, IGNORED),
+    "Block2 of 4 bytes": ("41010001aad40a00000006", "61820001aa", IGNORED, IGNORED, IGNORED),
     "reserved block size": ("41010001aad10a07", "61800001aa", "51801000aa", IGNORED, IGNORED),
     "response nobody waits for": ("41450001aa", "70000001", IGNORED, IGNORED, IGNORED),
     "notification nobody waits for": ("41450001aa6105", "70000001", "70000001", IGNORED, IGNORED),
@@ -70,6 +73,37 @@ class OddMessagesTests(SynchronousTestCase):
                 sent = "".join(data.split(b"\xff")[0].hex() for data, _ in out)
                 self.assertEqual(sent, answer, f"{name}, type {kind}")
                 self.assertEqual(bench.handler.requests, [], name)
+
+    def test_every_code(self) -> None:
+        """Each of the 256 codes in each type of message gets what the table says of its class."""
+        for code in range(1, 256):
+            for kind in range(4):
+                bench = Bench()
+                out = bench.engine.receive([(bytes((0x41 | kind << 4, code, 0, 1, 0xAA)), PEER)], 0.0)
+                sent = [data.split(b"\xff")[0].hex() for data, _ in out]
+                self.assertEqual(sent, self.answers(kind, code), f"code {code}, type {kind}")
+                self.assertEqual(len(bench.handler.requests), code <= numbers.IPATCH and kind in (CON, NON))
+
+    def answers(self, kind: int, code: int) -> list[str]:
+        """Return what a message with this code, ID 1 and token aa gets."""
+        if kind in (ACK, RST):
+            return []
+        if numbers.is_request(code):
+            answer = numbers.CHANGED if code <= numbers.IPATCH else numbers.METHOD_NOT_ALLOWED
+            return [f"61{answer:02x}0001aa"] if kind == CON else [f"51{answer:02x}1000aa"]
+        return ["70000001"] if kind == CON else []
+
+    def test_every_length_of_a_frame(self) -> None:
+        """Whatever a good message is cut to, it is Reset if Confirmable, ignored otherwise, or a shorter good one."""
+        for hexes in VECTORS:
+            whole = bytes.fromhex(hexes)
+            for kind in range(4):
+                for length in range(len(whole)):
+                    bench = Bench()
+                    data = bytes((whole[0] & 0xCF | kind << 4,)) + whole[1:length] if length else b""
+                    out = bench.engine.receive([(data, PEER)], 0.0)
+                    self.assertLessEqual(len(out), kind in (CON, NON))
+                    self.assertEqual(bench.errors, [])
 
     def test_empty_acknowledgement_and_reset_fail_or_stop(self) -> None:
         """An empty ACK stops the retransmission, a Reset fails the exchange."""

@@ -70,6 +70,19 @@ class RetransmissionTests(SynchronousTestCase):
         engine.request(OTHER, numbers.GET, on_outcome=lambda *_: None, now=0.0)
         self.assertEqual(engine.next_deadline(), 2.0)
 
+    def test_slow_network(self) -> None:
+        """With ACK_TIMEOUT 15 s, as on NB-IoT, a request is repeated for minutes and given up in due time."""
+        slow = Parameters(ack_timeout=15.0)
+        self.assertEqual((slow.max_transmit_span, slow.max_transmit_wait), (337.5, 697.5))
+        outcomes: list[float] = []
+        engine = Engine(Recorder(), lambda length: b"\xff" * length, parameters_for=lambda _: slow)
+        engine.request(PEER, numbers.GET, on_outcome=lambda _, now: outcomes.append(now), now=0.0)
+        engine.take()
+        times = []
+        while (when := engine.next_deadline()) is not None:
+            times += [when for _ in engine.expire(when)]
+        self.assertEqual((times, outcomes), ([22.5, 67.5, 157.5, 337.5], [697.5]))
+
     def test_own_timeout(self) -> None:
         """A timeout of the request's own ends it before its retransmissions do."""
         bench = Bench()
@@ -215,3 +228,41 @@ class QueueTests(SynchronousTestCase):
 def reply_constant() -> Response:
     """Return some notification."""
     return Response(numbers.CONTENT, b"1")
+
+
+class ProbingRateTests(SynchronousTestCase):
+    """Non-confirmable requests to a peer that does not answer."""
+
+    def setUp(self) -> None:
+        """Send one of 12 bytes and let it time out after 5 seconds, at 2 bytes per second."""
+        self.bench = Bench(Parameters(probing_rate=2.0))
+        sent = self.bench.ask(0.0, confirmable=False, timeout=5.0)
+        assert sent is not None
+        self.sent = sent
+        self.bench.expire(5.0)
+        self.assertEqual([result for result, _ in self.bench.outcomes], ["timeout"])
+
+    def test_held_back(self) -> None:
+        """The next one waits until the rate allows it; a Confirmable one, and one to another peer, do not wait."""
+        self.assertIsNone(self.bench.ask(5.0, confirmable=False, timeout=5.0))
+        self.assertIsNotNone(self.bench.ask(5.0, peer=OTHER, confirmable=False))
+        self.assertEqual(self.bench.engine.next_deadline(), 6.0)
+        (sent,) = self.bench.expire(6.0)
+        self.assertEqual(sent.type, NON)
+        self.bench.expire(11.0)
+        self.assertIsNone(self.bench.ask(11.5, confirmable=False))
+        self.assertIsNotNone(self.bench.ask(11.6))
+
+    def test_answered(self) -> None:
+        """A peer that answers is not held back."""
+        sent = self.bench.ask(20.0, confirmable=False)
+        assert sent is not None
+        self.bench.send(Message(NON, numbers.CONTENT, 77, sent.token), 20.1)
+        self.assertIsNotNone(self.bench.ask(20.2, confirmable=False))
+
+    def test_withdrawn(self) -> None:
+        """One that waits may be withdrawn."""
+        token = self.bench.engine.request(PEER, numbers.POST, on_outcome=self.bench.outcome, confirmable=False, now=5.0)
+        self.bench.engine.withdraw(token, 5.5)
+        self.assertEqual(run_out(self.bench), [])
+        self.assertEqual([result for result, _ in self.bench.outcomes], ["timeout", "cancelled"])

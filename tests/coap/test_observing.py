@@ -35,6 +35,6 @@ class ReorderingTests(SynchronousTestCase):
 
     def test_observation(self) -> None:
         """An observation compares with the newest it has seen, not with the last one."""
-        observation = Observation(lambda *_: None)
+        observation = Observation(lambda *_: None, None)
         seen = [observation.fresh(number, 1.0) for number in (7, 9, 8, 9, 10)]
         self.assertEqual(seen, [True, True, False, False, True])

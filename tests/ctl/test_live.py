@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.ctl.errors import DONE, FAILED, PENDING
+from lwm2md.ctl.errors import DONE, FAILED, PENDING, USAGE
 from tests.ctl.support import Ran, run
 from tests.fuzz.daemon import ROOT, Daemon, Device
 from tests.fuzz.peers import Device as Scripted
+from tests.tracing.test_pcapng import read
 
 ENDPOINT = "dev/1"
 
@@ -182,6 +183,63 @@ class Live(SynchronousTestCase):
             if event["values"][0]["path"] == "/3/0/1":
                 break
         self.assertEqual((event["type"], event["source"]), ("device.value", "read"))
+
+    def test_messages(self) -> None:
+        """The last messages of a device are shown, decoded or in a line each."""
+        self.done("read", ENDPOINT, "/3/0/0")
+        found = self.done("messages", ENDPOINT, "--limit", "2")
+        self.assertEqual([each["direction"] for each in found], ["out", "in"])
+        lines = self.shown("messages", ENDPOINT, "--limit", "2").splitlines()
+        self.assertRegex(lines[0], r"^\d\d:\d\d:\d\d\.\d{3} 127\.0\.0\.1:\d+ ← CON GET /3/0/0 #\d+ token=")
+        self.assertRegex(lines[1], r" → ACK 2\.05 Content #\d+ token=\w+ \[tlv\] [0-9a-f]+$")
+
+    def test_trace(self) -> None:
+        """A trace shows messages as they come; when it ends, its file is written and it is removed."""
+        file = self.directory / "trace.pcapng"
+        trace = self.following("trace", ENDPOINT, "--duration", "60", "--limit", "2", "--pcapng", str(file))
+        while not self.done("traces"):
+            pass
+        self.assertEqual(self.done("traces")["endpoint"], ENDPOINT)
+        self.assertIn("running", self.shown("traces"))
+        self.done("read", ENDPOINT, "/3/0/1")
+        assert trace.stdout is not None
+        self.assertIn("GET /3/0/1", json.loads(trace.stdout.readline())["line"])
+        self.assertIn("ACK 2.05", json.loads(trace.stdout.readline())["line"])
+        self.assertEqual(trace.wait(10), DONE)
+        self.assertEqual(len(read(file.read_bytes())), 2)
+        self.assertEqual(self.done("traces"), [])
+
+    def test_trace_interrupted(self) -> None:
+        """A trace of addresses that is interrupted writes its file too, and is removed."""
+        file = self.directory / "interrupted.pcapng"
+        trace = self.following("trace", "--address", "127.0.0.0/8", "--pcapng", str(file))
+        while not self.done("traces"):
+            pass
+        self.done("read", ENDPOINT, "/3/0/1")
+        assert trace.stdout is not None
+        trace.stdout.readline()
+        trace.send_signal(signal.SIGINT)
+        self.assertEqual(trace.wait(10), DONE)
+        self.assertGreaterEqual(len(read(file.read_bytes())), 2)
+        self.assertEqual(self.done("traces"), [])
+
+    def test_trace_refused(self) -> None:
+        """What can't be traced, or written, is told before anything is traced."""
+        for words, status in (
+            (("trace",), USAGE),
+            (("trace", ENDPOINT, "--address", "::1"), USAGE),
+            (("trace", ENDPOINT, "--pcapng", "/nonexistent/x"), USAGE),
+            (("trace", "--address", "nowhere"), FAILED),
+            (("trace", ENDPOINT, "--duration", "0"), FAILED),
+        ):
+            ran = self.ctl(*words)
+            self.assertEqual((ran.status, ran.err.count("\n")), (status, 1), words)
+        self.assertEqual(self.done("traces"), [])
+
+    def test_reload(self) -> None:
+        """The daemon reads its configuration again."""
+        self.assertEqual(self.done("reload"), {"changed": [], "restart": []})
+        self.assertEqual(self.shown("reload"), "changed: nothing\n")
 
     def test_labels(self) -> None:
         """Labels are set and removed, and select."""

@@ -28,6 +28,8 @@ SMALL_LIMITS: Final = (
     "limits.operations-kept=500",
     "limits.twin-values-per-device=50",
     "limits.deduplication-size=2MiB",
+    "limits.messages-size=2MiB",
+    "limits.trace-size=256KiB",
     "storage.events=2000",
 )
 """Limits that an attack reaches soon, and short times, so that devices that don't answer don't hold it up."""

@@ -84,6 +84,12 @@ def strangers() -> list[Message]:
         _request(n.FETCH, ("rd",), b"\x82\x00\x01", content_format=n.CBOR),
         _request(n.POST, ("rd",), b"</3/0>", query=("ep=block",), extra=((n.BLOCK1, b"\x0e"),)),
         _request(n.POST, ("rd",), b"</3/0>" * 20, query=("ep=block",), extra=((n.BLOCK1, b"\x16"), (n.SIZE1, b"\x7f"))),
+        _request(n.POST, ("rd",), b"</3/0>,</5/0>,</", query=("ep=parts",), extra=((n.BLOCK1, b"\x08"),)),
+        _request(n.POST, ("rd",), b"6/0>,</7/0>", query=("ep=parts",), extra=((n.BLOCK1, b"\x10"),)),
+        _request(
+            n.POST, ("dp",), bytes(64), extra=((n.BLOCK1, b"\x0a"), (n.SIZE1, b"\xff" * 4), (n.REQUEST_TAG, b"t"))
+        ),
+        _request(n.FETCH, ("rd",), b"\x80", extra=((n.BLOCK2, b"\x16"), (n.ECHO, bytes(16)), (n.HOP_LIMIT, b"\x01"))),
         _request(n.GET, (".well-known", "core"), extra=((n.BLOCK2, b"\x02"), (n.ETAG, b"abcd"), (n.IF_MATCH, b""))),
         _request(n.GET, ("rd",), extra=((n.URI_HOST, b"localhost"), (n.URI_PORT, b"\x16\x33"), (n.ECHO, b"x" * 8))),
         _request(n.GET, ("rd",), extra=((n.PROXY_URI, b"coap://example.net/"), (n.NO_RESPONSE, b"\x1a"))),

@@ -16,14 +16,19 @@ from twisted.internet.task import Clock
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
+from lwm2md.config.changes import Reloaded, compare
+from lwm2md.config.errors import ConfigErrors
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
 from lwm2md.server.core import Server
+from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.records import Registration
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.memory import MemoryStorage
+from lwm2md.tracing.traces import Tracing
 
 TOKEN = "test-token"
 START = 1_767_225_600.0
@@ -111,6 +116,8 @@ class TestNode:
         self.server = Server(ServerSettings(queue_limit=3), MODELS, environment)
         self.engine = Engine(self.server, self.random)
         self.server.attach(self.engine)
+        self.tracing = Tracing(self._registration, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20)
+        self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True
         self.version = "0.1.0"
@@ -132,8 +139,24 @@ class TestNode:
             device.register()
         return device
 
+    def _registration(self, endpoint: str) -> Registration | None:
+        device = self.server.devices.get(endpoint)
+        return None if device is None else device.registration
+
+    def _store(self, write: Write, then: Resume | None) -> None:
+        self.delivery.submit((Commit((write,), (), then),))
+
+    def reload(self) -> Reloaded:
+        """Take ``found`` for what is in the files."""
+        if isinstance(self.found, ConfigErrors):
+            raise self.found
+        reloaded = compare(self.settings, self.found)
+        self.settings = reloaded.settings
+        return reloaded
+
     def receive(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
         """Datagrams arrive."""
+        self.tracing.received(batch, self.now())
         self._exchange(self.engine.receive(batch, self.now()))
         self.settle()
 
@@ -141,6 +164,7 @@ class TestNode:
         """Let time go by."""
         self.clock.advance(seconds)
         self.server.expire(self.now())
+        self.tracing.expire(self.now())
         self._exchange(self.engine.expire(self.now()))
         self.settle()
 
@@ -166,6 +190,8 @@ class TestNode:
         return {f"{part}_{name}": value for part, counters in parts for name, value in counters.items()}
 
     def _exchange(self, datagrams: Sequence[tuple[bytes, bytes]]) -> None:
+        if datagrams:
+            self.tracing.sent(datagrams, self.now())
         for data, peer in datagrams:
             device = self.devices.get(peer)
             answer = device.take(data) if device is not None else None

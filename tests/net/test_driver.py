@@ -102,6 +102,30 @@ class DriverTests(SynchronousTestCase):
         self.assertEqual((self.port.flushes, self.settled), (1, [1000.0]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_tap(self) -> None:
+        """A tap sees what arrives before it is answered, and what leaves, with the time."""
+        seen: list[tuple[str, int, float]] = []
+
+        class Watching:
+            """Keeps what it sees."""
+
+            def received(self, batch: Sequence[tuple[bytes, bytes]], now: float) -> None:
+                """Keep an arrival."""
+                seen.append(("in", len(batch), now))
+
+            def sent(self, batch: Sequence[tuple[bytes, bytes]], now: float) -> None:
+                """Keep what leaves."""
+                seen.append(("out", len(batch), now))
+
+        driver = Driver(self.clock, Engine(self.handler, Chance()), tap=Watching())
+        port = FakePort(Endpoint("127.0.0.1", 5684))
+        driver.add(port)
+        port.deliver([(encode(request(mid)), port.peer(1)) for mid in (1, 2)])
+        self.assertEqual(seen, [("in", 2, 1000.0), ("out", 2, 1000.0)])
+        driver.engine.request(port.peer(1), numbers.GET, on_outcome=lambda *_: None, now=1000.0)
+        driver.settle()
+        self.assertEqual(seen[2:], [("out", 1, 1000.0)])
+
     def test_call_of_the_api(self) -> None:
         """After a call from outside, `settle` sends what is to be sent, and sets the timer."""
         self.ask()

@@ -1,0 +1,41 @@
+"""What a reload does: which settings differ from those that run, which take effect now, and which need a restart.
+
+RULES: nothing is applied here. The settings that come out hold what runs for everything that needs a restart, so that
+such a change is told again with every reload until there is one. No value is shown: some are secrets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from lwm2md.config.schema import SECTIONS, Settings, settings_of, value_of
+
+
+@attrs.frozen
+class Reloaded:
+    """``settings`` are to run from now on; ``changed`` and ``restart`` name keys as ``[queue] ttl``."""
+
+    settings: Settings
+    changed: tuple[str, ...]
+    restart: tuple[str, ...]
+
+
+def compare(running: Settings, found: Settings) -> Reloaded:
+    """Return what comes of reading ``found`` while ``running`` run."""
+    changed: list[str] = []
+    restart: list[str] = []
+    sections: dict[str, Any] = {}
+    for name, section in SECTIONS.items():
+        new: dict[str, object] = {}
+        for setting in settings_of(section):
+            value = value_of(found, name, setting.key)
+            if value == value_of(running, name, setting.key):
+                continue
+            if setting.reloadable:
+                new[setting.key.replace("-", "_")] = value
+            (changed if setting.reloadable else restart).append(f"[{name}] {setting.key}")
+        sections[name] = attrs.evolve(getattr(running, name), **new)
+    settings = attrs.evolve(running, **sections, files=found.files, origins=found.origins)
+    return Reloaded(settings, tuple(changed), tuple(restart))

@@ -1,0 +1,82 @@
+"""The commands that show what goes over the wire: the last messages of a device, and traces."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from lwm2md.ctl.client import Client, path_of
+from lwm2md.ctl.errors import DONE, USAGE, CommandError
+from lwm2md.ctl.following import follow
+from lwm2md.ctl.output import Output, complain
+from lwm2md.ctl.tables import show
+
+DURATION: Final = 60.0
+_ARROWS: Final = {"in": "→", "out": "←"}
+_TRACES: Final = ("id", "endpoint", "address", "state", "reason", "created", "ends", "messages", "undecodable")
+
+
+def messages(options: Namespace, client: Client, output: Output) -> int:
+    """``messages``: the last ones from and to a device."""
+    found = client.get(path_of("devices", options.endpoint, "messages"), {"limit": options.limit})
+    _lines(found["items"], output)
+    return DONE
+
+
+def traces(options: Namespace, client: Client, output: Output) -> int:
+    """``traces``: those that run or have ended."""
+    heads = [name.upper() for name in _TRACES]
+    output.items(client.get("/v1/traces")["items"], heads, _TRACES)
+    return DONE
+
+
+def trace(options: Namespace, client: Client, output: Output) -> int:
+    """``trace``: show messages as they come, for a while or until it is interrupted; then remove the trace."""
+    if (options.endpoint is None) == (options.address is None):
+        raise CommandError("trace: either ENDPOINT or --address is expected", USAGE)
+    if options.pcapng is not None:
+        _write(options.pcapng, b"")  # what can't be written is told now, not at the end
+    asked = {"endpoint": options.endpoint, "address": options.address, "duration": options.duration}
+    if options.limit is not None:
+        asked["limit"] = options.limit
+    where = path_of("traces", client.request("POST", "/v1/traces", body=asked).document["id"])
+    try:
+        with suppress(KeyboardInterrupt):
+            _follow(client, where, output)
+        if options.pcapng is not None:
+            _write(options.pcapng, client.download(f"{where}/pcapng"))
+    finally:
+        with suppress(CommandError):
+            client.request("DELETE", where)
+    return DONE
+
+
+def message_line(message: Mapping[str, Any]) -> str:
+    """A message in one line: when (UTC), from (→) or to (←) whom, and what."""
+    moment = str(message["time"] or "").partition("T")[2].rstrip("Z")
+    whole, _, fraction = moment.partition(".")
+    arrow = _ARROWS.get(message["direction"], "?")
+    return f"{whole}.{fraction:0<3} {show(message['peer'])} {arrow} {show(message['line'])}"
+
+
+def _follow(client: Client, where: str, output: Output) -> None:
+    for event in follow(client, {}, None, sleep=time.sleep, note=complain, path=f"{where}/messages"):
+        if event.type == "ended":
+            return
+        _lines([event.document], output)
+
+
+def _lines(found: Iterable[Mapping[str, Any]], output: Output) -> None:
+    for message in found:
+        output.document(message, [message_line(message)])
+
+
+def _write(name: str, data: bytes) -> None:
+    try:
+        Path(name).write_bytes(data)
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror or error}", USAGE) from None
