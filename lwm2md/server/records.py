@@ -113,9 +113,10 @@ class Device:
             return "sleeping"
         return "online"
 
-    def all_labels(self) -> dict[str, str]:
-        """Labels of the device's registration, overruled by the operator's of the same name."""
-        claimed = self.registration.labels if self.registration is not None else {}
+    def all_labels(self, coming: Registration | None = None) -> dict[str, str]:
+        """Labels of the registration, or of the ``coming`` one, overruled by the operator's of the same name."""
+        registration = coming or self.registration
+        claimed = registration.labels if registration is not None else {}
         return {**claimed, **(self.labels or {})}
 
 
