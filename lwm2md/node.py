@@ -7,7 +7,6 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
@@ -23,6 +22,7 @@ from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.http.api import Api
+from lwm2md.http.authentication import hash_token
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
@@ -64,7 +64,7 @@ class Node:
         self.version = __version__
         self.started = reactor.seconds()
         self.ready = False
-        self.admin_token_hash = hashlib.sha256(token.encode()).digest()
+        self.admin_token_hash = hash_token(token)
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
         environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
