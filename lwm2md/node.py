@@ -8,9 +8,10 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 from lwm2md import __version__
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
+from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.http.api import Api
@@ -37,6 +39,9 @@ from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
+
+if TYPE_CHECKING:
+    from lwm2md.net.txthings import Trees
 
 _PAGE = 5000
 
@@ -79,7 +84,11 @@ class Node:
                 reply_bytes=settings.limits.deduplication_size,
                 pending=settings.limits.pending,
                 outstanding=settings.limits.pending,
+                body=settings.limits.coap_body_size,
+                assembly_bytes=settings.limits.assembly_size,
             ),
+            trusted=_trusted(settings.coap.trusted),
+            verified=self.server.knows,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=lambda _: self._parameters,
         )
@@ -90,6 +99,7 @@ class Node:
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
+        self._trees: Trees | None = None
         self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
@@ -101,6 +111,20 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def mount(self, root: Any) -> None:
+        """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
+
+        Of several trees that serve a path the first that was mounted does. Raises ValueError if the tree claims a path
+        of the daemon's.
+        """
+        if self._trees is None:
+            # Whoever mounts nothing doesn't pay for txthings, which installs a reactor when it is imported.
+            from lwm2md.net.txthings import Trees  # noqa: PLC0415
+
+            self._trees = Trees(self._engine, self.settle, self.reactor)
+            self.server.neighbour = self._trees
+        self._trees.mount(root)
 
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
@@ -204,6 +228,8 @@ class Node:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
+        if self._trees is not None:
+            self._trees.close()
         if self._taken_up:
             self.server.stop(self.now())
             self.settle()
@@ -236,6 +262,8 @@ class Node:
             ("tracing", self.tracing.counters()),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
+        if self._trees is not None:
+            yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
         names = self._ports[0].counters if self._ports else ()
         yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
         yield "driver_errors", self._driver.errors
@@ -247,13 +275,30 @@ def _describe(peer: Peer) -> PeerDescription:
     return PeerDescription(str(unpack(peer)[1]), "coap")
 
 
+def _trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
+    """Whether the address of a peer is in one of the networks whose addresses nobody forges."""
+
+    def trusted(peer: Peer) -> bool:
+        address = ip_address(unpack(peer)[1].host)
+        return any(address in network for network in networks)
+
+    return trusted
+
+
 def _tcp(port: IListeningPort) -> str:
     where = port.getHost()
     return str(Endpoint(where.host, where.port))  # type: ignore[attr-defined]
 
 
 def _parameters(settings: Settings) -> Parameters:
-    return Parameters(settings.coap.ack_timeout, settings.coap.ack_random_factor, settings.coap.max_retransmit)
+    """The engine's transmission parameters; a block of 16 bytes has the size exponent 0 (RFC 7959 2.2)."""
+    coap = settings.coap
+    return Parameters(
+        ack_timeout=coap.ack_timeout,
+        ack_random_factor=coap.ack_random_factor,
+        max_retransmit=coap.max_retransmit,
+        block_szx=coap.block_size.bit_length() - 5,
+    )
 
 
 def _tracing_limits(settings: Settings) -> dict[str, int]:

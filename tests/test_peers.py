@@ -5,9 +5,11 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.peers import libcoap
+from tests.peers import aiocoap, libcoap, libcoap_server, txthings
 from tests.peers.leshan_client import LeshanClient
 from tests.peers.leshan_demo_server import LeshanDemoServer
+from tests.peers.lines import Client, PeerError, Server
+from tests.peers.proxy import Proxy
 from tests.processes import GoneError, Process, script
 
 
@@ -143,3 +145,63 @@ class LibcoapTests(TestCase):
         self.assertEqual(made.code, "2.01")
         self.assertEqual(made.options["Location-Path"][0], "rd")
         self.assertEqual(len(made.options["Location-Path"]), 2)
+
+
+class PythonTests(TestCase):
+    """aiocoap and txthings against each other, and libcoap's client against its server."""
+
+    timeout = 60
+
+    async def test_aiocoap_asks_txthings(self) -> None:
+        """Bodies of many blocks go both ways, and notifications arrive."""
+        await self._talk(await aiocoap.client(self), await txthings.server(self, szx=4))
+
+    async def test_txthings_asks_aiocoap(self) -> None:
+        """Bodies of many blocks go both ways, and notifications arrive."""
+        await self._talk(await txthings.client(self), await aiocoap.server(self))
+
+    async def test_errors(self) -> None:
+        """What a peer can't do is told with its own words."""
+        for client in (await aiocoap.client(self), await txthings.client(self)):
+            with self.assertRaisesRegex(PeerError, "Error"):
+                await client.request("coap://127.0.0.1:1/", "STRANGE")
+
+    async def test_libcoap(self) -> None:
+        """libcoap's server answers libcoap's client."""
+        found = await libcoap.request(self, f"{await libcoap_server.start(self)}/time")
+        self.assertEqual(found.code, "2.05")
+
+    async def _talk(self, client: Client, server: Server) -> None:
+        self.assertEqual(len((await client.request(f"{server.url}/large", szx=4)).body), 3000)
+        sent = await client.request(f"{server.url}/store", "POST", payload=b"x" * 2000, szx=4)
+        self.assertEqual((sent.code, sent.body), ("2.04", b"x" * 2000))
+        watch = await client.observe(f"{server.url}/clock")
+        await server.change(b"changed")
+        self.assertEqual((await watch.next()).body, b"changed")
+
+
+class ProxyTests(TestCase):
+    """The relay that treats datagrams badly."""
+
+    timeout = 60
+
+    async def test_losses(self) -> None:
+        """It loses, doubles and delays about as many as it is told, and passes the others on unchanged."""
+        server = await aiocoap.server(self)
+        client = await aiocoap.client(self)
+        proxy = Proxy.start(self, server.url, 4, loss=0.1, duplication=0.2, delay=0.3)
+        sent = await client.request(f"{proxy.url}/store", "POST", payload=b"y" * 3000, szx=4, impatient=True)
+        self.assertEqual(sent.body, b"y" * 3000)
+        self.assertTrue(all(proxy.counters.values()), proxy.counters)
+
+    async def test_rebinding(self) -> None:
+        """After `rebind` the server sees another address: an observation made before is heard no more."""
+        server = await aiocoap.server(self)
+        client = await aiocoap.client(self)
+        proxy = Proxy.start(self, server.url, 1)
+        watch = await client.observe(f"{proxy.url}/clock")
+        proxy.rebind()
+        await server.change(b"lost")
+        await client.request(f"{proxy.url}/small")
+        with self.assertRaises(GoneError):
+            await watch.next(timeout=0.2)

@@ -63,7 +63,9 @@ class Assemblies:
     def take(self, peer: Peer, message: Message, block: Block, now: float) -> Message | Response:
         """Take one block; return the request with its whole body, or what to answer meanwhile."""
         payload = message.payload
-        hint = Block(block.number, block.more, min(block.szx, self._context.parameters_for(peer).block_szx))
+        szx = min(block.szx, self._context.parameters_for(peer).block_szx)
+        # An error is the final response, which the flag says; some clients go on if it is set.
+        hint = Block(block.number, False, szx)
         if len(payload) > block.size or (block.more and len(payload) != block.size):
             return _with_block(_SIZE, hint)
         if block.number == 0 and not block.more:
@@ -73,7 +75,7 @@ class Assemblies:
         if answer is not None:
             return _with_block(answer, hint)
         if block.more:
-            return Response(numbers.CONTINUE, b"", ((numbers.BLOCK1, hint.encode()),))
+            return Response(numbers.CONTINUE, b"", ((numbers.BLOCK1, Block(block.number, True, szx).encode()),))
         body = self._shelf.get(key, now)
         self._shelf.pop(key)
         return self._whole(message, b"" if body is None else bytes(body.data), body)

@@ -289,6 +289,8 @@ class Requests:
         def done(result: Received | str, then: float) -> None:
             observation.fetch = None
             if isinstance(result, Received) and numbers.is_success(result.message.code):
+                # The rest was asked for with a token of its own; the body is the observation's.
+                result.message.token = message.token
                 self._context.call(observation.on_notification, result, True)
             else:
                 self._counters["incomplete"] += 1

@@ -21,7 +21,7 @@ REPEATED: Final = (numbers.UNAUTHORIZED, numbers.REQUEST_ENTITY_TOO_LARGE)
 
 _REPEATABLE: Final = (numbers.GET, numbers.FETCH)
 _ATTEMPTS: Final = 4
-_ASKED_ONCE: Final = (numbers.OBSERVE, numbers.CONTENT_FORMAT)
+_ASKED_ONCE: Final = (numbers.OBSERVE, numbers.BLOCK2)
 
 Step = bytes | Message | Failure | None
 """What follows the token of the next message, or the whole response, or the end, or None for nothing new."""
@@ -190,11 +190,9 @@ class Transfer:
         """Return the request for the block at the end of what has come."""
         size = size_of(self._szx)
         asked = (numbers.BLOCK2, Block(len(self._body) // size, False, self._szx).encode())
-        if self._code == numbers.FETCH and not self._blockwise:
-            found = without(self._options, (numbers.OBSERVE, numbers.BLOCK2))
-            return encode_body(merged(found, asked), self._payload)
-        found = without(self._options, (*_ASKED_ONCE, numbers.BLOCK2))
-        return encode_body(merged(found, asked), b"")
+        # With all other options, Content-Format too: some servers find the body by them.
+        found = merged(without(self._options, _ASKED_ONCE), asked)
+        return encode_body(found, self._payload if self._code == numbers.FETCH and not self._blockwise else b"")
 
     def _once_more(self, exact: bool, step: Callable[[], bytes]) -> Step:
         """Repeat the last message, a few times; what is late is none of our business."""

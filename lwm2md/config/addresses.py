@@ -1,7 +1,7 @@
-"""Lists of addresses to listen on: ``host:port`` or ``[v6]:port``, separated by commas or lines.
+"""Lists of addresses: to listen on (``host:port`` or ``[v6]:port``), or networks (``10.0.0.0/8``).
 
-RULES: hosts are IP addresses, because a daemon must not wait for a name server before it listens; ``localhost`` is
-127.0.0.1. Port 0 is any free port. An empty list is off.
+RULES: items are separated by commas or lines; hosts are IP addresses, because a daemon must not wait for a name server
+before it listens; ``localhost`` is 127.0.0.1. Port 0 is any free port. An empty list is off.
 """
 
 from __future__ import annotations
@@ -35,6 +35,21 @@ class Address(NamedTuple):
 def listen() -> Kind:
     """Lists of addresses, as a tuple of ``Address``; no address twice, but for port 0."""
     return Kind("addresses", _parse, lambda value: ", ".join(map(str, value)), "IP:PORT, [IPv6]:PORT")
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks() -> Kind:
+    """Lists of networks; an address stands for itself."""
+    return Kind("networks", _parse_networks, lambda value: ", ".join(map(str, value)), "ADDRESS or ADDRESS/BITS")
+
+
+def _parse_networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(item) for item in split_list(text))
+    except ValueError:
+        raise BadValue("networks like 10.0.0.0/8 or fd00::/8, no bits set beyond the prefix") from None
 
 
 def _parse(text: str) -> tuple[Address, ...]:

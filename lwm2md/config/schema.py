@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from lwm2md.config import values
-from lwm2md.config.addresses import Address, listen
+from lwm2md.config.addresses import Address, Network, listen, networks
 from lwm2md.config.values import Kind, Secret
 
 LOOPBACK: Final = "127.0.0.1"
@@ -63,6 +63,17 @@ class Coap:
         values.boolean(),
         "yes",
         "Whether one system call moves many datagrams, where the extension for it was compiled",
+    )
+    trusted: tuple[Network, ...] = _setting(
+        networks(),
+        "127.0.0.0/8, ::1/128",
+        "Networks whose addresses are not forged: others must show by an Echo that they are where they say",
+    )
+    block_size: int = _setting(
+        values.power(16, 1024),
+        "1024",
+        "Largest block of a transfer in blocks, in bytes; devices may ask for smaller ones",
+        reloadable=True,
     )
     ack_timeout: float = _setting(
         values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)", reloadable=True
@@ -150,6 +161,12 @@ class Limits:
     )
     pending: int = _setting(
         values.integer(1, 100_000_000), "100000", "CoAP requests to devices that wait for an answer"
+    )
+    coap_body_size: int = _setting(
+        values.size(1 << 10, 1 << 30), "1MiB", "Largest body that a device may send in blocks"
+    )
+    assembly_size: int = _setting(
+        values.size(1 << 16), "64MiB", "Memory for bodies that devices are sending; more get 5.03 with Max-Age"
     )
     body_size: int = _setting(values.size(1 << 10, 1 << 30), "1MiB", "Largest body of an API request", reloadable=True)
     event_readers: int = _setting(

@@ -158,6 +158,18 @@ def integer(low: int, high: int) -> Kind:
     return Kind("integer", parse, str, f"{low} to {high}")
 
 
+def power(low: int, high: int) -> Kind:
+    """Powers of two from ``low`` to ``high``."""
+    allowed = [str(1 << bit) for bit in range(high.bit_length()) if low <= 1 << bit <= high]
+
+    def parse(text: str) -> int:
+        if text not in allowed:
+            raise BadValue("one of " + ", ".join(allowed))
+        return int(text)
+
+    return Kind("power of two", parse, str, f"{low} to {high}")
+
+
 def number(low: float, high: float) -> Kind:
     """Decimal numbers from ``low`` to ``high``."""
     expected = f"a number from {low:g} to {high:g}"

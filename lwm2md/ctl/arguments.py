@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, tracing, values, watching
+from lwm2md.ctl import commands, completing, tracing, values, watching
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
 _PATH: Final = ("path", {"metavar": "PATH", "type": values.lwm2m_path, "help": "a path such as /3/0/0"})
+_OBSERVED: Final = ("endpoint", {"metavar": "ENDPOINT|ID", "help": "a device, or the id of an observation"})
+_WHERE: Final = (
+    "path",
+    {"metavar": "PATH", "type": values.lwm2m_path, "nargs": "?", "help": "the path that is observed at the device"},
+)
 _STATES: Final = ("online", "sleeping", "not-responding", "offline")
 _OPERATION_STATES: Final = ("queued", "sent", "done", "failed", "expired", "cancelled")
 _LONGEST: Final = 3600.0
@@ -36,6 +41,20 @@ def _count(text: str) -> int:
 
 def _instance(text: str) -> int:
     return values.lwm2m_path(f"/{text}")[0]
+
+
+_EVERY: Final = (
+    "--watch",
+    {
+        "dest": "every",
+        "type": _seconds,
+        "nargs": "?",
+        "const": 2.0,
+        "default": None,
+        "metavar": "SECONDS",
+        "help": "again and again (default: every 2 seconds)",
+    },
+)
 
 
 class _CommandParser(ArgumentParser):
@@ -70,6 +89,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
             command.add_argument(argument, **how)
 
     _looking(add)
+    _telling(add)
     _asking(add)
     _watching(add)
     _tracing(add)
@@ -94,7 +114,7 @@ def _global_options(target: ArgumentParser, url: str) -> None:
 def _looking(add: Any) -> None:
     limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
     of = {"dest": "of", "metavar": "ENDPOINT", "help": "only those of this device"}
-    add("status", commands.status, "Show the state of the daemon")
+    add("status", commands.status, "Show the state of the daemon", _EVERY)
     add(
         "devices",
         commands.devices,
@@ -102,9 +122,10 @@ def _looking(add: Any) -> None:
         ("--selector", {"metavar": "TERMS", "help": "terms on labels, such as farm=north,enclosure!=7"}),
         ("--state", {"choices": _STATES, "help": "only those in this state"}),
         limit,
+        _EVERY,
     )
-    add("device", commands.device, "Show one device", _ENDPOINT)
-    add("objects", commands.objects, "List the Objects of a device", _ENDPOINT)
+    add("device", commands.device, "Show one device", _ENDPOINT, _EVERY)
+    add("objects", commands.objects, "List the Objects of a device", _ENDPOINT, _EVERY)
     add(
         "operations",
         commands.operations,
@@ -112,15 +133,27 @@ def _looking(add: Any) -> None:
         ("--endpoint", of),
         ("--state", {"choices": _OPERATION_STATES, "help": "only those in this state"}),
         limit,
+        _EVERY,
     )
-    add("operation", commands.operation, "Show one operation", ("id", {"metavar": "ID"}))
+    add("operation", commands.operation, "Show one operation", ("id", {"metavar": "ID"}), _EVERY)
     add("cancel", commands.cancel, "Cancel an operation", ("id", {"metavar": "ID"}))
     where = {"nargs": "?", "metavar": "ENDPOINT", "help": "only those of this device"}
-    add("observations", commands.observations, "List observations", ("of", where), limit)
+    add("observations", commands.observations, "List observations", ("of", where), limit, _EVERY)
+    add("observation", commands.observation, "Show one observation", _OBSERVED, _WHERE, _EVERY)
     labels = {"nargs": "+", "type": values.label, "metavar": "LABEL", "help": "key=value sets, key- removes"}
     add("label", commands.label, "Set and remove labels", _ENDPOINT, ("labels", labels))
     add("forget", commands.forget, "Remove everything that is known of a device", _ENDPOINT)
     add("reload", commands.reload, "Let the daemon read its configuration again")
+
+
+def _telling(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    shell = ("shell", {"choices": ("bash", "zsh"), "help": "the shell that is to complete"})
+    add("models", commands.models, "List object models", limit, _EVERY)
+    add("health", commands.health, "Show whether the daemon lives and serves", _EVERY)
+    add("metrics", commands.metrics, "Show all counters")
+    add("openapi", commands.openapi, "Show the API's document for programs (OpenAPI)")
+    add("completion", completing.script, "Print what makes a shell complete commands", shell)
 
 
 def _asking(add: Any) -> None:
@@ -132,7 +165,7 @@ def _asking(add: Any) -> None:
     initial = {"nargs": "*", "type": values.resource_pair, "metavar": "KEY=VALUE", "help": "such as 5700=21.5"}
     identifier = ("--id", {"type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
     changes = {"nargs": "+", "type": values.attribute, "metavar": "NAME=VALUE", "help": "such as pmin=10; pmin= unsets"}
-    add("read", commands.read, "Read from a device", _ENDPOINT, _PATH, ("--source", source))
+    add("read", commands.read, "Read from a device", _ENDPOINT, _PATH, ("--source", source), _EVERY)
     add("write", commands.write, "Write to a device", _ENDPOINT, _PATH, ("values", written), partial, string)
     add("execute", commands.execute, "Execute a Resource", _ENDPOINT, _PATH, ("arguments", arguments))
     add(
@@ -146,7 +179,7 @@ def _asking(add: Any) -> None:
         string,
     )
     add("delete", commands.delete, "Delete an Object Instance", _ENDPOINT, _PATH)
-    add("discover", commands.discover, "List paths and their attributes", _ENDPOINT, _PATH)
+    add("discover", commands.discover, "List paths and their attributes", _ENDPOINT, _PATH, _EVERY)
     add("attributes", commands.attributes, "Write notification attributes", _ENDPOINT, _PATH, ("attributes", changes))
 
 
@@ -155,7 +188,7 @@ def _watching(add: Any) -> None:
     watch = ("--watch", {"action": "store_true", "help": "go on and show the values as they come"})
     of = {"dest": "of", "metavar": "ENDPOINT", "help": "only those of this device"}
     add("observe", watching.observe, "Observe a path", _ENDPOINT, _PATH, *conditions, watch)
-    add("unobserve", commands.unobserve, "Observe a path no longer", _ENDPOINT, _PATH)
+    add("unobserve", commands.unobserve, "Observe a path no longer", _OBSERVED, _WHERE)
     add(
         "events",
         watching.events,
@@ -169,7 +202,7 @@ def _watching(add: Any) -> None:
 
 def _tracing(add: Any) -> None:
     limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many messages"})
-    add("messages", tracing.messages, "Show the last messages from and to a device", _ENDPOINT, limit)
+    add("messages", tracing.messages, "Show the last messages from and to a device", _ENDPOINT, limit, _EVERY)
     add(
         "trace",
         tracing.trace,
@@ -188,4 +221,5 @@ def _tracing(add: Any) -> None:
         limit,
         ("--pcapng", {"metavar": "FILE", "help": "write them to a file for Wireshark at the end"}),
     )
-    add("traces", tracing.traces, "List traces that run or have ended")
+    one = ("trace", {"nargs": "?", "metavar": "ID", "help": "only this one"})
+    add("traces", tracing.traces, "List traces that run or have ended", one, _EVERY)

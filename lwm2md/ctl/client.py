@@ -26,6 +26,7 @@ _MARGIN: Final = 15.0
 _PROBLEM: Final = "application/problem+json"
 _GATEWAY_TIMEOUT: Final = 504
 _UNAUTHORIZED: Final = 401
+_UNAVAILABLE: Final = 503
 _MOST: Final = 1000
 
 Query = Mapping[str, object]
@@ -125,6 +126,19 @@ class Client:
             return Answer(response.status, msgspec.json.decode(said) if said else None)
         except msgspec.DecodeError:
             raise CommandError(f"{self.url} does not answer as lwm2md does") from None
+
+    def text(self, path: str) -> tuple[int, str]:
+        """The status and the text at ``path``; 503 is an answer, too. Raises CommandError for other refusals."""
+        connection, response = self._send("GET", self._prefix + path, None, {}, self._timeout)
+        try:
+            said = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandError(f"{self.url}: the answer broke off: {error!r}", UNREACHABLE) from None
+        finally:
+            connection.close()
+        if response.status >= 300 and response.status != _UNAVAILABLE:
+            raise self._refusal(response, said)
+        return response.status, said.decode("utf-8", "replace")
 
     def stream(self, path: str, query: Query, headers: Mapping[str, str], silence: float) -> http.client.HTTPResponse:
         """Open a stream that may be silent for ``silence`` seconds; closing the response closes the connection."""

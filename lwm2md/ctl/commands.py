@@ -9,6 +9,7 @@ from typing import Any, Final
 from lwm2md.ctl.client import Answer, Client, pages, path_of
 from lwm2md.ctl.errors import DONE, FAILED, PENDING, USAGE, CommandError
 from lwm2md.ctl.output import Output
+from lwm2md.ctl.patience import ask
 from lwm2md.ctl.tables import show, table
 from lwm2md.ctl.values import Types, body_of_values, kind_of, resource_pair, typed, types_of
 from lwm2md.lwm2m.paths import Path, PathError
@@ -17,11 +18,13 @@ Command = Callable[[Namespace, Client, Output], int]
 
 DEFAULT_WAIT: Final = 10.0
 _QUEUED: Final = 202
+_BAD: Final = 400
 _UNFINISHED: Final = frozenset({"queued", "sent", "expired"})
 _UNANSWERED: Final = frozenset({"no answer", "outcome-unknown"})
 _DEVICES: Final = ("endpoint", "state", "version", "lifetime", "binding", "address", "last_seen", "labels")
 _OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_code", "error")
 _OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
+_MODELS: Final = ("id", "version", "name", "multiple", "mandatory")
 _VALUES: Final = ("path", "name", "value", "unit", "time")
 
 
@@ -66,6 +69,38 @@ def operations(options: Namespace, client: Client, output: Output) -> int:
     return DONE
 
 
+def observation(options: Namespace, client: Client, output: Output) -> int:
+    """``observation``: one standing wish, by its id or by device and path."""
+    output.facts(client.get(observation_path(options)))
+    return DONE
+
+
+def models(options: Namespace, client: Client, output: Output) -> int:
+    """``models``: the object models that the daemon knows."""
+    output.items(pages(client, "/v1/models", {}, options.limit), _heads(_MODELS), _MODELS)
+    return DONE
+
+
+def openapi(options: Namespace, client: Client, output: Output) -> int:
+    """``openapi``: the API's document for programs."""
+    output.as_json = True
+    output.document(client.get("/v1/openapi.json"), ())
+    return DONE
+
+
+def metrics(options: Namespace, client: Client, output: Output) -> int:
+    """``metrics``: the counters, in Prometheus' text format."""
+    output.text(client.text("/metrics")[1])
+    return DONE
+
+
+def health(options: Namespace, client: Client, output: Output) -> int:
+    """``health``: whether the daemon lives and serves."""
+    found = {name: client.text(f"/health/{name}") for name in ("live", "ready")}
+    output.facts({name: said.strip() for name, (_, said) in found.items()})
+    return DONE if all(status < _BAD for status, _ in found.values()) else FAILED
+
+
 def operation(options: Namespace, client: Client, output: Output) -> int:
     """``operation``: one of them."""
     return finish(Answer(200, client.get(path_of("operations", options.id))), output, whole=True)
@@ -79,8 +114,8 @@ def cancel(options: Namespace, client: Client, output: Output) -> int:
 
 def observations(options: Namespace, client: Client, output: Output) -> int:
     """``observations``: the standing wishes of all devices, or of one."""
-    query = {"endpoint": options.of}
-    output.items(pages(client, "/v1/observations", query, options.limit), _heads(_OBSERVATIONS), _OBSERVATIONS)
+    path = "/v1/observations" if options.of is None else path_of("devices", options.of, "observations")
+    output.items(pages(client, path, {}, options.limit), _heads(_OBSERVATIONS), _OBSERVATIONS)
     return DONE
 
 
@@ -91,10 +126,13 @@ def read(options: Namespace, client: Client, output: Output) -> int:
     """``read``: values from the device, or those last known."""
     source = options.source
     query = {**_asking(options), "source": source} if source != "device" else _asking(options)
-    answer = client.request("GET", _resource(options), query, wait=_patience(options))
-    if answer.status == _QUEUED:
-        return finish(answer, output)
-    output.document(answer.document, values_table(answer.document["values"], output.columns))
+    answer = _patient(options, client, output, "GET", query)
+    document = answer.document
+    if "state" in document:
+        if document["state"] != "done":
+            return finish(answer, output)
+        document = {"values": (document["result"] or {}).get("values") or []}
+    output.document(document, values_table(document["values"], output.columns))
     return DONE
 
 
@@ -150,7 +188,8 @@ def attributes(options: Namespace, client: Client, output: Output) -> int:
 def unobserve(options: Namespace, client: Client, output: Output) -> int:
     """``unobserve``: end a standing wish."""
     client.request("DELETE", observation_path(options))
-    output.said(f"{show(options.endpoint)} is no longer observed at {options.path}")
+    where = f" at {options.path}" if options.path is not None else ""
+    output.said(f"{show(options.endpoint)} is no longer observed{where}")
     return DONE
 
 
@@ -224,8 +263,15 @@ def _outcome(document: Mapping[str, Any], columns: int) -> Iterator[str]:
         yield f"{document['op']} {document['path']}: {document['coap_code'] or 'done'}"
 
 
+def operation_path(document: Mapping[str, Any]) -> str:
+    """The API's path of an operation."""
+    return path_of("operations", document["id"])
+
+
 def observation_path(options: Namespace) -> str:
-    """The API's path of the observation that the options name."""
+    """The API's path of the observation that the options name, by its id where there is no path."""
+    if options.path is None:
+        return path_of("observations", options.endpoint)
     return path_of("devices", options.endpoint, "observations", *map(str, options.path))
 
 
@@ -242,8 +288,14 @@ def _patience(options: Namespace) -> float:
 
 
 def _ask(method: str, options: Namespace, client: Client, output: Output, body: object = None) -> int:
-    answer = client.request(method, _resource(options), _asking(options), body, _patience(options))
-    return finish(answer, output)
+    return finish(_patient(options, client, output, method, _asking(options), body), output)
+
+
+def _patient(  # noqa: PLR0917
+    options: Namespace, client: Client, output: Output, method: str, query: Mapping[str, object], body: object = None
+) -> Answer:
+    path, wait = _resource(options), _patience(options)
+    return ask(client, output.meter, method, path, query=query, body=body, wait=wait, where=operation_path)
 
 
 def _operate(options: Namespace, client: Client, output: Output, request: Mapping[str, object]) -> int:
@@ -251,7 +303,9 @@ def _operate(options: Namespace, client: Client, output: Output, request: Mappin
     if options.timeout is not None:
         body["timeout"] = options.timeout
     where = path_of("devices", options.endpoint, "operations")
-    return finish(client.request("POST", where, {"wait": options.wait}, body, _patience(options)), output)
+    query, wait = {"wait": options.wait}, _patience(options)
+    answer = ask(client, output.meter, "POST", where, query=query, body=body, wait=wait, where=operation_path)
+    return finish(answer, output)
 
 
 def _types(options: Namespace, client: Client) -> Types:

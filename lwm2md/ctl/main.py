@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 from lwm2md.ctl.arguments import parser
 from lwm2md.ctl.client import Client, find_token
+from lwm2md.ctl.completing import candidates
 from lwm2md.ctl.errors import DONE, FAILED, USAGE, CommandError
 from lwm2md.ctl.output import Output, complain
+from lwm2md.ctl.patience import Meter
+from lwm2md.ctl.repeating import repeat
 from lwm2md.ctl.watching import events
 
 
@@ -25,10 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnicodeEncodeError:
         complain("the arguments are not UTF-8")
         return USAGE
+    if given[:2] == ["completion", "words"]:
+        for word in candidates(parser(os.environ), given[2:], os.environ):
+            sys.stdout.write(word + "\n")
+        return DONE
     options = parser(os.environ).parse_args(given)
     try:
         client = Client(options.url, find_token(options.token_file, os.environ))
-        status: int = options.run(options, client, Output(sys.stdout, options.json or not sys.stdout.isatty()))
+        meter = Meter(sys.stderr) if sys.stderr.isatty() else None
+        output = Output(sys.stdout, options.json or not sys.stdout.isatty(), meter=meter)
+        if getattr(options, "every", None) is not None:
+            return repeat(options, client, output, note=complain)
+        status: int = options.run(options, client, output)
     except CommandError as error:
         complain(str(error))
         return error.status
@@ -37,5 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
-        return DONE if options.run is events or getattr(options, "watch", False) else FAILED
+        endless = (
+            options.run is events or getattr(options, "watch", False) or getattr(options, "every", None) is not None
+        )
+        return DONE if endless else FAILED
     return status

@@ -13,16 +13,18 @@ from typing import Any, TextIO
 
 import msgspec
 
+from lwm2md.ctl.patience import Meter
 from lwm2md.ctl.tables import clean, facts, table
 
 
 class Output:
-    """Standard output as a command sees it; ``columns`` is the width of the terminal."""
+    """Standard output as a command sees it; ``columns`` is the width of the terminal, ``meter`` shows long waits."""
 
-    def __init__(self, stream: TextIO, as_json: bool, columns: int | None = None) -> None:
+    def __init__(self, stream: TextIO, as_json: bool, columns: int | None = None, meter: Meter | None = None) -> None:
         self.as_json = as_json
         self.columns = columns or shutil.get_terminal_size().columns
-        self._stream = stream
+        self.stream = stream
+        self.meter = meter
 
     def document(self, document: object, lines: Iterable[str]) -> None:
         """One document, or the ``lines`` that show it."""
@@ -46,14 +48,18 @@ class Output:
         for line in table(head, rows, self.columns):
             self._write(line)
 
+    def text(self, text: str) -> None:
+        """Text as the daemon gave it, for programs to read; it says nothing that devices said."""
+        self._write(text.rstrip("\n"))
+
     def said(self, line: str) -> None:
         """A remark for people; nothing in JSON."""
         if not self.as_json:
             self._write(line)
 
     def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        self.stream.write(line + "\n")
+        self.stream.flush()
 
 
 def complain(message: str) -> None:

@@ -28,7 +28,10 @@ def messages(options: Namespace, client: Client, output: Output) -> int:
 
 
 def traces(options: Namespace, client: Client, output: Output) -> int:
-    """``traces``: those that run or have ended."""
+    """``traces``: those that run or have ended, or one of them."""
+    if options.trace is not None:
+        output.facts(client.get(path_of("traces", options.trace)))
+        return DONE
     heads = [name.upper() for name in _TRACES]
     output.items(client.get("/v1/traces")["items"], heads, _TRACES)
     return DONE

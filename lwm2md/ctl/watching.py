@@ -12,6 +12,7 @@ from lwm2md.ctl.commands import DEFAULT_WAIT, observation_path
 from lwm2md.ctl.errors import DONE, FAILED, PENDING, CommandError
 from lwm2md.ctl.following import Followed, follow
 from lwm2md.ctl.output import Output, complain
+from lwm2md.ctl.patience import Meter, ask
 from lwm2md.ctl.tables import show
 from lwm2md.lwm2m.paths import Path
 
@@ -30,7 +31,7 @@ def events(options: Namespace, client: Client, output: Output) -> int:
 def observe(options: Namespace, client: Client, output: Output) -> int:
     """``observe``: make or change a standing wish, and with ``--watch`` show what comes of it."""
     if not options.watch:
-        return _shown(_put(options, client), output)
+        return _shown(_put(options, client, output.meter), output)
 
     def put() -> None:
         answer = _put(options, client)
@@ -66,11 +67,12 @@ def _member(name: str, value: Any) -> str:
     return f"{show(name)}={show(value)}"
 
 
-def _put(options: Namespace, client: Client) -> Answer:
+def _put(options: Namespace, client: Client, meter: Meter | None = None) -> Answer:
     body = {name: value for name in ATTRIBUTES if (value := getattr(options, name)) is not None}
     query = {"wait": options.wait, "timeout": options.timeout}
     wait = DEFAULT_WAIT if options.wait is None else float(options.wait)
-    return client.request("PUT", observation_path(options), query, body, wait)
+    path = observation_path(options)
+    return ask(client, meter, "PUT", path, query=query, body=body, wait=wait, where=lambda _: path)
 
 
 def _shown(answer: Answer, output: Output) -> int:

@@ -26,7 +26,7 @@ from lwm2md.http.paging import SortedKeys
 from lwm2md.http.parameters import parse_query
 from lwm2md.http.problems import Problem, from_refusal
 from lwm2md.http.replies import Reply
-from lwm2md.http.request import Call
+from lwm2md.http.request import MOST_DROPPED, Call
 from lwm2md.http.routes import Route, Router
 from lwm2md.server.errors import Refused
 
@@ -45,7 +45,7 @@ class Api(ServerFactory):
     def __init__(self, node: Node, routes: Sequence[Route], *, idle: float = IDLE) -> None:
         self.node = node
         self.router = Router(routes)
-        self.connections: set[Channel] = set()
+        self.connections: dict[Channel, None] = {}
         self.streams: set[Call] = set()
         self.endpoints = SortedKeys(node.server.devices)
         self.observations = SortedKeys(node.server.observations)
@@ -57,15 +57,15 @@ class Api(ServerFactory):
         self._date = (0, b"")
 
     def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]
-        """Take a connection; None, which closes it, when there are too many."""
-        if len(self.connections) >= MOST_CONNECTIONS:
+        """Take a connection, for an idle one when there are too many; None, which closes it, when all are busy."""
+        if len(self.connections) >= MOST_CONNECTIONS and not self._make_room():
             return None
         channel = Channel()  # type: ignore[no-untyped-call]
         channel.factory = self
         channel.requestFactory = Call
         channel.callLater = self.node.reactor.callLater  # type: ignore[assignment, method-assign]
         channel.timeOut = self._idle  # type: ignore[assignment]
-        self.connections.add(channel)
+        self.connections[channel] = None
         return channel
 
     @property
@@ -75,7 +75,7 @@ class Api(ServerFactory):
 
     def disconnected(self, channel: Channel) -> None:
         """A connection is gone."""
-        self.connections.discard(channel)
+        self.connections.pop(channel, None)
 
     def close(self) -> None:
         """Drop every connection, streams included; for the daemon's end."""
@@ -116,20 +116,37 @@ class Api(ServerFactory):
         if reply is not None:
             call.reply(reply)
 
-    def _handle(self, call: Call) -> Reply | None:
-        path, _, query = call.uri.partition(b"?")
+    def admit(self, call: Call) -> int:
+        """How many bytes the body of a call may have whose headers came; raises `Problem` where it will be refused."""
+        route, _ = self._route(call)
+        return self.body_limit if route.body is not None else min(MOST_DROPPED, self.body_limit)
+
+    def _make_room(self) -> bool:
+        """Drop the oldest idle connection, so that nobody keeps others out by holding many."""
+        idle = next((channel for channel in self.connections if channel.idle), None)
+        if idle is None:
+            return False
+        del self.connections[idle]
+        idle.transport.abortConnection()
+        return True
+
+    def _route(self, call: Call) -> tuple[Route, dict[str, str]]:
+        """The route of a call that may call it, and its path arguments; raises `Problem`."""
+        path = call.uri.partition(b"?")[0]
         if not path.startswith(b"/"):
             path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
-        node = self.node
         try:
-            route, arguments = self.router.find(call.method, path)
+            found = self.router.find(call.method, path)
         except Problem:
-            require_token(call.getHeader(b"Authorization"), node.admin_token_hash)
+            require_token(call.getHeader(b"Authorization"), self.node.admin_token_hash)
             raise
-        if not route.open:
-            require_token(call.getHeader(b"Authorization"), node.admin_token_hash)
-        call.path_arguments = arguments
-        call.query = parse_query(query, route.declared, route.defaults)
+        if not found[0].open:
+            require_token(call.getHeader(b"Authorization"), self.node.admin_token_hash)
+        return found
+
+    def _handle(self, call: Call) -> Reply | None:
+        route, call.path_arguments = self._route(call)
+        call.query = parse_query(call.uri.partition(b"?")[2], route.declared, route.defaults)
         if route.body is not None:
             call.document = route.body.decode(call.body)
         return route.handler(call)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Generic, TypeVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -17,7 +19,7 @@ _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Changes of a device: its operator's labels; null removes one."""
 
-    labels: dict[str, str | None]
+    labels: dict[Annotated[str, msgspec.Meta(pattern="^[^=!,]+$")], str | None]
 
 
 class ValueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,13 +54,19 @@ class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Body(Generic[T]):
-    """The decoder of one kind of body; an ``optional`` one may be absent and then has its defaults."""
+    """The decoder of one kind of body; an ``optional`` one may be absent and then has its defaults.
 
-    __slots__ = ("_decoder", "optional", "type")
+    ``more`` is what its JSON Schema says beyond the type, and what the handler checks.
+    """
 
-    def __init__(self, type_: type[T], *, optional: bool = False) -> None:
+    __slots__ = ("_decoder", "more", "optional", "type")
+
+    def __init__(
+        self, type_: type[T], *, optional: bool = False, more: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.type = type_
         self.optional = optional
+        self.more = more
         self._decoder = msgspec.json.Decoder(type_)
 
     def decode(self, data: bytes) -> T:

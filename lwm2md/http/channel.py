@@ -2,7 +2,9 @@
 
 RULES: a request must be complete ``timeOut`` seconds after its first byte, however slowly it drips; an idle connection
 lives as long. A body beyond the limit is refused as soon as that is known, what still comes of it is dropped, and the
-connection ends; so memory per connection is bounded. What is not HTTP gets a problem document and is disconnected.
+connection ends; of a stranger's body nothing is kept at all. Requests that wait behind others are not begun while the
+caller does not read its answers. So memory per connection is bounded. What is not HTTP gets a problem document and is
+disconnected.
 """
 
 from __future__ import annotations
@@ -50,10 +52,20 @@ class Channel(http.HTTPChannel):
         """Prepare for the body; one that is announced as too large is refused before a byte of it came."""
         request = self.requests[-1]
         self.persistent = self.checkPersistence(request, self._version)  # type: ignore[no-untyped-call]
-        request.gotLength(self.length)
+        if self.length == 0:
+            request.gotLength(0)
+            return
+        request.method, request.uri = self._command, self._path
         expected = request.requestHeaders.getRawHeaders(b"Expect")
-        if expected and expected[0].lower() == b"100-continue" and self.draining is None:
+        asks = bool(expected) and expected[0].lower() == b"100-continue" and self._version == b"HTTP/1.1"
+        request.announced(self.length, asks)
+        if asks and self.draining is None:
             self._send100Continue()  # type: ignore[no-untyped-call]
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take a part of a body, or what comes behind a request; behind the last one of a connection it is dropped."""
+        if self.persistent or not self._handlingRequest:
+            http.HTTPChannel.rawDataReceived(self, data)
 
     def requestDone(self, request: http.Request) -> None:
         """Go on with the next request of this connection.
@@ -66,6 +78,24 @@ class Channel(http.HTTPChannel):
             self._dataBuffer = []
             self.callLater(0, self._next)  # type: ignore[no-untyped-call]
         http.HTTPChannel.requestDone(self, request)  # type: ignore[no-untyped-call]
+
+    def pauseProducing(self) -> None:
+        """The caller does not read its answers: parse nothing that waits, read nothing more."""
+        http.HTTPChannel.pauseProducing(self)  # type: ignore[no-untyped-call]
+        self.paused = True
+        self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The caller reads its answers: go on with what waits."""
+        self.paused = False
+        http.HTTPChannel.resumeProducing(self)  # type: ignore[no-untyped-call]
+        self._networkProducer.resumeProducing()
+        self.callLater(0, self._next)  # type: ignore[no-untyped-call]
+
+    @property
+    def idle(self) -> bool:
+        """Whether no complete request is being answered."""
+        return not self.requests or not self._handlingRequest
 
     def drain(self) -> None:
         """Drop what still comes, then disconnect."""
@@ -85,7 +115,8 @@ class Channel(http.HTTPChannel):
         http.HTTPChannel.connectionLost(self, reason)  # type: ignore[no-untyped-call]
 
     def _next(self) -> None:
-        if self._pipelined and not self._lost:
+        waiting = self._pipelined or self._buffer
+        if waiting and not self._lost and not self.paused and not self._handlingRequest:
             self.dataReceived(b"")
 
     def _respondToBadRequestAndDisconnect(self) -> None:

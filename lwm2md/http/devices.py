@@ -10,7 +10,7 @@ from lwm2md.http.bodies import Body, LabelsBody
 from lwm2md.http.documents import DeviceDocument, ObjectsDocument, Page, device_document, objects_document
 from lwm2md.http.operations import known_device
 from lwm2md.http.paging import page
-from lwm2md.http.problems import storage_failed, wrong_field
+from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import Reply, json_reply, no_content
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
@@ -22,8 +22,12 @@ def _selector(text: str) -> Callable[[Mapping[str, str]], bool]:
     return selectors.parse(text)
 
 
+_TERM: Final = r"[^=,]*[^=,!\s\x1c-\x1f\x85][^=,]*=[^,]*"
 SELECTOR: Final = p.Parameter(
-    "selector", "terms on labels that all hold, `farm=north,enclosure!=7`", {"type": "string"}, _selector
+    "selector",
+    "terms on labels that all hold, `farm=north,enclosure!=7`",
+    {"type": "string", "pattern": rf"^(\s*|{_TERM}(,{_TERM}){{0,{selectors.MAX_TERMS - 1}}})$"},
+    _selector,
 )
 
 
@@ -52,9 +56,6 @@ def _get(call: Call) -> Reply:
 
 def _patch(call: Call) -> None:
     device, node, labels = known_device(call), call.node, call.document.labels
-    for name in labels:
-        if not name or any(sign in name for sign in "=!,"):
-            raise wrong_field("bad-body", "labels", "a label has a name, without = ! and comma in it")
     _change(call, lambda then: node.server.set_labels(device.endpoint, labels, node.now(), then), lambda: _get(call))
 
 
@@ -101,6 +102,7 @@ ROUTES: Final = (
         "Set or remove labels",
         body=Body(LabelsBody),
         answers={200: DeviceDocument},
+        fails=(409, 503),
     ),
     Route(
         "DELETE",
@@ -108,6 +110,7 @@ ROUTES: Final = (
         _delete,
         "Forget a device: registration, observations, queue and values",
         answers={204: None},
+        fails=(503,),
     ),
     Route(
         "GET",

@@ -183,5 +183,6 @@ ROUTES: Final = (
         ),
         answers={200: None},
         media_type=MEDIA_TYPE,
+        fails=(503,),
     ),
 )

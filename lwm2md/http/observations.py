@@ -139,7 +139,7 @@ ROUTES: Final = (
         answers=_PAGE,
     ),
     Route("GET", "/v1/observations/{id}", _get_by_id, "One observation", answers={200: ObservationDocument}),
-    Route("DELETE", "/v1/observations/{id}", _delete_by_id, "Cancel an observation", answers={204: None}),
+    Route("DELETE", "/v1/observations/{id}", _delete_by_id, "Cancel an observation", answers={204: None}, fails=(503,)),
     Route(
         "GET",
         "/v1/devices/{endpoint}/observations",
@@ -157,6 +157,7 @@ ROUTES: Final = (
         (p.WAIT, p.TTL, p.TIMEOUT),
         Body(ObservationBody, optional=True),
         {200: ObservationDocument, 201: ObservationDocument, 202: ObservationDocument},
+        fails=(409, 429, 503),
     ),
-    Route("DELETE", _PATH, _delete_by_path, "Cancel the observation of a path", answers={204: None}),
+    Route("DELETE", _PATH, _delete_by_path, "Cancel the observation of a path", answers={204: None}, fails=(503,)),
 )

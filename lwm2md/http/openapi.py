@@ -18,10 +18,21 @@ from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
 
 _REFERENCE: Final = "#/components/schemas/{name}"
-_ARGUMENTS: Final = {
-    "endpoint": "Endpoint Client Name, percent-encoded (`/` as `%2F`)",
-    "path": "LwM2M path without its leading slash, such as `3/0/0`",
-    "id": "the `id` that the list shows",
+_IDENTIFIER: Final = "(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-4])"
+_ARGUMENTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
+    "endpoint": ("Endpoint Client Name, percent-encoded (`/` as `%2F`)", {"minLength": 1}),
+    "path": (
+        "LwM2M path without its leading slash, such as `3/0/0`",
+        {"pattern": f"^{_IDENTIFIER}(/{_IDENTIFIER}){{0,3}}$"},
+    ),
+    "id": ("the `id` that the list shows", {"minLength": 1}),
+}
+_HEADERS: Final[Mapping[int, tuple[str, str]]] = {
+    201: ("Location", "where the new resource is"),
+    202: ("Location", "the operation that goes on"),
+    401: ("WWW-Authenticate", "the challenge (RFC 6750)"),
+    429: ("Retry-After", "seconds after which to try again"),
+    503: ("Retry-After", "seconds after which to try again"),
 }
 Document = dict[str, Any]
 
@@ -47,7 +58,6 @@ def document(routes: Sequence[Route], version: str) -> Document:
         "components": {
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "responses": {"Problem": _content("What went wrong", ProblemDocument, "application/problem+json", by_type)},
         },
     }
 
@@ -65,17 +75,28 @@ def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:
         "summary": route.summary,
         "parameters": [*_arguments(route.template), *map(_parameter, route.query)],
         "responses": {
-            str(status): _content(HTTPStatus(status).phrase, answer, route.media_type, by_type)
-            for status, answer in sorted(route.answers.items())
+            str(status): _response(status, route, by_type) for status in sorted({*route.answers, *route.problems})
         },
     }
-    operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
     if route.body is not None:
-        body = _content("", route.body.type, "application/json", by_type)
-        operation["requestBody"] = {"required": not route.body.optional, "content": body["content"]}
+        schema = {**by_type[route.body.type], **route.body.more}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": not route.body.optional, "content": content}
     if route.open:
         operation["security"] = [] if route.template != "/metrics" else [{"token": []}, {}]
     return operation
+
+
+def _response(status: int, route: Route, by_type: Mapping[Any, Document]) -> Document:
+    phrase = HTTPStatus(status).phrase
+    if status in route.answers:
+        found = _content(phrase, route.answers[status], route.media_type, by_type)
+    else:
+        found = _content(phrase, ProblemDocument, "application/problem+json", by_type)
+    if status in _HEADERS:
+        name, description = _HEADERS[status]
+        found["headers"] = {name: {"description": description, "schema": {"type": "string"}}}
+    return found
 
 
 def _content(description: str, answer: Any, media_type: str, by_type: Mapping[Any, Document]) -> Document:
@@ -89,7 +110,13 @@ def _content(description: str, answer: Any, media_type: str, by_type: Mapping[An
 def _arguments(template: str) -> list[Document]:
     names = [part[1:-1].removesuffix("...") for part in template.split("/") if part.startswith("{")]
     return [
-        {"name": name, "in": "path", "required": True, "description": _ARGUMENTS[name], "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _ARGUMENTS[name][0],
+            "schema": {"type": "string", **_ARGUMENTS[name][1]},
+        }
         for name in names
     ]
 

@@ -18,6 +18,9 @@ from lwm2md.http.waiting import answer_at_end
 from lwm2md.server.errors import UnknownDevice, UnknownOperation
 from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
 
+ASKING_FAILS: Final = (409, 429, 502, 503, 504)
+"""The statuses of what may go wrong with a request to a device."""
+
 
 def known_device(call: Call) -> Device:
     """The device that the path names; raises UnknownDevice."""
@@ -134,6 +137,7 @@ ROUTES: Final = (
         (p.WAIT, p.INT64),
         Body(OperationRequest),
         {200: OperationDocument, 202: OperationDocument},
+        fails=(409, 429, 503),
     ),
     Route(
         "GET",
@@ -164,5 +168,6 @@ ROUTES: Final = (
         "Cancel an operation that has not ended",
         (p.INT64,),
         answers={200: OperationDocument},
+        fails=(503,),
     ),
 )

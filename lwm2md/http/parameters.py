@@ -6,6 +6,7 @@ RULES: a parameter that the route does not declare, one given twice, or a value 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
@@ -16,6 +17,8 @@ from lwm2md.http.problems import Problem, wrong_field
 
 Query = Mapping[str, object]
 MOST_FIELDS: Final = 50
+_NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?")
+_WHOLE: Final = re.compile(r"[0-9]{1,20}")
 
 
 @attrs.frozen(slots=True)
@@ -34,11 +37,23 @@ def text(name: str, summary: str) -> Parameter:
     return Parameter(name, summary, {"type": "string"}, str)
 
 
+def matching(name: str, summary: str, pattern: str) -> Parameter:
+    """A parameter whose whole text matches ``pattern``."""
+    expression = re.compile(pattern)
+
+    def parse(value: str) -> str:
+        if not expression.fullmatch(value):
+            raise ValueError(f"text of the form {pattern} is expected")
+        return value
+
+    return Parameter(name, summary, {"type": "string", "pattern": f"^({pattern})$"}, parse)
+
+
 def seconds(name: str, summary: str, most: float, default: float | None = None) -> Parameter:
     """A duration in seconds from 0 to ``most``."""
 
     def parse(value: str) -> float:
-        number = float(value) if _plain(value) else math.nan
+        number = float(value) if _NUMBER.fullmatch(value) else math.nan
         if not 0 <= number <= most:
             raise ValueError(f"a number of seconds from 0 to {most:g} is expected")
         return number
@@ -50,7 +65,7 @@ def whole(name: str, summary: str, least: int, most: int, default: int) -> Param
     """A whole number from ``least`` to ``most``."""
 
     def parse(value: str) -> int:
-        number = int(value) if _plain(value) and value.isdigit() else least - 1
+        number = int(value) if _WHOLE.fullmatch(value) else least - 1
         if not least <= number <= most:
             raise ValueError(f"a whole number from {least} to {most} is expected")
         return number
@@ -100,10 +115,6 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
         )
     except ValueError:
         raise Problem("bad-query", "the query is not percent-encoded UTF-8, or has too many fields") from None
-
-
-def _plain(value: str) -> bool:
-    return 0 < len(value) <= 20 and value.isascii() and value.replace(".", "", 1).isdigit()
 
 
 def _bounded(kind: str, least: float, most: float, default: float | None) -> dict[str, object]:

@@ -41,5 +41,6 @@ ROUTES: Final = (
         _reload,
         "Read the configuration again and run by it, all of it or nothing",
         answers={200: ReloadDocument},
+        fails=(422, 503),
     ),
 )

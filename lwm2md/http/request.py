@@ -6,6 +6,7 @@ RULES: an answer goes out as one write, with its length. A call whose connection
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,12 @@ from lwm2md.http.replies import Reply
 if TYPE_CHECKING:
     from lwm2md.http.channel import Channel
     from lwm2md.http.node import Node
+
+MOST_DROPPED: Final = 65_536
+"""Bytes of a body that are waited for, and dropped, before a call is refused for what its headers say."""
+
+STREAM_BUFFER: Final = 131_072
+"""Bytes that the system may hold of a stream that its reader does not take; by itself it holds megabytes."""
 
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
@@ -38,20 +45,37 @@ class Call(http.Request):
     document: Any = None
     lost: Callable[[], None] | None = None
     channel: Any
+    chunks: list[bytes]
+    _limit = 0
     _size = 0
     _refused = False
+    _refusal: Reply | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """Learn the announced length of the body, None where it comes in chunks."""
-        self.chunks: list[bytes] = []
-        if length is not None:
-            self._check(length)
+        """Begin a call that has no body."""
+        self.chunks = []
+
+    def announced(self, length: int | None, asks: bool) -> None:
+        """Learn the announced length of the body, None where it comes in chunks, before any of it came.
+
+        ``asks``: the caller waits to hear whether it may send it. Of the body of a call that will be refused nothing is
+        kept, and only a short one is waited for.
+        """
+        channel: Channel = self.channel
+        self.chunks = []
+        try:
+            self._limit = channel.factory.admit(self)
+        except Problem as problem:
+            # Its answer, not the exception: that has frames, and they have what was read.
+            self._refusal, self._limit = problem.reply(), 0 if asks else MOST_DROPPED
+        self._check(int(asks) if length is None else length)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body."""
         if not self._refused:
             self._size += len(data)
-            self.chunks.append(data)
+            if self._refusal is None:
+                self.chunks.append(data)
             self._check(self._size)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -88,6 +112,9 @@ class Call(http.Request):
         """Begin an answer without an end; what follows goes out by `push`, and the connection ends it."""
         if self.channel is not None:
             self.channel.persistent = 0
+            handle = self.channel.transport.getHandle()
+            if isinstance(handle, socket.socket):
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
             self._write_head(200, content_type, ((b"Cache-Control", b"no-store"),), None)
 
     def push(self, data: bytes) -> None:
@@ -132,12 +159,11 @@ class Call(http.Request):
 
     def _check(self, size: int) -> None:
         channel: Channel | None = self.channel
-        if channel is None or size <= channel.factory.body_limit:
+        if channel is None or size <= self._limit:
             return
         self._refused = True
         self.chunks = []
         channel.persistent = 0
-        problem = Problem("body-too-large", f"a body has at most {channel.factory.body_limit} bytes")
-        reply = problem.reply()
+        reply = self._refusal or Problem("body-too-large", f"a body has at most {self._limit} bytes").reply()
         self._write_head(reply.status, reply.content_type, reply.headers, reply.body)
         channel.drain()

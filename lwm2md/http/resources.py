@@ -10,7 +10,7 @@ import msgspec
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body, PostBody, ValueBody
 from lwm2md.http.documents import OperationDocument, ValuesDocument, operation_document, values_of
-from lwm2md.http.operations import known_device, located, submit
+from lwm2md.http.operations import ASKING_FAILS, known_device, located, submit
 from lwm2md.http.problems import Problem, storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
@@ -114,12 +114,12 @@ def _post(call: Call) -> Reply | None:
     path = lwm2m_path(call)
     if len(path) == 1:
         if body.arguments is not None:
-            raise Problem("bad-body", f"{path} is an Object: POST creates an instance, which takes no arguments")
+            raise Problem("bad-operation", f"{path} is an Object: POST creates an instance, which takes no arguments")
         return _run(call, _request(call, "create", path, id=body.id, values=body.values))
     if len(path) != 3:
-        raise Problem("bad-path", f"POST executes a Resource or creates below an Object; {path} is neither")
+        raise Problem("bad-operation", f"POST executes a Resource or creates below an Object; {path} is neither")
     if body.id is not None or body.values is not None:
-        raise Problem("bad-body", f"{path} is a Resource: POST executes it, with arguments only")
+        raise Problem("bad-operation", f"{path} is a Resource: POST executes it, with arguments only")
     return _run(call, _request(call, "execute", path, arguments=body.arguments))
 
 
@@ -131,6 +131,13 @@ _TEMPLATE: Final = "/v1/devices/{endpoint}/resources/{path...}"
 _ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT)
 _SOURCE: Final = p.choice("source", "`twin` is the value last read or notified", ("device", "twin"), "device")
 _DONE: Final = {200: OperationDocument, 202: OperationDocument}
+_EITHER: Final = {
+    "oneOf": [
+        {"required": ["value"], "properties": {"values": {"type": "null"}}},
+        {"required": ["values"], "properties": {"values": {"type": "object"}}, "not": {"required": ["value"]}},
+    ]
+}
+_WRITTEN: Final = Body(ValueBody, more=_EITHER)
 
 ROUTES: Final = (
     Route(
@@ -140,11 +147,28 @@ ROUTES: Final = (
         "Read from the device, or what was last known",
         (*_ASKING, p.FORMAT, _SOURCE, p.INT64),
         answers={200: ValuesDocument, 202: OperationDocument},
+        fails=ASKING_FAILS,
     ),
     Route(
-        "PUT", _TEMPLATE, _put, "Write, replacing what is there", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE
+        "PUT",
+        _TEMPLATE,
+        _put,
+        "Write, replacing what is there",
+        (*_ASKING, p.FORMAT, p.INT64),
+        _WRITTEN,
+        _DONE,
+        fails=ASKING_FAILS,
     ),
-    Route("PATCH", _TEMPLATE, _patch, "Write in part", (*_ASKING, p.FORMAT, p.INT64), Body(ValueBody), _DONE),
+    Route(
+        "PATCH",
+        _TEMPLATE,
+        _patch,
+        "Write in part",
+        (*_ASKING, p.FORMAT, p.INT64),
+        _WRITTEN,
+        _DONE,
+        fails=ASKING_FAILS,
+    ),
     Route(
         "POST",
         _TEMPLATE,
@@ -153,6 +177,7 @@ ROUTES: Final = (
         (*_ASKING, p.FORMAT, p.INT64),
         Body(PostBody, optional=True),
         {200: OperationDocument, 201: OperationDocument, 202: OperationDocument},
+        fails=ASKING_FAILS,
     ),
-    Route("DELETE", _TEMPLATE, _delete, "Delete an instance", _ASKING, answers=_DONE),
+    Route("DELETE", _TEMPLATE, _delete, "Delete an instance", _ASKING, answers=_DONE, fails=ASKING_FAILS),
 )

@@ -29,6 +29,7 @@ class Route:
     """One method on one path. ``answers`` maps HTTP statuses to the type of the document (None: no JSON document).
 
     ``handler`` returns the answer, or None when it will call ``call.complete`` later. An ``open`` route needs no token.
+    ``fails`` are the statuses of its problems, beside those that follow from the rest: ``problems`` has all of them.
     """
 
     method: str
@@ -40,10 +41,17 @@ class Route:
     answers: Mapping[int, Any] = attrs.field(factory=dict)
     media_type: str = JSON
     open: bool = False
+    fails: Sequence[int] = ()
+    problems: frozenset[int] = attrs.field(init=False)
     declared: Mapping[str, Parameter] = attrs.field(init=False)
     defaults: Mapping[str, object] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        found = {400, 500, *self.fails}
+        found |= set() if self.open else {401}
+        found |= {404} if "{" in self.template else set()
+        found |= set() if self.body is None else {413}
+        object.__setattr__(self, "problems", frozenset(found))
         object.__setattr__(self, "declared", {parameter.name: parameter for parameter in self.query})
         object.__setattr__(self, "defaults", {parameter.name: parameter.default for parameter in self.query})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 import msgspec
@@ -11,7 +12,6 @@ from lwm2md.http import metrics
 from lwm2md.http import parameters as p
 from lwm2md.http.authentication import require_token
 from lwm2md.http.documents import ModelDocument, Page
-from lwm2md.http.problems import Problem
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
@@ -111,10 +111,9 @@ def _models(call: Call) -> Reply:
     models = sorted(call.node.server.models, key=lambda model: (model.id, _order(model.version)))
     start = 0
     if after is not None:
-        names = [f"{model.id}:{model.version}" for model in models]
-        if after not in names:
-            raise Problem("bad-query", "after: is not a cursor of this list")
-        start = names.index(after) + 1
+        identifier, _, version = after.partition(":")
+        cursor_of = (int(identifier), _order(version))
+        start = bisect_right(models, cursor_of, key=lambda model: (model.id, _order(model.version)))
     found = models[start : start + limit]
     cursor = f"{found[-1].id}:{found[-1].version}" if found and start + limit < len(models) else None
     items = [ModelDocument(each.id, each.version, each.name, each.multiple, each.mandatory) for each in found]
@@ -125,6 +124,8 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
+_AFTER: Final = p.matching("after", p.AFTER.summary, r"[0-9]{1,5}:[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
+
 ROUTES: Final = (
     Route("GET", "/v1/status", _status, "The state of the daemon", answers={200: StatusDocument}),
     Route(
@@ -132,7 +133,7 @@ ROUTES: Final = (
         "/v1/models",
         _models,
         "List object models",
-        (p.LIMIT, p.AFTER),
+        (p.LIMIT, _AFTER),
         answers={200: Page[ModelDocument]},
     ),
     Route("GET", "/health/live", _live, "Whether the daemon runs", answers={200: None}, media_type=TEXT, open=True),
@@ -153,5 +154,6 @@ ROUTES: Final = (
         answers={200: None},
         media_type=metrics.CONTENT_TYPE,
         open=True,
+        fails=(401,),
     ),
 )

@@ -136,9 +136,10 @@ ROUTES: Final = (
         "Trace a device or a range of addresses for a while",
         body=Body(Asked),
         answers={201: TraceDocument},
+        fails=(404, 409, 503),
     ),
     Route("GET", "/v1/traces/{id}", _get, "One trace", answers={200: TraceDocument}),
-    Route("DELETE", "/v1/traces/{id}", _delete, "End and remove a trace", answers={204: None}),
+    Route("DELETE", "/v1/traces/{id}", _delete, "End and remove a trace", answers={204: None}, fails=(503,)),
     Route(
         "GET",
         "/v1/traces/{id}/messages",
@@ -146,6 +147,7 @@ ROUTES: Final = (
         "The messages of a trace, from its beginning and then as they come",
         answers={200: None},
         media_type=MEDIA_TYPE,
+        fails=(503,),
     ),
     Route(
         "GET",

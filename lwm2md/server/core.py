@@ -21,6 +21,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
+from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
 from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, Device, Observation, Operation, OperationRequest
@@ -35,7 +36,8 @@ _LINKS: Final = b'</rd>;rt="core.rd";ct=40'
 _MAX_LABEL: Final = 256
 _NOT_FOUND: Final = Response(n.NOT_FOUND)
 _NOT_ALLOWED: Final = Response(n.METHOD_NOT_ALLOWED)
-_DISCOVERED: Final = Response(n.CONTENT, _LINKS, ((n.CONTENT_FORMAT, bytes((n.LINK_FORMAT,))),))
+_LINK_FORMAT: Final = ((n.CONTENT_FORMAT, bytes((n.LINK_FORMAT,))),)
+_DISCOVERED: Final = Response(n.CONTENT, _LINKS, _LINK_FORMAT)
 
 
 class Server:
@@ -50,6 +52,7 @@ class Server:
         self._registration = RegistrationInterface(
             state, uplink=self._uplink, registered=self._registered, gone=self._gone
         )
+        self.neighbour: Neighbour | None = None
         self.models = models
         self.devices: Mapping[str, Device] = state.devices
         self.operations: Mapping[str, Operation] = state.operations
@@ -76,8 +79,14 @@ class Server:
         if path[:1] == ("rd",):
             return self._registration.handle(request, now)
         if path == _WELL_KNOWN:
-            return _DISCOVERED if request.message.code == n.GET else _NOT_ALLOWED
-        return _NOT_FOUND
+            return self._discovered() if request.message.code == n.GET else _NOT_ALLOWED
+        if self.neighbour is None or (path and path[0] in RESERVED):
+            return _NOT_FOUND
+        return self.neighbour.handle(request, now)
+
+    def _discovered(self) -> Response:
+        links = "" if self.neighbour is None else self.neighbour.links()
+        return Response(n.CONTENT, _LINKS + b"," + links.encode(), _LINK_FORMAT) if links else _DISCOVERED
 
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
         """Whether a response that nobody waits for is answered with Reset.
@@ -89,6 +98,10 @@ class Server:
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
+
+    def knows(self, peer: Peer) -> bool:
+        """Whether a registered device is at this address, which has shown that it gets what is sent there."""
+        return peer in self._state.peers
 
     # Operators ask
 

@@ -187,7 +187,7 @@ class AssemblyTests(SynchronousTestCase):
         sender = Sender(bench)
         answer = sender.send(0, True, 1, BODY[:32], extra=((numbers.SIZE1, uint(41)),))
         self.assertEqual((answer.code, answer.get(numbers.SIZE1)), (numbers.REQUEST_ENTITY_TOO_LARGE, uint(40)))
-        self.assertEqual(block(answer.get(numbers.BLOCK1)), Block(0, True, 0))
+        self.assertEqual(block(answer.get(numbers.BLOCK1)), Block(0, False, 0))
         self.assertEqual(sender.code(0, True, 1, BODY[:32]), numbers.CONTINUE)
         self.assertEqual(sender.code(1, False, 1, BODY[32:41]), numbers.REQUEST_ENTITY_TOO_LARGE)
         self.assertEqual(sender.code(1, False, 1, BODY[32:40]), numbers.REQUEST_ENTITY_INCOMPLETE)

@@ -342,11 +342,11 @@ class CollectTests(SynchronousTestCase):
         self.assertEqual((second.payload, second.content_format, block2(second)), (b"/3", 112, Block(1, False, 0)))
 
     def test_post_does_not(self) -> None:
-        """The rest of the answer to a POST is asked for without its body."""
+        """The rest of the answer to a POST is asked for without its body, and with all its options."""
         self.begin(code=numbers.POST, payload=b"do")
         second = self.give(0, True, b"a" * 16)
         assert second is not None
-        self.assertEqual((second.payload, second.content_format), (b"", None))
+        self.assertEqual((second.payload, second.content_format), (b"", 112))
 
     def test_smaller_on_the_way(self) -> None:
         """The peer may go down in size; the rest is asked for in that size."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.config import values
-from lwm2md.config.addresses import Address, listen
-from lwm2md.config.values import BadValue, Kind, Secret
+from lwm2md.config.addresses import Address, listen, networks
+from lwm2md.config.values import BadValue, Kind, Secret, power
 
 KINDS = {
     "duration": values.duration(),
@@ -24,6 +24,8 @@ KINDS = {
     "url": values.storage_url(),
     "levels": values.levels("debug", "info"),
     "listen": listen(),
+    "networks": networks(),
+    "power": power(16, 1024),
 }
 
 
@@ -222,3 +224,22 @@ class Secrets(SynchronousTestCase):
         with self.assertRaises(BadValue) as caught:
             self.kind.parse("env:LWM2MD_OTHER")
         self.assertIn("LWM2MD_OTHER", caught.exception.expected)
+
+
+class NetworkTests(SynchronousTestCase):
+    """Lists of networks, and powers of two."""
+
+    def test_networks(self) -> None:
+        """Networks and lone addresses of both families are read; host bits and words are refused."""
+        kind = networks()
+        self.assertEqual(kind.show(kind.parse("10.0.0.0/8, ::1")), "10.0.0.0/8, ::1/128")
+        self.assertEqual(kind.parse(""), ())
+        for wrong in ("10.0.0.1/8", "loopback", "10.0.0.0/33"):
+            self.assertRaises(BadValue, kind.parse, wrong)
+
+    def test_powers(self) -> None:
+        """A power of two within its bounds is read, anything else is refused."""
+        kind = power(16, 1024)
+        self.assertEqual([kind.parse(text) for text in ("16", "256", "1024")], [16, 256, 1024])
+        for wrong in ("8", "2048", "100", "", "1e2"):
+            self.assertRaises(BadValue, kind.parse, wrong)

@@ -32,9 +32,14 @@ class Ran:
     err: str
 
 
-def run(case: SynchronousTestCase, *arguments: str, terminal: bool = False, **environment: str) -> Ran:
-    """Run lwm2mctl with these arguments, on a terminal of 100 columns or into a file."""
-    out, err = Terminal() if terminal else io.StringIO(), io.StringIO()
+def run(
+    case: SynchronousTestCase, *arguments: str, terminal: bool = False, watched: bool = False, **environment: str
+) -> Ran:
+    """Run lwm2mctl with these arguments, on a terminal of 100 columns or into a file.
+
+    ``watched``: standard error is a terminal.
+    """
+    out, err = Terminal() if terminal else io.StringIO(), Terminal() if watched else io.StringIO()
     kept = {name: os.environ.pop(name, None) for name in ("LWM2MD_URL", "LWM2MD_TOKEN_FILE", "COLUMNS")}
     os.environ.update({"COLUMNS": "100", **environment})
     real = sys.stdout, sys.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import select
 import shutil
 import signal
@@ -48,7 +49,7 @@ class Live(SynchronousTestCase):
 
     def ctl(self, *words: str, terminal: bool = False) -> Ran:
         """Run a command."""
-        return run(self, *words, terminal=terminal, **self._environment())
+        return run(self, *words, terminal=terminal, watched=False, **self._environment())
 
     def done(self, *words: str) -> Any:
         """Run a command that is to succeed, and return its documents, or the only one."""
@@ -183,6 +184,64 @@ class Live(SynchronousTestCase):
             if event["values"][0]["path"] == "/3/0/1":
                 break
         self.assertEqual((event["type"], event["source"]), ("device.value", "read"))
+
+    def test_completion(self) -> None:
+        """A real bash completes endpoints and paths of the device from the daemon."""
+        text = (
+            f'lwm2mctl() {{ "{sys.executable}" -m lwm2md.ctl "$@"; }}; source <(lwm2mctl completion bash);'
+            ' COMP_WORDS=(lwm2mctl "$@"); COMP_CWORD=$#; _lwm2mctl; printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        for words, found in (
+            (("read", "de"), [ENDPOINT]),
+            (("read", ENDPOINT, "/3303/0/570"), ["/3303/0/5700", "/3303/0/5701"]),
+            (("devices", "--state", "on"), ["online"]),
+        ):
+            command = ["bash", "--norc", "-c", text, "bash", *words]
+            environment = {**self._environment(), "PATH": "/usr/bin:/bin"}
+            said = subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=30)
+            self.assertEqual(said.split(), found)
+
+    def test_watch(self) -> None:
+        """A list is shown again and again, a document each time."""
+        watch = self.following("device", ENDPOINT, "--watch", "0.05")
+        assert watch.stdout is not None
+        for _ in range(3):
+            self.assertEqual(json.loads(watch.stdout.readline())["endpoint"], ENDPOINT)
+
+    def test_progress(self) -> None:
+        """Who waits for a silent device sees it; an interruption leaves the operation, which is then cancelled."""
+        silent = Scripted(3, self.daemon.coap, Random(3))
+        self.addCleanup(silent.socket.close)
+        silent.register()
+        select.select([silent.socket], [], [], 10)
+        primary, secondary = os.openpty()
+        self.addCleanup(os.close, primary)
+        command = [sys.executable, "-m", "lwm2md.ctl", "read", silent.endpoint, "/3/0"]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=self._environment(), stdout=subprocess.PIPE, stderr=secondary
+        ) as process:
+            os.close(secondary)
+            said = b""
+            while said.count(b"read /3/0 of") < 2:
+                said += os.read(primary, 1000)
+            process.send_signal(signal.SIGINT)
+            while b"lwm2mctl operation" not in said:
+                said += os.read(primary, 1000)
+            self.assertEqual(process.wait(10), PENDING)
+        identifier = said.decode().split("lwm2mctl operation ")[1].split()[0]
+        self.assertEqual(self.done("cancel", identifier)["state"], "cancelled")
+        self.done("forget", silent.endpoint)
+
+    def test_telling(self) -> None:
+        """Health, metrics, models, the OpenAPI document and one observation are shown."""
+        self.assertEqual(self.done("health"), {"live": "ok", "ready": "ready"})
+        self.assertIn("lwm2md_devices{", self.shown("metrics"))
+        self.assertEqual(self.done("models", "--limit", "1")["name"], "LWM2M Security")
+        self.assertIn("/v1/models", self.done("openapi")["paths"])
+        made = self.done("observe", ENDPOINT, "/3/0/13")
+        self.assertEqual(self.done("observation", ENDPOINT, "/3/0/13")["id"], made["id"])
+        self.assertEqual(self.done("observation", made["id"])["path"], "/3/0/13")
+        self.assertIn("no longer", self.shown("unobserve", made["id"]))
 
     def test_messages(self) -> None:
         """The last messages of a device are shown, decoded or in a line each."""

@@ -216,12 +216,82 @@ class ProtocolTests(ApiTestCase):
         await slow.closed
 
     async def test_too_many_connections(self) -> None:
-        """Connections beyond the bound are closed at once."""
+        """Connections beyond the bound take the place of idle ones; where all are busy, they are closed at once."""
         self.patch(__import__("lwm2md.http.api", fromlist=["api"]), "MOST_CONNECTIONS", 1)
-        await self.connect()
+        idle = await self.connect()
         await self.until(lambda: self.api.connections)
-        second = await self.connect()
-        self.assertEqual(await second.closed, b"")
+        busy = await self.connect()
+        self.assertEqual(await idle.closed, b"")
+        device = self.node.device("a")
+        device.mute = True
+        busy.transport.write(b"GET /v1/devices/a/resources/3/0/0 HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED + b"\r\n")
+        await self.until(lambda: device.requests)
+        third = await self.connect()
+        self.assertEqual(await third.closed, b"")
+        self.assertEqual(len(self.api.connections), 1)
+
+    async def test_body_of_a_stranger(self) -> None:
+        """Nothing of a stranger's body is kept; a short one is answered on a connection that stays."""
+        for framing, body in (
+            (b"Content-Length: 4000\r\n", b"x" * 4000),
+            (b"Transfer-Encoding: chunked\r\n", b"fa0\r\n" + b"x" * 4000 + b"\r\n"),
+        ):
+            connection = await self.connect()
+            connection.transport.write(b"POST /v1/devices/a/operations HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n")
+            connection.transport.write(body[:-10])
+            await self.until(lambda: any(each.requests and each.requests[-1]._size for each in self.api.connections))
+            (channel,) = self.api.connections
+            self.assertEqual(channel.requests[-1].chunks, [])
+            connection.transport.write(body[-10:] + (b"0\r\n\r\n" if b"chunked" in framing else b""))
+            await self.until_data(connection, b'"code":"unauthorized"')
+            self.assertNotIn(b"Connection: close", connection.data)
+            connection.transport.abortConnection()
+            await connection.closed
+            await self.until(lambda: not self.api.connections)
+
+    async def test_large_body_of_a_stranger(self) -> None:
+        """A long body is refused before it comes, or in its midst, for who sends it and not for its size."""
+        head = b"POST /v1/devices/a/operations HTTP/1.1\r\nHost: x\r\n"
+        chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+        for sent in (
+            b"Content-Length: 1000000\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 17,
+            b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+        ):
+            connection = await self.connect()
+            connection.transport.write(head + sent)
+            await self.until_data(connection, b'"code":"unauthorized"')
+            self.assertIn(b"Connection: close", connection.data)
+            self.assertNotIn(b"100 Continue", connection.data)
+            connection.transport.abortConnection()
+            await connection.closed
+
+    async def test_body_where_none_belongs(self) -> None:
+        """A body where the route takes none is taken up to 64 KiB, and without effect."""
+        connection = await self.connect()
+        connection.transport.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" + STATUS)
+        await self.until_data(connection, b"HTTP/1.1 200 OK", 2)
+
+    async def test_answers_that_nobody_reads(self) -> None:
+        """Requests behind answers that the caller does not read wait, and are answered when it reads."""
+        connection = await self.connect()
+        connection.transport.pauseProducing()
+        await self.until(lambda: self.api.connections)
+        (channel,) = self.api.connections
+        document = b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED + b"\r\n"
+        connection.transport.write(document * 500)
+        await self.until(lambda: channel.paused)
+        before = self.api.requests
+        for _ in range(50):
+            await deferLater(reactor, 0.001, lambda: None)
+        self.assertLess(self.api.requests - before, 5)
+        self.assertLess(self.api.requests, 400)
+        connection.transport.resumeProducing()
+        while self.api.requests < 500:
+            self.node.clock.advance(0)
+            await deferLater(reactor, 0.001, lambda: None)
+        await self.until_data(connection, b"HTTP/1.1 200 OK", 500)
 
     async def test_big_json(self) -> None:
         """Every route that takes a body refuses what is too large, and what is not JSON."""

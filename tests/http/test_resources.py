@@ -143,9 +143,9 @@ class ResourcesTests(ApiTestCase):
             (400, "bad-operation", "PUT", f"{BASE}/3/0/14", {"value": None}),
             (400, "bad-operation", "PUT", f"{BASE}/3/0/13", {"value": "2026-13-01T00:00:00Z"}),
             (400, "bad-operation", "PUT", f"{BASE}/3303/0", {"values": {"/3304/0/5700": 1}}),
-            (400, "bad-body", "POST", f"{BASE}/3303", {"arguments": {"0": "x"}}),
-            (400, "bad-body", "POST", f"{BASE}/3/0/4", {"values": {"1": 1}}),
-            (400, "bad-path", "POST", f"{BASE}/3/0", {}),
+            (400, "bad-operation", "POST", f"{BASE}/3303", {"arguments": {"0": "x"}}),
+            (400, "bad-operation", "POST", f"{BASE}/3/0/4", {"values": {"1": 1}}),
+            (400, "bad-operation", "POST", f"{BASE}/3/0", {}),
             (400, "bad-operation", "DELETE", f"{BASE}/3/0/1"),
         )
         for case in cases:

@@ -61,6 +61,18 @@ class QueryTests(SynchronousTestCase):
         found = parse_query(b"wait=2.5&after=a%20b", DECLARED, {"limit": 100})
         self.assertEqual(found, {"wait": 2.5, "after": "a b", "limit": 100})
 
+    def test_numbers(self) -> None:
+        """A duration is any JSON number in its range, also as programs write very small ones."""
+        for raw, value in (
+            (b"1e-05", 1e-05),
+            (b"2.9871733483646", 2.9871733483646),
+            (b"0.0", 0.0),
+            (b"1E2", 100),
+        ):
+            self.assertEqual(parse_query(b"wait=" + raw, DECLARED, {})["wait"], value)
+        for raw in (b"", b"-1", b"nan", b"inf", b"1e999", b"3601", b"1_0", b"+1", b"1.", b".5", b"0x1", b"9" * 50):
+            self.assertRaises(Problem, parse_query, b"wait=" + raw, DECLARED, {})
+
     @given(st.binary(max_size=60))
     def test_any_query(self, raw: bytes) -> None:
         """Whatever the query, there is a result or a problem."""

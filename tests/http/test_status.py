@@ -41,6 +41,8 @@ class StatusTests(ApiTestCase):
         self.assertEqual(len(set(known)), len(list(self.node.server.models)))
         self.assertIsNone(rest["next"])
         await self.refused(400, "bad-query", "GET", "/v1/models?after=ghost")
+        unknown = (await self.call("GET", "/v1/models?limit=1&after=3:0.5")).json
+        self.assertEqual((unknown["items"][0]["id"], unknown["items"][0]["version"]), (3, "1.0"))
 
     async def test_metrics(self) -> None:
         """Metrics are Prometheus' text, of all parts."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.peers import leshan_client, leshan_demo_server, libcoap
+from tests.peers import (
+    aiocoap,
+    leshan_client,
+    leshan_demo_server,
+    libcoap,
+    libcoap_server,
+    schemathesis_cli,
+    txthings,
+)
 
 
 def main() -> int:
@@ -14,6 +22,10 @@ def main() -> int:
         ("Leshan client", leshan_client.install),
         ("Leshan demo server", leshan_demo_server.install),
         ("libcoap coap-client", libcoap.install),
+        ("libcoap coap-server", libcoap_server.install),
+        ("aiocoap", aiocoap.install),
+        ("txthings", txthings.install),
+        ("schemathesis", schemathesis_cli.install),
     ):
         start = time.monotonic()
         found = install()

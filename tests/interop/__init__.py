@@ -1,0 +1,1 @@
+"""Our CoAP engine against engines of others, over real sockets, in both roles."""
