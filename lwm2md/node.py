@@ -7,7 +7,6 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -25,6 +24,7 @@ from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.http.api import Api
+from lwm2md.http.authentication import hash_token
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
@@ -69,7 +69,7 @@ class Node:
         self.version = __version__
         self.started = reactor.seconds()
         self.ready = False
-        self.admin_token_hash = hashlib.sha256(token.encode()).digest()
+        self.admin_token_hash = hash_token(token)
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
         environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
@@ -251,7 +251,7 @@ class Node:
         return [*found, *({"transport": "http", "address": _tcp(port)} for port in self._api_ports)]
 
     def counters(self) -> Mapping[str, float]:
-        """Counters of the engine, the core, the delivery and the ports, by name."""
+        """Counters of the engine, the core, the delivery, the driver and the ports, by name."""
         return dict(self._counters())
 
     def _counters(self) -> Iterator[tuple[str, float]]:
@@ -267,6 +267,7 @@ class Node:
         names = self._ports[0].counters if self._ports else ()
         yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
         yield "driver_errors", self._driver.errors
+        yield "driver_unroutable", self._driver.unroutable
 
 
 def _describe(peer: Peer) -> PeerDescription:

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from lwm2md.config import ConfigErrors, Settings
 from lwm2md.config.changes import Reloaded
 from lwm2md.config.schema import Logging
+from lwm2md.net.addresses import Endpoint
 from lwm2md.node import Node
 from lwm2md.storage.interface import Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
@@ -154,10 +155,14 @@ class DaemonService(Service):
 
 def prepare(state: Path) -> Path:
     """Make the state directory, and make sure that it can be written. Raises OSError."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     probe = state / f".probe-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        why = "is no directory" if isinstance(error, FileExistsError) else error.strerror
+        raise OSError(f"can't use the state directory {state}: {why}") from None
     return state
 
 
@@ -192,7 +197,7 @@ def storage(settings: Settings, state: Path, reactor: Any) -> Storage:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, CannotListenError):
-        return f"can't listen on {error.interface}:{error.port}: {error.socketError}"
+        return f"can't listen on http://{Endpoint(error.interface, error.port)}: {error.socketError.strerror}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, decode, encode, options
 from lwm2md.config import load
+from lwm2md.http.measures import MEASURES
 from lwm2md.node import Node
 from lwm2md.server.effects import Write
 from lwm2md.storage.interface import Batch, Storage, StorageError
@@ -162,6 +163,15 @@ class NodeTests(TestCase):
         await first.stop()
         second = await self.start(storage)
         self.assertIsNotNone(second.server.devices["d"].registration)
+
+    async def test_counters(self) -> None:
+        """Whatever a part of the daemon counts is among the documented metrics, and each of those is shown."""
+        node = await self.start(MemoryStorage())
+        counted = set(node.counters())
+        self.assertEqual(counted - set(MEASURES), set())
+        _, shown = await self.api(node, "/metrics")
+        for name, measure in MEASURES.items():
+            self.assertIn(f"# TYPE {measure.shown(name)} {measure.kind}\n", shown)
 
     async def test_many_pages(self) -> None:
         """More rows than fit a page are all taken up."""

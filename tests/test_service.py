@@ -111,15 +111,14 @@ class RefusalTests(TestCase):
             taken.listen()
             address = f"127.0.0.1:{taken.getsockname()[1]}"
             line = await self.refused(f"api.listen={address}")
-        self.assertIn(f"can't listen on {address}", line)
-        self.assertIn("Address already in use", line)
+        self.assertIn(f"can't listen on http://{address}: Address already in use", line)
 
     async def test_unwritable(self) -> None:
         """The state directory is a file, or below one."""
         self.state.write_text("no directory", encoding="ascii")
-        self.assertIn(f"{self.state}: ", await self.refused())
+        self.assertIn(f"can't use the state directory {self.state}: is no directory", await self.refused())
         line = await self.refused(f"lwm2md.state={self.state}/below")
-        self.assertIn("Not a directory", line)
+        self.assertIn(f"can't use the state directory {self.state}/below: Not a directory", line)
 
     async def test_corrupt(self) -> None:
         """The database is none."""

@@ -220,7 +220,7 @@ class Storage:
     url: str = _setting(
         values.storage_url(),
         "sqlite:",
-        "Where it is kept: sqlite: is a file in the state directory, memory: is nowhere",
+        "Where it is kept: sqlite: is a file in the state directory, a relative PATH below it, memory: is nowhere",
     )
     events: int = _setting(
         values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back", reloadable=True

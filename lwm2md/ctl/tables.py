@@ -14,6 +14,8 @@ import msgspec
 
 GAP: Final = "  "
 _NARROWEST: Final = 8
+_NAMES: Final = frozenset({"ENDPOINT", "PATH"})
+_WHOLE: Final = "ID"
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -66,16 +68,23 @@ def cut(text: str, columns: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], columns: int) -> list[str]:
-    """Lines of an aligned table that is ``columns`` wide at most, as far as its head allows."""
+    """Lines of an aligned table that is ``columns`` wide at most, as far as its head allows.
+
+    What is copied into the next command gives way last, an id not at all.
+    """
     cells = [list(head), *([show(cell) for cell in row] for row in rows)]
     widths = [max(map(width, column)) for column in zip_longest(*cells, fillvalue="")]
-    least = [max(min(_NARROWEST, each), width(name)) for each, name in zip(widths, head, strict=True)]
+    least = [
+        each if name == _WHOLE else max(min(_NARROWEST, each), width(name))
+        for each, name in zip(widths, head, strict=True)
+    ]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - columns
     while excess > 0:
         spare = [each - low for each, low in zip(widths, least, strict=True)]
-        widest = max((index for index, room in enumerate(spare) if room), key=widths.__getitem__, default=None)
-        if widest is None:
+        shrinkable = [index for index, room in enumerate(spare) if room]
+        if not shrinkable:
             break
+        widest = max(shrinkable, key=lambda index: (head[index] not in _NAMES, widths[index]))
         widths[widest] -= 1
         excess -= 1
     return [_line(row, widths) for row in cells]

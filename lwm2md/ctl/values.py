@@ -25,11 +25,14 @@ _LONGEST_NUMBER: Final = 40
 
 
 def lwm2m_path(text: str) -> Path:
-    """The type of a PATH argument; the leading slash may be missing."""
+    """The type of a PATH argument; the leading slash may be missing. No command is about the root."""
     try:
-        return Path.parse(text if text.startswith("/") or not text else f"/{text}")
+        path = Path.parse(text if text.startswith("/") or not text else f"/{text}")
     except PathError as error:
         raise ArgumentTypeError(f"{text!r} is no LwM2M path: {error}") from None
+    if not path:
+        raise ArgumentTypeError("'/' names no Object")
+    return path
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -12,11 +12,6 @@ from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.values import Value
 
 
-def is_number(value: object) -> bool:
-    """Whether ``gt``, ``lt`` and ``st`` apply to ``value``: an integer or a float, but no Boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def triggers(attributes: NotificationAttributes, reported: Value | None, value: Value) -> bool:
     """Whether the move from the last ``reported`` value to ``value`` has to be notified.
 

@@ -6,8 +6,7 @@ endpoints never become labels.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
@@ -16,11 +15,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from lwm2md.http.measures import MEASURES
+
 if TYPE_CHECKING:
     from lwm2md.http.api import Api
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_FOREIGN: Final = re.compile(r"[^a-zA-Z0-9_]")
+_LABELS: Final = {"info": "version", "devices": "state"}
 
 
 class Metrics(Collector):
@@ -41,28 +42,34 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
+        values = self._values()
+        for name, (kind, text) in MEASURES.items():
+            shown = f"lwm2md_{name}"
+            labels = _LABELS.get(name)
+            if labels is not None:
+                family = GaugeMetricFamily(shown, text, labels=[labels])
+                for label, value in self._labelled(name):
+                    family.add_metric([label], value)
+                yield family
+            elif name in values:
+                yield (GaugeMetricFamily if kind == "gauge" else CounterMetricFamily)(shown, text, value=values[name])
+
+    def _labelled(self, name: str) -> Iterable[tuple[str, float]]:
+        node = self._api.node
+        return [(node.version, 1)] if name == "info" else self._api.census.states(node).items()
+
+    def _values(self) -> dict[str, float]:
         api, node = self._api, self._api.node
         server = node.server
-        info = GaugeMetricFamily("lwm2md_info", "The version that runs", labels=["version"])
-        info.add_metric([node.version], 1)
-        yield info
-        states = GaugeMetricFamily("lwm2md_devices", "Devices by state", labels=["state"])
-        for state, count in api.census.states(node).items():
-            states.add_metric([state], count)
-        yield states
-        gauges = (
-            ("started_seconds", "When the daemon started, in Unix seconds", node.started),
-            ("ready", "Whether the daemon serves", float(node.ready)),
-            ("operations", "Operations that are remembered", len(server.operations)),
-            ("observations", "Observations that are wished for", len(server.observations)),
-            ("delivery_waiting", "Commits that wait for the storage", node.delivery.backlog),
-            ("http_connections", "Open connections to the API", len(api.connections)),
-            ("http_event_readers", "Readers of the event stream", len(api.streams)),
-        )
-        for name, help_text, value in gauges:
-            yield GaugeMetricFamily(f"lwm2md_{name}", help_text, value=value)
-        yield CounterMetricFamily("lwm2md_http_requests", "Requests to the API", value=api.requests)
-        yield CounterMetricFamily("lwm2md_http_failures", "Requests that failed by our mistake", value=api.failures)
-        for name, value in sorted(node.counters().items()):
-            shown = "lwm2md_" + _FOREIGN.sub("_", name)
-            yield CounterMetricFamily(shown, f"Counter {name}", value=value)
+        return {
+            "started_seconds": node.started,
+            "ready": float(node.ready),
+            "operations": len(server.operations),
+            "observations": len(server.observations),
+            "delivery_waiting": node.delivery.backlog,
+            "http_connections": len(api.connections),
+            "http_event_readers": len(api.streams),
+            "http_requests": api.requests,
+            "http_failures": api.failures,
+            **node.counters(),
+        }

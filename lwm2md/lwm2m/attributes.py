@@ -54,18 +54,6 @@ class NotificationAttributes:
         """The attributes that a Write-Attributes on a path without any leaves there. Raises BadAttributes."""
         return cls().changed(parse_query(query))
 
-    @classmethod
-    def from_link(cls, attributes: Iterable[tuple[str, str | None]]) -> NotificationAttributes:
-        """The attributes that a link of a Discover answer shows; whatever else it has is left."""
-        found: Changes = {}
-        for name, text in attributes:
-            if name in NAMES and text is not None:
-                try:
-                    found[name] = _number(name, text)
-                except BadAttributes:
-                    continue
-        return cls().changed(found)
-
     def changed(self, changes: Mapping[str, int | float | None]) -> NotificationAttributes:
         """These attributes after a change."""
         return attrs.evolve(self, **changes)  # type: ignore[arg-type]
@@ -81,10 +69,6 @@ class NotificationAttributes:
     def to_query(self) -> tuple[str, ...]:
         """Those that are set, as Uri-Query options."""
         return to_query(self.as_changes())
-
-    def validate(self, path: Path | None = None, kind: ResourceType | None = None) -> None:
-        """Check that the attributes agree with each other, and with the path and the type where these are given."""
-        check_changes(self.as_changes(), path, kind)
 
 
 def parse_query(query: Iterable[str]) -> Changes:

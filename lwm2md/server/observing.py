@@ -84,6 +84,7 @@ class Observations:
             created=now if existing is None else existing.created,
             attributes=attributes,
             format=request.format,
+            outdated=() if existing is None else tuple(existing.changes()),
         )
         operation = self.operations.make(device, request, path, now)
         if existing is not None:
@@ -271,12 +272,13 @@ class Observations:
         composed = compose(operation.request, operation.path, registration, self._state.resource_model(device))
         if operation.op == CANCEL_OBSERVE:
             return self._cancel(operation, wish, composed, done, now)
-        changes = wish.attributes.as_changes() if wish.attributes is not None else {}
+        changes = wish.changes()
         if not changes:
             return self._observe(operation, wish, composed, done, now)
 
         def written(outcome: Outcome, then: float) -> None:
             if isinstance(outcome, Received) and outcome.message.code == n.CHANGED and not operation.finished:
+                wish.outdated = ()
                 operation.token = self._observe(operation, wish, composed, done, then)
             else:
                 done(outcome, then)

@@ -14,7 +14,7 @@ import attrs
 import msgspec
 
 from lwm2md.coap.engine import Peer
-from lwm2md.lwm2m.attributes import NotificationAttributes
+from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
@@ -113,9 +113,10 @@ class Device:
             return "sleeping"
         return "online"
 
-    def all_labels(self) -> dict[str, str]:
-        """Labels of the device's registration, overruled by the operator's of the same name."""
-        claimed = self.registration.labels if self.registration is not None else {}
+    def all_labels(self, coming: Registration | None = None) -> dict[str, str]:
+        """Labels of the registration, or of the ``coming`` one, overruled by the operator's of the same name."""
+        registration = coming or self.registration
+        claimed = registration.labels if registration is not None else {}
         return {**claimed, **(self.labels or {})}
 
 
@@ -206,7 +207,7 @@ class Observation:
     """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
 
     ``established`` is when the device took it last; ``superseded`` counts what is being stored in its place: another
-    wish, or none.
+    wish, or none. ``outdated`` names attributes that an earlier wish for the path has set and this one has not.
     """
 
     id: str
@@ -221,4 +222,10 @@ class Observation:
     last_notification: float | None = None
     notifications: int = 0
     established: float | None = None
+    outdated: tuple[str, ...] = ()
     superseded: int = 0
+
+    def changes(self) -> Changes:
+        """The attributes that are to be written to the device; None unsets one."""
+        wanted = self.attributes.as_changes() if self.attributes is not None else {}
+        return {**dict.fromkeys(self.outdated), **wanted}

@@ -188,7 +188,7 @@ class RegistrationInterface:
     def _register_events(
         self, device: Device, previous: Registration | None, registration: Registration, resumed: bool, now: float
     ) -> list[events.Event]:
-        labels = {**registration.labels, **(device.labels or {})}
+        labels = device.all_labels(registration)
         endpoint = device.endpoint
         if resumed:
             fields = {"reason": "resumed", "registration_id": registration.id}
@@ -259,7 +259,7 @@ class RegistrationInterface:
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
         facts = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
-        event = self._state.event(events.DEVICE_UPDATED, device, now, **facts)
+        event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
 
         def ended(committed: bool, now: float) -> None:
             if not committed:

@@ -21,6 +21,13 @@ from lwm2md.server.records import Device, Observation, Operation, Registration
 from lwm2md.server.settings import ServerSettings
 
 Decide = Callable[[float], None]
+COUNTERS: Final = (
+    "registrations_refused",
+    "notifications_undecodable",
+    "notifications_reordered",
+    "observations_ended_by_device",
+    "unexpected_responses",
+)
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
@@ -66,13 +73,13 @@ class State:
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
         self.deadlines = Deadlines()
-        self.counters: dict[str, int] = {}
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.engine: Engine
         self.busy: dict[str, list[Decide]] = {}
 
     def count(self, name: str) -> None:
-        """Add one to a counter that metrics show."""
-        self.counters[name] = self.counters.get(name, 0) + 1
+        """Add one to a counter of `COUNTERS`, which metrics show."""
+        self.counters[name] += 1
 
     def commit(self, writes: Iterable[Write], events: Iterable[Event] = (), resume: Resume | None = None) -> None:
         """Ask the shell to make writes and events durable, then to call ``resume``."""

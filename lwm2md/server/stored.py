@@ -75,6 +75,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     attributes: tuple[str, ...] = ()
     format: str | None = None
     established: float | None = None
+    outdated: tuple[str, ...] = ()
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -191,6 +192,7 @@ def observation_row(observation: Observation) -> bytes:
             attributes,
             observation.format,
             observation.established,
+            observation.outdated,
         )
     )
 
@@ -208,6 +210,7 @@ def read_observation(key: str, value: bytes) -> Observation:
         attributes,
         row.format,
         established=row.established,
+        outdated=row.outdated,
     )
 
 

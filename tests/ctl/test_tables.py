@@ -72,6 +72,13 @@ class Tables(SynchronousTestCase):
         lines = table(("NAME", "VALUE"), [("short", "x" * 100)], 20)
         self.assertEqual(lines[1], "short  " + "x" * 12 + "…")
 
+    def test_names_last(self) -> None:
+        """An id is never shortened, and a device's name or a path only when nothing else can be."""
+        row = ("7f3a9c21b4e05d68", "urn:dev:os:0023C7-000001", "2026-11-22T06:00:53.914Z")
+        head = ("ID", "ENDPOINT", "CREATED")
+        self.assertEqual(table(head, [row], 60)[1], "7f3a9c21b4e05d68  urn:dev:os:0023C7-000001  2026-11-22T06:0…")
+        self.assertEqual(table(head, [row], 40)[1], "7f3a9c21b4e05d68  urn:dev:os:…  2026-11…")
+
     def test_too_narrow(self) -> None:
         """A terminal narrower than the heads gets the heads all the same."""
         self.assertEqual(table(("NAME", "VALUE"), [("a", "b")], 3), ["NAME  VALUE", "a     b"])

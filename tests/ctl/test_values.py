@@ -19,8 +19,10 @@ class Words(SynchronousTestCase):
     """The types of arguments."""
 
     def test_paths(self) -> None:
-        """A path may lack its leading slash."""
+        """A path may lack its leading slash, and names something below the root."""
         self.assertEqual([values.lwm2m_path(text) for text in ("/3/0", "3/0")], [Path((3, 0)), Path((3, 0))])
+        for text in ("/", "", "/3/x"):
+            self.assertRaises(ArgumentTypeError, values.lwm2m_path, text)
 
     def test_pairs(self) -> None:
         """Only the first equals sign parts."""

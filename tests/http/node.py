@@ -186,7 +186,8 @@ class TestNode:
 
     def counters(self) -> Mapping[str, float]:
         """Counters of all parts."""
-        return {**{f"coap_{name}": value for name, value in self.engine.counters.items()}, **self.server.counters}
+        parts = (("coap", self.engine.counters), ("server", self.server.counters), ("delivery", self.delivery.counters))
+        return {f"{part}_{name}": value for part, counters in parts for name, value in counters.items()}
 
     def _exchange(self, datagrams: Sequence[tuple[bytes, bytes]]) -> None:
         if datagrams:

@@ -11,11 +11,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from twisted.trial.unittest import SynchronousTestCase
 
 import lwm2md
+from lwm2md.events import TYPES
 from lwm2md.http.openapi import document
 from lwm2md.http.problems import CODES
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m.paths import Path as LwM2MPath
 from lwm2md.server import selectors
+from lwm2md.subscriptions import GAP
 from tests.http.support import ApiTestCase
 
 PAGE = Path(lwm2md.__file__).parent.parent / "docs" / "api.md"
@@ -147,6 +149,12 @@ class RouteTableTests(SynchronousTestCase):
             (section,) = [each for each in sections if each.startswith(heading)]
             for parameter in route.query:
                 self.assertIn(f"`{parameter.name}`", section, heading)
+
+    def test_every_event_is_described(self) -> None:
+        """Each type of event is in a row of the reference page."""
+        rows = "".join(line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `"))
+        for kind in (*TYPES, GAP):
+            self.assertIn(f"`{kind}`", rows)
 
     def test_every_code_is_described(self) -> None:
         """Each code of a problem document is in the reference page with its status."""

@@ -1,11 +1,18 @@
-"""Tests of `lwm2md.http.status`, `lwm2md.http.census` and `lwm2md.http.metrics`."""
+"""Tests of `lwm2md.http.status`, `census`, `metrics` and `measures`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.config.schema import Api, Settings
+from lwm2md.http.measures import MEASURES
 from tests.http.support import ApiTestCase
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
 class StatusTests(ApiTestCase):
@@ -47,6 +54,16 @@ class StatusTests(ApiTestCase):
         self.assertEqual(states, {"online": 1, "sleeping": 0, "not-responding": 0, "offline": 0})
         self.assertEqual(families["lwm2md_coap_received"].samples[0].value, 1)
         self.assertEqual(families["lwm2md_http_requests"].samples[0].value, 1)
+
+
+class MeasureTests(SynchronousTestCase):
+    """The table of metrics."""
+
+    def test_page(self) -> None:
+        """The page of the metrics has a row for each, with its name, its kind and its meaning, and no other."""
+        rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
+        wanted = [f"| `{each.shown(name)}` | {each.kind} | {each.help} |" for name, each in MEASURES.items()]
+        self.assertEqual(rows, wanted)
 
 
 class OpenMetricsTests(ApiTestCase):

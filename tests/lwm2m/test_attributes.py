@@ -68,11 +68,6 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(NotificationAttributes(pmin=10, gt=5.0), found)
         self.assertEqual(NotificationAttributes(pmax=60, gt=5.0), found.changed(parse_query(("pmin", "pmax=60"))))
 
-    def test_from_link(self) -> None:
-        """Of a link's attributes only those for notifications count, and only right ones."""
-        attributes = [("dim", "2"), ("pmin", "10"), ("pmax", "x"), ("gt", "50"), ("obs", None), ("lt", None)]
-        self.assertEqual(NotificationAttributes(pmin=10, gt=50.0), NotificationAttributes.from_link(attributes))
-
     @given(CHANGES)
     def test_round_trip(self, changes: Changes) -> None:
         """What is written reads back the same."""
@@ -139,12 +134,6 @@ class CheckTests(SynchronousTestCase):
         ):
             with self.assertRaises(BadAttributes):
                 check_changes({name: 1}, path(where), kind)
-
-    def test_whole_set(self) -> None:
-        """A set is checked as a change of all that it has."""
-        NotificationAttributes(lt=1.0, gt=2.0).validate()
-        with self.assertRaises(BadAttributes):
-            NotificationAttributes(lt=3.0, gt=2.0).validate()
 
     def test_sendable(self) -> None:
         """A pmin above the pmax is right but is not sent."""

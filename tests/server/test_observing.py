@@ -104,6 +104,22 @@ class EstablishTests(Base):
         self.assertEqual((created, wish.state, wish.error), (False, "refused", "no"))
         self.assertEqual((operation.state, operation.coap_code), ("failed", "4.00"))
 
+    def test_attributes_unset(self) -> None:
+        """Attributes that a wish had and the next one for its path has not are unset, also after a restart."""
+        self.device.answers[n.GET, VALUE] = OBSERVED
+        self.device.answers[n.PUT, VALUE] = Answer(n.CHANGED)
+        self.put(attributes={"pmin": 1, "gt": 5})
+        self.device.answers[n.PUT, VALUE] = Answer(n.BAD_REQUEST)
+        self.put(attributes={"pmin": 2})
+        self.bench, faults = self.bench.restart()
+        self.device.answers[n.PUT, VALUE] = Answer(n.CHANGED)
+        self.device.requests.clear()
+        self.put(attributes={"gt": 7})
+        self.put()
+        self.put()
+        sent = [message.query for message in self.device.requests if message.code == n.PUT]
+        self.assertEqual((sent, faults), ([("pmin", "gt=7"), ("gt",)], []))
+
     def test_refused(self) -> None:
         """A device that answers with an error, or without observing, has refused; the wish stays for the next time."""
         self.device.answers[n.GET, VALUE] = Answer(n.METHOD_NOT_ALLOWED)

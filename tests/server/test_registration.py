@@ -427,6 +427,13 @@ class UpdateTests(SynchronousTestCase):
         reasons = [event.fields["reason"] for event in self.bench.live if event.type == events.DEVICE_UPDATED]
         self.assertEqual(reasons, ["refresh"] * len([row for row in table if not row[2]]))
 
+    def test_changed_labels_told(self) -> None:
+        """The event about changed labels carries the new ones, those of the operator on top."""
+        self.bench.server.set_labels("d", {"row": "4"}, self.bench.now, lambda ok, now: None)
+        self.bench.settle()
+        self.code("farm=west", "row=1")
+        self.assertEqual(self.bench.events[-1].labels, {"farm": "west", "row": "4"})
+
     def test_refused(self) -> None:
         """Bad parameters are 4.00 and change nothing."""
         for query in (("lt=x",), ("b=XX",), ("Q=1",), ("sms=x",), ("x=" + "y" * 200,)):
