@@ -17,6 +17,8 @@ from lwm2md.lwm2m.paths import Path
 ALIASES: Final = {1541: TEXT, 1542: TLV, 1543: JSON, 1544: OPAQUE}
 """The numbers of the drafts of LwM2M 1.0, and the formats they mean."""
 
+_PRINTABLE: Final = frozenset(bytes((byte,)) for byte in range(0x20, 0x7F))
+
 NO_FORMAT: Final = "no-content-format"
 DRAFT_FORMAT: Final = "draft-content-format"
 
@@ -61,25 +63,27 @@ def encode(content_format: int, base: Path, nodes: Nodes, type_of: TypeOf) -> by
 
 def decode_answer(
     content_format: int | None, accept: int | None, base: Path, payload: bytes, type_of: TypeOf, *, note: Note = ignore
-) -> Nodes:
+) -> tuple[Nodes, str]:
     """Read what a device answered to a Read or notified for ``base``, whether it named the format or not.
 
-    Without a format an empty payload is an empty Object or Instance; a single value is tried as what was accepted, then
-    as text; anything more is never guessed at. Raises ContentError.
+    Returns the nodes and the name of their format. Without a format an empty payload is an empty Object or Instance; a
+    single value is tried as what was accepted, then as text; anything more is never guessed at. Raises ContentError.
     """
     if content_format is not None:
-        return decode(content_format, base, payload, type_of, note)
+        return decode(content_format, base, payload, type_of, note), NAMES.get(content_format, str(content_format))
     note(NO_FORMAT)
-    if not payload and 1 <= len(base) < 3:
-        return (Entry(base, None),)
+    if not payload and len(base) < 3:
+        return (Entry(base, None),), NAMES[TEXT]
     if len(base) < 3:
-        raise ContentError(f"no content format for {base}: {payload[:32].hex()}")
-    if accept is not None and accept != TEXT:
+        raise ContentError(f"no Content-Format, and {base} is more than one value")
+    # A text may happen to be TLV, of instances: the type in its first byte is none that the value of a Resource has.
+    is_text = accept in (None, TEXT) or (accept == TLV and payload[:1] in _PRINTABLE)
+    if accept is not None and not is_text:
         try:
-            return decode(accept, base, payload, type_of, note)
+            return decode(accept, base, payload, type_of, note), NAMES.get(accept, str(accept))
         except ContentError:
-            return decode(TEXT, base, payload, type_of, note)
-    return decode(TEXT, base, payload, type_of, note)
+            pass
+    return decode(TEXT, base, payload, type_of, note), NAMES[TEXT]
 
 
 def _codec(content_format: int) -> Codec:

@@ -20,7 +20,6 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server.records import Link, Result
 
-_PRINTABLE: Final = frozenset(bytes((byte,)) for byte in range(0x20, 0x7F))
 _SAMPLE: Final = 32
 _DIAGNOSTIC: Final = 200
 
@@ -36,17 +35,14 @@ def diagnostic(message: Message) -> str:
 
 
 def decode_nodes(message: Message, path: Path, accept: int | None, type_of: TypeOf) -> tuple[Nodes, str]:
-    """The nodes of a 2.05 answer to a Read or Observe of ``path``, and the name of their format. Raises BadAnswer."""
-    if not message.payload and message.content_format is None:
-        return (), "text"
-    failure = ""
-    for number in _candidates(message, path, accept):
-        try:
-            return formats.decode(number, path, message.payload, type_of), formats.NAMES.get(number, str(number))
-        except ContentError as error:
-            failure = failure or str(error)
-    sample = message.payload[:_SAMPLE].hex()
-    raise BadAnswer(f"undecodable answer: {failure or 'no Content-Format'}; it starts with {sample}")
+    """The nodes of an answer to a Read or Observe of ``path``, and the name of their format. Raises BadAnswer."""
+    if message.code != n.CONTENT:
+        raise BadAnswer(f"a Read is answered with 2.05, not {n.dotted(message.code)}")
+    try:
+        return formats.decode_answer(message.content_format, accept, path, message.payload, type_of)
+    except ContentError as error:
+        sample = message.payload[:_SAMPLE].hex()
+        raise BadAnswer(f"undecodable answer: {error}; it starts with {sample}") from None
 
 
 def rows(nodes: Nodes, type_of: TypeOf, now: float) -> tuple[ValueRow, ...]:
@@ -85,13 +81,3 @@ def created(message: Message, path: Path, identifier: int | None, root: str) -> 
         except PathError:
             raise BadAnswer(f"the new instance has no valid path: {location[:40]}") from None
     return Result(location=None if identifier is None else str(path.child(identifier)))
-
-
-def _candidates(message: Message, path: Path, accept: int | None) -> tuple[int, ...]:
-    if message.content_format is not None:
-        return (message.content_format,)
-    if len(path) < 3:
-        return ()
-    # A text may happen to be TLV, of instances: the type in its first byte is none that the value of a Resource has.
-    is_text = accept == n.TLV and message.payload[:1] in _PRINTABLE
-    return (n.TEXT,) if accept in (None, n.TEXT) or is_text else (accept, n.TEXT)
