@@ -11,13 +11,16 @@ from collections.abc import Container
 from typing import Final, NamedTuple
 
 from lwm2md.coap import numbers
-from lwm2md.coap.message import Options, uint
+from lwm2md.coap.message import Options, encode_body, uint
 
 MAX_SZX: Final = 6
 """The exponent of the largest block, 1024 bytes."""
 RESERVED_SZX: Final = 7
+MOST: Final = 1 << 20
+"""How many blocks a body may have."""
 
 _SMALLEST: Final = 16
+_ANY: Final = b"x"
 _PARTS: Final = (numbers.BLOCK1, numbers.BLOCK2, numbers.SIZE1, numbers.SIZE2)
 
 
@@ -40,9 +43,14 @@ class Block(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the option's value; raise ValueError for a number of more than 20 bits."""
-        if self.number >= 1 << 20:
-            raise ValueError("a body of too many blocks")
-        return uint(self.number << 4 | self.more << 3 | self.szx)
+        return encoded(self.number, self.more, self.szx)
+
+
+def encoded(number: int, more: bool, szx: int) -> bytes:
+    """Return the option's value; raise ValueError for a number of more than 20 bits."""
+    if number >= MOST:
+        raise ValueError("a body of too many blocks")
+    return uint(number << 4 | more << 3 | szx)
 
 
 def parse(value: bytes) -> Block:
@@ -69,6 +77,15 @@ def without(options: Options, numbers_: Container[int] = _PARTS) -> Options:
 def merged(options: Options, *extra: tuple[int, bytes]) -> Options:
     """Return `options` and `extra` in the order of their numbers."""
     return tuple(sorted((*options, *extra), key=_by_number))
+
+
+def framed(options: Options, number: int, length: int) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the value, of that length, of one more option; then a payload follows."""
+    found = merged(options, (number, bytes(length)))
+    place = max(index for index, option in enumerate(found) if option[0] == number) + 1
+    before = encode_body(found[:place], b"")
+    whole = encode_body(found, _ANY)
+    return before[: len(before) - length], whole[len(before) : -len(_ANY)]
 
 
 def _by_number(option: tuple[int, bytes]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from struct import Struct
 from typing import Final
 
 import attrs
@@ -16,6 +17,8 @@ from lwm2md.coap.echo import Guard
 from lwm2md.coap.interfaces import Datagram, Peer
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.parameters import Limits, Parameters
+
+_CHANCES: Final = Struct(">16H")
 
 COUNTERS: Final = (
     "received",
@@ -54,6 +57,7 @@ class Context:
     guard: Guard | None = None
     outbox: list[Datagram] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(COUNTERS, 0))
+    _chances: list[int] = attrs.field(init=False, factory=list)
     _last_mid: Generations[Peer, int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -65,6 +69,13 @@ class Context:
         mid = int.from_bytes(self.random(2), "big") if last is None else (last + 1) & 0xFFFF
         self._last_mid.put(peer, mid, now)
         return mid
+
+    def spread(self) -> float:
+        """Return a random number from 0 to 1."""
+        if not self._chances:
+            # Of the system, 32 bytes cost as much as two.
+            self._chances += _CHANCES.unpack(self.random(_CHANCES.size))
+        return self._chances.pop() / 0xFFFF
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Call the upper layer; one bad callback must not cost the rest of the batch."""

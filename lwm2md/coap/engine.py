@@ -308,7 +308,7 @@ class Engine:
             elif not self._notices.reset(peer, message.mid, now):
                 self.counters["ignored"] += 1
         elif message.code >= _RESPONSES:
-            self._requests.acknowledged_with(peer, message, now)
+            self._requests.acknowledged_with(exchange, peer, message, now)
         elif message.code == numbers.EMPTY and exchange is not None:
             self._exchanges.acknowledge(exchange, now)
         else:

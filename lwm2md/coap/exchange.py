@@ -30,6 +30,7 @@ class Exchange:
     """One message of ours; subclasses say what its end means."""
 
     __slots__ = (
+        "again_at",
         "attempt",
         "code",
         "confirmable",
@@ -62,6 +63,8 @@ class Exchange:
         self.state = QUEUED
         self.failure: Failure | None = None
         self.due: float | None = None
+        self.again_at = 0.0
+        """When a flying one is to be looked at; `due` may come before that."""
         self.mid = 0
         self.attempt = 0
         self.retries = 0
@@ -127,16 +130,20 @@ class Exchanges:
 
     def again(self, exchange: Exchange, tail: bytes, now: float) -> None:
         """Send another part of what is under way, under a new message ID, before all that waits for that peer."""
-        self._timers.cancel(exchange)
         self._land(exchange)
         exchange.tail = tail
         exchange.attempt = 0
-        exchange.state = QUEUED
         exchange.exclusive = True
         lane = self._lanes[exchange.peer]
-        lane.remove(exchange)
-        lane.insert(0, exchange)
-        self._advance(exchange.peer, lane, now)
+        if lane[0] is not exchange:
+            lane.remove(exchange)
+            lane.insert(0, exchange)
+        if exchange.state == FLYING and exchange.confirmable:
+            self._transmit(exchange, now)
+        else:
+            self._timers.cancel(exchange)
+            exchange.state = QUEUED
+            self._advance(exchange.peer, lane, now)
 
     def acknowledge(self, exchange: Exchange, now: float) -> None:
         """Take an empty acknowledgement of a flying exchange."""
@@ -186,6 +193,8 @@ class Exchanges:
                 self._advance(exchange.peer, self._lanes[exchange.peer], now)
             elif exchange.failure is not None:
                 exchange.failed(exchange.failure, now)
+            elif exchange.state == FLYING and now < exchange.again_at:
+                self._timers.schedule(exchange, exchange.again_at)
             elif exchange.state == FLYING and exchange.attempt < exchange.retries and now < exchange.limit:
                 self._retransmit(exchange, now)
             else:
@@ -228,8 +237,8 @@ class Exchanges:
         exchange.state = FLYING
         exchange.limit = now + exchange.timeout
         if exchange.confirmable:
-            spread = int.from_bytes(self._context.random(2), "big") / 0xFFFF
-            exchange.interval = parameters.ack_timeout * (1 + (parameters.ack_random_factor - 1) * spread)
+            spread = (parameters.ack_random_factor - 1) * self._context.spread()
+            exchange.interval = parameters.ack_timeout * (1 + spread)
             exchange.retries = parameters.max_retransmit
         else:
             exchange.interval = exchange.timeout
@@ -259,7 +268,11 @@ class Exchanges:
 
     def _send(self, exchange: Exchange, now: float) -> None:
         self._outbox.append((exchange.datagram, exchange.peer))
-        self._timers.schedule(exchange, min(now + exchange.interval, exchange.limit))
+        when = min(now + exchange.interval, exchange.limit)
+        exchange.again_at = when
+        # Between the blocks of a transfer the timer stays: it finds out that there is time left.
+        if exchange.due is None or exchange.due > when:
+            self._timers.schedule(exchange, when)
 
     def _land(self, exchange: Exchange) -> None:
         key = (exchange.peer, exchange.mid)

@@ -115,7 +115,7 @@ def decode(data: bytes) -> Message:
         raise FormatError("another version of CoAP")
     code = data[1]
     position = _HEADER + (first & 0x0F)
-    if not 0 < code < 0x20 or position > _HEADER + MAX_TOKEN:
+    if not (0 < code < 0x20 or 0x40 <= code < 0xC0) or position > _HEADER + MAX_TOKEN:
         _check_head(data)
     token = data[_HEADER:position]
     options = []
@@ -132,7 +132,11 @@ def decode(data: bytes) -> Message:
             position += 1
             if delta >= _ONE_BYTE:
                 delta, position = _extended(data, delta, position)
-            if length >= _ONE_BYTE:
+            # Of the extended ones the most frequent: a segment of a path that is an ID.
+            if length == _ONE_BYTE:
+                length = data[position] + _ONE_BYTE
+                position += 1
+            elif length > _ONE_BYTE:
                 length, position = _extended(data, length, position)
             number += delta
             start = position

@@ -157,9 +157,8 @@ class Requests:
                 del self._asks[token]
         self._context.call(ask.on_outcome, result, now)
 
-    def acknowledged_with(self, peer: Peer, message: Message, now: float) -> None:
+    def acknowledged_with(self, exchange: Exchange | None, peer: Peer, message: Message, now: float) -> None:
         """Take a piggy-backed response; one that fits nothing is ignored (RFC 7252 4.2)."""
-        exchange = self._exchanges.find(peer, message.mid)
         # Some devices leave the token out of an error; with one request out there is no doubt which one is meant.
         if not isinstance(exchange, Ask) or message.token not in (exchange.token, b""):
             self._counters["ignored"] += 1
@@ -197,8 +196,13 @@ class Requests:
 
     def _answer(self, ask: Ask, message: Message, now: float, *, exact: bool) -> bool:
         """Take the response to a request, or a part of it; return False if that cannot be used."""
-        kind = response_kind(message.options)
         transfer = ask.transfer
+        if transfer is not None:
+            block = transfer.onward(message)
+            if block is not None:
+                self._go_on(ask, transfer, block, message, now)
+                return True
+        kind = response_kind(message.options)
         step: Step = Failure.BAD_RESPONSE if kind == UNUSABLE else message
         if kind != UNUSABLE and (transfer is not None or kind == BLOCKS or message.code in REPEATED):
             if transfer is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lwm2md.coap import numbers
-from lwm2md.coap.blocks import MAX_SZX, Block, merged, parse, size_of, szx_for, without
+from lwm2md.coap.blocks import MAX_SZX, MOST, Block, encoded, framed, merged, parse, size_of, szx_for, without
 from lwm2md.coap.interfaces import Failure
 from lwm2md.coap.message import Message, Options, encode_body, uint
 
@@ -35,11 +35,14 @@ class Transfer:
 
     __slots__ = (
         "_attempts",
+        "_awaited",
         "_blockwise",
         "_body",
         "_code",
         "_echoed",
         "_first",
+        "_frame",
+        "_frame_of",
         "_limit",
         "_observe",
         "_offset",
@@ -63,6 +66,11 @@ class Transfer:
         self._attempts = 0
         self._echoed = False
         self._restarted = False
+        # The options of the answer that goes without saying: the peer has the block that was sent last.
+        self._awaited: Options | None = None
+        # What stands before and behind the value of Block1, for options and a length of that value.
+        self._frame = (b"", b"")
+        self._frame_of: tuple[Options, int] | None = None
 
     @property
     def sent(self) -> int:
@@ -74,8 +82,16 @@ class Transfer:
         self._offset = 0
         return self._out()
 
+    def onward(self, message: Message) -> bytes | None:
+        """Return the next block, if a response says that the peer has the last one and nothing else, or None."""
+        if message.code != numbers.CONTINUE or message.options != self._awaited:
+            return None
+        self._offset += size_of(self._szx)
+        return self._out()
+
     def take(self, message: Message, exact: bool) -> Step:
         """Take a response; `exact` says that it can only be meant for the last message, by its message ID."""
+        self._awaited = None
         try:
             return self._take(message, exact)
         except ValueError:
@@ -108,11 +124,20 @@ class Transfer:
             return encode_body(self._options, self._payload)
         offset = self._offset
         size = size_of(self._szx)
-        block = Block(offset // size, self._is_more(), self._szx)
-        found = merged(self._options, (numbers.BLOCK1, block.encode()))
+        end = offset + size
+        more = end < len(self._payload)
+        number = offset // size
+        value = encoded(number, more, self._szx)
+        if more and number + 1 < MOST:
+            self._awaited = ((numbers.BLOCK1, value),)
         if not offset:
-            found = merged(found, (numbers.SIZE1, uint(len(self._payload))))
-        return encode_body(found, self._payload[offset : offset + size])
+            found = merged(self._options, (numbers.BLOCK1, value), (numbers.SIZE1, uint(len(self._payload))))
+            return encode_body(found, self._payload[:size])
+        if self._frame_of != (self._options, len(value)):
+            self._frame_of = self._options, len(value)
+            self._frame = framed(self._options, numbers.BLOCK1, len(value))
+        before, behind = self._frame
+        return before + value + behind + self._payload[offset:end]
 
     def _continue(self, message: Message, exact: bool) -> Step:
         """Go on behind a block that the peer has."""

@@ -48,9 +48,9 @@ class Chance:
         self._next = 0
 
     def __call__(self, length: int) -> bytes:
-        """Return the next number; two bytes (message IDs, jitter) are always the same."""
-        if length == 2:
-            return b"\x10\x00"
+        """Return the next number; two bytes (message IDs) and 32 (much jitter) are always the same."""
+        if length in (2, 32):
+            return b"\x10\x00" * (length // 2)
         self._next += 1
         return self._next.to_bytes(length, "big")
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
-from lwm2md.coap.blocks import Block, merged, parse, size_of, szx_for, without
+from lwm2md.coap.blocks import Block, framed, merged, parse, size_of, szx_for, without
+from lwm2md.coap.message import encode_body
 
 VECTORS = {
     "": Block(0, False, 0),
@@ -59,3 +60,19 @@ class BlockTests(SynchronousTestCase):
         self.assertEqual([number for number, _ in found], [11, 23, 27, 60])
         self.assertEqual(without(found), ((11, b"rd"),))
         self.assertEqual(without(found, (numbers.SIZE1,)), found[:3])
+
+
+class FrameTests(SynchronousTestCase):
+    """Options that are encoded once, around a value that changes."""
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=20)), max_size=6),
+        st.binary(min_size=1, max_size=3),
+        st.binary(min_size=1, max_size=20),
+    )
+    def test_same_as_encoding(self, others: list[tuple[int, bytes]], value: bytes, payload: bytes) -> None:
+        """What stands before and behind, with value and payload, is what encoding all of it gives."""
+        found = merged(tuple(others))
+        before, behind = framed(found, numbers.BLOCK1, len(value))
+        whole = encode_body(merged(found, (numbers.BLOCK1, value)), payload)
+        self.assertEqual(before + value + behind + payload, whole)

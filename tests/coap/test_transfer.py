@@ -92,6 +92,29 @@ class PushTests(SynchronousTestCase):
         self.assertEqual(self.progress, [(1024, 3000), (2048, 3000)])
         self.assertEqual(self.bench.engine._requests._asks, {})
 
+    def test_time_of_each_block(self) -> None:
+        """Each block is sent again when its own time is over, and the transfer fails when its last attempt is."""
+        second = self.answer(self.push(), numbers.CONTINUE, taken(0, 6))
+        third = self.answer(second, numbers.CONTINUE, taken(1, 6))
+        wait = 2.0 * (1 + 0.5 * 0x1000 / 0xFFFF)
+        self.assertEqual(self.bench.expire(wait), [])
+        sent = run_out(self.bench)
+        self.assertEqual([message for _, message in sent], [third] * 4)
+        for number, (when, _) in enumerate(sent):
+            self.assertAlmostEqual(when, 1.0 + wait * (2 ** (number + 1) - 1))
+        ((result, ended),) = self.bench.outcomes
+        self.assertEqual(result, "timeout")
+        self.assertAlmostEqual(ended, 1.0 + wait * 31)
+
+    def test_taken_before_the_timer(self) -> None:
+        """What remains of the time of earlier blocks is no reason to send anything once the transfer is over."""
+        second = self.answer(self.push(), numbers.CONTINUE, taken(0, 6))
+        third = self.answer(second, numbers.CONTINUE, taken(1, 6))
+        self.bench.send(reply(third, numbers.CHANGED, taken(2, 6, False)), 1.5)
+        self.assertIsNone(self.bench.engine.next_deadline())
+        self.assertEqual(self.bench.expire(100.0), [])
+        self.assertEqual(len(self.bench.outcomes), 1)
+
     def test_vector(self) -> None:
         """PUT /5/0/0 of 3000 bytes to a peer that wants 256: the blocks that the reference shows."""
         message = self.push()
