@@ -76,7 +76,7 @@ class Bench:
     def measure(self, batches: int) -> None:
         """Time every step of that many batches."""
         port: Any = self.node._ports[0]
-        replies = Replies(247.0, 145.0, 10_000_000, 16)
+        replies = Replies(247.0, 145.0, 10_000_000, 4)
         for turn in range(batches):
             self._send(turn * BATCH)
             self._one(port, replies)
