@@ -19,7 +19,7 @@ def main(root: Path) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Do what the command line says; the exit status."""
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
-        print("usage: python -m lwm2md.config [DIRECTORY]", file=sys.stderr)
+        sys.stderr.write("usage: python -m lwm2md.config [DIRECTORY]\n")
         return 2
     main(Path(arguments[0] if arguments else "."))
     return 0

@@ -22,6 +22,7 @@ from lwm2md.server import stored
 from lwm2md.server.answers import BadAnswer, decode_nodes, diagnostic, rows
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownObservation
+from lwm2md.server.lanes import insert
 from lwm2md.server.operations import GONE, UNSTORED, Operations, Outcome
 from lwm2md.server.records import (
     CANCEL_OBSERVE,
@@ -170,7 +171,7 @@ class Observations:
         if device.registration is None:
             self.operations.fail(operation, GONE, now)
         elif not operation.finished:
-            self.operations.queue(device, operation)
+            insert(device, operation)
             self.operations.dispatch(device, now)
         if operation.finished:
             self._cancelling.pop(operation.id, None)

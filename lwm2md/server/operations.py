@@ -19,8 +19,10 @@ from lwm2md.server import stored
 from lwm2md.server.answers import BadAnswer, created, decode_nodes, diagnostic, discovered, rows
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, Refused, UnknownDevice, UnknownOperation
+from lwm2md.server.lanes import insert, take
 from lwm2md.server.records import (
     AT_MOST_ONCE,
+    EXECUTE,
     OBSERVE,
     READ,
     Device,
@@ -37,6 +39,9 @@ from lwm2md.server.twin import Twin
 OUTCOME_UNKNOWN: Final = "outcome-unknown"
 GONE: Final = "the registration ended"
 UNSTORED: Final = "storage failed; nothing was sent"
+_DISABLE: Final = (1, 4)
+"""Object and Resource of the Server Object's Disable."""
+
 _QUIET: Final = frozenset({"read", "discover"})
 _ERRORS: Final = {
     "timeout": "no answer",
@@ -104,7 +109,7 @@ class Operations:
     ) -> Operation:
         """Put an operation that was checked behind those of at least its priority, and see whether it can leave."""
         operation = self.make(device, request, path, now, internal=internal)
-        self.queue(device, operation)
+        insert(device, operation)
         self.dispatch(device, now)
         return operation
 
@@ -118,15 +123,6 @@ class Operations:
         if not internal:
             self._state.operations[identifier] = operation
         return operation
-
-    def queue(self, device: Device, operation: Operation) -> None:
-        """Put an operation in its place in the queue."""
-        if device.queue is None:
-            device.queue = deque()
-        place = len(device.queue)
-        while place and device.queue[place - 1].request.priority < operation.request.priority:
-            place -= 1
-        device.queue.insert(place, operation)
 
     def cancel(self, operation_id: str, now: float, then: Resume) -> Operation:
         """End an operation that has not ended; if it left already, its answer is not waited for."""
@@ -151,22 +147,26 @@ class Operations:
 
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
-        registration = device.registration
-        while device.queue and registration is not None:
-            if device.current is not None or (registration.queue_mode and now >= device.awake_until):
+        carrier = device.carrier
+        registration = carrier.registration
+        while registration is not None:
+            asleep = carrier.disabled or (registration.queue_mode and now >= carrier.awake_until)
+            if carrier.current is not None or asleep:
                 self._plan_expiry(device)
                 return
-            operation = device.queue.popleft()
-            device.queue = device.queue or None  # an empty deque would be half of what a device costs
+            taken = take(carrier)
+            if taken is None:
+                return
+            chosen, operation = taken
             if operation.expires <= now:
                 self._end(operation, "expired", now)
                 continue
-            device.current = operation
+            carrier.current = operation
             operation.state, operation.sent = "sent", now
             if operation.op in AT_MOST_ONCE:
-                self._commit_sent(device, operation)
+                self._commit_sent(chosen, operation)
             else:
-                self._send(device, operation, now)
+                self._send(chosen, operation, now)
 
     def _commit_sent(self, device: Device, operation: Operation) -> None:
         """Send an operation that must not happen twice, once it is stored that it was sent."""
@@ -212,7 +212,7 @@ class Operations:
             composed = self._compose(device, operation)
         except Refused as error:
             # The registration changed since it was checked, or the wish is gone.
-            device.current = None
+            device.carrier.current = None
             self._end(operation, "failed", now, error=str(error))
             return
         operation.token = self._state.engine.request(
@@ -242,8 +242,9 @@ class Operations:
     # What comes back
 
     def _release(self, device: Device, operation: Operation, now: float) -> None:
-        if device.current is operation:
-            device.current = None
+        carrier = device.carrier
+        if carrier.current is operation:
+            carrier.current = None
             self.dispatch(device, now)
 
     def _outcome(self, device: Device, operation: Operation, outcome: Outcome, now: float) -> None:
@@ -269,7 +270,14 @@ class Operations:
         except (BadAnswer, Refused) as error:
             self._end(operation, "failed", now, error=str(error))
             return
+        if operation.op == EXECUTE and (operation.path[0], operation.path[2]) == _DISABLE:
+            self._disable(device)
         self._end(operation, "done", now)
+
+    def _disable(self, device: Device) -> None:
+        """The device leaves, and comes back by itself: what waits for it waits until then, over a restart too."""
+        device.disabled = True
+        self._state.commit((Write(stored.DEVICES, device.endpoint, stored.device_row(device)),))
 
     def _result(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
         op = operation.op
@@ -293,7 +301,7 @@ class Operations:
         registration = device.registration
         sleeper = registration is not None and registration.queue_mode
         if outcome == Failure.TIMEOUT and sleeper:
-            device.awake_until = min(device.awake_until, now)
+            device.carrier.awake_until = min(device.carrier.awake_until, now)
         elif outcome == Failure.TIMEOUT and registration is not None and device.responding:
             device.responding = False
             fields = {"operation": operation.id, "last_seen": events.Timestamp(device.last_seen)}
@@ -325,11 +333,15 @@ class Operations:
             self._end(operation, "cancelled", now)
 
     def drop(self, device: Device, now: float) -> None:
-        """End everything that waits for a device whose registration is gone."""
-        self._state.deadlines.cancel(device.queue_check)
-        waiting, device.queue, device.queue_check = list(device.queue or ()), None, None
-        current, device.current = device.current, None
-        if current is not None:
+        """End what is under way to a device whose registration is gone, and what waits, unless it was disabled."""
+        waiting: list[Operation] = []
+        if not device.disabled:
+            self._state.deadlines.cancel(device.queue_check)
+            waiting, device.queue, device.queue_check = list(device.queue or ()), None, None
+        carrier = device.carrier
+        current = carrier.current
+        if current is not None and current.endpoint == device.endpoint:
+            carrier.current = None
             waiting.insert(0, current)
             if current.token is not None:
                 self._state.engine.withdraw(current.token, now)
@@ -402,11 +414,11 @@ class Operations:
             self._make_room()
         elif operation.state == "sent" and operation.op in AT_MOST_ONCE:
             self._end(operation, "failed", now, error=OUTCOME_UNKNOWN)
-        elif device is None or device.registration is None:
+        elif device is None or (device.registration is None and not device.disabled):
             self._end(operation, "failed", now, error=GONE)
         else:
             operation.state, operation.sent = "queued", None
-            self.queue(device, operation)
+            insert(device, operation)
 
 
 def _tell(operation: Operation) -> None:
