@@ -128,7 +128,6 @@ class Gateways:
         self._idle = idle
         self._read: dict[str, tuple[str, list[int]]] = {}
         self._to_restore: dict[str, None] = {}
-        self._coming: set[str] = set()
 
     # The life of the gateway
 
@@ -207,7 +206,7 @@ class Gateways:
             registration = gateway.registration
             if registration is None or told.prefix in (gateway.children or {}):
                 return
-            if not _may_take(device, name, gateway) or (device is None and not self._idle.room(now, len(self._coming))):
+            if not _may_take(device, name, gateway) or not self._idle.room(name, now):
                 self._state.count(_REFUSED)
                 return
             behind = Behind(gateway, told.prefix, told.device_id)
@@ -225,11 +224,9 @@ class Gateways:
             "objects": [str(path) for path in told.objects.paths],
         }
         event = self._state.event(events.DEVICE_REGISTERED, device, now, **facts)
-        if device.endpoint not in self._state.devices:
-            self._coming.add(device.endpoint)
 
         def ended(committed: bool, now: float) -> None:
-            self._coming.discard(device.endpoint)
+            self._idle.arrived(device.endpoint)
             if not committed:
                 return
             self._state.devices[device.endpoint] = device

@@ -35,6 +35,7 @@ class Idle:
         self._heap: list[tuple[float, str]] = []
         self._seen: dict[str, float] = {}
         self._leaving: set[str] = set()
+        self._coming: set[str] = set()
         self._plan: Plan | None = None
 
     def add(self, device: Device, now: float) -> None:
@@ -48,19 +49,25 @@ class Idle:
             heapify(self._heap)
         self.plan(now)
 
-    def room(self, now: float, coming: int = 0) -> bool:
-        """Whether one more device may become known; if need be, another one is being forgotten for it.
+    def room(self, endpoint: str, now: float) -> bool:
+        """Whether a device may become known; if need be, another one is being forgotten for it.
 
-        ``coming`` are those that will be known soon.
+        The place is kept for it until `arrived`; one that is known has its place.
         """
-        known = len(self._state.devices) - len(self._leaving) + coming
-        if known < self._state.settings.max_devices:
+        if endpoint in self._state.devices:
             return True
-        oldest = self._oldest()
-        if oldest is None:
-            return False
-        self._take(oldest, "limit", now)
+        known = len(self._state.devices) - len(self._leaving) + len(self._coming)
+        if known >= self._state.settings.max_devices:
+            oldest = self._oldest()
+            if oldest is None:
+                return False
+            self._take(oldest, "limit", now)
+        self._coming.add(endpoint)
         return True
+
+    def arrived(self, endpoint: str) -> None:
+        """The device is known now, or it will not be."""
+        self._coming.discard(endpoint)
 
     def plan(self, now: float) -> None:
         """Look again when the first of them has not been seen for long enough, by the settings as they are."""

@@ -123,8 +123,6 @@ class RegistrationInterface:
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
-        if device is None and not self._idle.room(now):
-            return _FULL
         said = _Said(parameters, objects, listed)
 
         def decide(request: IncomingRequest, now: float) -> None:
@@ -138,6 +136,9 @@ class RegistrationInterface:
         registration = self._new_registration(request, endpoint, said.parameters, said.objects, now)
         if previous is not None and previous.identity != registration.identity:
             raise Rejected(n.FORBIDDEN, "registered by another identity")
+        if not self._idle.room(endpoint, now):
+            self._state.engine.respond(request, _FULL, now)
+            return
         resumed = previous is not None and _same(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
@@ -151,6 +152,7 @@ class RegistrationInterface:
             writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
 
         def ended(committed: bool, now: float) -> None:
+            self._idle.arrived(endpoint)
             if not committed:
                 self._state.engine.respond(request, _UNAVAILABLE, now)
                 return
@@ -346,6 +348,7 @@ class RegistrationInterface:
         def answer(committed: bool, now: float) -> None:
             self._state.engine.respond(request, Response(n.DELETED) if committed else _UNAVAILABLE, now)
 
+        self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
 
     # The end of a registration
