@@ -12,7 +12,7 @@ from typing import Final
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Engine, IncomingRequest, Peer, Response
+from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import Models, ObjectModel
@@ -52,6 +52,7 @@ class Server:
         self._registration = RegistrationInterface(
             state, uplink=self._uplink, registered=self._registered, gone=self._gone
         )
+        self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
         self.models = models
         self.devices: Mapping[str, Device] = state.devices

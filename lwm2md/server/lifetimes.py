@@ -14,7 +14,7 @@ from lwm2md.coap.engine import Peer
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.records import Device, Registration
-from lwm2md.server.state import State
+from lwm2md.server.state import State, location
 
 _GRANTS: Final = 8
 _FLUSHED: Final = 5000
@@ -35,13 +35,13 @@ class Lifetimes:
     def add(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes, and plan its expiry."""
         device.registration = registration
-        self._state.registrations[registration.id.encode()] = registration
+        self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
         """Forget a registration that ended: its Location answers 4.04 from now on."""
-        self._state.registrations.pop(registration.id.encode(), None)
+        self._state.registrations.pop(location(registration.id), None)
         self._drop_peer(registration)
         self._dirty.discard(registration)
         self._state.deadlines.cancel(registration.expiry)
@@ -92,7 +92,7 @@ class Lifetimes:
         return registration.updated_at + registration.lifetime + self._state.settings.grace + granted
 
     def _is_live(self, registration: Registration) -> bool:
-        return self._state.registrations.get(registration.id.encode()) is registration
+        return self._state.registered(registration.id) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
         others = self._state.peers.get(registration.peer, 0) - 1
