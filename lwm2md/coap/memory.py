@@ -157,8 +157,8 @@ class Replies:
         self._turn = now + self._lifetime
 
 
-# A record: the length of the reply, the time, the reply. The last one of a peer may be cut off. A reply without a token,
-# an empty acknowledgement or a Reset, is kept with that of the message behind it, and so is the silence that answers a
+# A record: the length of the reply, the time, the reply. The last one of a peer may be cut off. A reply without token,
+# an empty acknowledgement or a Reset, is kept with that of the message behind it; so is the silence that answers a
 # Non-confirmable message, whose first byte is below that of an acknowledgement. The code 0.00 tells them.
 _RECORD: Final = struct.Struct(">Id")
 _MID: Final = 2

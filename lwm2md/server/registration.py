@@ -232,7 +232,7 @@ class RegistrationInterface:
 
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
         registration.updated_at = now
-        self.lifetimes.refreshed(registration)
+        self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
@@ -301,7 +301,7 @@ class RegistrationInterface:
             self._withdraw(device, now)
             self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
         registration.updated_at = now
-        self.lifetimes.refreshed(registration)
+        self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
 
     def _withdraw(self, device: Device, now: float) -> None:
