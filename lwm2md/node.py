@@ -89,6 +89,7 @@ class Node:
             ),
             trusted=_trusted(settings.coap.trusted),
             verified=self.server.knows,
+            glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=lambda _: self._parameters,
         )
