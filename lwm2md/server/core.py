@@ -243,6 +243,7 @@ class Server:
             self._registration.lifetimes.remove(device.registration)
             device.registration = None
         self._gateways.gone(device, now)
+        device.disabled = False  # what waited for it to come back waits no more
         self._operations.drop(device, now)
         self._state.erase(self._observations.removal(device))
         self._state.commit(self._twin.removal(device))

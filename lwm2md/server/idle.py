@@ -1,6 +1,7 @@
 """Devices without a registration: which of them goes first, when room is needed or its time is over.
 
-RULES: who has operator's labels or observations stays until the operator forgets it. Of the others the one that was
+RULES: who has operator's labels or observations stays until the operator forgets it, who has requests waiting until
+those have expired. Of the others the one that was
 last seen longest ago gives way to a new device where the limit is reached, and each is forgotten after a while. An
 entry that became wrong (the device registered, or got labels) is found out when it comes up.
 """
@@ -40,6 +41,10 @@ class Idle:
 
     def add(self, device: Device, now: float) -> None:
         """Consider a device that lost its registration, its labels or an observation, or was read back."""
+        if device.registration is None and device.queue:
+            # It was disabled, and the operator's requests wait for it.
+            self._state.deadlines.at(max(each.expires for each in device.queue), self.add, device)
+            return
         if not _is_idle(device) or self._seen.get(device.endpoint) == device.last_seen:
             return
         self._seen[device.endpoint] = device.last_seen
@@ -118,4 +123,4 @@ class Idle:
 
 
 def _is_idle(device: Device) -> bool:
-    return device.registration is None and not device.labels and not device.observations and not device.disabled
+    return device.registration is None and not device.labels and not device.observations and not device.queue

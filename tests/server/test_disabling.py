@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.server.errors import NotRegistered
+from lwm2md.server.settings import ServerSettings
 from tests.server.fixtures import Answer, Bench
 
 TEXT = Answer(payload=b"x", content_format=n.TEXT)
@@ -17,6 +18,10 @@ class DisableTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.bench = Bench()
+        self.register()
+
+    def register(self) -> None:
+        """Register a device that can be disabled and read."""
         self.device = self.bench.registered("d", 1)
         self.device.answers[n.POST, "/1/0/4"] = Answer(n.CHANGED)
         self.device.answers[n.GET, "/3/0/0"] = TEXT
@@ -75,6 +80,30 @@ class DisableTests(SynchronousTestCase):
             self.assertEqual(waiting.state, "queued")
             self.device.update(*query)
             self.assertEqual(waiting.state, "done")
+
+    def test_forgotten(self) -> None:
+        """A device that is forgotten is waited for no more."""
+        self._disable()
+        waiting = self.bench.submit("d", "read", "/3/0/0")
+        self.device.deregister()
+        self.bench.server.forget("d", self.bench.now, lambda ok, now: None)
+        self.bench.settle()
+        self.assertEqual((waiting.state, dict(self.bench.server.devices)), ("failed", {}))
+
+    def test_does_not_give_way(self) -> None:
+        """While something waits for it the device gives way to no other and is not forgotten; later it is."""
+        bench = self.bench = Bench(ServerSettings(max_devices=1, forget_after=1000.0))
+        self.register()
+        self._disable()
+        waiting = bench.submit("d", "read", "/3/0/0", ttl=5000)
+        self.device.deregister()
+        refused = bench.device("new", 2).register("lt=60")
+        assert refused is not None
+        self.assertEqual(refused.code, n.SERVICE_UNAVAILABLE)
+        bench.advance(4999)
+        self.assertEqual((waiting.state, list(bench.server.devices)), ("queued", ["d"]))
+        bench.advance(10)
+        self.assertEqual((waiting.state, list(bench.server.devices)), ("expired", []))
 
     def test_refused(self) -> None:
         """A Disable that the device refuses, or a Deregister without one, changes nothing."""
