@@ -325,9 +325,9 @@ class Gateways:
 
     def start(self, now: float) -> None:
         """Ask the gateways that were not asked since they registered, and show who was not shown yet."""
-        for gateway in list(self._state.devices.values()):
+        for gateway in self._gateways():
             registration = gateway.registration
-            if registration is None or gateway.behind is not None or not listed(registration):
+            if registration is None:
                 continue
             times = [known.time for path, known in (gateway.twin or {}).items() if path[0] == GATEWAY]
             if max(times, default=0.0) >= registration.registered_at:
@@ -335,6 +335,21 @@ class Gateways:
                 self.learned(gateway, now)
             else:
                 self._ask(gateway, registration, now)
+
+    def _gateways(self) -> list[Device]:
+        """The registered gateways; a fleet shares a few lists, so that each is looked at once."""
+        looked: dict[tuple[int, str], bool] = {}
+        found = []
+        for device in self._state.devices.values():
+            registration = device.registration
+            if registration is None or device.behind is not None:
+                continue
+            key = (id(registration.objects), registration.version)
+            if key not in looked:
+                looked[key] = bool(listed(registration))
+            if looked[key]:
+                found.append(device)
+        return found
 
 
 def _may_take(device: Device | None, name: str, gateway: Device) -> bool:
