@@ -25,7 +25,7 @@ _LONGEST_NUMBER: Final = 40
 
 
 def lwm2m_path(text: str) -> Path:
-    """The type of a PATH argument; the leading slash may be missing. No command is about the root."""
+    """The type of a PATH argument; the leading slash may be missing. Few commands take the root."""
     try:
         path = Path.parse(text if text.startswith("/") or not text else f"/{text}")
     except PathError as error:
@@ -33,6 +33,11 @@ def lwm2m_path(text: str) -> Path:
     if not path:
         raise ArgumentTypeError("'/' names no Object")
     return path
+
+
+def any_path(text: str) -> Path:
+    """The type of a PATH of a composite operation, which may be the root."""
+    return Path() if text == "/" else lwm2m_path(text)
 
 
 def pair(text: str) -> tuple[str, str]:

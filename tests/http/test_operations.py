@@ -120,7 +120,7 @@ class OperationsTests(ApiTestCase):
             (400, "bad-json", "POST", POST, b'{"op":"read","path":"/3","value":' + b"[" * 50000),
             (400, "bad-body", "POST", POST, b""),
             (400, "bad-body", "POST", POST, b"[]"),
-            (400, "bad-body", "POST", POST, {"op": "read"}),
+            (400, "bad-operation", "POST", POST, {"op": "read"}),
             (400, "bad-body", "POST", POST, {"op": "explode", "path": "/3"}),
             (400, "bad-body", "POST", POST, {**read, "timeout": "soon"}),
             (400, "bad-body", "POST", POST, {**read, "colour": "red"}),

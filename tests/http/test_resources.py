@@ -100,7 +100,7 @@ class ResourcesTests(ApiTestCase):
     async def test_device_error(self) -> None:
         """A device's error is 502 with its code and what it said."""
         self.answer(n.PUT, "/3/0/0", n.METHOD_NOT_ALLOWED, b"read only")
-        document = await self.refused(502, "device-error", "PUT", f"{BASE}/3/0/0", {"value": "x"})
+        document = await self.refused(502, "device-error", "PUT", f"{BASE}/3/0/0?force=true", {"value": "x"})
         self.assertEqual(document["coap_code"], "4.05")
         self.assertIn("read only", document["detail"])
 

@@ -65,8 +65,8 @@ class ComposeTests(SynchronousTestCase):
             self.assertEqual(self.sent(op, path, **fields), expected, (op, path, fields))
 
     def test_root(self) -> None:
-        """Paths go below the alternate root that was registered; without TLV the device chooses the format."""
-        links = '</lwm2m>;rt="oma.lwm2m";ct="0 110",</lwm2m/3/0>'
+        """Paths go below the alternate root that was registered; where no format is known the device chooses."""
+        links = '</lwm2m>;rt="oma.lwm2m";ct="0 50",</lwm2m/3/0>'
         self.device.register("lwm2m=1.1", "lt=300", links=links)
         self.assertEqual(self.sent("read", "/3/0"), "0.01 /lwm2m/3/0")
         self.assertEqual(self.sent("read", "/3/0/0"), "0.01 /lwm2m/3/0/0 accept=0")
