@@ -199,8 +199,7 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     force: bool = False
 
 
-@attrs.frozen(slots=True)
-class Composed:
+class Composed(msgspec.Struct, frozen=True):
     """A request ready for the engine, and the list of ``objects`` that it was made from.
 
     ``accept`` is the Content-Format that was asked for, if one was. ``replaceable`` is the format that was chosen here,
@@ -215,8 +214,7 @@ class Composed:
     replaceable: tuple[str, int | None] | None = None
 
 
-@attrs.frozen(slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """A request that can be taken: what is asked, of which path or ``paths``, and the message that it makes now."""
 
     request: OperationRequest

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
-import attrs
+import msgspec
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Options, options
@@ -57,11 +57,12 @@ _FETCHED: Final = {
     n.SENML_ETCH_CBOR: n.SENML_CBOR,
     n.LWM2M_CBOR: n.LWM2M_CBOR,
 }
+_NESTED: Final = frozenset({n.TLV, n.LWM2M_CBOR})
+"""The formats that can hold an Object Instance without Resources."""
 _LISTING: Final = {n.LWM2M_CBOR: n.SENML_CBOR}
 
 
-@attrs.frozen(slots=True)
-class _Made:
+class _Made(msgspec.Struct, frozen=True):
     """What a message is made of: the order, and the device that it is for."""
 
     request: OperationRequest
@@ -219,6 +220,10 @@ def _create(made: _Made) -> Composed:
     request, nodes = made.request, _nodes(made)
     if request.id is not None:
         several = negotiation.contents(made.registration.version, made.registration.objects.formats)
+        if not request.values:
+            several = tuple(each for each in several if each in _NESTED) or (n.TLV,)
+            if request.format is not None and formats.NUMBERS.get(request.format) not in _NESTED:
+                raise BadOperation("an instance without values can be told in tlv or lwm2m-cbor only", "format")
         return _with_nodes(made, n.POST, made.path, nodes, several)
     if request.format not in (None, "tlv"):
         raise BadOperation("only tlv can leave the id of the new instance to the device", "format")
