@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from lwm2md.coap.numbers import JSON, OPAQUE, TEXT, TLV
-from lwm2md.lwm2m import lwm2mjson, opaque, text, tlv
+from lwm2md.coap.numbers import JSON, LWM2M_CBOR, OPAQUE, TEXT, TLV
+from lwm2md.lwm2m import lwm2mcbor, lwm2mjson, opaque, text, tlv
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
@@ -45,6 +45,7 @@ CODECS: Final[dict[int, Codec]] = {
     OPAQUE: Codec("opaque", opaque.decode, opaque.encode),
     TLV: Codec("tlv", tlv.decode, tlv.encode),
     JSON: Codec("json", lwm2mjson.decode, lwm2mjson.encode),
+    LWM2M_CBOR: Codec("lwm2m-cbor", lwm2mcbor.decode, lwm2mcbor.encode),
 }
 
 NAMES: Final = {number: codec.name for number, codec in CODECS.items()}

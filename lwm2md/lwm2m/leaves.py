@@ -10,11 +10,12 @@ from typing import Final
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, check, infer
+from lwm2md.lwm2m.values import Value
 
 SINGLE_FOR_MULTIPLE: Final = "single-for-multiple"
 MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
 NOT_UTF8: Final = "string-not-utf8"
+NUL_TERMINATED: Final = "nul-terminated-string"
 
 
 def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:
@@ -45,15 +46,10 @@ def placed(path: Path, model: ResourceModel | None, note: Note) -> Path:
     return path.child(0) if model.multiple else path
 
 
-def checked(path: Path, value: Value, model: ResourceModel | None) -> tuple[ResourceType, Value]:
-    """The type and the exact value to write at that path. Raises ContentError if it is of another type or shape."""
+def shaped(path: Path, model: ResourceModel | None) -> None:
+    """Raise ContentError if a value at that path is of a single Resource where the model has a multiple one, or not."""
     if model is not None and model.multiple != (len(path) == 4):
         raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
-    try:
-        kind = infer(value) if model is None else model.type
-        return kind, check(kind, value)
-    except ValueError_ as error:
-        raise ContentError(f"{path}: {error}") from error
 
 
 def only_value(base: Path, nodes: Nodes) -> Value:
@@ -64,9 +60,17 @@ def only_value(base: Path, nodes: Nodes) -> Value:
 
 
 def text_or_bytes(payload: bytes, note: Note) -> str | bytes:
-    """A string that came as bytes: broken UTF-8 stays as bytes, which is noted."""
+    """A string that came as bytes: broken UTF-8 stays as bytes, which is noted, as is a NUL at its end."""
     try:
-        return payload.decode()
+        return without_nul(payload.decode(), note)
     except UnicodeDecodeError:
         note(NOT_UTF8)
         return payload
+
+
+def without_nul(text: str, note: Note) -> str:
+    """The string that a device ended with NUL as C does, which is noted."""
+    if text[-1:] != "\0":
+        return text
+    note(NUL_TERMINATED)
+    return text.rstrip("\0")
