@@ -43,7 +43,7 @@ def placed(path: Path, model: ResourceModel | None, note: Note) -> Path:
     if model is None or model.multiple == (len(path) == 4):
         return path
     note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
-    return path.child(0) if model.multiple else path
+    return path.child(0) if model.multiple else path.parent
 
 
 def shaped(path: Path, model: ResourceModel | None) -> None:

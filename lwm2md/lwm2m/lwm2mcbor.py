@@ -44,7 +44,10 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
     if start:
         note(RELATIVE)
     _check_apart([ids for ids, _ in leaves])
-    return tuple(entry for ids, value in leaves for entry in _entries(Path(start + ids), value, type_of, note))
+    found = tuple(entry for ids, value in leaves for entry in _entries(Path(start + ids), value, type_of, note))
+    if len({entry.path for entry in found}) != len(found):
+        raise ContentError("a path is there twice")
+    return found
 
 
 def _without_root(item: dict[Any, Any], root: str) -> dict[Any, Any]:
@@ -100,9 +103,9 @@ def _known(ids: tuple[int, ...], type_of: TypeOf) -> bool:
 
 
 def _check_apart(found: list[tuple[int, ...]]) -> None:
-    """Raise ContentError for ids that are there twice, or that are both a value and something with values below."""
+    """Raise ContentError for ids that stand both for a value, or nothing, and for something with values below."""
     inner: set[tuple[int, ...]] = {ids[:depth] for ids in found for depth in range(1, len(ids))}
-    if len(set(found)) != len(found) or not inner.isdisjoint(found):
+    if not inner.isdisjoint(found):
         raise ContentError("a path is there twice")
 
 
