@@ -31,7 +31,7 @@ VALUES: dict[ResourceType, st.SearchStrategy[Value]] = {
     ResourceType.TIME: st.integers(-(10**12), 10**12),
     ResourceType.CORELNK: st.sampled_from(["</3/0>", "</3303/0/5700>,</3/0>", "</3>;ver=1.1"]),
 }
-"""What both can hold: Leshan's times are of milliseconds, its core links are parsed, its object links are none as a whole."""
+"""What both can hold: Leshan's times are of milliseconds, core links parsed, object links none as a whole."""
 
 IDS = st.sampled_from([0, 1, 7, 255, 256, MAX_ID])
 TIMES = st.integers(10**9, 2 * 10**9) | st.integers(10**12, 2 * 10**12).map(lambda millis: millis / 1000)
@@ -40,14 +40,18 @@ repeated = settings(max_examples=60, deadline=None, derandomize=True, database=N
                     suppress_health_check=list(HealthCheck))  # fmt: skip
 
 
+TLV_VALUES = {**VALUES, ResourceType.UNSIGNED: st.integers(0, 2**63 - 1)}
+"""Larger ones Leshan cuts to the width that a negative number of the same bits has."""
+
+
 @st.composite
-def instances(draw: st.DrawFn) -> Nodes:
+def instances(draw: st.DrawFn, every: dict[ResourceType, st.SearchStrategy[Value]] = VALUES) -> Nodes:
     """An Object Instance with single and multiple Resources, none of them empty."""
     here = Path((OBJECT, draw(IDS)))
     found: list[Entry] = []
     for identifier in draw(st.lists(st.sampled_from(sorted(RESOURCES)), unique=True, min_size=1, max_size=6)):
         model = RESOURCES[identifier]
-        values = VALUES[model.type]
+        values = every[model.type]
         if not model.multiple:
             found.append(Entry(here.child(identifier), draw(values)))
             continue
@@ -109,36 +113,44 @@ class LeshanCodecTests(SynchronousTestCase):
         """Run a check over many nodes, always the same ones."""
         repeated(given(strategy)(check))()
 
-    def on_all_levels(self, number: int) -> None:
+    def on_all_levels(self, number: int, each: st.SearchStrategy[Nodes]) -> None:
         """Object, Object Instance, Resource and Resource Instance."""
 
         def check(found: Nodes) -> None:
             for base, below in levels(found):
                 self.both("node", number, [base], below)
 
-        self.for_all(instances(), check)
+        self.for_all(each, check)
+        several = st.lists(each, min_size=2, max_size=3, unique_by=lambda found: found[0].path[1])
         self.for_all(
-            st.lists(instances(), min_size=2, max_size=3, unique_by=lambda each: each[0].path[1]).map(
-                lambda each: sum(each, ())
-            ),
+            several.map(lambda found: sum(found, ())),
             lambda found: self.both("node", number, [Path((OBJECT,))], found),
         )
 
     def test_tlv(self) -> None:
         """TLV, on every level."""
-        self.on_all_levels(TLV)
+        self.on_all_levels(TLV, instances(TLV_VALUES))
+
+    def test_large_unsigned_in_tlv(self) -> None:
+        """What Leshan would take for negative in a narrower record, we write in one that it reads rightly."""
+
+        def check(found: Nodes) -> None:
+            ours = formats.encode(TLV, found[0].path, found, TYPES)
+            self.assertEqual(list(found), list(self.leshan.decode("node", TLV, [found[0].path], ours)))
+
+        self.for_all(st.integers(0, 2**64 - 1).map(lambda value: one("/3442/0/125", value)), check)
 
     def test_json(self) -> None:
         """LwM2M JSON, on every level."""
-        self.on_all_levels(JSON)
+        self.on_all_levels(JSON, instances())
 
     def test_senml_json(self) -> None:
         """SenML JSON, on every level."""
-        self.on_all_levels(SENML_JSON)
+        self.on_all_levels(SENML_JSON, instances())
 
     def test_senml_cbor(self) -> None:
         """SenML CBOR, on every level."""
-        self.on_all_levels(SENML_CBOR)
+        self.on_all_levels(SENML_CBOR, instances())
 
     def one_value(self, number: int, *kinds: ResourceType) -> None:
         """A Resource or Resource Instance by itself."""
