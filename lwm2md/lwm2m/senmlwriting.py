@@ -6,6 +6,7 @@ Where every value has a time there is a base time of whole seconds. Empty contai
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import floor, isfinite
 from typing import Final
 
@@ -126,7 +127,7 @@ def _base_time(records: list[Record], form: Form) -> Record:
     """Make the times relative to a base time, which is returned; nothing where a time would not come out the same."""
     label = form.labels.time
     base = floor(records[0][label])
-    shifts = [_seconds(record[label] - base) for record in records]
+    shifts = [_shift(record[label], base) for record in records]
     if any(base + shift != record[label] for shift, record in zip(shifts, records, strict=True)):
         return {}
     for shift, record in zip(shifts, records, strict=True):
@@ -135,3 +136,8 @@ def _base_time(records: list[Record], form: Form) -> Record:
         else:
             del record[label]
     return {form.labels.base_time: base}
+
+
+def _shift(time: int | float, base: int) -> int | float:
+    """The difference in decimals: some readers refuse more digits than nanoseconds have, as that in binary has."""
+    return time - base if type(time) is int else float(Decimal(repr(time)) - base)
