@@ -6,6 +6,7 @@ Where every value has a time there is a base time of whole seconds. Empty contai
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import floor, isfinite
 from typing import Final
 
@@ -13,7 +14,7 @@ from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.senmlform import Form, Label, Record
-from lwm2md.lwm2m.senmlnames import named
+from lwm2md.lwm2m.senmlnames import NAMES
 from lwm2md.lwm2m.typed import write
 from lwm2md.lwm2m.values import ObjectLink, ResourceType, Value
 
@@ -37,29 +38,34 @@ _UNPLANNED: Final[_Plan] = (object, 0, 0, None)
 def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: str) -> list[Record]:
     """The records of nodes that lie at or below the base. Raises ContentError."""
     writer = _Writer(form, type_of)
-    stem = str(Path(base[:2])) if base else ""
-    below, start = f"{base}/" if base else "", len(stem) + 1 if stem else 0
+    # Of deeper bases the instance stands before the names, and what is outside has no place in their few records.
+    lead = f"{Path(base[:2])}/" if base else ""
+    if len(base) > 2 and not all(base.covers(entry.path) for entry in nodes):
+        raise ContentError(f"there is something that is not below {base}")
     name_label, time_label = form.labels.name, form.labels.time
-    records: list[Record] = []
-    plans = writer.plans
-    timed = 0
+    found: dict[object, Record] = {}
+    plans, skipped, timed = writer.plans, 0, 0
     for entry in nodes:
         path, value, time = entry.path, entry.value, entry.time
-        name, key = named(path)
-        if not name.startswith(below) and path != base:
+        name, key = NAMES[path]
+        short = name.removeprefix(lead)
+        if short is name and lead and path != base:
             raise ContentError(f"{path} is not below {base}")
-        kind, low, high, label = plans.get(key, _UNPLANNED)
+        kind, low, high, label = plans.get(key) or writer.plan(path, key)
         if type(value) is not kind or (kind is int and not low <= value < high):  # type: ignore[operator]
             if value is None and not writer.removes(path):
+                skipped += 1
                 continue
-            label, value = writer.convert(path, key, value)  # type: ignore[assignment]
+            label, value = writer.convert(path, value)  # type: ignore[assignment]
         if time is None:
-            records.append({name_label: name[start:], label: value})
+            found[name] = {name_label: short, label: value}
         else:
-            records.append({name_label: name[start:], time_label: _seconds(time), label: value})
+            found[name, time] = {name_label: short, time_label: _seconds(time), label: value}
             timed += 1
-    _check_twice(records, form, timed)
-    bases: Record = {form.labels.base_name: f"{root}{stem}/" if stem else root} if stem or root else {}
+    if len(found) != len(nodes) - skipped:
+        raise ContentError("a path is there twice")
+    records = list(found.values())
+    bases: Record = {form.labels.base_name: root + lead} if root or lead else {}
     if timed and timed == len(records):
         bases |= _base_time(records, form)
     if bases and records:
@@ -76,6 +82,15 @@ class _Writer:
         self._form, self._type_of = form, type_of
         self.plans: dict[int, _Plan] = {}
 
+    def plan(self, path: Path, key: int) -> _Plan:
+        """How values with that key are written if they are as the model has them."""
+        model = self._type_of(path) if key >= 0 else None
+        if model is None or model.multiple != (len(path) == 4) or model.type not in _PLAIN:
+            return _UNPLANNED
+        plain = _PLAIN[model.type]
+        found = self.plans[key] = *plain, self._form.label_of[plain[0]]
+        return found
+
     def removes(self, path: Path) -> bool:
         """Whether an entry without a value is a Resource Instance to be deleted, not an empty container."""
         if len(path) < 4:
@@ -84,12 +99,12 @@ class _Writer:
             raise ContentError(f"{path} has no value")
         return True
 
-    def convert(self, path: Path, key: int, value: Value | None) -> tuple[Label, object]:
+    def convert(self, path: Path, value: Value | None) -> tuple[Label, object]:
         """The label and what stands under it. Raises ContentError."""
         form = self._form
         if value is None:
             return form.labels.number, None
-        if key < 0:
+        if len(path) < 3:
             raise ContentError(f"no value can stand at {path}")
         model = self._type_of(path)
         if model is not None and model.multiple != (len(path) == 4):
@@ -99,8 +114,6 @@ class _Writer:
         except ContentError as error:
             raise ContentError(f"{path}: {error}") from None
         label = form.label_of[type(value)]
-        if model is not None and model.type in _PLAIN:
-            self.plans[key] = (*_PLAIN[model.type], label)
         if type(value) is bytes:
             return label, form.write_data(value)
         return label, str(value) if type(value) is ObjectLink else value
@@ -112,21 +125,11 @@ def _seconds(time: float) -> int | float:
     return int(time) if time == floor(time) else time
 
 
-def _check_twice(records: list[Record], form: Form, timed: int) -> None:
-    name, time = form.labels.name, form.labels.time
-    if timed:
-        found = len({(record[name], record.get(time)) for record in records})
-    else:
-        found = len({record[name] for record in records})
-    if found != len(records):
-        raise ContentError("a path is there twice")
-
-
 def _base_time(records: list[Record], form: Form) -> Record:
     """Make the times relative to a base time, which is returned; nothing where a time would not come out the same."""
     label = form.labels.time
     base = floor(records[0][label])
-    shifts = [_seconds(record[label] - base) for record in records]
+    shifts = [_shift(record[label], base) for record in records]
     if any(base + shift != record[label] for shift, record in zip(shifts, records, strict=True)):
         return {}
     for shift, record in zip(shifts, records, strict=True):
@@ -135,3 +138,8 @@ def _base_time(records: list[Record], form: Form) -> Record:
         else:
             del record[label]
     return {form.labels.base_time: base}
+
+
+def _shift(time: int | float, base: int) -> int | float:
+    """The difference in decimals: some readers refuse more digits than nanoseconds have, as that in binary has."""
+    return time - base if type(time) is int else float(Decimal(repr(time)) - base)
