@@ -202,11 +202,11 @@ def read_composite(options: Namespace, client: Client, output: Output) -> int:
 
 def write_composite(options: Namespace, client: Client, output: Output) -> int:
     """``write-composite``: values of several Objects at once, all or none."""
+    if not (options.values or options.delete):
+        raise CommandError("write-composite: PATH=VALUE or --delete PATH is expected", USAGE)
     types = None if options.string else _types(options, client)
     found: dict[str, object] = _values(Path(), options.values, types)
     found.update({str(path): None for path in options.delete})
-    if not found:
-        raise CommandError("write-composite: PATH=VALUE or --delete PATH is expected", USAGE)
     return _operate(options, client, output, {"op": "write-composite", "values": found})
 
 

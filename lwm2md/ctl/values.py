@@ -124,7 +124,7 @@ def typed(text: str, kind: str | None) -> object:
 
 def whole_path(base: Path, key: str) -> Path:
     """The path that a key of ``values`` stands for: absolute, or relative to ``base``. Raises PathError."""
-    return Path.parse(key if key.startswith("/") else f"{base}/{key}")
+    return Path.parse(key if key.startswith("/") else f"{base}/{key}" if base else f"/{key}")
 
 
 def body_of_values(base: Path, pairs: Sequence[tuple[str, str]], types: Types | None) -> dict[str, object]:

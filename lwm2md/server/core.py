@@ -34,6 +34,7 @@ from lwm2md.server.records import (
     Observation,
     Operation,
     OperationRequest,
+    Target,
 )
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.requests import changes_of
@@ -155,9 +156,9 @@ class Server:
         """End a wish; the operation that tells the device, if it is told. Raises UnknownObservation."""
         return self._observations.remove(observation_id, now, then, active=active)
 
-    def observation(self, endpoint: str, path: Path) -> Observation:
-        """The wish for a path. Raises UnknownObservation."""
-        return self._observations.wishes.find(endpoint, path)
+    def observation(self, endpoint: str, target: Target) -> Observation:
+        """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
+        return self._observations.wishes.find(endpoint, target)
 
     def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
         """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""

@@ -15,6 +15,7 @@ from tests.server.fixtures import Answer, Bench, FakeDevice
 LINKS = "</1/0>,</2/0>,</3/0>,</5/0>,</9>,</3303/0>,</31000/0>"
 NAMES = ("the root", "an Object", "an Object Instance", "a Resource", "a Resource Instance")
 PATHS = ("/", "/2", "/2/0", "/2/0/2", "/2/0/2/1")
+TARGETS = {"execute": "/3/0/4", "create": "/3303"}
 VERSIONS = ("1.0", "1.1", "1.2")
 
 # By operation: the version from which each level is defined, from the root to the Resource Instance; - where it is not.
@@ -73,7 +74,7 @@ class LevelTests(Base):
                 self._cell(op, row, level, version)
 
     def _cell(self, op: str, row: tuple[str, ...], level: int, version: str) -> None:
-        path = "/3/0/4" if op == "execute" and level == 3 else PATHS[level]
+        path = PATHS[level] if row[level] == "-" else TARGETS.get(op, PATHS[level])
         fields: dict[str, object] = {"attributes": {"pmin": 1}} if op == "write-attributes" else {}
         if op in ("write", "write-partial"):
             fields |= VALUES.get(level, {})
@@ -82,12 +83,11 @@ class LevelTests(Base):
             fields |= (
                 {"values": {path: {"1": 1} if level == 3 else 1}} if op.startswith("write") else {"paths": (path,)}
             )
-        if op == "cancel-observe":
-            if since != "-":
-                self.bench.submit(version, "observe", path, force=True)
-                self.devices[version].reply(Answer(n.SERVICE_UNAVAILABLE))
-                self.assertEqual(self.bench.submit(version, op, path).state, "done")
-                return
+        if op == "cancel-observe" and since != "-":
+            self.bench.submit(version, "observe", path, force=True)
+            self.devices[version].reply(Answer(n.SERVICE_UNAVAILABLE))
+            self.assertEqual(self.bench.submit(version, op, path).state, "done")
+            return
         asked = None if composite else path
         if since == "-" and composite:
             expected = (f"{path} is not the path of a Resource", "values")
@@ -140,7 +140,7 @@ class ModelTests(Base):
             "value",
         ),
         (
-            "1.1",
+            "1.2",
             "write-composite",
             None,
             {"values": {"/2/0/2/1": 32}},
@@ -204,7 +204,7 @@ class ModelTests(Base):
             "format",
         ),
         ("1.1", "delete", "/3303/7", {}, "the device has not registered Object Instance /3303/7", "path"),
-        ("1.1", "delete", "/3/0", {}, "/3 (Device) is mandatory, it can't be deleted", "path"),
+        ("1.1", "delete", "/3/0", {}, "/3/0 (Device) is mandatory, it can't be deleted", "path"),
         (
             "1.2",
             "delete",
@@ -249,8 +249,8 @@ class ModelTests(Base):
         ),
     )
 
-    def test_refused_and_forced(self) -> None:
-        """Each misuse is refused with what is wrong; what can be sent at all is sent by force."""
+    def test_refused(self) -> None:
+        """Each misuse is refused with what is wrong and where."""
         for version, op, path, fields, message, field in self.TABLE:
             with self.subTest(op=op, path=path, fields=fields):
                 self.assertEqual(self.refused(version, op, path, **fields), (message, field))
@@ -295,16 +295,52 @@ class ModelTests(Base):
                 f"at most {MOST_PATHS} paths",
                 "paths",
             ),
-            ("read-composite", None, {"paths": ("/3",), "format": "tlv"}, "tlv is no format of composite operations", "format"),
-            ("observe-composite", None, {"paths": ("/3",), "attributes": {"pmin": 1}}, "attributes are those of each path, by write-attributes", "attributes"),
+            (
+                "read-composite",
+                None,
+                {"paths": ("/3",), "format": "tlv"},
+                "tlv is no format of composite operations",
+                "format",
+            ),
+            (
+                "observe-composite",
+                None,
+                {"paths": ("/3",), "attributes": {"pmin": 1}},
+                "attributes are those of each path, by write-attributes",
+                "attributes",
+            ),
             ("write-composite", None, {}, "values is missing", "values"),
-            ("write-composite", None, {"values": {"/3/0/14": "x"}, "format": "tlv"}, "tlv is no format of composite operations", "format"),
-            ("write-composite", None, {"values": {f"/3303/0/{number}": 1 for number in range(1001)}}, "at most 1000 values in one request", "values"),
-            ("write", "/3/0/14", {"value": "x", "format": "senml-etch-cbor"}, "senml-etch-cbor is for write-composite", "format"),
+            (
+                "write-composite",
+                None,
+                {"values": {"/3/0/14": "x"}, "format": "tlv"},
+                "tlv is no format of composite operations",
+                "format",
+            ),
+            (
+                "write-composite",
+                None,
+                {"values": {f"/3303/0/{number}": 1 for number in range(1001)}},
+                "at most 1000 values in one request",
+                "values",
+            ),
+            (
+                "write",
+                "/3/0/14",
+                {"value": "x", "format": "senml-etch-cbor"},
+                "senml-etch-cbor is for write-composite",
+                "format",
+            ),
             ("write", "/2/0", {"values": {"/2/0/2/x": 1}}, "/2/0/2/x: 'x' is not an id", "values"),
             ("write-attributes", "/3", {}, "attributes is missing or empty", "attributes"),
-            ("create", "/3303", {"id": 4, "format": "senml-cbor"}, "an instance without values can be told in tlv or lwm2m-cbor only", "format"),
-        )  # fmt: skip
+            (
+                "create",
+                "/3303",
+                {"id": 4, "format": "senml-cbor"},
+                "an instance without values can be told in tlv or lwm2m-cbor only",
+                "format",
+            ),
+        )
         for op, path, fields, message, field in table:
             with self.subTest(op=op, fields=str(fields)[:80]):
                 self.assertEqual(self.refused("1.2", op, path, force=True, **fields), (message, field))

@@ -530,6 +530,24 @@ class OnceTests(SynchronousTestCase):
         self.assertEqual(len(self.bench.server.operations), 3)
         self.assertEqual(len(self.bench.tables["operations"]), 0)
 
+    def test_key(self) -> None:
+        """A key stands for its operation on its device, over a restart, and is free when that is forgotten."""
+        first = self.bench.submit("d", "execute", "/3/0/4", key="k")
+        self.assertIs(self.bench.submit("d", "execute", "/3/0/4", key="k"), first)
+        with self.assertRaises(BadOperation) as caught:
+            self.bench.submit("d", "execute", "/1/0/8", key="k")
+        self.assertEqual((caught.exception.field, len(self.device.requests)), ("key", 1))
+        other = self.bench.registered("other", 2)
+        self.assertIsNot(self.bench.submit("other", "execute", "/3/0/4", key="k"), first)
+        self.device.reply(Answer(n.CHANGED))
+        other.reply(Answer(n.CHANGED))
+        self.bench, _ = self.bench.restart()
+        self.assertEqual(self.bench.submit("d", "execute", "/3/0/4", key="k").id, first.id)
+        other.answers[n.GET, "/3/0/0"] = Answer(n.NOT_FOUND)
+        for _ in range(4):
+            self.bench.submit("other", "read", "/3/0/0")
+        self.assertNotEqual(self.bench.submit("d", "execute", "/3/0/4", key="k").id, first.id)
+
     def test_every_refusal(self) -> None:
         """Every refusal has a word of its own that the API shows."""
         codes = [kind.code for kind in Refused.__subclasses__()]
