@@ -79,10 +79,11 @@ class LeshanDeviceTests(TestCase):
         self.assertEqual(text["values"][0]["value"], -4.25)
         twin = await self._ok(daemon, 200, "GET", "/resources/3/0/0?source=twin")
         self.assertEqual(values(twin), {"/3/0/0": "Example Works"})
-        refused = await self._ok(daemon, 502, "GET", "/resources/3/0/4")
-        self.assertEqual(refused["coap_code"], "4.05")
-        refused = await self._ok(daemon, 502, "GET", "/resources/4242")
-        self.assertEqual(refused["coap_code"], "4.04")
+        for path, code in (("3/0/4", "4.05"), ("4242", "4.04")):
+            refused = await self._ok(daemon, 400, "GET", f"/resources/{path}")
+            self.assertEqual((refused["code"], refused["errors"][0]["field"]), ("bad-operation", "path"))
+            refused = await self._ok(daemon, 502, "GET", f"/resources/{path}?force=true")
+            self.assertEqual(refused["coap_code"], code)
 
     async def _write(self, daemon: Daemon, client: LeshanClient) -> None:
         await self._ok(daemon, 200, "PUT", "/resources/3/0/14", body={"value": "+05"})
@@ -116,7 +117,7 @@ class LeshanDeviceTests(TestCase):
         self.assertIn("/3441/7/110", [link["path"] for link in links["result"]["links"]])
         status, _ = await daemon.api("DELETE", f"{self.DEVICE}/resources/3441/7")
         self.assertIn(status, (200, 204))
-        await self._ok(daemon, 502, "GET", "/resources/3441/7")
+        await self._ok(daemon, 502, "GET", "/resources/3441/7?force=true")
 
     async def _observe(self, daemon: Daemon, client: LeshanClient) -> None:
         events = await daemon.events("types=device.value")

@@ -27,7 +27,7 @@ _LONGEST_NUMBER: Final = 40
 
 
 def lwm2m_path(text: str) -> Path:
-    """The type of a PATH argument; the leading slash may be missing. No command is about the root."""
+    """The type of a PATH argument; the leading slash may be missing. Few commands take the root."""
     try:
         path = Path.parse(text if text.startswith("/") or not text else f"/{text}")
     except PathError as error:
@@ -35,6 +35,11 @@ def lwm2m_path(text: str) -> Path:
     if not path:
         raise ArgumentTypeError("'/' names no Object")
     return path
+
+
+def any_path(text: str) -> Path:
+    """The type of a PATH of a composite operation, which may be the root."""
+    return Path() if text == "/" else lwm2m_path(text)
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -129,7 +134,7 @@ def typed(text: str, kind: str | None) -> object:
 
 def whole_path(base: Path, key: str) -> Path:
     """The path that a key of ``values`` stands for: absolute, or relative to ``base``. Raises PathError."""
-    return Path.parse(key if key.startswith("/") else f"{base}/{key}")
+    return Path.parse(key if key.startswith("/") else f"{base}/{key}" if base else f"/{key}")
 
 
 def body_of_values(base: Path, pairs: Sequence[tuple[str, str]], types: Types | None) -> dict[str, object]:

@@ -59,6 +59,13 @@ class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str | None = None
 
 
+class CompositeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A standing wish for several ``paths`` as one, and the Content-Format by name."""
+
+    paths: tuple[str, ...]
+    format: str | None = None
+
+
 class Body(Generic[T]):
     """The decoder of one kind of body; an ``optional`` one may be absent and then has its defaults.
 

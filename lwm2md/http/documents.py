@@ -10,8 +10,10 @@ import msgspec
 from lwm2md.documents import time_text, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
+from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.records import (
+    Deviation,
     Device,
     DeviceState,
     Observation,
@@ -67,12 +69,13 @@ class ResultDocument(msgspec.Struct, omit_defaults=True):
 
 
 class OperationDocument(msgspec.Struct):
-    """One request to a device and how far it got."""
+    """One request to a device and how far it got; a composite one has ``paths``, and the root as its path."""
 
     id: str
     endpoint: str
     op: str
     path: str
+    paths: list[str] | None
     state: OperationState
     created: str | None
     sent: str | None
@@ -116,11 +119,12 @@ class ProfileDocument(msgspec.Struct):
 
 
 class ObservationDocument(msgspec.Struct):
-    """One standing wish and how it fares at the device."""
+    """One standing wish and how it fares at the device; a composite one has ``paths``, and the root as its path."""
 
     id: str
     endpoint: str
     path: str
+    paths: list[str] | None
     state: ObservationState
     attributes: dict[str, Any]
     format: str | None
@@ -128,6 +132,20 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+
+
+class DeviationDocument(msgspec.Struct):
+    """One way in which a device departs from the specifications, and how often it was seen.
+
+    ``sample`` is the beginning of the newest payload that has it: text, or hexadecimal digits, as ``encoding`` says.
+    """
+
+    kind: str
+    count: int
+    first: str | None
+    last: str | None
+    sample: str | None
+    encoding: Literal["text", "hex"] | None
 
 
 class ResourceDocument(msgspec.Struct):
@@ -181,6 +199,7 @@ def operation_document(operation: Operation, *, int64_as_string: bool = False) -
         operation.endpoint,
         operation.op,
         str(operation.path),
+        _paths(operation.paths),
         operation.state,
         time_text(operation.created),
         time_text(operation.sent),
@@ -190,6 +209,10 @@ def operation_document(operation: Operation, *, int64_as_string: bool = False) -
         operation.coap_code,
         operation.format,
     )
+
+
+def _paths(paths: Iterable[Path]) -> list[str] | None:
+    return [str(path) for path in paths] or None
 
 
 def _result(result: Result, int64_as_string: bool) -> ResultDocument:
@@ -240,6 +263,7 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.id,
         observation.endpoint,
         str(observation.path),
+        _paths(observation.paths),
         observation.state,
         {} if observation.attributes is None else attributes_of(observation.attributes),
         observation.format,
@@ -248,6 +272,20 @@ def observation_document(observation: Observation) -> ObservationDocument:
         time_text(observation.last_notification),
         observation.notifications,
     )
+
+
+def deviation_document(deviation: Deviation) -> DeviationDocument:
+    """A deviation as ``/v1/devices/{endpoint}/deviations`` shows it."""
+    sample, encoding = _sample(deviation.sample)
+    first, last = time_text(deviation.first), time_text(deviation.last)
+    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding)
+
+
+def _sample(payload: bytes | None) -> tuple[str | None, Literal["text", "hex"] | None]:
+    if payload is None:
+        return None, None
+    text = payload.decode("ascii", "replace")
+    return (text, "text") if text.isascii() and text.isprintable() else (payload.hex(), "hex")
 
 
 def attributes_of(attributes: NotificationAttributes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lwm2md.lwm2m.models import Models, ObjectModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
+from lwm2md.server.deviations import deviations_of
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
 from lwm2md.server.gateways import Gateways, departures
@@ -28,7 +29,17 @@ from lwm2md.server.idle import Idle
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
-from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, Device, Observation, Operation, OperationRequest
+from lwm2md.server.reading import Reading
+from lwm2md.server.records import (
+    CANCEL_OBSERVE,
+    ESTABLISHING,
+    Deviation,
+    Device,
+    Observation,
+    Operation,
+    OperationRequest,
+    Target,
+)
 from lwm2md.server.refreshes import ALIVE, PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.requests import changes_of
@@ -52,8 +63,9 @@ class Server:
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
         self._twin = Twin(state, self._gateway_told)
-        self._observations = Observations(state, self._twin, self._uplink)
-        self._operations = Operations(state, self._twin, self._observations, self._uplink)
+        reading = Reading(state)
+        self._observations = Observations(state, self._twin, reading, self._uplink)
+        self._operations = Operations(state, self._twin, reading, self._observations, self._uplink)
         self._observations.operations = self._operations
         self._idle = Idle(state, self._forget_idle)
         self._gateways = Gateways(state, self._operations, self._observations, self._idle)
@@ -105,7 +117,7 @@ class Server:
         It is where the token was cancelled, and where no registered device speaks: modems that are reset by a server
         that should know them stop reporting.
         """
-        if self._observations.was_cancelled(message.token):
+        if self._observations.wishes.was_cancelled(message.token):
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
@@ -117,12 +129,18 @@ class Server:
     # Operators ask
 
     def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:
-        """Take an operation for a device; its watchers hear of its end. Raises a `Refused`."""
-        if request.op == OBSERVE:
+        """Take an operation for a device; its watchers hear of its end. Raises a `Refused`.
+
+        One with the ``key`` of an earlier one is that one.
+        """
+        known = self._operations.asked_before(endpoint, request)
+        if known is not None:
+            return known
+        if request.op in ESTABLISHING:
             return self.observe(endpoint, request, now)[2]
         if request.op == CANCEL_OBSERVE:
-            _, path = self._operations.check(endpoint, request)
-            wish = self._observations.find(endpoint, path)
+            _, order = self._operations.check(endpoint, request)
+            wish = self._observations.wishes.find(endpoint, order.target)
             return self._observations.cancel(wish, request, now)
         return self._operations.submit(endpoint, request, now)
 
@@ -137,11 +155,11 @@ class Server:
     def observe(
         self, endpoint: str, request: OperationRequest, now: float, then: Resume | None = None
     ) -> tuple[Observation, bool, Operation]:
-        """Wish to observe ``request.path``; the wish, whether it is new, and its operation. Raises a `Refused`."""
-        device, path = self._operations.check(endpoint, request)
-        changes = changes_of(request.attributes, path, self._state.resource_model(device))
+        """Wish to observe a path or several; the wish, whether it is new, and its operation. Raises a `Refused`."""
+        device, order = self._operations.check(endpoint, request)
+        changes = changes_of(request.attributes, order.path, self._state.resource_model(device))
         attributes = NotificationAttributes().changed(changes) if changes else None
-        return self._observations.put(endpoint, request, now, then, attributes)
+        return self._observations.put(device, order, now, then, attributes)
 
     def unobserve(
         self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True
@@ -158,9 +176,9 @@ class Server:
 
         return self._observations.remove(observation_id, now, ended, active=active)
 
-    def observation(self, endpoint: str, path: Path) -> Observation:
-        """The wish for a path. Raises UnknownObservation."""
-        return self._observations.find(endpoint, path)
+    def observation(self, endpoint: str, target: Target) -> Observation:
+        """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
+        return self._observations.wishes.find(endpoint, target)
 
     def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
         """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
@@ -233,7 +251,7 @@ class Server:
                 self._remove(device, now)
             then(ok, now)
 
-        writes += (*self._observations.removal(device), *self._twin.removal(device))
+        writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
         self._state.commit_exclusive(endpoint, writes, gone, ended)
 
     def _remove(self, device: Device, now: float) -> None:
@@ -245,9 +263,9 @@ class Server:
         self._gateways.gone(device, now)
         device.disabled = False  # what waited for it to come back waits no more
         self._operations.drop(device, now)
-        self._state.erase(self._observations.removal(device))
+        self._state.erase(self._observations.wishes.removal(device))
         self._state.commit(self._twin.removal(device))
-        self._observations.forget(device)
+        self._observations.wishes.forget(device)
         device.twin = None
         del self._state.devices[device.endpoint]
 
@@ -258,6 +276,10 @@ class Server:
     def twin_rows(self, endpoint: str, path: Path) -> tuple[ValueRow, ...]:
         """The last known values at or below a path. Raises UnknownDevice."""
         return self._twin.rows(self._device(endpoint), path)
+
+    def deviations(self, endpoint: str) -> Mapping[str, Deviation]:
+        """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
+        return deviations_of(self._device(endpoint))
 
     def model_of(self, device: Device, object_id: int) -> ObjectModel | None:
         """The model of an Object in the version that a device registered, or the nearest."""

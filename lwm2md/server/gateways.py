@@ -22,7 +22,7 @@ from lwm2md.server.effects import Write
 from lwm2md.server.idle import Idle
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
-from lwm2md.server.records import READ, Behind, Device, Operation, OperationRequest, Registration, TwinValue
+from lwm2md.server.records import READ, Behind, Device, Operation, OperationRequest, Order, Registration, TwinValue
 from lwm2md.server.state import State
 
 GATEWAY: Final = 25
@@ -169,7 +169,7 @@ class Gateways:
                 self._state.deadlines.at(now + _AGAIN, self._ask_again, (gateway, registration))
 
         request = OperationRequest(op=READ, path=str(_ALL))
-        operation = self._operations.enqueue(gateway, request, _ALL, now, internal=True)
+        operation = self._operations.enqueue(gateway, Order(request, _ALL), now, internal=True)
         operation.watchers = [*(operation.watchers or ()), ended]
 
     def _ask_again(self, subject: tuple[Device, Registration], now: float) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
     Behind,
@@ -93,6 +93,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     format: str | None = None
     established: float | None = None
     outdated: tuple[str, ...] = ()
+    paths: list[str] = []
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -231,6 +232,7 @@ def observation_row(observation: Observation) -> bytes:
             observation.format,
             observation.established,
             observation.outdated,
+            [str(path) for path in observation.paths],
         )
     )
 
@@ -249,6 +251,7 @@ def read_observation(key: str, value: bytes) -> Observation:
         row.format,
         established=row.established,
         outdated=row.outdated,
+        paths=tuple(map(Path.parse, row.paths)),
     )
 
 
@@ -276,7 +279,8 @@ def read_operation(key: str, value: bytes) -> Operation:
         id=key,
         endpoint=row.endpoint,
         request=row.request,
-        path=Path.parse(row.request.path),
+        path=ROOT if row.request.path is None else Path.parse(row.request.path),
+        paths=tuple(map(Path.parse, row.request.paths or ())),
         created=row.created,
         expires=row.expires,
         state=row.state,

@@ -31,7 +31,7 @@ class Twin:
     def learn(
         self,
         device: Device,
-        path: Path,
+        paths: tuple[Path, ...],
         values: tuple[ValueRow, ...],
         source: Source,
         *,
@@ -39,24 +39,28 @@ class Twin:
         resume: Resume | None = None,
         **fields: object,
     ) -> None:
-        """Take the whole content of ``path`` as it was read or notified, and tell of it.
+        """Take the whole content of ``paths`` as it was read or notified, and tell of it.
 
-        What the twin had below ``path`` and the content has no more is forgotten. ``fields`` go into the event;
-        ``resume`` is called when twin and event are durable.
+        What the twin had below them and the content has no more is forgotten. Of several values of one path the newest
+        becomes the known one, unless a newer one was notified. ``fields`` go into the event; ``resume`` is called when
+        twin and event are durable.
         """
         if device.twin is None:
             device.twin = {}
+        twin = device.twin
         writes = []
-        found = set()
-        for row in values:
-            place = Path.parse(row.path)
-            found.add(place)
-            value = TwinValue(row.value, now if row.time is None else row.time, source)
-            if place in device.twin or len(device.twin) < self._state.settings.twin_values:
-                device.twin[place] = value
-                writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
-        for place in [known for known in device.twin if path.covers(known) and known not in found]:
-            del device.twin[place]
+        found = _newest(values)
+        for place, row in found.items():
+            time = now if row.time is None else row.time
+            known = twin.get(place)
+            if known is None and len(twin) >= self._state.settings.twin_values:
+                continue
+            if known is not None and time < now and time < known.time and known.source != "read":
+                continue
+            value = twin[place] = TwinValue(row.value, time, source)
+            writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
+        for place in [known for known in twin if known not in found and any(path.covers(known) for path in paths)]:
+            del twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         found_events = (
             (self._state.event(events.DEVICE_VALUE, device, now, source=source, values=values, **fields),)
@@ -65,7 +69,7 @@ class Twin:
         )
         if writes or found_events or resume is not None:
             self._state.commit(writes, found_events, resume)
-        if path[:1] == _GATEWAY or any(place[0] == _GATEWAY[0] for place in found):
+        if any(path[:1] == _GATEWAY for path in (*paths, *found)):
             self._gateway(device, now)
 
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
@@ -93,3 +97,14 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+
+
+def _newest(values: tuple[ValueRow, ...]) -> dict[Path, ValueRow]:
+    """The newest value of each path, the last one given where times are equal."""
+    found: dict[Path, ValueRow] = {}
+    for row in values:
+        place = Path.parse(row.path)
+        other = found.get(place)
+        if other is None or (row.time or 0.0) >= (other.time or 0.0):
+            found[place] = row
+    return found
