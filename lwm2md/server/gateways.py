@@ -18,6 +18,7 @@ from lwm2md.lwm2m.linkformat import LinkError, ObjectList, objects_of, parse
 from lwm2md.lwm2m.models import default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server import stored
+from lwm2md.server.deviations import noting
 from lwm2md.server.effects import Write
 from lwm2md.server.idle import Idle
 from lwm2md.server.observing import Observations
@@ -53,26 +54,32 @@ def listed(registration: Registration) -> list[int]:
     return [path[1] for path in registration.objects.paths if path[0] == GATEWAY and len(path) > 1]
 
 
-def children_of(twin: Mapping[Path, TwinValue], registration: Registration, most: int) -> tuple[dict[str, Child], int]:
-    """What a gateway's values say of the devices behind it, by prefix, at most ``most``; and how many were left out.
+def children_of(
+    twin: Mapping[Path, TwinValue], registration: Registration, most: int
+) -> tuple[dict[str, Child], list[tuple[str, str]]]:
+    """What a gateway's values say of the devices behind it, by prefix, at most ``most``.
 
-    A prefix is a segment of a path that can't be taken for an Object ID. Of two instances with one prefix the first
-    counts.
+    And who was left out: why, in a short stable word, and the prefix. A prefix is a segment of a path that can't be
+    taken for an Object ID. Of two instances with one prefix the first counts.
     """
     found: dict[str, Child] = {}
-    refused = 0
+    refused: list[tuple[str, str]] = []
     values = sorted((path, known.value) for path, known in twin.items() if path[0] == GATEWAY)
     for instance in listed(registration):
         mine = {path[2:]: _text(value) for path, value in values if path[1] == instance}
         prefix = mine.get((_PREFIX,), "").strip("/")
         if not mine:
             continue
-        if len(found) >= most or prefix in found or not _is_prefix(prefix):
-            refused += 1
-            continue
-        text = ",".join(value for key, value in mine.items() if key[0] == _OBJECTS)
-        objects = _objects(text, prefix, registration)
-        found[prefix] = Child(prefix, mine.get((_DEVICE_ID,), "")[:_MAX_DEVICE_ID], objects)
+        if not _is_prefix(prefix):
+            refused.append(("gateway-prefix", prefix))
+        elif prefix in found:
+            refused.append(("gateway-prefix-twice", prefix))
+        elif len(found) >= most:
+            refused.append(("gateway-limit", prefix))
+        else:
+            text = ",".join(value for key, value in mine.items() if key[0] == _OBJECTS)
+            objects = _objects(text, prefix, registration)
+            found[prefix] = Child(prefix, mine.get((_DEVICE_ID,), "")[:_MAX_DEVICE_ID], objects)
     return found, refused
 
 
@@ -185,8 +192,9 @@ class Gateways:
         if registration is None or gateway.behind is not None:
             return
         wanted, refused = children_of(gateway.twin or {}, registration, self._state.settings.devices_per_gateway)
-        for _ in range(refused):
+        for kind, prefix in refused:
             self._state.count(_REFUSED)
+            noting(gateway, prefix.encode(), now)(kind)
         for prefix, child in list((gateway.children or {}).items()):
             if prefix not in wanted:
                 self._state.commit((), (_left(self._state, child, "unlisted", now),))

@@ -186,6 +186,13 @@ class ComingTests(SynchronousTestCase):
         device.reply(Answer(payload=D01, content_format=n.TLV))
         self.assertEqual(list(self.bench.server.devices), ["gw"])
 
+    def test_noted(self) -> None:
+        """What a gateway names in a way that can't be is noted as its deviation."""
+        gateway(self.bench, instance(0, "x", "3", "</3/0>") + D02)
+        self.assertEqual(list(self.bench.server.devices), ["gw", "gw/d02"])
+        found = self.bench.server.deviations("gw")["gateway-prefix"]
+        self.assertEqual((found.count, found.sample), (1, b"3"))
+
 
 class NameTests(SynchronousTestCase):
     """A name is of who registers by it."""
@@ -282,6 +289,19 @@ class UsingTests(SynchronousTestCase):
         self.assertEqual(self.bench.server.twin_rows("gw", Path((3303,))), ())
         value = self.bench.events[-1]
         self.assertEqual((value.type, value.endpoint), (events.DEVICE_VALUE, "gw/d01"))
+
+    def test_formats_with_names(self) -> None:
+        """Where a format names the values, the prefix stands before the ids."""
+        for content_format, payload in (
+            (n.SENML_JSON, b'[{"bn":"/d01/3303/0/","n":"5700","v":22.5}]'),
+            (n.SENML_CBOR, bytes.fromhex("81a200702f6430312f333330332f302f3537303002f94da0")),
+            (n.LWM2M_CBOR, bytes.fromhex("a163643031a1190ce7a100a1191644f94da0")),
+        ):
+            self.device.answers[n.GET, "/d01/3303/0"] = Answer(payload=payload, content_format=content_format)
+            operation = self.bench.submit("gw/d01", "read", "/3303/0")
+            self.assertEqual(operation.error, None, content_format)
+            (row,) = self.bench.server.twin_rows("gw/d01", Path((3303,)))
+            self.assertEqual((row.path, row.value), ("/3303/0/5700", 22.5))
 
     def test_every_operation(self) -> None:
         """Write, execute, create, delete, discover: each gets the prefix, and answers lose it."""
@@ -512,7 +532,7 @@ class ChildrenTests(SynchronousTestCase):
         }
         listing = registration(tuple(Path((25, number)) for number in range(len(instances))))
         found, refused = children_of(twin, listing, 100)
-        return {prefix: [str(path) for path in child.objects.paths] for prefix, child in found.items()}, refused
+        return {prefix: [str(path) for path in child.objects.paths] for prefix, child in found.items()}, len(refused)
 
     def test_prefixes(self) -> None:
         """A prefix is one segment that is no Object ID; slashes around it don't count; of two the first counts."""
