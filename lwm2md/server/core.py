@@ -24,7 +24,7 @@ from lwm2md.server import stored
 from lwm2md.server.deviations import deviations_of
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
-from lwm2md.server.gateways import Gateways, departures
+from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
@@ -238,7 +238,7 @@ class Server:
             self._state.commit((), (), then)
             return
         registration = device.registration
-        gone = departures(self._state, device, now)
+        gone = self._gateways.departures(device, now)
         if registration is not None:
             fields = {"reason": "removed", "registration_id": registration.id}
             gone.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **fields))
@@ -392,6 +392,9 @@ class Server:
 
     def _read_device(self, key: str, value: bytes, now: float) -> None:
         device = self._state.devices[key] = stored.read_device(key, value, self._gateway)
+        if device.profiles is not None:
+            share = self._registration.lists.share
+            device.profiles = {profile: share(listed) for profile, listed in device.profiles.items()}
         if device.behind is not None:
             self._gateways.expect(device.behind.gateway)
 

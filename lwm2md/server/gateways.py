@@ -114,12 +114,6 @@ def _objects(text: str, prefix: str, registration: Registration) -> ObjectList:
     return ObjectList(root, registration.objects.formats, found.paths, versions, found.deviations)
 
 
-def departures(state: State, gateway: Device, now: float) -> list[events.Event]:
-    """The events of those behind a gateway, to be stored with the end of its registration."""
-    children = (gateway.children or {}).values()
-    return [_left(state, child, "gateway", now) for child in children]
-
-
 def _left(state: State, child: Device, reason: str, now: float) -> events.Event:
     identifier = "" if child.registration is None else child.registration.id
     return state.event(events.DEVICE_DEREGISTERED, child, now, registration_id=identifier, reason=reason)
@@ -134,6 +128,8 @@ class Gateways:
         self._observations = observations
         self._idle = idle
         self._read: dict[str, tuple[str, list[int]]] = {}
+        self._named: dict[str, frozenset[str]] = {}
+        self._announced: dict[str, frozenset[str]] = {}
         self._to_restore: dict[str, None] = {}
 
     # The life of the gateway
@@ -160,10 +156,21 @@ class Gateways:
         if instances and known != (registration.id, instances):
             self._ask(gateway, registration, now)
 
+    def departures(self, gateway: Device, now: float) -> list[events.Event]:
+        """The events of those behind a gateway, to be stored with the end of its registration."""
+        children = gateway.children or {}
+        if children:
+            self._announced[gateway.endpoint] = frozenset(children)
+        return [_left(self._state, child, "gateway", now) for child in children.values()]
+
     def gone(self, gateway: Device, now: float) -> None:
-        """The gateway's registration ended; `departures` was stored with that."""
+        """The gateway's registration ended; `departures` were stored with that, but of those who came since."""
+        announced = self._announced.pop(gateway.endpoint, frozenset())
         self._read.pop(gateway.endpoint, None)
-        for child in list((gateway.children or {}).values()):
+        self._named.pop(gateway.endpoint, None)
+        for prefix, child in list((gateway.children or {}).items()):
+            if prefix not in announced:
+                self._state.commit((), (_left(self._state, child, "gateway", now),))
             self._leave(gateway, child, now)
 
     def _ask(self, gateway: Device, registration: Registration, now: float) -> None:
@@ -192,6 +199,7 @@ class Gateways:
         if registration is None or gateway.behind is not None:
             return
         wanted, refused = children_of(gateway.twin or {}, registration, self._state.settings.devices_per_gateway)
+        self._named[gateway.endpoint] = frozenset(wanted)
         for kind, prefix in refused:
             self._state.count(_REFUSED)
             noting(gateway, prefix.encode(), now)(kind)
@@ -240,8 +248,10 @@ class Gateways:
             self._state.devices[device.endpoint] = device
             device.last_seen = now
             self._attach(gateway, device, behind, told.objects, now)
-            if gateway.registration is None:
-                self._state.commit((), (_left(self._state, device, "gateway", now),))
+            if told.prefix not in self._named.get(gateway.endpoint, ()):
+                # The gateway left, or names it no more, while this was being stored.
+                reason = "gateway" if gateway.registration is None else "unlisted"
+                self._state.commit((), (_left(self._state, device, reason, now),))
                 self._leave(gateway, device, now)
             else:
                 self._observations.registered(device, now)
@@ -319,7 +329,7 @@ class Gateways:
         """Put those that were stored behind their gateways again; after the twin, before the observations."""
         names, self._to_restore = list(self._to_restore), {}
         for gateway in self._known(names):
-            if gateway.registration is None:
+            if gateway.registration is None or not _was_read(gateway, gateway.registration):
                 continue
             most = self._state.settings.devices_per_gateway
             told, _ = children_of(gateway.twin or {}, gateway.registration, most)
@@ -337,8 +347,7 @@ class Gateways:
             registration = gateway.registration
             if registration is None:
                 continue
-            times = [known.time for path, known in (gateway.twin or {}).items() if path[0] == GATEWAY]
-            if max(times, default=0.0) >= registration.registered_at:
+            if _was_read(gateway, registration):
                 self._read[gateway.endpoint] = (registration.id, listed(registration))
                 self.learned(gateway, now)
             else:
@@ -358,6 +367,12 @@ class Gateways:
             if looked[key]:
                 found.append(device)
         return found
+
+
+def _was_read(gateway: Device, registration: Registration) -> bool:
+    """Whether what is known of ``/25`` was read since the gateway registered."""
+    times = [known.time for path, known in (gateway.twin or {}).items() if path[0] == GATEWAY]
+    return max(times, default=0.0) >= registration.registered_at
 
 
 def _may_take(device: Device | None, name: str, gateway: Device) -> bool:

@@ -178,6 +178,24 @@ class ComingTests(SynchronousTestCase):
             self.assertEqual(list(bench.server.devices), expected)
             self.assertGreater(bench.server.counters["gateway_devices_refused"], 0)
 
+    def test_meanwhile(self) -> None:
+        """Who is named no more, or whose gateway left, while it is being stored, is gone when that is done."""
+        for leave, reason in (
+            (lambda it: it.deregister(), "gateway"),
+            (lambda it: it.update(links="</3/0>"), "unlisted"),
+        ):
+            bench = Bench()
+            device = bench.device("gw")
+            device.register("lwm2m=1.1", "lt=300", links="</3/0>,</25/0>")
+            bench.hold()
+            device.reply(Answer(payload=D01, content_format=n.TLV))
+            leave(device)
+            bench.release()
+            child = bench.server.devices["gw/d01"]
+            self.assertEqual((child.registration, bench.server.devices["gw"].children), (None, None))
+            ends = [each for each in bench.events if each.type == events.DEVICE_DEREGISTERED]
+            self.assertEqual([each.fields["reason"] for each in ends if each.endpoint == "gw/d01"], [reason])
+
     def test_unstored(self) -> None:
         """Who could not be stored is not shown."""
         device = self.bench.device("gw")
@@ -500,6 +518,20 @@ class RestartTests(SynchronousTestCase):
         device.answers[n.GET, "/25"] = Answer(payload=D01, content_format=n.TLV)
         other, _ = bench.restart()
         self.assertEqual(list(other.server.devices), ["gw", "gw/d01"])
+
+    def test_old_word(self) -> None:
+        """What a gateway said before its last registration is not taken for true after a start: it is read first."""
+        bench = Bench()
+        device = gateway(bench)
+        device.deregister()
+        bench.advance(10)
+        del device.answers[n.GET, "/25"]
+        device.register("lwm2m=1.1", "lt=300", links=LINKS)
+        device.answers[n.GET, "/25"] = Answer(payload=D01, content_format=n.TLV)
+        other, _ = bench.restart()
+        states = {name: found.state(other.now) for name, found in other.server.devices.items()}
+        self.assertEqual(states, {"gw": "online", "gw/d01": "online", "gw/d02": "offline"})
+        self.assertEqual([each.type for each in other.events if each.endpoint == "gw/d01"], [events.DEVICE_REGISTERED])
 
     def test_gateway_gone(self) -> None:
         """After the gateway's end those behind it are found again offline, still behind it."""
