@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, completing, tracing, values, watching
+from lwm2md.ctl import commands, completing, managing, tracing, values, watching
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
@@ -100,6 +100,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _looking(add)
     _telling(add)
     _asking(add)
+    _managing(add)
     _watching(add)
     _tracing(add)
     return top
@@ -209,6 +210,41 @@ def _composing(add: Any, string: Any, how: Any) -> None:
         removed,
         string,
         *how,
+    )
+
+
+def _managing(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    which = {
+        "type": _instance,
+        "metavar": "N",
+        "help": "the Server Object Instance of this server, if there are several",
+    }
+    silence = {
+        "type": values.duration,
+        "dest": "seconds",
+        "metavar": "DURATION",
+        "help": "for how long, such as 15m (default: as the device has it)",
+    }
+    links = {"nargs": "?", "metavar": "LINKS", "help": "the list that it is to stand for, such as '</1/0>,</3/0>'"}
+    remove = {"action": "store_true", "help": "let it stand for nothing"}
+    add("update-trigger", managing.update_trigger, "Let a device send an Update", _ENDPOINT, ("--instance", which))
+    add(
+        "disable",
+        managing.disable,
+        "Let a device de-register and be silent for a while",
+        _ENDPOINT,
+        ("--for", silence),
+        ("--instance", which),
+    )
+    add("profile-ids", managing.profile_ids, "List the profile ids that stand for an object list", limit, _EVERY)
+    add(
+        "profile-id",
+        managing.profile_id,
+        "Show, set or remove what a profile id stands for",
+        ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
+        ("links", links),
+        ("--remove", remove),
     )
 
 

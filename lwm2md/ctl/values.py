@@ -21,6 +21,8 @@ Types = Mapping[tuple[int, int], str]
 _PAIR: Final = re.compile(r"(/?[0-9]+(?:/[0-9]+)*)=(.*)", re.DOTALL)
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_NUMBER: Final = 40
 
 
@@ -91,6 +93,14 @@ def number(text: str) -> float | int:
     if found is None:
         raise ArgumentTypeError(f"{text!r} is no number")
     return found
+
+
+def duration(text: str) -> int:
+    """The type of a DURATION argument, such as 90s, 15m, 24h or 7d, in seconds."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no duration such as 90s, 15m, 24h or 7d")
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 def number_of(text: str) -> float | int | None:

@@ -37,6 +37,12 @@ class PostBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[str, object] | None = None
 
 
+class ProfileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The object list that a profile id stands for, in the link format of a Register."""
+
+    links: str
+
+
 class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A standing wish: notification attributes (OMA Core 5.1.2) and the Content-Format by name."""
 

@@ -107,6 +107,15 @@ class DeviceDocument(msgspec.Struct):
     objects: list[str]
     object_versions: dict[str, str]
     root_path: str | None
+    gateway: str | None
+    device_id: str | None
+
+
+class ProfileDocument(msgspec.Struct):
+    """A profile id and the object list that it stands for."""
+
+    pid: str
+    links: str
 
 
 class ObservationDocument(msgspec.Struct):
@@ -215,12 +224,15 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
 def device_document(device: Device, now: float) -> DeviceDocument:
     """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
+    behind = device.behind
+    gateway, device_id = (None, None) if behind is None else (behind.gateway.endpoint, behind.device_id)
     registration = device.registration
     if registration is None:
         return DeviceDocument(
             device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
-            None, None, None, None, None, None, seen, [], {}, None,
+            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
         )  # fmt: skip
+    lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
         device.endpoint,
         registration.id,
@@ -234,12 +246,14 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.transport,
         registration.identity,
         time_text(registration.registered_at),
-        time_text(registration.updated_at),
-        time_text(registration.expires_at()),
+        time_text(lasting.updated_at),
+        time_text(lasting.expires_at()),
         seen,
         [str(path) for path in registration.objects.paths],
         {str(identifier): version for identifier, version in registration.objects.versions.items()},
         registration.objects.root,
+        gateway,
+        device_id,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.http import devices, events, observations, openapi, operations, reload, resources, status, traces
+from lwm2md.http import devices, events, observations, openapi, operations, profiles, reload, resources, status, traces
 from lwm2md.http.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -16,6 +16,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *events.ROUTES,
     *traces.ROUTES,
     *reload.ROUTES,
+    *profiles.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

@@ -54,6 +54,12 @@ class UnknownObservation(Refused):
     code: ClassVar[str] = "unknown-observation"
 
 
+class UnknownProfile(Refused):
+    """The operator has configured no object list for this profile id."""
+
+    code: ClassVar[str] = "unknown-profile"
+
+
 class LimitReached(Refused):
     """A bound of the configuration is reached (observations per device, labels)."""
 

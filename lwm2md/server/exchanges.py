@@ -15,9 +15,10 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Failure, Received
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.paths import Path
-from lwm2md.server import negotiation
+from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, created, diagnostic, discovered
 from lwm2md.server.checking import instances_changed
+from lwm2md.server.effects import Write
 from lwm2md.server.errors import BadOperation, Refused
 from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, Ledger
 from lwm2md.server.reading import Reading
@@ -28,6 +29,7 @@ from lwm2md.server.records import (
     DELETE,
     DISCOVER,
     ESTABLISHING,
+    EXECUTE,
     READ,
     READ_COMPOSITE,
     Composed,
@@ -47,6 +49,9 @@ _ERRORS: Final = {
     "bad-response": "the answer can't be understood",
     "cancelled": "the address of the device changed",
 }
+_DISABLE: Final = (1, 4)
+"""Object and Resource of the Server Object's Disable."""
+
 _SPECIAL: Final = ESTABLISHING | {CANCEL_OBSERVE}
 
 Outcome = Received | str
@@ -106,7 +111,7 @@ class Exchanges:
             composed = self.composed(device, operation)
         except Refused as error:
             # The registration changed since it was checked, or the wish is gone.
-            device.current = None
+            device.carrier.current = None
             self._ledger.end(operation, "failed", now, error=str(error))
             return
         operation.token = self._state.engine.request(
@@ -175,7 +180,14 @@ class Exchanges:
         except (BadAnswer, Refused) as error:
             self._ledger.end(operation, "failed", now, error=str(error))
             return
+        if operation.op == EXECUTE and (operation.path[0], operation.path[2]) == _DISABLE:
+            self._disable(device)
         self._ledger.end(operation, "done", now)
+
+    def _disable(self, device: Device) -> None:
+        """The device leaves, and comes back by itself: what waits for it waits until then, over a restart too."""
+        device.disabled = True
+        self._state.commit((Write(stored.DEVICES, device.endpoint, stored.device_row(device)),))
 
     def _result(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
         op = operation.op
@@ -204,7 +216,7 @@ class Exchanges:
         registration = device.registration
         sleeper = registration is not None and registration.queue_mode
         if outcome == Failure.TIMEOUT and sleeper:
-            device.awake_until = min(device.awake_until, now)
+            device.carrier.awake_until = min(device.carrier.awake_until, now)
         elif outcome == Failure.TIMEOUT and registration is not None and device.responding:
             device.responding = False
             fields = {"operation": operation.id, "last_seen": events.Timestamp(device.last_seen)}

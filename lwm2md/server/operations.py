@@ -12,6 +12,7 @@ from collections.abc import Callable
 from lwm2md.server.effects import Resume
 from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, UnknownDevice, UnknownOperation
 from lwm2md.server.exchanges import Exchanges, Special
+from lwm2md.server.lanes import insert, take
 from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, UNSTORED, Ledger
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
@@ -103,7 +104,7 @@ class Operations:
 
     def queue(self, device: Device, operation: Operation, now: float) -> None:
         """Put an operation in its place in the queue, and see whether it can leave."""
-        self._put(device, operation)
+        insert(device, operation)
         self.dispatch(device, now)
         if operation.state == "queued":
             operation.composed = None  # it is made anew, and need not be kept until then
@@ -131,30 +132,26 @@ class Operations:
 
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
-        registration = device.registration
-        while device.queue and registration is not None:
-            if device.current is not None or (registration.queue_mode and now >= device.awake_until):
+        carrier = device.carrier
+        registration = carrier.registration
+        while registration is not None:
+            asleep = carrier.disabled or (registration.queue_mode and now >= carrier.awake_until)
+            if carrier.current is not None or asleep:
                 self._plan_expiry(device)
                 return
-            operation = device.queue.popleft()
-            device.queue = device.queue or None  # an empty deque would be half of what a device costs
+            taken = take(carrier)
+            if taken is None:
+                return
+            chosen, operation = taken
             if operation.expires <= now:
                 self._ledger.end(operation, "expired", now)
                 continue
-            device.current = operation
+            carrier.current = operation
             operation.state, operation.sent = "sent", now
             if operation.op in AT_MOST_ONCE:
-                self._commit_sent(device, operation)
+                self._commit_sent(chosen, operation)
             else:
-                self._exchanges.send(device, operation, now)
-
-    def _put(self, device: Device, operation: Operation) -> None:
-        if device.queue is None:
-            device.queue = deque()
-        place = len(device.queue)
-        while place and device.queue[place - 1].request.priority < operation.request.priority:
-            place -= 1
-        device.queue.insert(place, operation)
+                self._exchanges.send(chosen, operation, now)
 
     def _commit_sent(self, device: Device, operation: Operation) -> None:
         """Send an operation that must not happen twice, once it is stored that it was sent."""
@@ -197,9 +194,10 @@ class Operations:
 
     def _over(self, device: Device, operation: Operation, now: float) -> None:
         """The device owes no answer to this operation any more: the next one may leave."""
-        if device.current is operation:
-            device.current = None
-        if device.current is None:
+        carrier = device.carrier
+        if carrier.current is operation:
+            carrier.current = None
+        if carrier.current is None:
             self.dispatch(device, now)
 
     # What the observations ask
@@ -239,11 +237,15 @@ class Operations:
     # The life of registrations, and of the daemon
 
     def drop(self, device: Device, now: float) -> None:
-        """End everything that waits for a device whose registration is gone."""
-        self._state.deadlines.cancel(device.queue_check)
-        waiting, device.queue, device.queue_check = list(device.queue or ()), None, None
-        current, device.current = device.current, None
-        if current is not None:
+        """End what is under way to a device whose registration is gone, and what waits, unless it was disabled."""
+        waiting: list[Operation] = []
+        if not device.disabled:
+            self._state.deadlines.cancel(device.queue_check)
+            waiting, device.queue, device.queue_check = list(device.queue or ()), None, None
+        carrier = device.carrier
+        current = carrier.current
+        if current is not None and current.endpoint == device.endpoint:
+            carrier.current = None
             waiting.insert(0, current)
             if current.token is not None:
                 self._state.engine.withdraw(current.token, now)
@@ -266,8 +268,8 @@ class Operations:
             self._ledger.ended(operation)
         elif operation.state == "sent" and operation.op in AT_MOST_ONCE:
             self._ledger.end(operation, "failed", now, error=OUTCOME_UNKNOWN)
-        elif device is None or device.registration is None:
+        elif device is None or (device.registration is None and not device.disabled):
             self._ledger.end(operation, "failed", now, error=GONE)
         else:
             operation.state, operation.sent = "queued", None
-            self._put(device, operation)
+            insert(device, operation)

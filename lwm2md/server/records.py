@@ -113,6 +113,15 @@ class TwinValue:
     source: Source
 
 
+@attrs.frozen(slots=True, eq=False)
+class Behind:
+    """Where a device is that an LwM2M Gateway speaks for (Object 25): the gateway, its prefix there, its Device ID."""
+
+    gateway: Device
+    prefix: str
+    device_id: str
+
+
 @attrs.define(slots=True, eq=False)
 class Deviation:
     """One way in which a device departs from the specifications, passed over in what it sent.
@@ -129,7 +138,12 @@ class Deviation:
 
 @attrs.define(slots=True, eq=False)
 class Device:
-    """Everything known of one Endpoint Client Name, registered or not."""
+    """Everything known of one Endpoint Client Name, registered or not.
+
+    One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
+    it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
+    ``disabled`` is one that was told to be silent until it registers again.
+    """
 
     endpoint: str
     labels: dict[str, str] | None = None
@@ -143,14 +157,24 @@ class Device:
     observations: dict[Target, Observation] | None = None
     twin: dict[Path, TwinValue] | None = None
     deviations: dict[str, Deviation] | None = None
+    behind: Behind | None = None
+    children: dict[str, Device] | None = None
+    profiles: dict[str, ObjectList] | None = None
+    disabled: bool = False
+
+    @property
+    def carrier(self) -> Device:
+        """The device that messages go to: itself, or its gateway."""
+        return self if self.behind is None else self.behind.gateway
 
     def state(self, now: float) -> DeviceState:
         """What an operator wants to know first; ``now`` in Unix seconds."""
         if self.registration is None:
             return "offline"
-        if not self.responding:
+        carrier = self.carrier
+        if not (self.responding and carrier.responding):
             return "not-responding"
-        if self.registration.queue_mode and now >= self.awake_until:
+        if self.registration.queue_mode and now >= carrier.awake_until:
             return "sleeping"
         return "online"
 

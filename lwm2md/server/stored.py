@@ -6,6 +6,7 @@ A row that can't be read raises ``msgspec.ValidationError`` or ``msgspec.DecodeE
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Literal
 
@@ -16,6 +17,8 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
+    Behind,
+    Device,
     Observation,
     Operation,
     OperationRequest,
@@ -31,6 +34,7 @@ DEVICES = "devices"
 OBSERVATIONS = "observations"
 OPERATIONS = "operations"
 TWIN = "twin"
+PROFILES = "profiles"
 META = "meta"
 
 
@@ -62,9 +66,22 @@ class _Refresh(msgspec.Struct, array_like=True):
     address: str
 
 
+class _Objects(msgspec.Struct, omit_defaults=True):
+    paths: list[str]
+    root: str = "/"
+    formats: tuple[int, ...] = ()
+    versions: dict[int, str] = {}
+    deviations: tuple[str, ...] = ()
+
+
 class _Device(msgspec.Struct, omit_defaults=True):
     labels: dict[str, str] = {}
     last_seen: float = 0.0
+    disabled: bool = False
+    gateway: str | None = None
+    prefix: str = ""
+    device_id: str = ""
+    profiles: dict[str, _Objects] = {}
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -170,15 +187,36 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
     return msgspec.json.decode(value, type=list[tuple[float, float]])
 
 
-def device_row(labels: dict[str, str] | None, last_seen: float) -> bytes:
-    """The operator's labels and the time of the last uplink: what stays of a device without a registration."""
-    return encode(_Device(labels or {}, last_seen))
+def device_row(device: Device) -> bytes:
+    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
+    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    behind = device.behind
+    if behind is not None:
+        row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
+    for profile, found in (device.profiles or {}).items():
+        paths = [str(path) for path in found.paths]
+        row.profiles[profile] = _Objects(paths, found.root, found.formats, dict(found.versions), found.deviations)
+    return encode(row)
 
 
-def read_device(value: bytes) -> tuple[dict[str, str], float]:
-    """Labels and last uplink of a row."""
+def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Device:
+    """The device of a row; ``gateway`` finds the one that it is behind."""
     row = msgspec.json.decode(value, type=_Device)
-    return row.labels, row.last_seen
+    behind = None if row.gateway is None else Behind(gateway(row.gateway), row.prefix, row.device_id)
+    profiles = {
+        profile: ObjectList(
+            found.root, found.formats, tuple(map(Path.parse, found.paths)), found.versions, found.deviations
+        )
+        for profile, found in row.profiles.items()
+    }
+    return Device(
+        key,
+        row.labels or None,
+        last_seen=row.last_seen,
+        behind=behind,
+        profiles=profiles or None,
+        disabled=row.disabled,
+    )
 
 
 def observation_row(observation: Observation) -> bytes:

@@ -6,6 +6,9 @@ of storage by that one commit at most.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from lwm2md import events
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
@@ -15,12 +18,16 @@ from lwm2md.server.effects import Resume, Write
 from lwm2md.server.records import Device, Source, TwinValue
 from lwm2md.server.state import State
 
+_GATEWAY: Final = 25
+_GATEWAYS: Final = ((), (_GATEWAY,))
+
 
 class Twin:
-    """The last known values of every device."""
+    """The last known values of every device. ``gateway`` is called where those of Object 25 became others."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, gateway: Callable[[Device, float], None]) -> None:
         self._state = state
+        self._gateway = gateway
 
     def learn(
         self,
@@ -63,6 +70,8 @@ class Twin:
         )
         if writes or found_events or resume is not None:
             self._state.commit(writes, found_events, resume)
+        if any(path[:1] in _GATEWAYS for path in paths) or any(place[0] == _GATEWAY for place in found):
+            self._gateway(device, now)
 
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
         """What is known at or below ``path``, in the order of the paths."""

@@ -53,6 +53,11 @@ COMMANDS = (
     "traces 1",
     "trace e --pcapng /dev/null",
     "reload",
+    "update-trigger e",
+    "profile-ids",
+    "profile-id p",
+    "profile-id p </3/0>",
+    "profile-id p --remove",
 )
 """One command line for each thing that a command can ask for."""
 

@@ -131,7 +131,7 @@ class SQLiteStorageTests(TestCase):
         connection = sqlite3.connect(self.path)
         connection.execute("PRAGMA user_version = 99")
         connection.close()
-        self.assertIn("written by a newer lwm2md (schema 99, this version knows 1)", await self.refused())
+        self.assertIn("written by a newer lwm2md (schema 99, this version knows 2)", await self.refused())
 
     async def test_not_writable(self) -> None:
         """A directory that can not be written gives one clear error that names it."""
