@@ -309,7 +309,7 @@ def _resource(options: Namespace) -> str:
 
 def asking(options: Namespace) -> dict[str, object]:
     """The query of what asks a device: how long to wait, and how to ask."""
-    force = "true" if options.force else None
+    force = "true" if getattr(options, "force", False) else None
     return {
         "wait": options.wait,
         "timeout": options.timeout,
@@ -338,7 +338,8 @@ def _patient(  # noqa: PLR0917
 
 
 def _operate(options: Namespace, client: Client, output: Output, request: Mapping[str, object]) -> int:
-    given = {"timeout": options.timeout, "force": options.force or None, "format": getattr(options, "format", None)}
+    given = {"timeout": options.timeout, "force": getattr(options, "force", None) or None}
+    given["format"] = getattr(options, "format", None)
     body = {name: value for name, value in {**request, **given}.items() if value is not None}
     where = path_of("devices", options.endpoint, "operations")
     query, wait = {"wait": options.wait}, _patience(options)

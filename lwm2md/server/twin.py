@@ -18,7 +18,8 @@ from lwm2md.server.effects import Resume, Write
 from lwm2md.server.records import Device, Source, TwinValue
 from lwm2md.server.state import State
 
-_GATEWAY: Final = (25,)
+_GATEWAY: Final = 25
+_GATEWAYS: Final = ((), (_GATEWAY,))
 
 
 class Twin:
@@ -69,7 +70,7 @@ class Twin:
         )
         if writes or found_events or resume is not None:
             self._state.commit(writes, found_events, resume)
-        if any(path[:1] == _GATEWAY for path in (*paths, *found)):
+        if any(path[:1] in _GATEWAYS for path in paths) or any(place[0] == _GATEWAY for place in found):
             self._gateway(device, now)
 
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:

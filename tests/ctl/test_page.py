@@ -22,7 +22,7 @@ class Page(SynchronousTestCase):
         """Each command has a row with its own options; no row names a command that is none."""
         top = parser({})
         (found,) = [action for action in top._actions if isinstance(action, _SubParsersAction)]
-        rows = re.findall(r"^\| `([a-z][a-z-]*)([^`]*)`", PAGE.read_text("utf-8"), re.MULTILINE)
+        rows = re.findall(r"^\| `([a-z]+(?:-[a-z]+)*)([^`]*)`", PAGE.read_text("utf-8"), re.MULTILINE)
         self.assertEqual({name for name, _ in rows}, set(found.choices))
         common = set(top._option_string_actions)
         for name, command in found.choices.items():
