@@ -12,7 +12,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ResourceType, ValueError_, from_text, infer, to_text
 
 
-def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> Nodes:
+def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _root: str = "") -> Nodes:
     """Read the value of ``base``. Raises ContentError."""
     model = model_of(base, type_of)
     text = text_or_bytes(payload, note)
@@ -26,7 +26,7 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> 
         raise ContentError(f"{base}: {error}") from error
 
 
-def encode(base: Path, nodes: Nodes, type_of: TypeOf) -> bytes:
+def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:
     """Write the one value at ``base``. Raises ContentError."""
     value = only_value(base, nodes)
     model = type_of(base)

@@ -67,7 +67,7 @@ def wrapped(payload: bytes) -> bool:
     return payload[:1] != b"" and payload[0] >> 6 == INSTANCE
 
 
-def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> Nodes:
+def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _root: str = "") -> Nodes:
     """Read what was sent for ``base``; nothing at all is an empty Object or Instance. Raises ContentError."""
     reader = _Reader(type_of, note)
     found = records(payload)
@@ -181,7 +181,7 @@ class _Reader:
 _Resources = dict[int, Value | dict[int, Value]]
 
 
-def encode(base: Path, nodes: Nodes, type_of: TypeOf) -> bytes:
+def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:
     """Write nodes that all lie at or below ``base``. Raises ContentError.
 
     An Object is written as its Instances, an Instance as its Resources, a Resource Instance alone; times are lost.
