@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from lwm2md.coap import numbers
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import Value
 
 REBOOT: Final = "reboot"
@@ -45,6 +45,10 @@ class Behaviour:
     loss: float = 0.0
 
 
+NO_BEHAVIOUR: Final = Behaviour()
+"""Nothing out of the ordinary."""
+
+
 @attrs.frozen(slots=True)
 class Event:
     """What happens at ``at``, and again every ``every`` seconds.
@@ -57,7 +61,7 @@ class Event:
     at: float
     every: float | None = None
     back: float | None = None
-    path: Path = Path()
+    path: Path = ROOT
     value: Value | None = None
     quiet: bool = False
 

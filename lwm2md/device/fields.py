@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _D = TypeVar("_D")
 
 
-class Wrong(ValueError):
+class Wrong(ValueError):  # noqa: N818  it narrows, and is never shown
     """The value is not what a key takes; the message says what it takes."""
 
 
@@ -47,12 +47,13 @@ class Faults:
 class Table:
     """One table of the file. Each key is taken once; ``end`` complains about the rest."""
 
-    __slots__ = ("_content", "_known", "faults", "place")
+    __slots__ = ("_bare", "_content", "_known", "faults", "place")
 
-    def __init__(self, faults: Faults, place: str, content: Mapping[str, Any]) -> None:
+    def __init__(self, faults: Faults, place: str, content: Mapping[str, Any], *, bare: bool = False) -> None:
         self.faults = faults
         self._content = content
         self._known: list[str] = []
+        self._bare = bare
         self.place = place
 
     def __contains__(self, key: str) -> bool:
@@ -94,13 +95,13 @@ class Table:
         self._known += (key for key, _ in left)
         return left
 
-    def below(self, key: str, content: Mapping[str, Any]) -> Table:
-        """A table that was found among ``rest``."""
-        return Table(self.faults, _join(self.place, key), content)
+    def below(self, key: str, content: Mapping[str, Any], *, bare: bool = False) -> Table:
+        """A table that was found among ``rest``; ``bare``: it stands for a value that is no table in the file."""
+        return Table(self.faults, _join(self.place, key), content, bare=bare)
 
     def complain(self, key: str, expected: str, value: object = None, meant: str | None = None) -> None:
         """Note a fault of ``key`` (of the table itself when it is empty)."""
-        self.faults.add(_join(self.place, key) if key else self.place, expected, value, meant)
+        self.faults.add(self.place if self._bare or not key else _join(self.place, key), expected, value, meant)
 
     def end(self) -> None:
         """All keys were taken: whatever is left is unknown."""

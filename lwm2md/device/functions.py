@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 import attrs
@@ -137,7 +136,7 @@ class Cycle:
 class Replay:
     """Recorded rows: each value holds from its time in seconds until the next one's.
 
-    ``times`` ascend. With ``loop`` the first row follows the last, as long after it as the last was after the one before.
+    ``times`` ascend. With ``loop`` the first row follows the last, as long after it as the last after the one before.
     """
 
     times: tuple[float, ...]
@@ -218,8 +217,3 @@ class _Walker:
     def after(self, elapsed: float) -> float:
         """The next step."""
         return _next(elapsed, self._function.every)
-
-
-def rising(times: Sequence[float]) -> bool:
-    """Whether each time is later than the one before it."""
-    return all(earlier < later for earlier, later in zip(times, times[1:], strict=False))

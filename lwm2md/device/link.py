@@ -78,7 +78,7 @@ class Link:
         return min(dues, default=None)
 
     def expire(self, now: float) -> tuple[list[Datagram], bool]:
-        """The late datagrams whose time has come, and whether the device has just woken because it slept long enough."""
+        """The late datagrams whose time has come, and whether the device has just woken by itself."""
         out = []
         while self._held and self._held[0][0] <= now:
             out.append(heapq.heappop(self._held)[2])

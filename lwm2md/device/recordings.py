@@ -1,7 +1,7 @@
 """Recordings that a world file replays: CSV text with a time in seconds and one or more values in each row.
 
-RULES: the first column is the time, and times ascend; a first row whose time is no number names the columns; empty lines
-are passed over. What is wrong is said with its line.
+RULES: the first column is the time, and times ascend; a first row whose time is no number names the columns; empty
+lines are passed over. What is wrong is said with its line.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _index(column: int | str, names: list[str]) -> int:
         return column - 1
     if column not in names[1:]:
         guess = nearest(column, names[1:])
-        has = f"one of the file's columns {', '.join(names[1:])}" if names else "a number, since the file names no columns"
+        listed = ", ".join(names[1:])
+        has = f"one of the file's columns {listed}" if names else "a number, since the file names no columns"
         raise Wrong(has + (f"; did you mean '{guess}'?" if guess else ""))
     return names.index(column, 1)
 

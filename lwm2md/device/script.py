@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from lwm2md.device.behaviour import Behaviour, Event
+from lwm2md.device.behaviour import NO_BEHAVIOUR, Behaviour, Event
 from lwm2md.device.functions import NEVER, Function, Player, key_of
 from lwm2md.device.tree import Stored, Supported
 from lwm2md.lwm2m.paths import Path
@@ -53,7 +53,7 @@ class Motion:
         if type(value) not in (int, float):
             return value
         number = min(max(value, self.low), self.high)  # type: ignore[type-var]
-        return round(number) if self.type in _WHOLE else round(float(number), self.digits)  # type: ignore[arg-type]
+        return round(number) if self.type in _WHOLE else round(float(number), self.digits)
 
 
 @attrs.frozen(slots=True)
@@ -61,14 +61,16 @@ class Script:
     """A world file's device: its Objects (None: those that are built in), values, motions, behaviour and events."""
 
     supported: Mapping[int, Supported] | None = None
-    contents: Contents = {}
+    contents: Contents = attrs.field(factory=dict)
     motions: tuple[Motion, ...] = ()
-    behaviour: Behaviour = Behaviour()
+    behaviour: Behaviour = NO_BEHAVIOUR
     events: tuple[Event, ...] = ()
     seed: str = ""
 
-    def of(self, endpoint: str, number: int) -> Contents:
-        """The values of one device, with its places filled in; they stand over those that every device has."""
+    def of(self, endpoint: str, number: int) -> Contents | None:
+        """The values of one device, with its places filled in; None where it has those that are built in."""
+        if self.supported is None:
+            return None
         return {
             path: {resource: _filled(stored, endpoint, number) for resource, stored in resources.items()}
             for path, resources in self.contents.items()
@@ -84,8 +86,6 @@ class ScriptedWorld:
 
     __slots__ = ("_began", "_clock_offset", "_dues", "_motions", "_players", "next_step")
 
-    measuring = False
-
     def __init__(self, script: Script, endpoint: str, now: float) -> None:
         self._began = now
         self._clock_offset = 0.0
@@ -96,6 +96,10 @@ class ScriptedWorld:
         self._dues = [0.0] * len(self._motions)
         self.next_step = now if self._motions else NEVER
 
+    def temperature(self, instance: int, now: float) -> float | None:
+        """None: the only sensors are those of the file."""
+        return None
+
     def set_clock(self, value: float, now: float) -> None:
         """The server wrote the device's Current Time."""
         self._clock_offset = value - now
@@ -104,13 +108,16 @@ class ScriptedWorld:
         """The device's own idea of the time, in Unix seconds."""
         return int(now + self._clock_offset)
 
-    def moved(self, now: float) -> Iterator[tuple[Path, Value]]:
-        """The values whose time has come; the next step is planned."""
+    def advance(self, now: float) -> None:
+        """Nothing: a value moves when it is looked at."""
+
+    def moved(self, now: float, *, everything: bool = False) -> Iterator[tuple[Path, Value]]:
+        """The values whose time has come, or ``everything`` that moves; the next step is planned."""
         elapsed = now - self._began
         for index, due in enumerate(self._dues):
             # A due time that was added to the start and taken off again may be a little early.
-            if due <= elapsed or self._began + due <= now:
-                moment = max(due, elapsed)
+            if everything or due <= elapsed or self._began + due <= now:
+                moment = elapsed if everything else max(due, elapsed)
                 player, motion = self._players[index], self._motions[index]
                 self._dues[index] = player.after(moment)
                 yield motion.path, motion.fit(player.value(moment))
@@ -121,5 +128,7 @@ def _filled(stored: Stored, endpoint: str, number: int) -> Stored:
     if isinstance(stored, str):
         return fill(stored, endpoint, number)
     if isinstance(stored, dict):
-        return {key: fill(value, endpoint, number) if isinstance(value, str) else value for key, value in stored.items()}
+        return {
+            key: fill(value, endpoint, number) if isinstance(value, str) else value for key, value in stored.items()
+        }
     return stored

@@ -1,7 +1,7 @@
 """The Objects of a world file: tables ``[objects.ID.INSTANCE]`` and single values by path in ``[values]``.
 
-RULES: the Server and the Device Object are always there, with the values that every device has below those of the file;
-Security Objects are never in it. A Resource that its Object's model does not have needs a type, as does one of an Object
+RULES: the Server and the Device Object are always there, with the values that every device has below those of the
+file; Security Objects are never in it. A Resource that its Object's model does not have needs a type, as does one of an Object
 without a model whose value does not tell it. Besides what has a value a device supports what can be executed.
 """
 
@@ -97,7 +97,7 @@ class Builder:
 
     def contents(self) -> Contents:
         """The values that do not move."""
-        return {path: resources for path, resources in self._values.items()}
+        return self._values
 
     def motions(self) -> tuple[Motion, ...]:
         """Those that do."""
@@ -107,7 +107,8 @@ class Builder:
         """A value for what is at ``path``. Raises Wrong where there is no such Resource or the value does not fit."""
         draft = self._drafts.get(path[0])
         model = None if draft is None or len(path) < 3 else {**draft.model.resources, **draft.models}.get(path[2])
-        if model is None or path[:2] not in self._values or model.multiple != (len(path) == 4):
+        there = path[:2] in self._values or (path[0] in _ALWAYS and path[1] == 0)
+        if model is None or not there or model.multiple != (len(path) == 4):
             raise Wrong(f"the path of a value that the device has, not {path}")
         return worldvalues.typed(model)(value)
 
@@ -170,8 +171,7 @@ class Builder:
     def _one(self, path: Path, table: Table, key: str, content: Any) -> None:
         """Read one value, or what makes one."""
         if not isinstance(content, dict):
-            content = {"function": "constant", "value": content}
-            inner = Table(table.faults, table.name_of(key), content)
+            inner = table.below(key, {"function": "constant", "value": content}, bare=True)
         elif "function" not in content:
             inner = table.below(key, {"function": "constant", **content})
         else:
