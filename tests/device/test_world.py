@@ -33,7 +33,7 @@ class WorldTests(SynchronousTestCase):
             world = World(stream(name), 10.0, NOW)
             for step in range(20):
                 world.advance(NOW + 10 * step)
-            seen.append((dict(world.device(NOW)), world.temperature(0, NOW)))
+            seen.append((dict(world.moved(NOW)), world.temperature(0, NOW)))
         self.assertEqual(seen[0], seen[1])
         self.assertNotEqual(seen[0], seen[2])
 
