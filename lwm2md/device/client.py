@@ -21,6 +21,7 @@ from lwm2md.device.errors import Refused
 from lwm2md.device.observers import Observation
 from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, Retry, State, Step
 from lwm2md.device.requests import CREATED, DELETED, REFUSED, WRITTEN, Outcome, with_observe
+from lwm2md.device.simulation import Moving
 from lwm2md.device.tree import Stored, Supported
 from lwm2md.device.unit import Unit
 from lwm2md.device.world import CURRENT_TIME, World, stream
@@ -63,7 +64,7 @@ class Client:
         *,
         supported: Mapping[int, Supported],
         server: Peer,
-        world: World,
+        world: Moving,
         random: Callable[[int], bytes],
         report: Report,
         now: float,
@@ -78,7 +79,7 @@ class Client:
         self._own = Unit(
             settings, supported, self._initial(), world, execute=self._execute, now=now, root=settings.root
         )
-        self._children = {child.prefix: self._child(child, supported, world, now) for child in settings.children}
+        self._children = {child.prefix: self._child(child, supported, now) for child in settings.children}
         self._units = (self._own, *self._children.values())
         self.registration = Registration(settings.version, settings.lifetime, profiled=settings.profile != 0)
         self._show_children(now)
@@ -87,13 +88,13 @@ class Client:
     def _initial(self) -> Mapping[Path, Mapping[int, Stored]]:
         return {**objects.instances(self._settings), **gateway.instances(self._settings.children)}
 
-    def _child(self, child: objects.Child, supported: Mapping[int, Supported], world: World, now: float) -> Unit:
+    def _child(self, child: objects.Child, supported: Mapping[int, Supported], now: float) -> Unit:
         initial = objects.child_instances(child)
         return Unit(
             self._settings,
             gateway.known(supported, initial),
             initial,
-            World(stream(child.endpoint), world.interval, now),
+            World(stream(child.endpoint), self._settings.interval, now),
             execute=self._execute,
             now=now,
             root=(child.prefix,),

@@ -14,9 +14,8 @@ from lwm2md.device.attached import Attached
 from lwm2md.device.objects import DEVICE, RESET_ERRORS, RESET_EXTREMES, TEMPERATURE, Settings
 from lwm2md.device.observers import Observers, Send
 from lwm2md.device.requests import Requests
-from lwm2md.device.simulation import Simulation
+from lwm2md.device.simulation import Moving, Simulation
 from lwm2md.device.tree import Stored, Supported, Tree
-from lwm2md.device.world import World
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.paths import Path
 
@@ -37,7 +36,7 @@ class Unit:
         settings: Settings,
         supported: Mapping[int, Supported],
         initial: Instances,
-        world: World,
+        world: Moving,
         *,
         execute: Callable[[Unit, Path, Arguments, float], None],
         now: float,
@@ -99,7 +98,7 @@ class Unit:
         for path, resources in initial.items():
             self.tree.commit(path, dict(resources))
         self._fill_test_objects()
-        self.simulation.step(now)
+        self.simulation.reset(now)
 
     def _run(self, path: Path, arguments: Arguments, now: float) -> None:
         self._execute(self, path, arguments, now)
