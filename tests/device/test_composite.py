@@ -127,7 +127,7 @@ class WriteTests(SynchronousTestCase):
     def test_vector(self) -> None:
         """The request of the specification writes /1/0/1 and /3/0/14 at once."""
         bench = _bench()
-        payload = bytes.fromhex("82a200672f312f302f3102190e10a200672f332f302f313403662b30313a3030")
+        payload = bytes.fromhex("82a200662f312f302f3102190e10a200672f332f302f313403662b30313a3030")
         outcome = bench.ask(IPATCH, "/", content=SENML_CBOR, payload=payload)
         self.assertEqual(outcome.response.code, numbers.CHANGED)
         self.assertEqual([str(path) for path in outcome.changed], ["/1/0/1", "/3/0/14"])
