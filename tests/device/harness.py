@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
@@ -169,13 +170,14 @@ class Pair:
         self.now = end
         self.settle()
 
-    def ask(self, code: int, path: str, payload: bytes = b"", **rest: int) -> Message:
+    def ask(self, code: int, path: str, payload: bytes = b"", **rest: Any) -> Message:
         """Send a request to the device and return its answer."""
         outcomes: list[Received | str] = []
+        segments = path.split("/")[1:] if path != "/" else ()
         self.server.request(
             DEVICE,
             code,
-            options(path=path.split("/")[1:], **rest),  # type: ignore[arg-type]
+            options(path=segments, **rest),
             payload,
             on_outcome=lambda result, now: outcomes.append(result),
             now=self.now,
