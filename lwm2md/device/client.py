@@ -20,14 +20,16 @@ from lwm2md.device import announcing, objects
 from lwm2md.device.attached import Attached
 from lwm2md.device.discovery import object_list
 from lwm2md.device.errors import Refused
+from lwm2md.device.narrating import asked, told
 from lwm2md.device.observers import Observation, Observers
 from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, Retry, State, Step
-from lwm2md.device.requests import CREATED, DELETED, FORMATS, REFUSED, WRITTEN, Outcome, Requests, with_observe
-from lwm2md.device.simulation import Simulation
+from lwm2md.device.requests import CREATED, DELETED, FORMATS, WRITTEN, Outcome, Requests, with_observe
+from lwm2md.device.simulation import Moving, Simulation
 from lwm2md.device.tree import Supported, Tree
-from lwm2md.device.world import CURRENT_TIME, World
+from lwm2md.device.world import CURRENT_TIME
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import Value
 
 BOOT_TIME: Final = 1.0
 """Seconds from a reboot to the Register that follows it."""
@@ -49,6 +51,8 @@ class Client:
         "_attached",
         "_later",
         "_observers",
+        "_on_error",
+        "_random",
         "_report",
         "_requests",
         "_serial",
@@ -66,7 +70,7 @@ class Client:
         *,
         supported: Mapping[int, Supported],
         server: Peer,
-        world: World,
+        world: Moving,
         random: Callable[[int], bytes],
         report: Report,
         now: float,
@@ -83,7 +87,9 @@ class Client:
         self._later: list[Callable[[float], None]] = []
         self._serial = 0
         self.registration = Registration(settings.version, settings.lifetime)
-        self.engine = Engine(self, random, on_error=on_error)
+        self._random = random
+        self._on_error = on_error
+        self.engine = self._new_engine()
 
     def start(self, now: float) -> list[Datagram]:
         """Register; the datagrams to send. Raises IllegalMove when started before."""
@@ -93,6 +99,30 @@ class Client:
     def stop(self, now: float) -> list[Datagram]:
         """De-register for good; the datagrams to send. Raises IllegalMove when not started, or stopped before."""
         self._leave(now, None)
+        return self.engine.take()
+
+    def reboot(self, now: float, down: float) -> list[Datagram]:
+        """Lose power for ``down`` seconds: message IDs and tokens start anew, and nobody knows of a registration."""
+        if self.registration.state is not State.STOPPED:
+            self._restart(now, down)
+            self.engine = self._new_engine()
+        return []
+
+    def leave(self, now: float, silence: float | None) -> list[Datagram]:
+        """De-register; after ``silence`` seconds, in which nothing is heard, register again, with None never."""
+        if self.registration.state not in (*_DEAF, State.LEAVING):
+            self._leave(now, silence)
+        return self.engine.take()
+
+    def update(self, now: float) -> list[Datagram]:
+        """Update the registration, if there is one; the datagrams to send."""
+        self._perform(self.registration.trigger(now), now)
+        return self.engine.take()
+
+    def set(self, path: Path, value: Value, now: float) -> list[Datagram]:
+        """A value changes by itself; the datagrams to send."""
+        if self._tree.put(path, value):
+            self._touch((path,), now)
         return self.engine.take()
 
     @property
@@ -133,13 +163,7 @@ class Client:
         self._simulation.tick(now)
         outcome = self._requests.handle(request.message, now)
         self._follow(outcome, now)
-        if outcome.what == REFUSED:
-            reason = outcome.response.payload.decode("utf-8", "replace")
-            method = numbers.code_name(request.message.code)
-            target = "/".join(request.message.path)
-            self._report(f"refused {method} /{target}: {numbers.dotted(outcome.response.code)} {reason}", True)
-        else:
-            self._report(f"{outcome.what} {outcome.path}", False)
+        self._report(asked(request.message, outcome.response, outcome.what), True)
         return outcome.response
 
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
@@ -178,8 +202,10 @@ class Client:
     def _execute(self, path: Path, arguments: Arguments) -> None:
         """Plan the execution of a Resource. Raises Refused."""
         action = _ACTIONS.get((path[0], path[2]))
-        if action is None:
+        if (path[0], path[2]) == (objects.SERVER, objects.BOOTSTRAP_TRIGGER):
             raise Refused(numbers.METHOD_NOT_ALLOWED, "there is no bootstrap server")
+        if action is None:
+            return
         if arguments and (path[0], path[2]) != (objects.SERVER, objects.UPDATE_TRIGGER):
             raise Refused(numbers.BAD_REQUEST, "no arguments are expected")
         self._later.append(partial(action, self, path))
@@ -193,10 +219,16 @@ class Client:
 
     def _reboot(self, path: Path, now: float) -> None:
         if self.registration.state not in _DEAF and self.registration.state is not State.LEAVING:
-            self._report("restarting", False)
-            self._drop()
-            self._attached.clear()
-            self.registration.restart(now, BOOT_TIME)
+            self._restart(now, BOOT_TIME)
+
+    def _restart(self, now: float, down: float) -> None:
+        self._report("restarting", False)
+        self._drop()
+        self._attached.clear()
+        self.registration.restart(now, down)
+
+    def _new_engine(self) -> Engine:
+        return Engine(self, self._random, on_error=self._on_error)
 
     def _factory_reset(self, path: Path, now: float) -> None:
         for number in self._tree.supported:
@@ -204,7 +236,7 @@ class Client:
                 self._tree.remove(Path((number, instance)))
         for instance_path, resources in objects.instances(self._settings).items():
             self._tree.commit(instance_path, dict(resources))
-        self._simulation.step(now)
+        self._simulation.reset(now)
         self.registration.lifetime = self._settings.lifetime
         self._reboot(path, now)
 
@@ -268,10 +300,11 @@ class Client:
             self._report_failure(step, f"no answer ({result})", now)
         elif step is Step.REGISTER and result.message.code == numbers.CREATED:
             again = self.registration.registered(result.message.location, now)
-            self._report(f"registered at {'/'.join(result.message.location)}", False)
+            location = "/".join(result.message.location)
+            self._report(f"registered at {location}, lifetime {self.registration.lifetime} s", False)
         elif step is Step.UPDATE and result.message.code == numbers.CHANGED:
             again = self.registration.updated(now)
-            self._report("updated its registration", True)
+            self._report("→ Update → 2.04", True)
         else:
             message = result.message
             again = self.registration.refused(message.code, now, message.max_age)
@@ -299,7 +332,7 @@ class Client:
             on_result=partial(self._delivered, observation),
             now=now,
         )
-        self._report(f"notified {observation.path}", True)
+        self._report(told(observation.path, response), True)
         return alive
 
     def _delivered(self, observation: Observation, failure: str | None, now: float) -> None:

@@ -50,9 +50,9 @@ class Motion:
 
     def fit(self, value: Value) -> Value:
         """What the function says as a value of the Resource."""
-        if type(value) not in (int, float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return value
-        number = min(max(value, self.low), self.high)  # type: ignore[type-var]
+        number = min(max(value, self.low), self.high)
         return round(number) if self.type in _WHOLE else round(float(number), self.digits)
 
 
