@@ -162,7 +162,7 @@ class ScriptedMember(Member):
             return self.client.leave(now, event.back)
         if event.do == SET and event.value is not None:
             self._report(f"set {event.path} = {event.value!r}", True)
-            return self.client.set(event.path, event.value, now)
+            self.client.set(event.path, event.value, now)
         return []
 
     def _fall_silent(self, event: Event, now: float) -> None:

@@ -155,7 +155,7 @@ class Fleet(Service):
             now=now,
             on_error=self._failed,
         )
-        if script is None:
+        if script is None or not script.acts:
             member = Member(self._reactor, self._deadlines, client, port, self._gone)
         else:
             member = ScriptedMember(

@@ -66,6 +66,12 @@ class Script:
     behaviour: Behaviour = NO_BEHAVIOUR
     events: tuple[Event, ...] = ()
     seed: str = ""
+    interval: float = 10.0
+
+    @property
+    def acts(self) -> bool:
+        """Whether there is more to it than values."""
+        return self.behaviour != NO_BEHAVIOUR or bool(self.events)
 
     def of(self, endpoint: str, number: int) -> Contents | None:
         """The values of one device, with its places filled in; None where it has those that are built in."""
@@ -84,11 +90,12 @@ class Script:
 class ScriptedWorld:
     """The moving values of one device that started at ``now`` (Unix time)."""
 
-    __slots__ = ("_began", "_clock_offset", "_dues", "_motions", "_players", "next_step")
+    __slots__ = ("_began", "_clock_offset", "_dues", "_motions", "_players", "interval", "next_step")
 
     def __init__(self, script: Script, endpoint: str, now: float) -> None:
         self._began = now
         self._clock_offset = 0.0
+        self.interval = script.interval
         self._motions = script.motions
         self._players: list[Player] = [
             motion.function.player(script.key(endpoint, motion.path)) for motion in script.motions

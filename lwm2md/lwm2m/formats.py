@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from lwm2md.coap.numbers import JSON, OPAQUE, TEXT, TLV
-from lwm2md.lwm2m import opaque, text, tlv
+from lwm2md.lwm2m import lwm2mjson, opaque, text, tlv
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
@@ -44,6 +44,7 @@ CODECS: Final[dict[int, Codec]] = {
     TEXT: Codec("text", text.decode, text.encode),
     OPAQUE: Codec("opaque", opaque.decode, opaque.encode),
     TLV: Codec("tlv", tlv.decode, tlv.encode),
+    JSON: Codec("json", lwm2mjson.decode, lwm2mjson.encode),
 }
 
 NAMES: Final = {number: codec.name for number, codec in CODECS.items()}

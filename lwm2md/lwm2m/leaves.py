@@ -1,4 +1,4 @@
-"""What the content formats of a single value share: which node a value given for a path is.
+"""What the content formats share: which node a value given for a path is, and whether one may be written.
 
 Rules: the model decides. A value given for a multiple Resource as a whole is its Instance 0, which is noted.
 """
@@ -10,9 +10,10 @@ from typing import Final
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import Value
+from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, check, infer
 
 SINGLE_FOR_MULTIPLE: Final = "single-for-multiple"
+MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
 NOT_UTF8: Final = "string-not-utf8"
 
 
@@ -25,10 +26,34 @@ def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:
 
 def single(base: Path, value: Value, model: ResourceModel | None, note: Note) -> Nodes:
     """The nodes for one value that was given for that path."""
-    if len(base) == 3 and model is not None and model.multiple:
-        note(SINGLE_FOR_MULTIPLE)
-        base = base.child(0)
-    return (Entry(base, value),)
+    return (Entry(placed(base, model, note), value),)
+
+
+def empty(path: Path, type_of: TypeOf) -> Nodes:
+    """The nodes for nothing at all given for that path. Raises ContentError where there must be a value."""
+    model = type_of(path)
+    if len(path) > 3 or (model is not None and not model.multiple):
+        raise ContentError(f"there is no value for {path}")
+    return (Entry(path, None),)
+
+
+def placed(path: Path, model: ResourceModel | None, note: Note) -> Path:
+    """Where a value belongs that was given for a Resource or Resource Instance."""
+    if model is None or model.multiple == (len(path) == 4):
+        return path
+    note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
+    return path.child(0) if model.multiple else path
+
+
+def checked(path: Path, value: Value, model: ResourceModel | None) -> tuple[ResourceType, Value]:
+    """The type and the exact value to write at that path. Raises ContentError if it is of another type or shape."""
+    if model is not None and model.multiple != (len(path) == 4):
+        raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
+    try:
+        kind = infer(value) if model is None else model.type
+        return kind, check(kind, value)
+    except ValueError_ as error:
+        raise ContentError(f"{path}: {error}") from error
 
 
 def only_value(base: Path, nodes: Nodes) -> Value:

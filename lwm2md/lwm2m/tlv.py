@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.lwm2m.leaves import SINGLE_FOR_MULTIPLE
+from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import MAX_ID, Path
@@ -23,7 +23,6 @@ MULTIPLE: Final = 2
 VALUE: Final = 3
 
 WRAPPED: Final = "tlv-wrapped"
-MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
 BARE_INSTANCES: Final = "tlv-bare-instances"
 REPEATED: Final = "tlv-repeated-resource"
 

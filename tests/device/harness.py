@@ -11,13 +11,10 @@ from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.interfaces import IncomingRequest, Received, Response
 from lwm2md.coap.message import Message, options
-from lwm2md.device.attached import Attached
 from lwm2md.device.client import Client
-from lwm2md.device.objects import Settings, instances, supported
-from lwm2md.device.observers import Observers
-from lwm2md.device.requests import Outcome, Requests
-from lwm2md.device.simulation import Simulation
-from lwm2md.device.tree import Tree
+from lwm2md.device.objects import USUAL, Chosen, Settings, instances, supported
+from lwm2md.device.requests import Outcome
+from lwm2md.device.unit import Unit
 from lwm2md.device.world import World, stream
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.models import Models, parse
@@ -41,18 +38,28 @@ def counting() -> Callable[[int], bytes]:
 
 
 class Bench:
-    """The tree of a device and what answers requests on it, without an engine."""
+    """The Objects of a device and what answers requests on them, without an engine."""
 
-    def __init__(self, version: str = "1.1") -> None:
-        settings = Settings("test-device", 300, version)
-        self.tree = Tree(supported(models(), version), instances(settings))
-        self.simulation = Simulation(self.tree, World(stream("test-device"), 10.0, NOW), NOW)
-        self.attached = Attached(self.tree)
-        self.observers = Observers(self.tree, self.attached)
+    def __init__(
+        self, version: str = "1.1", *, settings: Settings | None = None, chosen: tuple[Chosen, ...] = USUAL
+    ) -> None:
+        self.settings = settings or Settings("test-device", 300, version)
+        self.unit = Unit(
+            self.settings,
+            supported(models(), self.settings.version, chosen),
+            instances(self.settings),
+            World(stream("test-device"), 10.0, NOW),
+            execute=self._execute,
+            now=NOW,
+            root=self.settings.root,
+        )
+        self.tree = self.unit.tree
+        self.simulation = self.unit.simulation
+        self.observers = self.unit.observers
+        self.requests = self.unit.requests
         self.executed: list[tuple[Path, Arguments]] = []
-        self.requests = Requests(self.tree, self.attached, self.observers, self._execute, version)
 
-    def _execute(self, path: Path, arguments: Arguments) -> None:
+    def _execute(self, unit: Unit, path: Path, arguments: Arguments, now: float) -> None:
         self.executed.append((path, arguments))
 
     def ask(
@@ -107,7 +114,7 @@ class Registrar:
 class Pair:
     """A device and a server with a link between them, and a clock that the test moves."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, chosen: tuple[Chosen, ...] = USUAL) -> None:
         self.now = NOW
         self.errors: list[str] = []
         self.lines: list[str] = []
@@ -116,7 +123,7 @@ class Pair:
         self.server = Engine(self.registrar, counting(), on_error=self.errors.append)
         self.device = Client(
             self.settings,
-            supported=supported(models(), self.settings.version),
+            supported=supported(models(), self.settings.version, chosen),
             server=SERVER,
             world=World(stream(self.settings.endpoint), 10.0, NOW),
             random=counting(),

@@ -7,7 +7,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.device_service import Plan
+from lwm2md.device_service import Group, Plan
 from lwm2md.device_tap import Options
 from lwm2md.net.addresses import Endpoint
 

@@ -22,7 +22,7 @@ class _Watched(Bench):
         self.sent: list[tuple[float, bool, float | None]] = []
         if query:
             assert self.code(PUT, path, query=query) == "2.04"
-        observation = self.observers.observe(b"t", Path.parse(path), None, None, NOW)
+        observation = self.observers.observe(b"t", (Path.parse(path),), None, None, NOW)
         assert observation is not None
         self.observation = observation
 
@@ -40,7 +40,7 @@ class _Watched(Bench):
         value = self.tree.value(_VALUE)
         assert value is None or isinstance(value, float)
         self.sent.append((now - NOW, confirmable, value))
-        return self.tree.exists(observation.path)
+        return self.tree.exists(observation.paths[0])
 
     def due(self) -> float:
         """Seconds from the start to the next deadline."""
@@ -146,13 +146,13 @@ class TimingTests(SynchronousTestCase):
         bench.ask(PUT, "/3303/0", query=("pmax=50",))
         bench.ask(PUT, "/3303/0/5601", query=("pmax=10",))
         self.assertEqual(bench.due(), 50)
-        self.assertEqual(bench.observers.attributes(bench.observation).pmin, 1)
+        self.assertEqual(bench.observers.attributes(bench.observation, bench.observation.watches[0]).pmin, 1)
 
     def test_parameters_replace(self) -> None:
         """The parameters of an observation replace everything attached."""
         bench = _Watched("pmin=10", "pmax=60")
         parameters = NotificationAttributes(pmax=20)
-        bench.observers.observe(b"t", _VALUE, None, parameters, NOW)
+        bench.observers.observe(b"t", (_VALUE,), None, parameters, NOW)
         bench.show(21.0, 1)
         self.assertEqual(bench.sent, [(1, False, 21.0)])
         self.assertEqual(bench.due(), 21)
@@ -221,7 +221,7 @@ class DeliveryTests(SynchronousTestCase):
         bench = _Watched()
         bench.show(21.0, 1)
         self.assertEqual(bench.observation.sequence, 1)
-        renewed = bench.observers.observe(b"t", _VALUE, None, None, NOW)
+        renewed = bench.observers.observe(b"t", (_VALUE,), None, None, NOW)
         assert renewed is not None
         self.assertEqual(renewed.sequence, 2)
         renewed.sequence = 0xFFFFFF
@@ -231,16 +231,16 @@ class DeliveryTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """There is no room for more than so many observations; known ones are renewed all the same."""
         bench = _Watched()
-        made = [bench.observers.observe(bytes((n, 0)), _VALUE, None, None, NOW) for n in range(MAX_OBSERVATIONS)]
+        made = [bench.observers.observe(bytes((n, 0)), (_VALUE,), None, None, NOW) for n in range(MAX_OBSERVATIONS)]
         self.assertEqual([one is None for one in made], [False] * (MAX_OBSERVATIONS - 1) + [True])
-        self.assertIsNotNone(bench.observers.observe(b"t", _VALUE, None, None, NOW))
+        self.assertIsNotNone(bench.observers.observe(b"t", (_VALUE,), None, None, NOW))
         self.assertEqual(len(list(bench.observers)), MAX_OBSERVATIONS)
 
     def test_ends(self) -> None:
         """Cancelling, losing and clearing end an observation; losing an older one of that token does not."""
         bench = _Watched()
         old = bench.observation
-        bench.observers.observe(b"t", _VALUE, None, None, NOW)
+        bench.observers.observe(b"t", (_VALUE,), None, None, NOW)
         self.assertFalse(bench.observers.lost(old))
         self.assertIsNotNone(bench.observers.cancel(b"t"))
         self.assertIsNone(bench.observers.cancel(b"t"))
