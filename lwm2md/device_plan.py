@@ -95,6 +95,7 @@ def _group(options: Options, world: WorldFile, given: Given) -> Group:
     lifetime = world.lifetime or DEFAULT_LIFETIME
     if options["lifetime"] is not None:
         lifetime = _whole("lifetime", options["lifetime"], 1, 2**31 - 1)
+    interval = given.interval or world.interval or DEFAULT_INTERVAL
     devices = []
     for number in range(1, count + 1):
         endpoint = _argument("--endpoint", name(number))
@@ -110,13 +111,13 @@ def _group(options: Options, world: WorldFile, given: Given) -> Group:
                 formats=frozenset(NUMBERS[one] for one in world.formats),
                 content_format=None if world.report_format is None else NUMBERS[world.report_format],
                 profile=world.profile,
+                interval=interval,
             )
         )
     stagger = count / 1000 if world.stagger is None else world.stagger
     if options["stagger"] is not None:
         stagger = _seconds("stagger", options["stagger"], 0.0)
-    interval = given.interval or world.interval or DEFAULT_INTERVAL
-    return Group(server, tuple(devices), stagger, interval, world.script if options["world"] else None)
+    return Group(server, tuple(devices), stagger, world.script if options["world"] else None)
 
 
 def _names(options: Options, world: WorldFile) -> tuple[int, Callable[[int], str]]:

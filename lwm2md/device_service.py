@@ -42,13 +42,12 @@ _SPARE_FILES: Final = 64
 @attrs.frozen(slots=True)
 class Group:
     """Devices of one kind: their server's address, each one's settings, the time in seconds over which their starts are
-    spread, the pace of built-in values in seconds, and their script (None: the built-in world).
+    spread, and their script (None: the built-in world).
     """
 
     server: Endpoint
     devices: tuple[Settings, ...]
     stagger: float = 0.0
-    interval: float = 10.0
     script: Script | None = None
 
 
@@ -149,7 +148,7 @@ class Fleet(Service):
             settings,
             supported=kind,
             server=server,
-            world=_world(group, settings.endpoint, now),
+            world=_world(group, settings, now),
             random=self._random,
             report=report,
             now=now,
@@ -204,10 +203,10 @@ def built_in_models() -> Models:
     return parse(files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8"))
 
 
-def _world(group: Group, endpoint: str, now: float) -> Moving:
+def _world(group: Group, settings: Settings, now: float) -> Moving:
     if group.script is None or group.script.supported is None:
-        return World(stream(endpoint), group.interval, now)
-    return ScriptedWorld(group.script, endpoint, now)
+        return World(stream(settings.endpoint), settings.interval, now)
+    return ScriptedWorld(group.script, settings.endpoint, now)
 
 
 def _local(remote: Endpoint) -> Endpoint:

@@ -82,7 +82,7 @@ class Client:
         self._own = Unit(
             settings, supported, self._initial(), world, execute=self._execute, now=now, root=settings.root
         )
-        self._children = {child.prefix: self._child(child, supported, world, now) for child in settings.children}
+        self._children = {child.prefix: self._child(child, supported, now) for child in settings.children}
         self._units = (self._own, *self._children.values())
         self.registration = Registration(settings.version, settings.lifetime, profiled=settings.profile != 0)
         self._show_children(now)
@@ -92,13 +92,13 @@ class Client:
     def _initial(self) -> Mapping[Path, Mapping[int, Stored]]:
         return {**objects.instances(self._settings), **gateway.instances(self._settings.children)}
 
-    def _child(self, child: objects.Child, supported: Mapping[int, Supported], world: Moving, now: float) -> Unit:
+    def _child(self, child: objects.Child, supported: Mapping[int, Supported], now: float) -> Unit:
         initial = objects.child_instances(child)
         return Unit(
             self._settings,
             gateway.known(supported, initial),
             initial,
-            World(stream(child.endpoint), world.interval, now),
+            World(stream(child.endpoint), self._settings.interval, now),
             execute=self._execute,
             now=now,
             root=(child.prefix,),

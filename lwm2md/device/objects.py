@@ -92,7 +92,8 @@ class Settings:
     the alternate path of its own Objects. ``formats`` are the only Content-Formats it has, all of its version where
     there are none; ``content_format`` what it reports several values in where it has the choice. ``profile`` is the
     RFC 6920 suite (1 to 6) of the profile id that it registers with, 0 for none. ``instances`` are the
-    Instances that it starts with instead of the usual ones, and ``children`` the devices behind it.
+    Instances that it starts with instead of the usual ones, and ``children`` the devices behind it, whose worlds make
+    a step every ``interval`` seconds.
     """
 
     endpoint: str
@@ -107,6 +108,7 @@ class Settings:
     profile: int = 0
     instances: Mapping[Path, Mapping[int, Stored]] | None = None
     children: tuple[Child, ...] = ()
+    interval: float = 10.0
 
 
 USUAL: Final = (Chosen(CONNECTIVITY), Chosen(LOCATION), Chosen(TEMPERATURE))

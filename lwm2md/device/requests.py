@@ -28,8 +28,11 @@ from lwm2md.lwm2m import formats, tlv
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.execute import Arguments, BadArguments, parse_arguments
 from lwm2md.lwm2m.linkformat import SECURITY_OBJECTS
+from lwm2md.lwm2m.lwm2mjson import JOINED, LINK_AS_TEXT
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import ROOT, Path, PathError
+from lwm2md.lwm2m.senmlreading import WITHOUT_ROOT
+from lwm2md.lwm2m.typed import FLOAT_FOR_INTEGER
 
 _CRITICAL: Final = {
     numbers.DELETE: frozenset({numbers.URI_PATH, numbers.ACCEPT}),
@@ -38,6 +41,9 @@ _CRITICAL: Final = {
 _USUALLY_CRITICAL: Final = frozenset(
     {numbers.URI_PATH, numbers.URI_QUERY, numbers.ACCEPT, numbers.BLOCK1, numbers.BLOCK2}
 )
+
+_TOLERATED: Final = frozenset({FLOAT_FOR_INTEGER, LINK_AS_TEXT, JOINED, WITHOUT_ROOT})
+"""Deviations of payloads that servers in the field have and that have one meaning."""
 
 READ: Final = "read"
 WRITTEN: Final = "written"
@@ -369,7 +375,8 @@ def _add_observe(present: Options, sequence: int) -> Options:
 
 
 def _strictly(deviation: str) -> None:
-    raise ContentError(f"malformed: {deviation}")
+    if deviation not in _TOLERATED:
+        raise ContentError(f"malformed: {deviation}")
 
 
 def _path(segments: tuple[str, ...]) -> Path:

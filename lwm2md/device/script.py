@@ -66,7 +66,6 @@ class Script:
     behaviour: Behaviour = NO_BEHAVIOUR
     events: tuple[Event, ...] = ()
     seed: str = ""
-    interval: float = 10.0
 
     @property
     def acts(self) -> bool:
@@ -90,12 +89,11 @@ class Script:
 class ScriptedWorld:
     """The moving values of one device that started at ``now`` (Unix time)."""
 
-    __slots__ = ("_began", "_clock_offset", "_dues", "_motions", "_players", "interval", "next_step")
+    __slots__ = ("_began", "_clock_offset", "_dues", "_motions", "_players", "next_step")
 
     def __init__(self, script: Script, endpoint: str, now: float) -> None:
         self._began = now
         self._clock_offset = 0.0
-        self.interval = script.interval
         self._motions = script.motions
         self._players: list[Player] = [
             motion.function.player(script.key(endpoint, motion.path)) for motion in script.motions

@@ -24,7 +24,6 @@ _TIMESTAMP = 5518
 class Moving(Protocol):
     """A world around a device, one that is built in or one that a file describes."""
 
-    interval: float
     next_step: float
 
     def advance(self, now: float) -> None:

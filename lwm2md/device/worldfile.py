@@ -109,7 +109,6 @@ def read(
         behaviour,
         events,
         seed,
-        context.interval,
     )
     return attrs.evolve(found, script=script)
 

@@ -8,8 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from lwm2md.coap.numbers import JSON, OPAQUE, TEXT, TLV
-from lwm2md.lwm2m import lwm2mjson, opaque, text, tlv
+from lwm2md.coap.numbers import (
+    CBOR,
+    JSON,
+    OPAQUE,
+    SENML_CBOR,
+    SENML_ETCH_CBOR,
+    SENML_ETCH_JSON,
+    SENML_JSON,
+    TEXT,
+    TLV,
+)
+from lwm2md.lwm2m import cbor, lwm2mjson, opaque, senml, text, tlv
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
@@ -40,9 +50,18 @@ class Codec(NamedTuple):
     encode_paths: Callable[[Sequence[Path], str], bytes] | None = None
 
 
+def _senml(name: str, codec: senml.Senml) -> Codec:
+    return Codec(name, codec.decode, codec.encode, codec.decode_paths, codec.encode_paths)
+
+
 CODECS: Final[dict[int, Codec]] = {
     TEXT: Codec("text", text.decode, text.encode),
     OPAQUE: Codec("opaque", opaque.decode, opaque.encode),
+    CBOR: Codec("cbor", cbor.decode, cbor.encode),
+    SENML_JSON: _senml("senml-json", senml.JSON),
+    SENML_CBOR: _senml("senml-cbor", senml.CBOR),
+    SENML_ETCH_JSON: _senml("senml-etch-json", senml.ETCH_JSON),
+    SENML_ETCH_CBOR: _senml("senml-etch-cbor", senml.ETCH_CBOR),
     TLV: Codec("tlv", tlv.decode, tlv.encode),
     JSON: Codec("json", lwm2mjson.decode, lwm2mjson.encode),
 }

@@ -15,6 +15,7 @@ from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, check, infer
 SINGLE_FOR_MULTIPLE: Final = "single-for-multiple"
 MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
 NOT_UTF8: Final = "string-not-utf8"
+NUL_TERMINATED: Final = "nul-terminated-string"
 
 
 def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:
@@ -64,9 +65,17 @@ def only_value(base: Path, nodes: Nodes) -> Value:
 
 
 def text_or_bytes(payload: bytes, note: Note) -> str | bytes:
-    """A string that came as bytes: broken UTF-8 stays as bytes, which is noted."""
+    """A string that came as bytes: broken UTF-8 stays as bytes, which is noted, as is a NUL at its end."""
     try:
-        return payload.decode()
+        return without_nul(payload.decode(), note)
     except UnicodeDecodeError:
         note(NOT_UTF8)
         return payload
+
+
+def without_nul(text: str, note: Note) -> str:
+    """The string that a device ended with NUL as C does, which is noted."""
+    if text[-1:] != "\0":
+        return text
+    note(NUL_TERMINATED)
+    return text.rstrip("\0")

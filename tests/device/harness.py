@@ -10,12 +10,14 @@ from importlib.resources import files
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.interfaces import IncomingRequest, Received, Response
-from lwm2md.coap.message import Message, options
+from lwm2md.coap.message import Message, Options, options
 from lwm2md.device.client import Client
 from lwm2md.device.objects import USUAL, Chosen, Settings, instances, supported
 from lwm2md.device.requests import Outcome
+from lwm2md.device.tree import Tree
 from lwm2md.device.unit import Unit
 from lwm2md.device.world import World, stream
+from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.models import Models, parse
 from lwm2md.lwm2m.paths import Path
@@ -121,9 +123,11 @@ class Pair:
         self.settings = settings or Settings("test-device", 300)
         self.registrar = Registrar()
         self.server = Engine(self.registrar, counting(), on_error=self.errors.append)
+        known = supported(models(), self.settings.version, chosen)
+        self.model = Tree(known, {}).model
         self.device = Client(
             self.settings,
-            supported=supported(models(), self.settings.version, chosen),
+            supported=known,
             server=SERVER,
             world=World(stream(self.settings.endpoint), 10.0, NOW),
             random=counting(),
@@ -182,8 +186,16 @@ class Pair:
         assert isinstance(result, Received), result
         return result.message
 
+    def observe_all(self, *paths: str) -> list[Message]:
+        """Observe several paths at once; the list into which the first answer and all notifications go."""
+        payload = formats.encode_paths(numbers.SENML_CBOR, [Path.parse(path) for path in paths])
+        return self._observe(numbers.FETCH, options(content_format=numbers.SENML_CBOR), payload)[1]
+
     def observe(self, path: str) -> tuple[bytes, list[Message]]:
         """Observe a path; the token, and the list into which the first answer and all notifications go."""
+        return self._observe(numbers.GET, options(path=path.split("/")[1:]))
+
+    def _observe(self, code: int, made: Options, payload: bytes = b"") -> tuple[bytes, list[Message]]:
         seen: list[Message] = []
 
         def first(result: Received | str, now: float) -> None:
@@ -192,8 +204,9 @@ class Pair:
 
         token = self.server.observe(
             DEVICE,
-            numbers.GET,
-            options(path=path.split("/")[1:]),
+            code,
+            made,
+            payload,
             on_outcome=first,
             on_notification=lambda received, fresh: seen.append(received.message),
             now=self.now,

@@ -48,7 +48,9 @@ class StaggerTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a fleet of ten that starts within a hundred seconds."""
         self.reactor = _FakeReactor()
-        self.fleet = Fleet(self.reactor, Plan((Group(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0),)), counting())
+        self.fleet = Fleet(
+            self.reactor, Plan((Group(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0),)), counting()
+        )
 
     def test_start_is_spread(self) -> None:
         """Devices start one after the other, with one timer of the reactor for all of them."""

@@ -7,7 +7,24 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
-from lwm2md.coap.numbers import DELETE, FETCH, GET, IPATCH, LINK_FORMAT, OPAQUE, POST, PUT, SENML_CBOR, TEXT, TLV
+from lwm2md.coap.numbers import (
+    CBOR,
+    DELETE,
+    FETCH,
+    GET,
+    IPATCH,
+    JSON,
+    LINK_FORMAT,
+    LWM2M_CBOR,
+    OPAQUE,
+    POST,
+    PUT,
+    SENML_CBOR,
+    SENML_ETCH_CBOR,
+    SENML_JSON,
+    TEXT,
+    TLV,
+)
 from lwm2md.device.tree import Stored
 from lwm2md.device.writing import MAX_INSTANCES
 from lwm2md.lwm2m.paths import Path
@@ -29,8 +46,10 @@ _SYNTAX: tuple[Case, ...] = (
     (PUT, "/", {}, "4.00"),
     (POST, "/", {}, "4.00"),
     (DELETE, "/", {}, "4.00"),
-    (FETCH, "/", {}, "4.05"),
-    (IPATCH, "/", {}, "4.05"),
+    (FETCH, "/", {}, "4.15"),
+    (IPATCH, "/", {}, "4.15"),
+    (FETCH, "/3", {}, "4.02"),
+    (IPATCH, "/3", {}, "4.02"),
     (numbers.PATCH, "/3/0", {}, "4.05"),
 )
 _SECURITY: tuple[Case, ...] = tuple(
@@ -39,11 +58,25 @@ _SECURITY: tuple[Case, ...] = tuple(
     for path in ("/0", "/0/0", "/0/0/5", "/21", "/23/0")
 )
 _ORDER: tuple[Case, ...] = (
-    (GET, "/77/9/9", {"accept": SENML_CBOR}, "4.04"),
-    (GET, "/3/9", {"accept": SENML_CBOR}, "4.06"),
+    (GET, "/x/9/9", {"accept": LWM2M_CBOR}, "4.02"),
+    (GET, "/77/9/9", {"accept": LWM2M_CBOR}, "4.04"),
+    (GET, "/0/9/9", {"accept": LWM2M_CBOR}, "4.01"),
+    (GET, "/3/9", {"accept": LWM2M_CBOR}, "4.06"),
     (GET, "/3/9/99", {}, "4.04"),
-    (PUT, "/3/9/99", {"content": SENML_CBOR}, "4.15"),
+    (GET, "/3/9/99", {"accept": TEXT}, "4.04"),
+    (GET, "/3/0/4", {"accept": OPAQUE}, "4.05"),
+    (PUT, "/77/9/99", {"content": LWM2M_CBOR}, "4.04"),
+    (PUT, "/3/9/99", {"content": LWM2M_CBOR}, "4.15"),
+    (POST, "/3/9/99", {"content": LWM2M_CBOR}, "4.15"),
     (PUT, "/3/9/0", {"content": TEXT}, "4.04"),
+    (POST, "/3/9/99", {}, "4.04"),
+    (POST, "/3/0/0", {"content": TEXT, "payload": b"x"}, "4.05"),
+    (POST, "/3/0/4", {"content": TEXT, "payload": b"x"}, "4.00"),
+    (DELETE, "/77/0/0", {}, "4.04"),
+    (FETCH, "/3", {"content": TLV}, "4.02"),
+    (FETCH, "/", {"content": TLV, "accept": TLV}, "4.15"),
+    (FETCH, "/", {"content": SENML_CBOR, "accept": TLV, "payload": b"x"}, "4.06"),
+    (IPATCH, "/", {"content": SENML_ETCH_CBOR}, "4.15"),
     (PUT, "/3/0/99", {"content": TEXT}, "4.04"),
     (PUT, "/3/0/0", {"content": TLV, "payload": b"\xff"}, "4.05"),
     (PUT, "/1/0/1", {"content": TLV, "payload": b"\xff"}, "4.00"),
@@ -63,7 +96,9 @@ _READ: tuple[Case, ...] = (
     (GET, "/3/0/0", {"accept": OPAQUE}, "4.06"),
     (GET, "/3/0/6", {"accept": TEXT}, "4.06"),
     (GET, "/3/0", {"accept": TEXT}, "4.06"),
-    (GET, "/3/0", {"accept": 11543}, "4.06"),
+    (GET, "/3/0", {"accept": JSON}, "2.05"),
+    (GET, "/3/0", {"accept": SENML_ETCH_CBOR}, "4.06"),
+    (GET, "/3/0", {"accept": 9999}, "4.06"),
 )
 _DISCOVER: tuple[Case, ...] = (
     (GET, "/3", {"accept": LINK_FORMAT}, "2.05"),
@@ -121,7 +156,10 @@ _CREATE: tuple[Case, ...] = (
     (POST, "/3303", {"content": TLV, "payload": b"\x08\x00\x07\xe4\x16\x76Hall"}, "4.00"),
     (POST, "/3303", {"content": TLV, "payload": b"\x00\x05\x00\x06"}, "4.00"),
     (POST, "/3303", {"content": TEXT, "payload": b"Hall"}, "4.00"),
-    (POST, "/3303", {"content": SENML_CBOR, "payload": b"\x80"}, "4.15"),
+    (POST, "/3303", {"content": SENML_CBOR, "payload": b"\x80"}, "2.01"),
+    (POST, "/3303", {"content": SENML_JSON, "payload": b'[{"n":"/3303/5/5750","vs":"Hall"}]'}, "2.01"),
+    (POST, "/3303", {"content": SENML_JSON, "payload": b'[{"n":"/3442/5/120","v":1}]'}, "4.00"),
+    (POST, "/3303", {"content": LWM2M_CBOR, "payload": b"\xa0"}, "4.15"),
     (POST, "/3303", {"payload": b"Hall"}, "4.15"),
     (POST, "/3", {"content": TLV, "payload": b""}, "4.05"),
     (POST, "/1", {"content": TLV, "payload": b"\xc1\x01\x05"}, "4.05"),
@@ -151,6 +189,9 @@ _ATTRIBUTES: tuple[Case, ...] = (
     (PUT, "/3303/0/5700", {"query": ("pmin=x",)}, "4.00"),
     (PUT, "/3303/0/5700", {"query": ("dim=3",)}, "4.00"),
     (PUT, "/3303/0/5700", {"query": ("pmin=1", "pmin=2")}, "4.00"),
+    (PUT, "/3303/0/5700", {"query": ("epmin=1", "epmax=2")}, "2.04"),
+    (PUT, "/3303/0/5700", {"query": ("con=1",)}, "4.00"),
+    (PUT, "/3303/0/5700", {"query": ("pmin=9", "pmax=5")}, "2.04"),
     (PUT, "/3/0/4", {"query": ("pmin=1",)}, "4.05"),
     (PUT, "/3/9", {"query": ("pmin=1",)}, "4.04"),
     (PUT, "/3/0/99", {"query": ("pmin=1",)}, "4.04"),
@@ -176,11 +217,24 @@ _FROM_1_2: tuple[Case, ...] = (
     (GET, "/3303/9", {"observe": 0, "query": ("pmin=1",)}, "4.04"),
     (POST, "/1/0/1", {"content": TLV, "payload": b"\xc1\x01\x05"}, "4.05"),
     (DELETE, "/3/0/6/0", {}, "4.05"),
+    (PUT, "/3303/0", {"query": ("con=1", "hqmax=5")}, "2.04"),
+    (PUT, "/1/0/6", {"query": ("edge=1",)}, "2.04"),
+    (PUT, "/1/0", {"query": ("edge=1",)}, "4.00"),
+    (PUT, "/3/0/7", {"query": ("edge=1",)}, "4.00"),
+    (PUT, "/3/0/7", {"query": ("con=2",)}, "4.00"),
+    (PUT, "/3/0/7", {"query": ("epmin=10", "epmax=10")}, "4.00"),
 )
 _UNTIL_1_0: tuple[Case, ...] = (
     (GET, "/3/0/6", {}, "2.05"),
     (GET, "/3/0/6/0", {}, "4.05"),
     (PUT, "/3/0/7/0", {"query": ("pmin=1",)}, "4.05"),
+    (PUT, "/3/0", {"query": ("pmin=1",)}, "2.04"),
+    (PUT, "/3/0", {"query": ("epmin=1",)}, "4.00"),
+    (FETCH, "/", {}, "4.05"),
+    (IPATCH, "/", {}, "4.05"),
+    (GET, "/3/0", {"accept": SENML_CBOR}, "4.06"),
+    (PUT, "/1/0/1", {"content": SENML_CBOR}, "4.15"),
+    (PUT, "/1/0/1", {"content": CBOR}, "4.15"),
 )
 
 
@@ -259,8 +313,8 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual((response.payload, response.options), (b"lwm2md", ((numbers.CONTENT_FORMAT, b""),)))
 
     def test_tlv_of_multiple_resource(self) -> None:
-        """A multiple Resource is TLV when no format is asked for."""
-        response = Bench().ask(GET, "/3/0/6").response
+        """A multiple Resource of a device of 1.0 is TLV when no format is asked for."""
+        response = Bench("1.0").ask(GET, "/3/0/6").response
         self.assertEqual(response.payload, bytes.fromhex("8606410005410101"))
 
     def test_only_readable_resources(self) -> None:
@@ -271,11 +325,12 @@ class ReadTests(SynchronousTestCase):
         self.assertIn(0, numbers_)
 
     def test_empty_object(self) -> None:
-        """An Object without Instances is an empty payload."""
-        bench = Bench()
-        bench.ask(DELETE, "/3303/0")
-        response = bench.ask(GET, "/3303").response
-        self.assertEqual((response.code, response.payload), (numbers.CONTENT, b""))
+        """An Object without Instances is an empty payload, or an empty list."""
+        for accept, payload in ((TLV, b""), (SENML_CBOR, b"\x80"), (SENML_JSON, b"[]")):
+            bench = Bench()
+            bench.ask(DELETE, "/3303/0")
+            response = bench.ask(GET, "/3303", accept=accept).response
+            self.assertEqual((response.code, response.payload), (numbers.CONTENT, payload))
 
     def test_diagnostic(self) -> None:
         """A refusal says in a few words why."""

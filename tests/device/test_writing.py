@@ -43,7 +43,7 @@ class MultipleTests(SynchronousTestCase):
         self.assertEqual(bench.value("/3442/0/1120"), {3: 7})
         self.assertEqual(bench.code(PUT, "/3442/0/1120", content=TLV, payload=bytes.fromhex("a00460")), "2.04")
         self.assertEqual(bench.value("/3442/0/1120"), {})
-        self.assertEqual(bench.ask(GET, "/3442/0/1120").response.payload, bytes.fromhex("a00460"))
+        self.assertEqual(bench.ask(GET, "/3442/0/1120", accept=TLV).response.payload, bytes.fromhex("a00460"))
 
     def test_partial_keeps_instances(self) -> None:
         """A partial Write keeps the Instances that it does not name."""
