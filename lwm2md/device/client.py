@@ -18,15 +18,17 @@ from lwm2md.coap.interfaces import Datagram, Failure, IncomingRequest, Peer, Rec
 from lwm2md.coap.message import Message, options
 from lwm2md.device import announcing, gateway, objects
 from lwm2md.device.errors import Refused
+from lwm2md.device.narrating import asked, told
 from lwm2md.device.observers import Observation
 from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, Retry, State, Step
-from lwm2md.device.requests import CREATED, DELETED, REFUSED, WRITTEN, Outcome, with_observe
+from lwm2md.device.requests import CREATED, DELETED, WRITTEN, Outcome, with_observe
 from lwm2md.device.simulation import Moving
 from lwm2md.device.tree import Stored, Supported
 from lwm2md.device.unit import Unit
 from lwm2md.device.world import CURRENT_TIME, World, stream
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import Value
 
 BOOT_TIME: Final = 1.0
 """Seconds from a reboot to the Register that follows it."""
@@ -47,6 +49,7 @@ class Client:
     __slots__ = (
         "_children",
         "_later",
+        "_on_error",
         "_own",
         "_random",
         "_report",
@@ -83,7 +86,8 @@ class Client:
         self._units = (self._own, *self._children.values())
         self.registration = Registration(settings.version, settings.lifetime, profiled=settings.profile != 0)
         self._show_children(now)
-        self.engine = Engine(self, random, on_error=on_error)
+        self._on_error = on_error
+        self.engine = self._new_engine()
 
     def _initial(self) -> Mapping[Path, Mapping[int, Stored]]:
         return {**objects.instances(self._settings), **gateway.instances(self._settings.children)}
@@ -110,6 +114,29 @@ class Client:
         """De-register for good; the datagrams to send. Raises IllegalMove when not started, or stopped before."""
         self._leave(now, None)
         return self.engine.take()
+
+    def reboot(self, now: float, down: float) -> list[Datagram]:
+        """Lose power for ``down`` seconds: message IDs and tokens start anew, and nobody knows of a registration."""
+        if self.registration.state is not State.STOPPED:
+            self._restart(now, down)
+            self.engine = self._new_engine()
+        return []
+
+    def leave(self, now: float, silence: float | None) -> list[Datagram]:
+        """De-register; after ``silence`` seconds, in which nothing is heard, register again, with None never."""
+        if self.registration.state not in (*_DEAF, State.LEAVING):
+            self._leave(now, silence)
+        return self.engine.take()
+
+    def update(self, now: float) -> list[Datagram]:
+        """Update the registration, if there is one; the datagrams to send."""
+        self._trigger(now)
+        return self.engine.take()
+
+    def set(self, path: Path, value: Value, now: float) -> None:
+        """A value changes by itself."""
+        if self._own.tree.put(path, value):
+            self._own.touch((path,), now)
 
     @property
     def stopped(self) -> bool:
@@ -150,13 +177,7 @@ class Client:
         unit.simulation.tick(now)
         outcome = unit.requests.handle(request.message, now)
         self._follow(unit, outcome, now)
-        if outcome.what == REFUSED:
-            reason = outcome.response.payload.decode("utf-8", "replace")
-            method = numbers.code_name(request.message.code)
-            code = numbers.dotted(outcome.response.code)
-            self._report(f"refused {method} /{'/'.join(path)}: {code} {reason}", True)
-        else:
-            self._report(f"{outcome.what} {unit.requests.root}{outcome.path}", False)
+        self._report(asked(request.message, outcome.response, outcome.what), True)
         return outcome.response
 
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
@@ -225,11 +246,17 @@ class Client:
 
     def _reboot(self, now: float) -> None:
         if self.registration.state not in _DEAF and self.registration.state is not State.LEAVING:
-            self._report("restarting", False)
-            self._drop()
-            for unit in self._units:
-                unit.restart()
-            self.registration.restart(now, BOOT_TIME)
+            self._restart(now, BOOT_TIME)
+
+    def _restart(self, now: float, down: float) -> None:
+        self._report("restarting", False)
+        self._drop()
+        for unit in self._units:
+            unit.restart()
+        self.registration.restart(now, down)
+
+    def _new_engine(self) -> Engine:
+        return Engine(self, self._random, on_error=self._on_error)
 
     def _factory_reset(self, now: float) -> None:
         self._own.reset(self._initial(), now)
@@ -299,10 +326,11 @@ class Client:
             self._report_failure(step, f"no answer ({result})", now)
         elif step is Step.REGISTER and result.message.code == numbers.CREATED:
             again = self.registration.registered(result.message.location, now)
-            self._report(f"registered at {'/'.join(result.message.location)}", False)
+            location = "/".join(result.message.location)
+            self._report(f"registered at {location}, lifetime {self.registration.lifetime} s", False)
         elif step is Step.UPDATE and result.message.code == numbers.CHANGED:
             again = self.registration.updated(now)
-            self._report("updated its registration", True)
+            self._report("→ Update → 2.04", True)
         else:
             message = result.message
             again = self.registration.refused(message.code, now, message.max_age)
@@ -330,7 +358,7 @@ class Client:
             on_result=partial(self._delivered, unit, observation),
             now=now,
         )
-        self._report(f"notified {unit.requests.root}{observation.shown}", True)
+        self._report(told(f"{unit.requests.root}{observation.shown}", response), True)
         return alive
 
     def _delivered(self, unit: Unit, observation: Observation, failure: str | None, now: float) -> None:

@@ -8,7 +8,7 @@ leaves a Table. ``bool`` is no number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from lwm2md.device.faults import Fault, nearest, shown
@@ -58,6 +58,10 @@ class Table:
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """All keys with their values, taken or not."""
+        return iter(self._content.items())
 
     def take(self, key: str, reader: Reader[_T], default: _D) -> _T | _D:
         """What ``reader`` makes of the key's value; ``default`` where it is absent or wrong."""

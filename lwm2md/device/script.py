@@ -50,9 +50,9 @@ class Motion:
 
     def fit(self, value: Value) -> Value:
         """What the function says as a value of the Resource."""
-        if type(value) not in (int, float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return value
-        number = min(max(value, self.low), self.high)  # type: ignore[type-var]
+        number = min(max(value, self.low), self.high)
         return round(number) if self.type in _WHOLE else round(float(number), self.digits)
 
 
@@ -66,6 +66,11 @@ class Script:
     behaviour: Behaviour = NO_BEHAVIOUR
     events: tuple[Event, ...] = ()
     seed: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """Whether there is more to it than values."""
+        return self.behaviour != NO_BEHAVIOUR or bool(self.events)
 
     def of(self, endpoint: str, number: int) -> Contents | None:
         """The values of one device, with its places filled in; None where it has those that are built in."""

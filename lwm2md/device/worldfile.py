@@ -1,13 +1,14 @@
 """A world file as a whole: settings of the device, its Objects, its behaviour and its events.
 
 RULES: everything that is wrong is told at once, with the keys that lead to it; what is right is read although something
-else is wrong. The shell reads the file and parses its TOML: this module takes the table that came of it and gets the
-text of recordings handed in. The command line stands over the file: the version that it gives decides which models the
-values are checked against.
+else is wrong. The shell reads the file, and the recordings that it names, and hands their text in. The command line
+stands over the file: the version that it gives decides which models the values are checked against.
 """
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import attrs
 from lwm2md.coap import numbers
 from lwm2md.device import fields
 from lwm2md.device.behaviour import ADDRESS, DEEDS, DEREGISTER, DIE, NO_BEHAVIOUR, REBOOT, SET, Behaviour, Event
-from lwm2md.device.faults import WorldErrors
+from lwm2md.device.faults import Fault, WorldErrors
 from lwm2md.device.fields import Faults, Table, Wrong
 from lwm2md.device.script import Script
 from lwm2md.device.worldobjects import Builder
@@ -30,6 +31,10 @@ DEFAULT_VERSION: Final = "1.1"
 DEFAULT_INTERVAL: Final = 10.0
 MAX_LIFETIME: Final = 2**31 - 1
 
+RESERVED: Final = frozenset({"ep", "lt", "lwm2m", "b", "Q", "sms", "pid"})
+"""The parameters of a Register that are no labels."""
+
+_PLACE: Final = re.compile(r"at line ([0-9]+),")
 _FIRST_ERROR: Final = 0x80
 _LAST_ERROR: Final = 0xBF
 
@@ -62,10 +67,22 @@ class Given:
     interval: float | None = None
 
 
-def parse(
-    content: Mapping[str, Any], *, file: str, models: Models, read_file: ReadFile, given: Given = Given()
+def parse(text: str, *, file: str, models: Models, read_file: ReadFile, given: Given | None = None) -> WorldFile:
+    """Read the text of a world file; ``file`` is what faults call it. Raises WorldErrors."""
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        found = _PLACE.search(str(error))
+        reason = str(error) if isinstance(error, ValueError) else "tables in tables without end"
+        raise WorldErrors([Fault(file, "", f"TOML ({reason})", line=int(found[1]) if found else 0)]) from error
+    return read(content, file=file, models=models, read_file=read_file, given=given)
+
+
+def read(
+    content: Mapping[str, Any], *, file: str, models: Models, read_file: ReadFile, given: Given | None = None
 ) -> WorldFile:
-    """Read the table that a world file holds; ``file`` is what faults call it. Raises WorldErrors."""
+    """Read the table that a world file's TOML holds. Raises WorldErrors."""
+    given = given or Given()
     faults = Faults(file)
     top = Table(faults, "", content)
     found = _device(top.table("device") or Table(faults, "device", {}))
@@ -85,7 +102,14 @@ def parse(
     top.end()
     if faults.found:
         raise WorldErrors(faults.found)
-    script = Script(supported if scripted else None, builder.contents(), builder.motions(), behaviour, events, seed)
+    script = Script(
+        supported if scripted else None,
+        builder.contents(),
+        builder.motions(),
+        behaviour,
+        events,
+        seed,
+    )
     return attrs.evolve(found, script=script)
 
 
@@ -112,7 +136,12 @@ def _device(table: Table) -> WorldFile:
 
 def _labels(table: Table) -> tuple[tuple[str, str], ...]:
     labels = table.table("labels")
-    return () if labels is None else tuple((key, labels.take(key, _label, "")) for key, _ in labels.rest())
+    if labels is None:
+        return ()
+    for key, value in labels:
+        if key in RESERVED or not (key.isascii() and key.isidentifier()):
+            labels.complain(key, "a name of letters, digits and _ that is no parameter of the registration", value)
+    return tuple((key, labels.take(key, _label, "")) for key, _ in labels)
 
 
 def _behaviour(table: Table) -> Behaviour:

@@ -1,8 +1,8 @@
 """The Objects of a world file: tables ``[objects.ID.INSTANCE]`` and single values by path in ``[values]``.
 
 RULES: the Server and the Device Object are always there, with the values that every device has below those of the
-file; Security Objects are never in it. A Resource that its Object's model does not have needs a type, as does one of an Object
-without a model whose value does not tell it. Besides what has a value a device supports what can be executed.
+file; Security Objects are never in it. A Resource that its Object's model does not have needs a type; those of an
+Object without a model get it from their value. Besides what has a value a device supports what can be executed.
 """
 
 from __future__ import annotations

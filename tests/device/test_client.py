@@ -317,7 +317,7 @@ class ObservationTests(SynchronousTestCase):
         pair.server.forget(token)
         pair.advance(60)
         self.assertEqual(len(seen), 1)
-        self.assertEqual(sum("notified" in line for line in pair.lines), 1)
+        self.assertEqual(sum("Notify" in line for line in pair.lines), 1)
         self.assertIn("observation of /3303/0/5700 ended (reset)", pair.lines)
 
     def test_cancel(self) -> None:
@@ -336,7 +336,7 @@ class ObservationTests(SynchronousTestCase):
         pair.settle()
         self.assertEqual(len(answers), 1)
         pair.advance(60)
-        self.assertFalse([line for line in pair.lines if "notified" in line])
+        self.assertFalse([line for line in pair.lines if "Notify" in line])
 
     def test_deleted_while_observed(self) -> None:
         """Observing an Instance that is deleted ends with a 4.04 without an Observe option."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md.coap.engine import Engine
 from lwm2md.device.objects import Settings
-from lwm2md.device_service import GRACE, Fleet, Plan
+from lwm2md.device_service import GRACE, Fleet, Group, Plan
 from lwm2md.net.addresses import Endpoint
 from lwm2md.net.driver import Driver
 from lwm2md.net.udp import listen
@@ -48,7 +48,9 @@ class StaggerTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a fleet of ten that starts within a hundred seconds."""
         self.reactor = _FakeReactor()
-        self.fleet = Fleet(self.reactor, Plan(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0), counting())
+        self.fleet = Fleet(
+            self.reactor, Plan((Group(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0),)), counting()
+        )
 
     def test_start_is_spread(self) -> None:
         """Devices start one after the other, with one timer of the reactor for all of them."""
@@ -104,7 +106,7 @@ class LoopbackTests(TestCase):
         port = listen(_reactor, Endpoint(host, 0))
         driver.add(port)
         self.addCleanup(driver.stop)
-        fleet = Fleet(_reactor, Plan(port.local, _devices(5), verbose=True))
+        fleet = Fleet(_reactor, Plan((Group(port.local, _devices(5)),), verbose=True))
         fleet.startService()
         await self._until(lambda: len(registrar.requests) == 5)
         self.assertEqual(len({member.port.local.port for member in fleet.members}), 5)

@@ -24,8 +24,8 @@ class OptionTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """Without options a single device speaks to the server on this machine."""
         plan = _plan()
-        [one] = plan.devices
-        self.assertEqual((plan.server, plan.interval, plan.verbose), (Endpoint("127.0.0.1", 5683), 10.0, False))
+        [one] = plan.groups[0].devices
+        self.assertEqual((plan.groups[0].server, one.interval, plan.verbose), (Endpoint("127.0.0.1", 5683), 10.0, True))
         self.assertEqual((one.endpoint, one.lifetime, one.version, one.queue), ("lwm2m-device", 300, "1.1", False))
         self.assertEqual((one.labels, one.prefix), ((), ()))
 
@@ -35,18 +35,20 @@ class OptionTests(SynchronousTestCase):
             *("--server", "coap://[::1]:7777/a/b%20c", "--endpoint", "urn:x:1", "--lifetime", "60", "--version", "1.2"),
             *("--queue", "--label", "farm=north", "--label", "row={:03d}", "--interval", "0.5", "--verbose"),
         )
-        [one] = plan.devices
-        self.assertEqual((plan.server, plan.interval, plan.verbose), (Endpoint("::1", 7777), 0.5, True))
+        [one] = plan.groups[0].devices
+        self.assertEqual((plan.groups[0].server, one.interval, plan.verbose), (Endpoint("::1", 7777), 0.5, True))
         self.assertEqual((one.endpoint, one.lifetime, one.version, one.queue), ("urn:x:1", 60, "1.2", True))
         self.assertEqual((one.labels, one.prefix), ((("farm", "north"), ("row", "001")), ("a", "b c")))
 
     def test_fleet(self) -> None:
         """A fleet is named and labelled by number and starts a millisecond apart, or as told."""
         plan = _plan("--fleet", "3", "--label", "row={}")
-        self.assertEqual([one.endpoint for one in plan.devices], ["sensor-000001", "sensor-000002", "sensor-000003"])
-        self.assertEqual([one.labels[0][1] for one in plan.devices], ["1", "2", "3"])
-        self.assertEqual(plan.stagger, 0.003)
-        self.assertEqual(_plan("--fleet", "2", "--endpoint-pattern", "d{}", "--stagger", "60").stagger, 60.0)
+        self.assertEqual(
+            [one.endpoint for one in plan.groups[0].devices], ["sensor-000001", "sensor-000002", "sensor-000003"]
+        )
+        self.assertEqual([one.labels[0][1] for one in plan.groups[0].devices], ["1", "2", "3"])
+        self.assertEqual(plan.groups[0].stagger, 0.003)
+        self.assertEqual(_plan("--fleet", "2", "--endpoint-pattern", "d{}", "--stagger", "60").groups[0].stagger, 60.0)
 
     def test_mistakes(self) -> None:
         """A mistake is one line on standard error that names the option, and status 1."""
