@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,9 +13,9 @@ from lwm2md.coap.engine import Engine
 from lwm2md.coap.interfaces import IncomingRequest, Received, Response
 from lwm2md.coap.message import Message, Options, options
 from lwm2md.device.client import Client
-from lwm2md.device.objects import USUAL, Chosen, Settings, instances, supported
+from lwm2md.device.objects import Settings, instances, of_object, supported
 from lwm2md.device.requests import Outcome
-from lwm2md.device.tree import Tree
+from lwm2md.device.tree import Supported, Tree
 from lwm2md.device.unit import Unit
 from lwm2md.device.world import World, stream
 from lwm2md.lwm2m import formats
@@ -34,6 +34,12 @@ def models() -> Models:
     return parse(files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8"))
 
 
+def known(version: str, *numbers_: int) -> Mapping[int, Supported]:
+    """The usual Objects of a device and others."""
+    more = {number: of_object(models(), version, number) for number in numbers_}
+    return {**supported(models(), version), **more}
+
+
 def counting() -> Callable[[int], bytes]:
     """Bytes that count up: reproducible, and different each time."""
     numbers_ = itertools.count(1)
@@ -43,13 +49,11 @@ def counting() -> Callable[[int], bytes]:
 class Bench:
     """The Objects of a device and what answers requests on them, without an engine."""
 
-    def __init__(
-        self, version: str = "1.1", *, settings: Settings | None = None, chosen: tuple[Chosen, ...] = USUAL
-    ) -> None:
+    def __init__(self, version: str = "1.1", *, settings: Settings | None = None, more: tuple[int, ...] = ()) -> None:
         self.settings = settings or Settings("test-device", 300, version)
         self.unit = Unit(
             self.settings,
-            supported(models(), self.settings.version, chosen),
+            known(self.settings.version, *more),
             instances(self.settings),
             World(stream("test-device"), 10.0, NOW),
             execute=self._execute,
@@ -117,18 +121,18 @@ class Registrar:
 class Pair:
     """A device and a server with a link between them, and a clock that the test moves."""
 
-    def __init__(self, settings: Settings | None = None, chosen: tuple[Chosen, ...] = USUAL) -> None:
+    def __init__(self, settings: Settings | None = None, *more: int) -> None:
         self.now = NOW
         self.errors: list[str] = []
         self.lines: list[str] = []
         self.settings = settings or Settings("test-device", 300)
         self.registrar = Registrar()
         self.server = Engine(self.registrar, counting(), on_error=self.errors.append)
-        known = supported(models(), self.settings.version, chosen)
-        self.model = Tree(known, {}).model
+        objects = known(self.settings.version, *more)
+        self.model = Tree(objects, {}).model
         self.device = Client(
             self.settings,
-            supported=known,
+            supported=objects,
             server=SERVER,
             world=World(stream(self.settings.endpoint), 10.0, NOW),
             random=counting(),

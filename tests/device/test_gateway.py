@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md.coap import numbers
 from lwm2md.coap.interfaces import Response
 from lwm2md.coap.numbers import DELETE, FETCH, GET, IPATCH, LINK_FORMAT, POST, PUT, SENML_JSON, TEXT, TLV
-from lwm2md.device.objects import GATEWAY, USUAL, Child, Chosen, Settings
+from lwm2md.device.objects import GATEWAY, Child, Settings
 from lwm2md.lwm2m.paths import Path
 from tests.device.harness import Pair
 
@@ -15,7 +15,7 @@ _CHILDREN = (Child("meter-1", "d01"), Child("meter-2", "d02", {Path((3303, 4)): 
 
 
 def _started(version: str = "1.2") -> Pair:
-    pair = Pair(Settings("gw", 300, version, children=_CHILDREN), chosen=(*USUAL, Chosen(GATEWAY)))
+    pair = Pair(Settings("gw", 300, version, children=_CHILDREN), GATEWAY)
     pair.start()
     return pair
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
 from lwm2md.coap.numbers import GET, POST, PUT, SENML_JSON, TEXT
-from lwm2md.device.objects import Chosen, Settings
+from lwm2md.device.objects import Settings
 from lwm2md.device.tree import Stored
 from lwm2md.lwm2m.paths import Path
 from tests.device.harness import Pair
@@ -18,7 +18,7 @@ _OBJECTS = (3441, 3442)
 
 def _started() -> Pair:
     instances: dict[Path, dict[int, Stored]] = {Path((number, 0)): {} for number in _OBJECTS}
-    pair = Pair(Settings("d", 300, "1.1", instances=instances), chosen=tuple(map(Chosen, _OBJECTS)))
+    pair = Pair(Settings("d", 300, "1.1", instances=instances), *_OBJECTS)
     pair.start()
     return pair
 
@@ -97,7 +97,7 @@ class ExecutableTests(SynchronousTestCase):
 
     def test_without_effect(self) -> None:
         """An executable of any other Object is accepted, arguments and all, and does nothing."""
-        pair = Pair(Settings("d", 300, "1.1", instances={Path((10340, 0)): {1: "Gate"}}), chosen=(Chosen(10340),))
+        pair = Pair(Settings("d", 300, "1.1", instances={Path((10340, 0)): {1: "Gate"}}), 10340)
         pair.start()
         self.assertEqual(pair.ask(POST, "/10340/0/100", b"0='up'", content_format=TEXT).code, numbers.CHANGED)
         self.assertEqual(pair.errors, [])
