@@ -8,7 +8,7 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -53,25 +53,12 @@ _RESOURCES: Final[Mapping[int, frozenset[int]]] = {
     LOCATION: frozenset({0, 1, 2, 3, 5}),
     TEMPERATURE: frozenset({5700, 5601, 5602, 5603, 5604, 5605, 5701, 5750, 5518}),
 }
+_USUAL: Final = (SERVER, DEVICE, CONNECTIVITY, LOCATION, TEMPERATURE)
 _RETRIES_FROM_1_2: Final = frozenset({17, 18, 19})
 _OWN_VERSIONS: Final[Mapping[int, str]] = {GATEWAY: "2.0", TEMPERATURE: "1.1"}
 _UNSENT: Final[Mapping[int, frozenset[int]]] = {3442: frozenset({5, 6})}
 _SENSOR: Final[Mapping[int, Value]] = {5603: -40.0, 5604: 125.0, 5701: "Cel"}
 _DESCRIBING: Final = frozenset({0, SERVER, 2, DEVICE, CONNECTIVITY, 5, LOCATION, 7, 21, 23, 24, GATEWAY, 26})
-
-
-@attrs.frozen(slots=True)
-class Chosen:
-    """An Object that a configuration gives a device; None leaves the choice to us.
-
-    ``version`` is that of the Object, ``resources`` are the ids that exist, ``dynamic`` whether the server may create
-    and delete Instances.
-    """
-
-    number: int
-    version: str | None = None
-    resources: frozenset[int] | None = None
-    dynamic: bool | None = None
 
 
 @attrs.frozen(slots=True)
@@ -111,25 +98,18 @@ class Settings:
     interval: float = 10.0
 
 
-USUAL: Final = (Chosen(CONNECTIVITY), Chosen(LOCATION), Chosen(TEMPERATURE))
-"""What a device has besides Server and Device where nobody chooses."""
+def supported(models: Models, version: str) -> Mapping[int, Supported]:
+    """The Objects that a device has where nobody says otherwise. Raises LookupError when a model is missing."""
+    return {number: of_object(models, version, number) for number in _USUAL}
 
 
-def supported(models: Models, version: str, chosen: Iterable[Chosen] = USUAL) -> Mapping[int, Supported]:
-    """The Objects of a device that speaks LwM2M ``version``. Raises LookupError when a model is missing."""
-    wanted = {one.number: one for one in (Chosen(SERVER), Chosen(DEVICE), *chosen)}
-    return {number: _supported(models, version, one) for number, one in sorted(wanted.items())}
-
-
-def _supported(models: Models, version: str, chosen: Chosen) -> Supported:
-    number = chosen.number
-    own = chosen.version
-    if own is None:
-        own = _OWN_VERSIONS.get(number) if version != "1.0" else None
+def of_object(models: Models, version: str, number: int) -> Supported:
+    """Object ``number`` as a device of LwM2M ``version`` supports it. Raises LookupError when there is no model."""
+    own = _OWN_VERSIONS.get(number) if version != "1.0" else None
     model = models.object(number, own or default_version(number, version))
     if model is None:
         raise LookupError(f"no model of object {number}")
-    resources = chosen.resources or _RESOURCES.get(number) or frozenset(model.resources) - _UNSENT.get(number, set())
+    resources = _RESOURCES.get(number) or frozenset(model.resources) - _UNSENT.get(number, frozenset())
     if number == SERVER and version == "1.2":
         resources |= _RETRIES_FROM_1_2
     return Supported(
@@ -138,7 +118,7 @@ def _supported(models: Models, version: str, chosen: Chosen) -> Supported:
         bounds=dict.fromkeys((1, 2, 3, 5, 17, 18, 19), _SECONDS) if number == SERVER else {},
         choices={7: ("U", "UQ") if version == "1.0" else ("U",)} if number == SERVER else {},
         fill=_SENSOR if number == TEMPERATURE else {},
-        dynamic=(model.multiple and number not in _DESCRIBING) if chosen.dynamic is None else chosen.dynamic,
+        dynamic=model.multiple and number not in _DESCRIBING,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, check, infer
+from lwm2md.lwm2m.values import Value
 
 SINGLE_FOR_MULTIPLE: Final = "single-for-multiple"
 MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
@@ -43,18 +43,13 @@ def placed(path: Path, model: ResourceModel | None, note: Note) -> Path:
     if model is None or model.multiple == (len(path) == 4):
         return path
     note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
-    return path.child(0) if model.multiple else path
+    return path.child(0) if model.multiple else path.parent
 
 
-def checked(path: Path, value: Value, model: ResourceModel | None) -> tuple[ResourceType, Value]:
-    """The type and the exact value to write at that path. Raises ContentError if it is of another type or shape."""
+def shaped(path: Path, model: ResourceModel | None) -> None:
+    """Raise ContentError if a value at that path is of a single Resource where the model has a multiple one, or not."""
     if model is not None and model.multiple != (len(path) == 4):
         raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
-    try:
-        kind = infer(value) if model is None else model.type
-        return kind, check(kind, value)
-    except ValueError_ as error:
-        raise ContentError(f"{path}: {error}") from error
 
 
 def only_value(base: Path, nodes: Nodes) -> Value:

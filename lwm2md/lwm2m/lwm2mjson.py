@@ -14,35 +14,34 @@ from typing import Any, Final
 
 import msgspec
 
-from lwm2md.lwm2m.leaves import checked, empty, placed
-from lwm2md.lwm2m.models import TypeOf
+from lwm2md.lwm2m.leaves import empty, placed, shaped
+from lwm2md.lwm2m.models import ResourceModel, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.lwm2m.typed import read, write
 from lwm2md.lwm2m.values import (
+    ObjectLink,
     ResourceType,
     Value,
     ValueError_,
     check,
     decode_base64,
-    from_text,
     parse_decimal,
     parse_link,
 )
 
 LINK_AS_TEXT: Final = "json-link-as-text"
-TIME_AS_TEXT: Final = "json-time-as-text"
 JOINED: Final = "json-name-without-slash"
 
 _Unset = msgspec.UnsetType
 _UNSET: Final = msgspec.UNSET
-_NUMBERS: Final = (ResourceType.INTEGER, ResourceType.UNSIGNED, ResourceType.FLOAT, ResourceType.TIME)
 
 
 class _Incoming(msgspec.Struct):
-    """An element of ``e``; a number stays text, so that it is read by its type."""
+    """An element of ``e``; a time stays text, so that a sum of two loses no digit."""
 
     n: str = ""
-    v: msgspec.Raw | _Unset = _UNSET
+    v: int | float | _Unset = _UNSET
     sv: str | _Unset = _UNSET
     bv: bool | _Unset = _UNSET
     ov: str | _Unset = _UNSET
@@ -95,9 +94,9 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
         model = type_of(path)
         try:
             time = _time(found.bt, each.t)
-            entry = Entry(placed(path, model, note), _read(each, None if model is None else model.type, note), time)
-        except ValueError_ as error:
-            raise ContentError(f"{path}: {error}") from error
+            entry = Entry(placed(path, model, note), _read(each, model, note), time)
+        except (ContentError, ValueError_) as error:
+            raise ContentError(f"{path}: {error}") from None
         if (entry.path, time) in seen:
             raise ContentError(f"{entry.path} is there twice")
         seen.add((entry.path, time))
@@ -147,40 +146,18 @@ def _ascii(number: msgspec.Raw) -> str:
     return bytes(number).decode("ascii", "replace")
 
 
-def _read(entry: _Incoming, kind: ResourceType | None, note: Note) -> Value:
+def _read(entry: _Incoming, model: ResourceModel | None, note: Note) -> Value:
     number, text, boolean, link = entry.v, entry.sv, entry.bv, entry.ov
     if (number, text, boolean, link).count(_UNSET) != 3:
-        raise ValueError_("exactly one of v, sv, bv and ov is needed")
-    if isinstance(number, msgspec.Raw):
-        return _number(_ascii(number), kind)
-    if isinstance(boolean, bool):
-        return boolean if kind is None else check(kind, boolean)
+        raise ContentError("exactly one of v, sv, bv and ov is needed")
+    kind = None if model is None else model.type
     if isinstance(link, str):
         return check(kind or ResourceType.OBJLNK, parse_link(link))
-    assert isinstance(text, str)
-    return _text(text, kind, note)
-
-
-def _number(text: str, kind: ResourceType | None) -> Value:
-    if kind is None:
-        whole = text.lstrip("-").isdecimal()
-        large = whole and len(text) > 18 and not text.startswith("-")
-        kind = ResourceType.FLOAT if not whole else ResourceType.UNSIGNED if large else ResourceType.INTEGER
-    if kind not in _NUMBERS:
-        raise ValueError_(f"a number does not fit the type {kind.value}")
-    return from_text(kind, text)
-
-
-def _text(text: str, kind: ResourceType | None, note: Note) -> Value:
-    if kind is ResourceType.OPAQUE:
+    if isinstance(text, str) and kind is ResourceType.OPAQUE:
         return decode_base64(text)
-    if kind is ResourceType.OBJLNK:
+    if isinstance(text, str) and kind is ResourceType.OBJLNK:
         note(LINK_AS_TEXT)
-        return parse_link(text)
-    if kind is ResourceType.TIME:
-        note(TIME_AS_TEXT)
-        return from_text(kind, text)
-    return check(kind or ResourceType.STRING, text)
+    return read(next(each for each in (number, text, boolean) if each is not _UNSET), model, note)
 
 
 def encode(base: Path, nodes: Nodes, type_of: TypeOf, root: str = "") -> bytes:
@@ -198,9 +175,13 @@ def encode(base: Path, nodes: Nodes, type_of: TypeOf, root: str = "") -> bytes:
             raise ContentError(f"{path} is not below {base}, is no resource or is there twice")
         seen.add((path, entry.time))
         if entry.value is not None:
-            kind, value = checked(path, entry.value, type_of(path))
-            time = _relative(entry.time, base_time)
-            records.append(_Outgoing(str(path)[skipped:], **_value(path, kind, value), t=time))
+            model = type_of(path)
+            shaped(path, model)
+            try:
+                form = _form(write(entry.value, model))
+            except ContentError as error:
+                raise ContentError(f"{path}: {error}") from None
+            records.append(_Outgoing(str(path)[skipped:], **form, t=_relative(entry.time, base_time)))
     payload = _Document(f"{root}{start}/", _UNSET if base_time is None else base_time, records)
     return _ENCODER.encode(payload)
 
@@ -221,13 +202,13 @@ def _exactly(time: float) -> Decimal:
     return Decimal(int(time) if time.is_integer() else repr(time))
 
 
-def _value(path: Path, kind: ResourceType, value: Value) -> dict[str, Any]:
+def _form(value: Value) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"bv": value}
     if isinstance(value, float) and not math.isfinite(value):
-        raise ContentError(f"{path}: {value} has no form in JSON")
+        raise ContentError(f"{value} has no form in JSON")
     if isinstance(value, int | float):
         return {"v": value}
     if isinstance(value, bytes):
         return {"sv": base64.b64encode(value).decode("ascii")}
-    return {"ov": str(value)} if kind is ResourceType.OBJLNK else {"sv": value}
+    return {"ov": str(value)} if isinstance(value, ObjectLink) else {"sv": value}

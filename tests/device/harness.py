@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.interfaces import IncomingRequest, Received, Response
 from lwm2md.coap.message import Message, Options, options
 from lwm2md.device.client import Client
-from lwm2md.device.objects import USUAL, Chosen, Settings, instances, supported
+from lwm2md.device.objects import Settings, instances, of_object, supported
 from lwm2md.device.requests import Outcome
-from lwm2md.device.tree import Tree
+from lwm2md.device.tree import Supported, Tree
 from lwm2md.device.unit import Unit
 from lwm2md.device.world import World, stream
 from lwm2md.lwm2m import formats
@@ -33,6 +34,12 @@ def models() -> Models:
     return parse(files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8"))
 
 
+def known(version: str, *numbers_: int) -> Mapping[int, Supported]:
+    """The usual Objects of a device and others."""
+    more = {number: of_object(models(), version, number) for number in numbers_}
+    return {**supported(models(), version), **more}
+
+
 def counting() -> Callable[[int], bytes]:
     """Bytes that count up: reproducible, and different each time."""
     numbers_ = itertools.count(1)
@@ -42,13 +49,11 @@ def counting() -> Callable[[int], bytes]:
 class Bench:
     """The Objects of a device and what answers requests on them, without an engine."""
 
-    def __init__(
-        self, version: str = "1.1", *, settings: Settings | None = None, chosen: tuple[Chosen, ...] = USUAL
-    ) -> None:
+    def __init__(self, version: str = "1.1", *, settings: Settings | None = None, more: tuple[int, ...] = ()) -> None:
         self.settings = settings or Settings("test-device", 300, version)
         self.unit = Unit(
             self.settings,
-            supported(models(), self.settings.version, chosen),
+            known(self.settings.version, *more),
             instances(self.settings),
             World(stream("test-device"), 10.0, NOW),
             execute=self._execute,
@@ -116,18 +121,18 @@ class Registrar:
 class Pair:
     """A device and a server with a link between them, and a clock that the test moves."""
 
-    def __init__(self, settings: Settings | None = None, chosen: tuple[Chosen, ...] = USUAL) -> None:
+    def __init__(self, settings: Settings | None = None, *more: int) -> None:
         self.now = NOW
         self.errors: list[str] = []
         self.lines: list[str] = []
         self.settings = settings or Settings("test-device", 300)
         self.registrar = Registrar()
         self.server = Engine(self.registrar, counting(), on_error=self.errors.append)
-        known = supported(models(), self.settings.version, chosen)
-        self.model = Tree(known, {}).model
+        objects = known(self.settings.version, *more)
+        self.model = Tree(objects, {}).model
         self.device = Client(
             self.settings,
-            supported=known,
+            supported=objects,
             server=SERVER,
             world=World(stream(self.settings.endpoint), 10.0, NOW),
             random=counting(),
@@ -169,13 +174,14 @@ class Pair:
         self.now = end
         self.settle()
 
-    def ask(self, code: int, path: str, payload: bytes = b"", **rest: int) -> Message:
+    def ask(self, code: int, path: str, payload: bytes = b"", **rest: Any) -> Message:
         """Send a request to the device and return its answer."""
         outcomes: list[Received | str] = []
+        segments = path.split("/")[1:] if path != "/" else ()
         self.server.request(
             DEVICE,
             code,
-            options(path=path.split("/")[1:], **rest),  # type: ignore[arg-type]
+            options(path=segments, **rest),
             payload,
             on_outcome=lambda result, now: outcomes.append(result),
             now=self.now,

@@ -22,7 +22,7 @@ from lwm2md.coap.numbers import (
     TLV,
 )
 from lwm2md.device.composite import MAX_PATHS
-from lwm2md.device.objects import USUAL, Chosen, Settings
+from lwm2md.device.objects import Settings
 from lwm2md.device.observers import Observation
 from lwm2md.device.tree import Stored
 from lwm2md.lwm2m import formats
@@ -34,7 +34,13 @@ _TEST = Path((3442, 0))
 
 def _bench(version: str = "1.2") -> Bench:
     instances: dict[Path, dict[int, Stored]] = {_TEST: {120: 5, 1120: {0: 1, 5: 2}}, Path((3303, 0)): {}}
-    return Bench(settings=Settings("d", 300, version, instances=instances), chosen=(*USUAL, Chosen(3442), Chosen(19)))
+    return Bench(
+        settings=Settings("d", 300, version, instances=instances),
+        more=(
+            3442,
+            19,
+        ),
+    )
 
 
 def _read(bench: Bench, *paths: str) -> dict[str, object]:
@@ -198,7 +204,7 @@ class _Watching(Bench):
 
     def __init__(self, *query: str) -> None:
         instances: dict[Path, dict[int, Stored]] = {_TEST: {120: 5, 1120: {0: 1}}, Path((3303, 0)): {}}
-        super().__init__(settings=Settings("d", 300, "1.2", instances=instances), chosen=(*USUAL, Chosen(3442)))
+        super().__init__(settings=Settings("d", 300, "1.2", instances=instances), more=(3442,))
         self.sent: list[tuple[float, bool]] = []
         payload = b'[{"n":"/3442/0/120"},{"n":"/3303/0/5700"}]'
         asked = self.ask(FETCH, "/", content=SENML_JSON, accept=SENML_CBOR, observe=0, query=query, payload=payload)
@@ -281,7 +287,7 @@ class ObserveTests(SynchronousTestCase):
 
     def test_created_instance_appears(self) -> None:
         """On the wire: an observed Object tells an Instance that the server creates, and ends with the device."""
-        pair = Pair(Settings("d", 300, "1.2", instances={}), chosen=(Chosen(3442),))
+        pair = Pair(Settings("d", 300, "1.2", instances={}), 3442)
         pair.start()
         seen = pair.observe_all("/3442", "/1/0/1")
         self.assertEqual(pair.ask(POST, "/3442", b"\x08\x07\x03\xc1\x78\x05", content_format=TLV).code, numbers.CREATED)

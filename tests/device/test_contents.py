@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
 from lwm2md.device import contents
-from lwm2md.device.objects import USUAL, Chosen, Settings
+from lwm2md.device.objects import Settings
 from lwm2md.device.tree import Stored
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.nodes import ContentError, Entry
@@ -57,7 +57,7 @@ _UNKNOWN = _TABLE[-1]
 
 def _bench(version: str) -> Bench:
     settings = Settings("test-device", 300, version, instances=_INSTANCES)
-    return Bench(settings=settings, chosen=(*USUAL, Chosen(3442)))
+    return Bench(settings=settings, more=(3442,))
 
 
 def _rows(version: str) -> list[_Row]:

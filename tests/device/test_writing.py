@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap.numbers import DELETE, GET, OPAQUE, POST, PUT, TEXT, TLV
-from lwm2md.device.objects import USUAL, Chosen, Settings
+from lwm2md.device.objects import Settings
 from lwm2md.device.tree import Stored
 from lwm2md.device.writing import MAX_RESOURCE_INSTANCES
 from lwm2md.lwm2m.paths import Path
@@ -26,7 +26,13 @@ class _Richer(Bench):
 
     def __init__(self, version: str = "1.1") -> None:
         settings = Settings("test-device", 300, version, instances=_INSTANCES)
-        super().__init__(settings=settings, chosen=(*USUAL, Chosen(3442), Chosen(19)))
+        super().__init__(
+            settings=settings,
+            more=(
+                3442,
+                19,
+            ),
+        )
 
     def value(self, path: str) -> object:
         """What is stored for a Resource."""

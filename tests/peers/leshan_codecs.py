@@ -5,9 +5,11 @@ RULES: values go as text, by the type of our model; every call is one line each 
 
 from __future__ import annotations
 
+import atexit
 import json
+import math
+import select
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ResourceType, Value, from_text
 from tests.peers import leshan_client, maven
 
-_PATIENCE: Final = 120.0
+_PATIENCE: Final = 30.0
 _READERS: Final[dict[ResourceType, Callable[[str], Value]]] = {
     ResourceType.FLOAT: float,
     ResourceType.BOOLEAN: lambda text: text == "true",
@@ -36,13 +38,12 @@ class LeshanCodecs:
         self._type_of = type_of
         command = maven.java(leshan_client.install(), "CodecPeer", slf4j_internal_verbosity="ERROR")
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        # A call waits in the pipe, so that nobody but this could end the test if the JVM stood still.
-        self._watch = threading.Timer(_PATIENCE, self._process.kill)
-        self._watch.start()
+        # Several test cases share one JVM, and trial has nothing that runs after the last.
+        atexit.register(self.stop)
 
     def stop(self) -> None:
         """End the JVM."""
-        self._watch.cancel()
+        atexit.unregister(self.stop)
         self._process.kill()
         self._process.communicate()
 
@@ -84,6 +85,8 @@ class LeshanCodecs:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
+            raise LeshanError(f"no answer in {_PATIENCE:g} s")
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         if "error" in answer:
             raise LeshanError(answer["error"])
@@ -104,4 +107,6 @@ def _shown(value: Value | None) -> str | None:
         return value.hex()
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     return value if value is None or isinstance(value, str) else str(value)
