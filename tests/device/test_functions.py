@@ -98,6 +98,9 @@ class ReproducibleTests(SynchronousTestCase):
         """One device walks the same way in every run, another one its own way."""
         walk = Walk(start=0, every=1)
         other = walk.player(key_of("other"))
+        free = Walk(start=None, low=5, high=6)
+        self.assertEqual(sampled(free, 0), sampled(free, 0))
+        self.assertNotEqual(sampled(free, 0), [free.player(key_of("other")).value(0)])
         self.assertEqual(sampled(walk, 5, 9), sampled(walk, 5, 9))
         self.assertNotEqual(sampled(walk, 5), [other.value(5)])
 
