@@ -14,6 +14,7 @@ from lwm2md.coap.interfaces import Datagram, Peer
 from lwm2md.device.behaviour import ADDRESS, DEREGISTER, DIE, REBOOT, SET, UPDATE, Event, Timeline
 from lwm2md.device.client import Client
 from lwm2md.device.link import Link, Report
+from lwm2md.device.narrating import shown
 from lwm2md.device.registration import State
 from lwm2md.net.driver import Deadlines
 from lwm2md.net.port import DatagramPort
@@ -161,7 +162,7 @@ class ScriptedMember(Member):
         if event.do == DEREGISTER:
             return self.client.leave(now, event.back)
         if event.do == SET and event.value is not None:
-            self._report(f"set {event.path} = {event.value!r}", True)
+            self._report(f"set {event.path} = {shown(event.value)}", True)
             self.client.set(event.path, event.value, now)
         return []
 

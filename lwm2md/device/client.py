@@ -319,7 +319,8 @@ class Client:
             return
         if step is Step.DEREGISTER:
             self.registration.left(now)
-            self._report("de-registered" if self.stopped else "disabled", False)
+            deadline = self.registration.deadline
+            self._report("de-registered" if deadline is None else f"de-registered for {deadline - now:g} s", False)
             return
         if not isinstance(result, Received):
             again = self.registration.unanswered(now)
@@ -358,7 +359,9 @@ class Client:
             on_result=partial(self._delivered, unit, observation),
             now=now,
         )
-        self._report(told(f"{unit.requests.root}{observation.shown}", response), True)
+        path = observation.paths[0]
+        value = unit.tree.value(path) if len(path) > 2 and len(observation.paths) == 1 else None
+        self._report(told(f"{unit.requests.root}{observation.shown}", response, value), True)
         return alive
 
     def _delivered(self, unit: Unit, observation: Observation, failure: str | None, now: float) -> None:

@@ -21,6 +21,7 @@ NEVER: Final = math.inf
 
 _MAX_CATCH_UP: Final = 1000
 _WIDTH: Final = 2.0**64
+_START: Final = 2**63
 
 
 class Player(Protocol):
@@ -176,9 +177,12 @@ class Replay:
 
 @attrs.frozen(slots=True)
 class Walk:
-    """A random walk: every ``every`` seconds up or down by at most ``step``, turning back at ``low`` and ``high``."""
+    """A random walk: every ``every`` seconds up or down by at most ``step``, turning back at ``low`` and ``high``.
 
-    start: float
+    It begins at ``start``; None, which takes both bounds, lets every device begin somewhere of its own.
+    """
+
+    start: float | None
     step: float = 1.0
     low: float = -math.inf
     high: float = math.inf
@@ -197,7 +201,10 @@ class _Walker:
     def __init__(self, function: Walk, key: bytes) -> None:
         self._function = function
         self._key = key
-        self._position = function.start
+        if function.start is None:
+            self._position = function.low + (function.high - function.low) * chance(key, _START)
+        else:
+            self._position = function.start
         self._count = 0
 
     def value(self, elapsed: float) -> Value:

@@ -11,7 +11,9 @@ from typing import Final
 from lwm2md.coap import numbers
 from lwm2md.coap.interfaces import Response
 from lwm2md.coap.message import Message, Options, parse_uint
+from lwm2md.device.faults import printable
 from lwm2md.lwm2m.formats import NAMES
+from lwm2md.lwm2m.values import Value
 
 _LONGEST: Final = 60
 _NAMES: Final = {
@@ -35,12 +37,18 @@ def asked(message: Message, response: Response, what: str) -> str:
     return f"← {' '.join(filter(None, (name, target, carried)))} → {_answer(response)}"
 
 
-def told(path: object, response: Response) -> str:
-    """A notification about ``path``: its value if it is one in text, else how much there is."""
+def told(path: object, response: Response, value: Value | None) -> str:
+    """A notification about ``path``: its value if there is a single one, else how much there is."""
+    if response.code >= numbers.BAD_REQUEST:
+        return f"→ Notify {path} {_answer(response)}"
     content = _content(response.options, response.payload)
-    if content.startswith("text"):
-        content = f"= {_text(response.payload)}"
-    return f"→ Notify {path} {content}".rstrip()
+    return f"→ Notify {path} {content if value is None else f'= {shown(value)}'}".rstrip()
+
+
+def shown(value: Value) -> str:
+    """A value for people, cut short."""
+    text = printable(value.hex() if isinstance(value, bytes) else str(value))
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _answer(response: Response) -> str:

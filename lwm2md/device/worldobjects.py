@@ -182,8 +182,9 @@ class Builder:
                 continue
         elif executable(model):
             inner.take("function", fields.anything, None)
-            if "value" in inner:
-                inner.complain("value", f"none: {model.name} is executed")
+            value = inner.take("value", fields.anything, None)
+            if value is not None:
+                inner.complain("value", f"no value: {model.name} is executed", value)
         else:
             digits = inner.take("digits", fields.whole(0, 15), 2)
             self._put(path, model, worldvalues.function(inner, model, self._context), digits)

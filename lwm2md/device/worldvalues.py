@@ -105,8 +105,8 @@ def _walk(table: Table, model: ResourceModel, context: Context) -> Function | No
     start = table.take("start", fields.number(low, high), None)
     step = table.take("step", fields.number(0), 1.0)
     every = _every(table, context)
-    if start is None:
-        start = min(max(0.0, low), high) if math.isinf(low) or math.isinf(high) else (low + high) / 2
+    if start is None and high - low > fields.LARGEST:
+        start = min(max(0.0, low), high)
     return Walk(start, step, low, high, every)
 
 
