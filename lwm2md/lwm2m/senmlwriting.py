@@ -21,6 +21,7 @@ _Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
+_EXACT: Final = 2**53
 _SIGNED: Final = (int, -(2**63), 2**63)
 _PLAIN: Final[dict[ResourceType, _Plain]] = {
     ResourceType.FLOAT: (float, 0, 0),
@@ -121,13 +122,14 @@ class _Writer:
 def _seconds(time: float) -> int | float:
     if not isfinite(time):
         raise ContentError("a time beyond all bounds")
-    return int(time) if time == floor(time) else time
+    return int(time) if abs(time) < _EXACT and time == floor(time) else time
 
 
 def _base_time(records: list[Record], form: Form) -> Record:
     """Make the times relative to a base time, which is returned; nothing where a time would not come out the same."""
     label = form.labels.time
-    base = floor(records[0][label])
+    base = records[0][label]
+    base = floor(base) if abs(base) < _EXACT else 0
     shifts = [_seconds(record[label] - base) for record in records]
     if any(base + shift != record[label] for shift, record in zip(shifts, records, strict=True)):
         return {}
