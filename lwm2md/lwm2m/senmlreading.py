@@ -14,19 +14,13 @@ from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path, PathError
-from lwm2md.lwm2m.senmlform import Form, Label, Record
+from lwm2md.lwm2m.senmlform import Form, Label, Plan, Record
 from lwm2md.lwm2m.senmlnames import NAMES, PLACES, base_name, check_labels, full_name, without_root
-from lwm2md.lwm2m.typed import Reader
-from lwm2md.lwm2m.values import ResourceType
 
 WITHOUT_VALUE: Final = "senml-without-value"
 WITHOUT_ROOT: Final = "senml-without-root"
 
 _MAX_NUMBER: Final = 2**64
-
-_Plan = tuple[type | None, Label, Reader]
-"""The Python type that needs no further look, the label of such values, and who looks at the others."""
-_AS_THEY_ARE: Final = {ResourceType.FLOAT: float, ResourceType.BOOLEAN: bool}
 
 
 class RecordReader:
@@ -56,40 +50,63 @@ class RecordReader:
         self._below = f"{base}/" if base else ""
         self._found: dict[object, Entry] = {}
         self._skipped = 0
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[int, Plan] = {}
         self._simple = not root
 
     def read(self, records: list[Record]) -> Nodes:
         """The entries of the records; of none at all, that the base is empty. Raises ContentError."""
         found, plans, note = self._found, self._plans, self._note
         name_label, below = self._form.labels.name, self._below
-        simple, base, inside = self._simple, "", not below
+        plain, base, inside = self._simple, "", not below
         for record in records:
             # Nearly all records are a name and a value of the right type; anything else is sorted out behind this.
-            if simple and len(record) == 2:
+            if plain and len(record) == 2:
                 try:
                     name = base + record[name_label]
                     path, key = PLACES[name]
-                    kind, label, reader = plans.get(key) or self._plan(path, key)
+                    kind, label, reader = plans[key] if key in plans else self._plan(path, key)
                     value = record[label]
                     if inside or name.startswith(below):
                         found[name] = Entry(path, value if type(value) is kind else reader(value, note))  # type: ignore[arg-type]
                         continue
                 except (LookupError, TypeError, ValueError):
                     pass
+            if self._simple and self._timed(record):
+                continue
             self._record(record)
-            simple, base, inside = self._simple, self._name, self._name.startswith(below)
+            plain, base = self._simple and self._base_time is None, self._name
+            inside = base.startswith(below)
         if len(found) != len(records) - self._skipped:
             raise ContentError("a path is there twice")
         return tuple(found.values()) if found else self._nothing()
 
-    def _plan(self, path: Path, key: int) -> _Plan:
+    def _timed(self, record: Record) -> bool:
+        """Take a record of a name, a value and a time, of its own or of the base, if it is no more than that."""
+        labels = self._form.labels
+        shift = record.get(labels.time)
+        if len(record) != 2 + (shift is not None) or (shift is None and self._base_time is None):
+            return False
+        try:
+            name = self._name + record[labels.name]
+            path, key = PLACES[name]
+            kind, label, reader = self._plans[key] if key in self._plans else self._plan(path, key)
+            value = record[label]
+            if type(value) is not kind:
+                value = reader(value, self._note)
+            if not (name.startswith(self._below) or path == self._base):
+                return False
+            time = self._time(shift)
+        except (LookupError, TypeError, ValueError):
+            return False
+        self._found[name, time] = Entry(path, value, time)
+        return True
+
+    def _plan(self, path: Path, key: int) -> Plan:
         """How values with that key are read if they are as the model has them. Raises LookupError for others."""
         model = self._type_of(path)
         if model is None or model.multiple != (len(path) == 4):
             raise LookupError(key)
-        label, reader = next(iter(self._form.readers[model.type].items()))
-        found = self._plans[key] = _AS_THEY_ARE.get(model.type), label, reader
+        found = self._plans[key] = self._form.plans[model.type]
         return found
 
     def _record(self, record: Record) -> None:
@@ -108,7 +125,7 @@ class RecordReader:
         if len(found) != 1:
             raise ContentError(f"{path} has {len(found)} values")
         try:
-            self._take(path, found[0], record[found[0]], self._time(record))
+            self._take(path, found[0], record[found[0]], self._time(record.get(form.labels.time)))
         except ContentError as error:
             raise ContentError(f"{path}: {error}") from None
 
@@ -116,10 +133,10 @@ class RecordReader:
         labels = self._form.labels
         self._name = base_name(record, self._form, self._name)
         if labels.base_time in record:
-            self._base_time = _number(record[labels.base_time])
+            self._base_time = float(_number(record[labels.base_time]))
         if labels.base_value in record:
             self._base_value = _number(record[labels.base_value])
-        self._simple = not self._root and self._base_time is None and self._base_value is None
+        self._simple = not self._root and self._base_value is None
 
     def _place(self, record: Record) -> Path:
         name = full_name(record, self._form, self._name)
@@ -136,14 +153,13 @@ class RecordReader:
             raise ContentError(f"{path} is outside of {self._root}{self._base}")
         return path
 
-    def _time(self, record: Record) -> float | None:
-        given = record.get(self._form.labels.time)
-        if given is None:
+    def _time(self, shift: object) -> float | None:
+        if shift is None:
             return self._base_time
-        time = _number(given) + (self._base_time or 0)
+        time = float(_number(shift) + (self._base_time or 0))
         if not isfinite(time):
             raise ContentError("a time beyond all bounds")
-        return float(time)
+        return time
 
     def _take(self, path: Path, label: Label, given: object, time: float | None) -> None:
         if len(path) < 3:
