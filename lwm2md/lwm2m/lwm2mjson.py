@@ -88,7 +88,7 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
         return empty(base, type_of)
     base_name = found.bn.removeprefix(root)
     entries: list[Entry] = []
-    seen: set[tuple[Path, float | None]] = set()
+    seen: set[tuple[str, float | None]] = set()
     for each in found.e:
         path = _path(base, base_name, each.n if found.bn else each.n.removeprefix(root), type_of, note)
         model = type_of(path)
@@ -97,9 +97,11 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
             entry = Entry(placed(path, model, note), _read(each, model, note), time)
         except (ContentError, ValueError_) as error:
             raise ContentError(f"{path}: {error}") from None
-        if (entry.path, time) in seen:
+        # Strings hash unforeseeably, so that nobody can make these keys collide.
+        key = (str(entry.path), time)
+        if key in seen:
             raise ContentError(f"{entry.path} is there twice")
-        seen.add((entry.path, time))
+        seen.add(key)
         entries.append(entry)
     return tuple(entries)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import floor, isfinite
 from typing import Any, Final
 
+from lwm2md.lwm2m.leaves import shaped
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import Path
@@ -112,8 +113,7 @@ class _Writer:
         if len(path) < 3:
             raise ContentError(f"no value can stand at {path}")
         model = self._type_of(path)
-        if model is not None and model.multiple != (len(path) == 4):
-            raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
+        shaped(path, model)
         try:
             value = write(value, model)
         except ContentError as error:
