@@ -7,7 +7,6 @@ device sent it: what is below 2**28 is relative, and its reader knows to what.
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Final
 
 from lwm2md.lwm2m.leaves import empty, placed
@@ -56,52 +55,36 @@ class RecordReader:
     def read(self, records: list[Record]) -> Nodes:
         """The entries of the records; of none at all, that the base is empty. Raises ContentError."""
         found, plans, note = self._found, self._plans, self._note
-        name_label, below = self._form.labels.name, self._below
-        plain, base, inside = self._simple, "", not below
+        name_label, time_label, below = self._form.labels.name, self._form.labels.time, self._below
+        simple, base, since, inside = self._simple, "", self._base_time, not below
         for record in records:
-            # Nearly all records are a name and a value of the right type; anything else is sorted out behind this.
-            if plain and len(record) == 2:
+            # Nearly all records are a name, a value of its type, and mostly no time; others are sorted out later.
+            size = len(record)
+            if simple and size < 4:
                 try:
                     name = base + record[name_label]
                     path, key = PLACES[name]
                     kind, label, reader = plans[key] if key in plans else self._plan(path, key)
                     value = record[label]
-                    if inside or name.startswith(below):
-                        found[name] = Entry(path, value if type(value) is kind else reader(value, note))  # type: ignore[arg-type]
+                    if type(value) is not kind:
+                        value = reader(value, note)
+                    if inside or name.startswith(below) or path == self._base:
+                        if size == 2 and since is None:
+                            found[name] = Entry(path, value)
+                        else:
+                            time = (since or 0.0) + _number(record[time_label] if size == 3 else 0)
+                            found[name, time] = Entry(path, value, time)
                         continue
                 except (LookupError, TypeError, ValueError):
                     pass
-            if self._simple and self._timed(record):
-                continue
             self._record(record)
-            plain, base = self._simple and self._base_time is None, self._name
+            simple, base, since = self._simple, self._name, self._base_time
             inside = base.startswith(below)
         if len(found) != len(records) - self._skipped:
             raise ContentError("a path is there twice")
         if found or not self._base:
             return tuple(found.values())
         return empty(self._base, self._type_of)
-
-    def _timed(self, record: Record) -> bool:
-        """Take a record of a name, a value and a time, of its own or of the base, if it is no more than that."""
-        labels = self._form.labels
-        shift = record.get(labels.time)
-        if len(record) != 2 + (shift is not None) or (shift is None and self._base_time is None):
-            return False
-        try:
-            name = self._name + record[labels.name]
-            path, key = PLACES[name]
-            kind, label, reader = self._plans[key] if key in self._plans else self._plan(path, key)
-            value = record[label]
-            if type(value) is not kind:
-                value = reader(value, self._note)
-            if not (name.startswith(self._below) or path == self._base):
-                return False
-            time = self._time(shift)
-        except (LookupError, TypeError, ValueError):
-            return False
-        self._found[name, time] = Entry(path, value, time)
-        return True
 
     def _plan(self, path: Path, key: int) -> Plan:
         """How values with that key are read if they are as the model has them. Raises LookupError for others."""
@@ -158,10 +141,7 @@ class RecordReader:
     def _time(self, shift: object) -> float | None:
         if shift is None:
             return self._base_time
-        time = float(_number(shift) + (self._base_time or 0))
-        if not isfinite(time):
-            raise ContentError("a time beyond all bounds")
-        return time
+        return _number(shift) + (self._base_time or 0.0)
 
     def _take(self, path: Path, label: Label, given: object, time: float | None) -> None:
         if len(path) < 3:
@@ -190,8 +170,7 @@ class RecordReader:
 
 
 def _number(given: object) -> float:
-    if type(given) is int and -_MAX_NUMBER < given < _MAX_NUMBER:
-        return given
-    if type(given) is not float or not isfinite(given):
-        raise ContentError("a base value or time that is no sane number")
-    return given
+    # No time and no value of a device is larger, and no sum of two such is infinite.
+    if type(given) not in (int, float) or not -_MAX_NUMBER < given < _MAX_NUMBER:  # type: ignore[operator]
+        raise ContentError("a base value or a time that is no sane number")
+    return given  # type: ignore[return-value]

@@ -6,7 +6,7 @@ Where every value has a time there is a base time of whole seconds. Empty contai
 
 from __future__ import annotations
 
-from math import floor, isfinite
+from math import floor
 from typing import Any, Final
 
 from lwm2md.lwm2m.leaves import shaped
@@ -22,7 +22,7 @@ _Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
-_EXACT: Final = 2**53
+_MAX_TIME: Final = 2**64
 _SIGNED: Final = (int, -(2**63), 2**63)
 _PLAIN: Final[dict[ResourceType, _Plain]] = {
     ResourceType.FLOAT: (float, 0, 0),
@@ -126,21 +126,25 @@ class _Writer:
 
 def _times(nodes: Nodes) -> tuple[int, list[Any]]:
     """The base time, 0 for none, and the time to write for each of the nodes, None for none."""
-    times = [entry.time for entry in nodes]
-    if times.count(None) == len(times):
+    times: list[Any] = [entry.time for entry in nodes]
+    missing = times.count(None)
+    if missing == len(times):
         return 0, times
-    if any(time is not None and not isfinite(time) for time in times):
+    if not all(-_MAX_TIME < time < _MAX_TIME for time in times if time is not None):
         raise ContentError("a time beyond all bounds")
-    if None in times or not _EXACT > times[0] > -_EXACT:  # type: ignore[operator]
+    if missing:
         return 0, [time if time is None else _shortest(time) for time in times]
-    base = floor(times[0])  # type: ignore[arg-type]
-    # Some readers refuse more digits than nanoseconds have, as a difference in binary has.
-    shifts = [_shortest(round(time - base, 9)) for time in times]  # type: ignore[operator]
+    base = floor(times[0])
+    shifts = [time - base for time in times]
+    written: list[Any] = list(map(int, shifts))
+    if written != shifts:
+        # Some readers refuse more digits than nanoseconds have, as a difference in binary has.
+        written = [_shortest(round(shift, 9)) for shift in shifts]
+    if [base + shift for shift in written] == times:
+        return base, written
     # Where a time would not come out the same, each stands for itself.
-    if [base + shift for shift in shifts] != times:
-        return 0, [_shortest(time) for time in times]  # type: ignore[arg-type]
-    return base, shifts
+    return 0, list(map(_shortest, times))
 
 
 def _shortest(time: float) -> int | float:
-    return int(time) if -_EXACT < time < _EXACT and time == floor(time) else time
+    return int(time) if time.is_integer() else time

@@ -477,7 +477,8 @@ class RecordTests(SynchronousTestCase):
             [good | {"t": True}],
             [good | {"bt": "5"}],
             [good | {"t": 2**64}],
-            [good | {"bt": 1.7e308, "t": 1.7e308}],
+            [good | {"bt": 1e20}],
+            [good | {"t": -1e20}],
             [good | {"bv": "5"}],
             [good | {"bv": None}],
             [good | {"bv": 2**63 - 1}],
@@ -599,15 +600,15 @@ class TimeTests(SynchronousTestCase):
             self.assertEqual(found, decode(number, ROOT, encode(number, ROOT, found, TYPES), TYPES))
 
     def test_infinite(self) -> None:
-        """No infinite time is written."""
-        for time in (math.inf, math.nan):
+        """No infinite time is written, and none that nobody reads."""
+        for time in (math.inf, math.nan, 2.0**64):
             for number in FORMATS:
                 with self.assertRaises(ContentError):
                     encode(number, ROOT, (Entry(path("/3/0/9"), 5, time),), TYPES)
 
     @given(
         st.lists(
-            st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300), unique=True, max_size=4
+            st.floats(allow_nan=False, allow_infinity=False, min_value=-1e19, max_value=1e19), unique=True, max_size=4
         ),
         st.sampled_from(FORMATS),
     )
