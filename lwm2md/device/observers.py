@@ -1,13 +1,12 @@
 """The observation table of the device: who watches which path, and when the next notification is due.
 
 Source: RFC 7641 and OMA LwM2M Core TS 1.2, 6.4 and 7.3. RULES: the answer to the Observe counts as the first
-notification; each one restarts ``pmin`` and ``pmax``; the conditions compare with the value that was last *reported*;
-a trigger within ``pmin`` is kept and sent at its end with the value of that time; ``pmax`` counts only when it is
-positive and not below ``pmin``; notifications are Non-confirmable, but for ``con`` and for one at least every 24
-hours; one Confirmable is under way per observation. An observation whose path is gone ends with an error and without
-an Observe option. A composite one has a Watch for each of its paths, with the attributes of that path, and any of them
-makes it tell all; it never ends by a path that is gone. ``epmax`` asks for nothing that does not happen anyway: a value
-is looked at when it changes, or at the end of ``epmin``.
+notification; each one restarts ``pmin`` and ``pmax``; a trigger within ``pmin`` is kept and sent at its end with the
+value of that time; ``pmax`` counts only when it is positive and not below ``pmin``; notifications are Non-confirmable,
+but for ``con`` and for one at least every 24 hours; one Confirmable is under way per observation. An observation whose
+path is gone ends with an error and without an Observe option. A composite one has a Watch for each of its paths, with
+the attributes of that path, and any of them makes it tell all; it never ends by a path that is gone. ``epmax`` asks for
+nothing that does not happen anyway: a value is looked at when it changes, or at the end of ``epmin``.
 """
 
 from __future__ import annotations
@@ -34,13 +33,14 @@ _SEQUENCE_MASK: Final = 0xFFFFFF
 class Watch:
     """One path of an observation.
 
-    ``reported`` is the value that was last told, None for an Object or Instance; ``evaluated_at`` the Unix time of the
-    last look at the conditions; ``wanted`` that they were met since, ``unevaluated`` that there is something to look
-    at when ``epmin`` is over.
+    ``reported`` is the value that was last told, ``seen`` the last one that was looked at, both None for an Object or
+    Instance; ``evaluated_at`` is the Unix time of that look; ``wanted`` says that the conditions were met since,
+    ``unevaluated`` that there is something to look at when ``epmin`` is over.
     """
 
     path: Path
     reported: Stored | None
+    seen: Stored | None
     evaluated_at: float
     wanted: bool = False
     unevaluated: bool = False
@@ -110,7 +110,7 @@ class Observers:
         if known is None and len(self._by_token) >= MAX_OBSERVATIONS:
             return None
         sequence = 0 if known is None else known.sequence + 1 & _SEQUENCE_MASK
-        watches = tuple(Watch(path, self._snapshot(path), now) for path in paths)
+        watches = tuple(Watch(path, value := self._snapshot(path), value, now) for path in paths)
         observation = Observation(token, watches, accept, override, sequence, now, now, composite)
         self._by_token[token] = observation
         return observation
@@ -177,7 +177,7 @@ class Observers:
             return
         for watch in observation.watches:
             watch.wanted = watch.unevaluated = False
-            watch.reported = self._snapshot(watch.path)
+            watch.reported = watch.seen = self._snapshot(watch.path)
             watch.evaluated_at = now
         observation.sent_at = now
         if confirmable:
@@ -209,14 +209,17 @@ class Observers:
         watch.wanted = self._differs(watch, attributes)
 
     def _differs(self, watch: Watch, attributes: NotificationAttributes) -> bool:
-        old, new = watch.reported, self._snapshot(watch.path)
-        if new is None or old is None:
-            return len(watch.path) < 3 or new is not old
-        if isinstance(old, dict) and isinstance(new, dict):
-            return old.keys() != new.keys() or any(triggers(attributes, old[number], new[number]) for number in old)
-        if isinstance(old, dict) or isinstance(new, dict):
+        told, seen, new = watch.reported, watch.seen, self._snapshot(watch.path)
+        watch.seen = new
+        if told is None or seen is None or new is None:
+            return len(watch.path) < 3 or new is not told
+        if isinstance(told, dict) and isinstance(seen, dict) and isinstance(new, dict):
+            if not told.keys() == seen.keys() == new.keys():
+                return True
+            return any(triggers(attributes, told[number], seen[number], new[number]) for number in told)
+        if isinstance(told, dict) or isinstance(seen, dict) or isinstance(new, dict):
             return True
-        return triggers(attributes, old, new)
+        return triggers(attributes, told, seen, new)
 
     def _snapshot(self, path: Path) -> Stored | None:
         if len(path) < 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import TestCase
@@ -81,6 +82,50 @@ class LeshanDemoServerTests(TestCase):
         await events.next("REGISTRATION")
         await device.stop()
         await events.next("DEREGISTRATION", endpoint=_DEVICE)
+
+    async def _value(self, server: LeshanDemoServer, path: str) -> Any:
+        return (await self._ask(server, "GET", path, "CONTENT(205)"))["content"]["value"]
+
+    async def _one_value(self, server: LeshanDemoServer, name: str, second: int) -> None:
+        for text in (f"zone {second}", "Zürich"):
+            await self._ask(server, "PUT", f"/3/0/15?format={name}", "CHANGED(204)", body={"id": 15, "value": text})
+            self.assertEqual(await self._value(server, f"/3/0/15?format={name}"), text)
+        moment = f"2021-01-01T00:00:0{second}Z"
+        time = {"id": 13, "kind": "singleResource", "type": "time", "value": moment}
+        await self._ask(server, "PUT", f"/3/0/13?format={name}", "CHANGED(204)", body=time)
+        self.assertEqual((await self._value(server, f"/3/0/13?format={name}"))[:17], moment[:17])
+        self.assertEqual(await self._value(server, f"/6/0/0?format={name}"), 46.5)
+        await self._ask(server, "GET", f"/3/0/6/1?format={name}", "CONTENT(205)")
+
+    async def _several_values(self, server: LeshanDemoServer, name: str, lifetime: int) -> None:
+        for path in ("/3", "/3/0", "/3/0/6"):
+            await self._ask(server, "GET", f"{path}?format={name}", "CONTENT(205)")
+        partial = {"id": 0, "resources": [{"id": 1, "value": lifetime}, {"id": 3, "value": 60}]}
+        await self._ask(server, "PUT", f"/1/0?format={name}&replace=false", "CHANGED(204)", body=partial)
+        answer = await self._ask(server, "GET", f"/1/0?format={name}", "CONTENT(205)")
+        values = {resource["id"]: resource["value"] for resource in answer["content"]["resources"]}
+        self.assertEqual((values[1], values[3], values[5]), (lifetime, 60, 86400))
+
+    async def test_every_format(self) -> None:
+        """Values of every level are read and written in each format that Leshan has, and refused where none fits."""
+        server = await LeshanDemoServer.start(self)
+        world = Path(self.mktemp()).resolve()
+        world.write_text(
+            '[objects.5.0]\n0 = ""\n3 = 0\n5 = 0\n7 = "firmware"\n9 = 2\n[objects.6.0]\n0 = 46.5\n', "utf-8"
+        )
+        device = self._device(server, "--endpoint", _DEVICE, "--label", "a=b", "--world", str(world))
+        await device.await_line(f"{_DEVICE} registered at rd/")
+        for second, name in enumerate(("TLV", "JSON", "SENML_JSON", "SENML_CBOR", "TEXT", "CBOR")):
+            await self._one_value(server, name, second)
+            if name not in ("TEXT", "CBOR"):
+                await self._several_values(server, name, 200 + second)
+        for name in ("TEXT", "CBOR", "OPAQUE"):
+            for path in ("/3", "/3/0", "/3/0/6"):
+                await self._ask(server, "GET", f"{path}?format={name}", "NOT_ACCEPTABLE(406)")
+        await self._ask(server, "GET", "/3/0/0?format=OPAQUE", "NOT_ACCEPTABLE(406)")
+        package = {"id": 0, "kind": "singleResource", "type": "opaque", "value": "0102"}
+        await self._ask(server, "PUT", "/5/0/0?format=OPAQUE", "CHANGED(204)", body=package)
+        await device.stop()
 
     async def test_fleet_in_every_version(self) -> None:
         """A fleet registers one after the other, in each version, with its flags and names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.coap.numbers import DELETE, PUT
+from lwm2md.coap.numbers import DELETE, GET, PUT
 from lwm2md.device.observers import DAY, MAX_OBSERVATIONS, Observation
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.paths import Path
@@ -139,6 +139,32 @@ class TimingTests(SynchronousTestCase):
         bench.expire(5)
         self.assertEqual(bench.due(), 55)
 
+    def test_epmax_asks_for_nothing_more(self) -> None:
+        """A change is looked at when it happens, so that epmax is kept without doing anything."""
+        bench = _Watched("epmax=20")
+        self.assertEqual(bench.due(), DAY)
+        bench.show(21.0, 5)
+        self.assertEqual(bench.sent, [(5, False, 21.0)])
+
+    def test_conditions_and_periods_together(self) -> None:
+        """Crossing or step, whichever comes first, is held by pmin; pmax comes without either."""
+        bench = _Watched("gt=25", "lt=15", "st=4", "pmin=10", "pmax=60")
+        for after, value in ((11, 23.9), (12, 24.0), (13, 25.5), (21, 14.9), (24, 12.0), (25, 14.0)):
+            bench.show(value, after)
+        bench.expire(83)
+        bench.expire(84)
+        self.assertEqual(bench.sent, [(12, False, 24.0), (24, False, 12.0), (84, False, 14.0)])
+
+    def test_contradictions_written_one_by_one(self) -> None:
+        """Conditions that contradict each other don't hold, nor an epmin that is not below epmax."""
+        bench = _Watched("gt=25")
+        self.assertEqual(bench.code(PUT, "/3303/0/5700", query=("lt=30",)), "2.04")
+        self.assertEqual(bench.code(PUT, "/3303/0", query=("epmax=10",)), "2.04")
+        self.assertEqual(bench.code(PUT, "/3303/0/5700", query=("epmin=10",)), "2.04")
+        bench.show(21.0, 1)
+        bench.show(22.0, 2)
+        self.assertEqual([at for at, _, _ in bench.sent], [1, 2])
+
     def test_inheritance(self) -> None:
         """A value comes from the nearest level above, never from below."""
         bench = _Watched()
@@ -215,6 +241,35 @@ class DeliveryTests(SynchronousTestCase):
         bench.observers.delivered(bench.observation)
         bench.expire(3)
         self.assertEqual(bench.sent[1:], [(3, True, 22.0)])
+
+    def test_confirmable_by_the_server_object(self) -> None:
+        """Where no con is attached /1/x/26 decides; con=0 stands over it."""
+        bench = _Watched()
+        bench.tree.put(Path((1, 0, 26)), 1)
+        bench.show(21.0, 1)
+        bench.observers.delivered(bench.observation)
+        bench.ask(PUT, "/3303", query=("con=0",))
+        bench.show(22.0, 2)
+        self.assertEqual([confirmable for _, confirmable, _ in bench.sent], [True, False])
+
+    def test_edge(self) -> None:
+        """A Boolean with an edge is told on that edge only."""
+        for edge, expected in (("edge=1", [1.0, 3.0]), ("edge=0", [2.0]), ("edge", [1.0, 2.0, 3.0])):
+            bench = Bench("1.2")
+            switch = Path((1, 0, 6))
+            self.assertEqual(bench.code(PUT, "/1/0/6", query=(edge,)), "2.04")
+            bench.ask(GET, "/1/0/6", observe=0)
+            sent: list[float] = []
+
+            def send(observation: Observation, confirmable: bool, now: float, sent: list[float] = sent) -> bool:
+                sent.append(now - NOW)
+                return True
+
+            for after in (1, 2, 3):
+                bench.tree.put(switch, after % 2 == 1)
+                bench.observers.touch(switch, NOW + after)
+                bench.observers.expire(NOW + after, send)
+            self.assertEqual(sent, expected, edge)
 
     def test_sequence_rises(self) -> None:
         """Sequence numbers rise, also over a renewal of the observation, and wrap at 24 bits."""
