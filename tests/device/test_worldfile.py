@@ -168,6 +168,14 @@ class ObjectTests(SynchronousTestCase):
         self.assertTrue(model.resources[8].multiple)
         self.assertEqual(script.contents[Path((40000, 0))][5], 7.0)
 
+    def test_nothing_named(self) -> None:
+        """An Object of which no Resource is named is there as a whole."""
+        script = parsed("[objects.3442.0]\n[objects.6]\n[objects.25]\ndynamic = true\n").script
+        assert script.supported is not None
+        self.assertIn(110, script.supported[3442].resources)
+        self.assertEqual((script.supported[6].dynamic, script.supported[25].dynamic), (False, True))
+        self.assertEqual(script.contents, {Path((3442, 0)): {}})
+
     def test_extra_resource(self) -> None:
         """A Resource that the model does not have is there when it is given a type."""
         script = parsed('[objects.3303.0]\n7000 = { value = 3, type = "integer" }\n').script
