@@ -56,6 +56,13 @@ class Builder:
         self._motions: dict[Path, Motion] = {}
         self._values: dict[Path, Resources] = {}
 
+    def behind(self) -> Builder:
+        """One for the values of a device behind this one: they share what is supported, and nothing else."""
+        self._draft(objects.GATEWAY, None, "")
+        other = Builder(self._models, self._version, self._context)
+        other._drafts = self._drafts
+        return other
+
     def objects(self, table: Table) -> None:
         """Read ``[objects]``."""
         for key, content in table.rest():

@@ -35,7 +35,7 @@ def live(world: WorldFile) -> list[str]:
     errors: list[str] = []
     script = world.script
     assert script.supported is not None
-    settings = Settings("d-1", world.lifetime or 300, world.version or "1.1", instances=script.of("d-1", 1))
+    settings = script.settle(Settings("d-1", world.lifetime or 300, world.version or "1.1"), 1)
     client = Client(
         settings,
         supported=script.supported,
@@ -97,7 +97,7 @@ class PageTests(SynchronousTestCase):
         functions = ("walk", "sine", "square", "toggle", "counter", "replay", "constant")
         rows = "".join(f"{number} = {{ function = '{name}' }}\n" for number, name in enumerate(functions))
         events = "".join(f"[[event]]\nat = 1\ndo = '{deed}'\n" for deed in DEEDS)
-        text = f"[objects.40000.0]\n{rows}[behaviour]\nsleep = {{}}\nwrong = {{}}\n{events}"
+        text = f"[objects.40000.0]\n{rows}[behaviour]\nsleep = {{}}\nwrong = {{}}\n{events}[[child]]\n"
         with self.assertRaises(WorldErrors):
             parsed(text)
         self.assertGreater(len(seen), 40)
