@@ -14,7 +14,7 @@ from decimal import Decimal
 from io import BytesIO
 from typing import Any, Final
 
-from cbor2 import CBORDecoder
+from cbor2 import CBORDecodeError, CBORDecoder
 
 from lwm2md.lwm2m.cborkeys import DEPTH, check_keys
 from lwm2md.lwm2m.moments import seconds_of
@@ -45,20 +45,26 @@ def load(payload: bytes) -> Any:
     """
     if len(payload) > _UNCHECKED:
         check_keys(payload)
-    stream = BytesIO(payload)
     try:
-        item = CBORDecoder(
-            stream,
-            max_depth=DEPTH,
-            str_errors="surrogateescape",
-            allow_duplicate_keys=False,
-            semantic_decoders=_TAGS,
-        ).decode()
+        try:
+            item, end = _load(payload, "strict")
+        except CBORDecodeError as error:
+            if not isinstance(error.__cause__, UnicodeDecodeError):
+                raise
+            item, end = _load(payload, "surrogateescape")
     except Exception as error:  # the library lets errors of several kinds through, and none of them is ours
         raise ContentError(f"malformed CBOR: {error}") from None
-    if stream.tell() != len(payload):
+    if end != len(payload):
         raise ContentError("there is something behind the CBOR item")
     return item
+
+
+def _load(payload: bytes, errors: str) -> tuple[Any, int]:
+    stream = BytesIO(payload)
+    decoder = CBORDecoder(
+        stream, semantic_decoders=_TAGS, str_errors=errors, max_depth=DEPTH, allow_duplicate_keys=False
+    )
+    return decoder.decode(), stream.tell()
 
 
 def dump(value: object) -> bytes:

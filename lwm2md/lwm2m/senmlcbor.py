@@ -31,12 +31,13 @@ _LABELS: Final = Labels(
     data=8,
     link="vlo",
 )
+_MAPS: Final = {dict}
 _WRITTEN: Final[dict[Label, bytes]] = {label: dump(label) for label in _LABELS}
 
 
 def _load(payload: bytes) -> list[Record]:
     records = load(payload)
-    if type(records) is not list or any(type(record) is not dict for record in records):
+    if type(records) is not list or not set(map(type, records)) <= _MAPS:
         raise ContentError("malformed SenML: not an array of maps")
     return records
 

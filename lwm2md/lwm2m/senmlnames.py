@@ -6,8 +6,7 @@ Rules: names are only put together, with no slash added; the whole is the root a
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from lwm2md.lwm2m.nodes import ContentError
 from lwm2md.lwm2m.paths import Path
@@ -16,22 +15,41 @@ from lwm2md.lwm2m.senmlform import Form, Record
 _CACHED: Final = 4096
 _MAX_VERSION: Final = 10
 
-
-@lru_cache(maxsize=_CACHED)
-def place(name: str) -> tuple[Path, int]:
-    """The path of a name without a root, and its key. Raises PathError."""
-    path = Path.parse(name)
-    return path, _key(path)
+_Known = TypeVar("_Known")
+_Found = TypeVar("_Found")
 
 
-@lru_cache(maxsize=_CACHED)
-def named(path: Path) -> tuple[str, int]:
-    """The name of a path, and its key."""
-    return str(path), _key(path)
+class _Places(dict[str, tuple[Path, int]]):
+    """The paths of names without a root, and their keys; made on demand, which raises PathError."""
+
+    def __missing__(self, name: str) -> tuple[Path, int]:
+        path = Path.parse(name)
+        return _kept(self, name, (path, _key(path)))
+
+
+class _Names(dict[Path, tuple[str, int]]):
+    """The names of paths, and their keys; made on demand."""
+
+    def __missing__(self, path: Path) -> tuple[str, int]:
+        return _kept(self, path, (str(path), _key(path)))
+
+
+def _kept(cache: dict[_Known, _Found], known: _Known, found: _Found) -> _Found:
+    # Names that come at all come again and again: there are as many as models have Resources, times their Instances.
+    if len(cache) >= _CACHED:
+        cache.clear()
+    cache[known] = found
+    return found
+
+
+PLACES: Final = _Places()
+"""From a name to its path and key: two paths of one depth have the same key if they have the same model."""
+NAMES: Final = _Names()
+"""From a path to its name and key."""
 
 
 def _key(path: Path) -> int:
-    """The same number for all paths of one depth that have one model; -1 above Resources."""
+    # Above Resources there is no model, and no value.
     return (path[0] << 16 | path[2]) << 1 | (len(path) == 4) if len(path) > 2 else -1
 
 

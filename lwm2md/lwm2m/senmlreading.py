@@ -7,16 +7,14 @@ device sent it: what is below 2**28 is relative, and its reader knows to what.
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Final
 
 from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path, PathError
-from lwm2md.lwm2m.senmlform import Form, Label, Record
-from lwm2md.lwm2m.senmlnames import base_name, check_labels, full_name, place, without_root
-from lwm2md.lwm2m.typed import Reader
+from lwm2md.lwm2m.senmlform import Form, Label, Plan, Record
+from lwm2md.lwm2m.senmlnames import NAMES, PLACES, base_name, check_labels, full_name, without_root
 
 WITHOUT_VALUE: Final = "senml-without-value"
 WITHOUT_ROOT: Final = "senml-without-root"
@@ -32,14 +30,14 @@ class RecordReader:
         "_base_time",
         "_base_value",
         "_below",
-        "_entries",
         "_form",
+        "_found",
         "_name",
         "_note",
         "_plans",
         "_root",
-        "_seen",
         "_simple",
+        "_skipped",
         "_type_of",
     )
 
@@ -49,32 +47,50 @@ class RecordReader:
         self._base_time: float | None = None
         self._base_value: float | None = None
         self._below = f"{base}/" if base else ""
-        self._entries: list[Entry] = []
-        self._seen: list[object] = []
-        self._plans: dict[int, tuple[Label, Reader]] = {}
+        self._found: dict[object, Entry] = {}
+        self._skipped = 0
+        self._plans: dict[int, Plan] = {}
         self._simple = not root
 
     def read(self, records: list[Record]) -> Nodes:
         """The entries of the records; of none at all, that the base is empty. Raises ContentError."""
-        entries, seen, plans, note = self._entries, self._seen, self._plans, self._note
-        name_label, below = self._form.labels.name, self._below
+        found, plans, note = self._found, self._plans, self._note
+        name_label, time_label, below = self._form.labels.name, self._form.labels.time, self._below
+        simple, base, since, inside = self._simple, "", self._base_time, not below
         for record in records:
-            # Nearly all records are a name and a value of the right type; anything else is sorted out below.
-            if self._simple and len(record) == 2:
+            # Nearly all records are a name, a value of the right type, and mostly no time; others are sorted out behind.
+            size = len(record)
+            if simple and size < 4:
                 try:
-                    name = self._name + record[name_label]
-                    path, key = place(name)
-                    label, reader = plans[key]
-                    if name.startswith(below):
-                        entries.append(Entry(path, reader(record[label], note)))
-                        seen.append(name)
+                    name = base + record[name_label]
+                    path, key = PLACES[name]
+                    kind, label, reader = plans[key] if key in plans else self._plan(path, key)
+                    value = record[label]
+                    if type(value) is not kind:
+                        value = reader(value, note)
+                    if inside or name.startswith(below) or path == self._base:
+                        if size == 2 and since is None:
+                            found[name] = Entry(path, value)
+                        else:
+                            time = (since or 0.0) + _number(record[time_label] if size == 3 else 0)
+                            found[name, time] = Entry(path, value, time)
                         continue
                 except (LookupError, TypeError, ValueError):
                     pass
             self._record(record)
-        if len(set(seen)) != len(seen):
+            simple, base, since = self._simple, self._name, self._base_time
+            inside = base.startswith(below)
+        if len(found) != len(records) - self._skipped:
             raise ContentError("a path is there twice")
-        return tuple(entries) if entries else self._nothing()
+        return tuple(found.values()) if found else self._nothing()
+
+    def _plan(self, path: Path, key: int) -> Plan:
+        """How values with that key are read if they are as the model has them. Raises LookupError for others."""
+        model = self._type_of(path)
+        if model is None or model.multiple != (len(path) == 4):
+            raise LookupError(key)
+        found = self._plans[key] = self._form.plans[model.type]
+        return found
 
     def _record(self, record: Record) -> None:
         form = self._form
@@ -86,12 +102,13 @@ class RecordReader:
         found = [label for label in form.values if label in record]
         if not found and form.labels.name not in record:
             self._note(WITHOUT_VALUE)
+            self._skipped += 1
             return
-        path, key = self._place(record)
+        path = self._place(record)
         if len(found) != 1:
             raise ContentError(f"{path} has {len(found)} values")
         try:
-            self._take(path, key, found[0], record[found[0]], self._time(record))
+            self._take(path, found[0], record[found[0]], self._time(record.get(form.labels.time)))
         except ContentError as error:
             raise ContentError(f"{path}: {error}") from None
 
@@ -99,12 +116,12 @@ class RecordReader:
         labels = self._form.labels
         self._name = base_name(record, self._form, self._name)
         if labels.base_time in record:
-            self._base_time = _number(record[labels.base_time])
+            self._base_time = float(_number(record[labels.base_time]))
         if labels.base_value in record:
             self._base_value = _number(record[labels.base_value])
-        self._simple = not self._root and self._base_time is None and self._base_value is None
+        self._simple = not self._root and self._base_value is None
 
-    def _place(self, record: Record) -> tuple[Path, int]:
+    def _place(self, record: Record) -> Path:
         name = full_name(record, self._form, self._name)
         bare = without_root(name, self._root)
         if bare is None and self._base:
@@ -112,24 +129,20 @@ class RecordReader:
             self._note(WITHOUT_ROOT)
             bare = name
         try:
-            path, key = place(name if bare is None else bare)
+            path = PLACES[name if bare is None else bare][0]
         except PathError as error:
             raise ContentError(f"{name[:40]!r}: {error}") from None
         if bare is None or not self._base.covers(path):
             raise ContentError(f"{path} is outside of {self._root}{self._base}")
-        return path, key
+        return path
 
-    def _time(self, record: Record) -> float | None:
-        given = record.get(self._form.labels.time)
-        if given is None:
+    def _time(self, shift: object) -> float | None:
+        if shift is None:
             return self._base_time
-        time = _number(given) + (self._base_time or 0)
-        if not isfinite(time):
-            raise ContentError("a time beyond all bounds")
-        return float(time)
+        return _number(shift) + (self._base_time or 0.0)
 
-    def _take(self, path: Path, key: int, label: Label, given: object, time: float | None) -> None:
-        if key < 0:
+    def _take(self, path: Path, label: Label, given: object, time: float | None) -> None:
+        if len(path) < 3:
             raise ContentError("no value can stand here")
         if given is None:
             self._remove(path)
@@ -141,19 +154,20 @@ class RecordReader:
         reader = readers.get(label)
         if reader is None:
             raise ContentError(f"no value of its type has the label {label!r}")
-        if model is not None and model.multiple == (len(path) == 4):
-            self._plans[key] = next(iter(readers.items()))
-        elif model is not None:
+        if model is not None and model.multiple != (len(path) == 4):
             self._note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
             path = path.child(0) if model.multiple else path.parent
-        self._entries.append(Entry(path, reader(given, self._note), time))
-        self._seen.append(str(path) if time is None else (str(path), time))
+        self._add(Entry(path, reader(given, self._note), time))
 
     def _remove(self, path: Path) -> None:
         if not self._form.etch or len(path) != 4:
             raise ContentError("null is no value here")
-        self._entries.append(Entry(path, None))
-        self._seen.append(str(path))
+        self._add(Entry(path, None))
+
+    def _add(self, entry: Entry) -> None:
+        name = NAMES[entry.path][0]
+        # Strings hash unforeseeably, so that nobody can make them collide; paths don't.
+        self._found[name if entry.time is None else (name, entry.time)] = entry
 
     def _nothing(self) -> Nodes:
         if not self._base:
@@ -165,8 +179,7 @@ class RecordReader:
 
 
 def _number(given: object) -> float:
-    if type(given) is int and -_MAX_NUMBER < given < _MAX_NUMBER:
-        return given
-    if type(given) is not float or not isfinite(given):
-        raise ContentError("a base value or time that is no sane number")
-    return given
+    # No time and no value of a device is larger, and no sum of two such is infinite.
+    if type(given) not in (int, float) or not -_MAX_NUMBER < given < _MAX_NUMBER:  # type: ignore[operator]
+        raise ContentError("a base value or a time that is no sane number")
+    return given  # type: ignore[return-value]

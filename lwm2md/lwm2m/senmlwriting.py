@@ -6,14 +6,14 @@ Where every value has a time there is a base time of whole seconds. Empty contai
 
 from __future__ import annotations
 
-from math import floor, isfinite
-from typing import Final
+from math import floor
+from typing import Any, Final
 
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.senmlform import Form, Label, Record
-from lwm2md.lwm2m.senmlnames import named
+from lwm2md.lwm2m.senmlnames import NAMES
 from lwm2md.lwm2m.typed import write
 from lwm2md.lwm2m.values import ObjectLink, ResourceType, Value
 
@@ -21,6 +21,7 @@ _Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
+_MAX_TIME: Final = 2**64
 _SIGNED: Final = (int, -(2**63), 2**63)
 _PLAIN: Final[dict[ResourceType, _Plain]] = {
     ResourceType.FLOAT: (float, 0, 0),
@@ -37,31 +38,41 @@ _UNPLANNED: Final[_Plan] = (object, 0, 0, None)
 def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: str) -> list[Record]:
     """The records of nodes that lie at or below the base. Raises ContentError."""
     writer = _Writer(form, type_of)
-    stem = str(Path(base[:2])) if base else ""
-    below, start = f"{base}/" if base else "", len(stem) + 1 if stem else 0
+    # Of deeper bases the instance stands before the names, and what is outside has no place in their few records.
+    lead = f"{Path(base[:2])}/" if base else ""
+    if len(base) > 2 and not all(base.covers(entry.path) for entry in nodes):
+        raise ContentError(f"there is something that is not below {base}")
     name_label, time_label = form.labels.name, form.labels.time
-    records: list[Record] = []
-    plans = writer.plans
-    timed = 0
-    for entry in nodes:
-        path, value, time = entry.path, entry.value, entry.time
-        name, key = named(path)
-        if not name.startswith(below) and path != base:
-            raise ContentError(f"{path} is not below {base}")
-        kind, low, high, label = plans.get(key, _UNPLANNED)
+    found: dict[object, Record] = {}
+    plans, skipped = writer.plans, 0
+    base_time, times = _times(nodes)
+    for entry, time in zip(nodes, times, strict=True):
+        path, value = entry.path, entry.value
+        name, key = NAMES[path]
+        if lead:
+            short = name.removeprefix(lead)
+            if short is name and path != base:
+                raise ContentError(f"{path} is not below {base}")
+        else:
+            short = name
+        kind, low, high, label = plans[key] if key in plans else writer.plan(path, key)
         if type(value) is not kind or (kind is int and not low <= value < high):  # type: ignore[operator]
             if value is None and not writer.removes(path):
+                skipped += 1
                 continue
-            label, value = writer.convert(path, key, value)  # type: ignore[assignment]
+            label, value = writer.convert(path, value)  # type: ignore[assignment]
         if time is None:
-            records.append({name_label: name[start:], label: value})
+            found[name] = {name_label: short, label: value}
+        elif time or not base_time:
+            found[name, time] = {name_label: short, time_label: time, label: value}
         else:
-            records.append({name_label: name[start:], time_label: _seconds(time), label: value})
-            timed += 1
-    _check_twice(records, form, timed)
-    bases: Record = {form.labels.base_name: f"{root}{stem}/" if stem else root} if stem or root else {}
-    if timed and timed == len(records):
-        bases |= _base_time(records, form)
+            found[name, time] = {name_label: short, label: value}
+    if len(found) != len(nodes) - skipped:
+        raise ContentError("a path is there twice")
+    records = list(found.values())
+    bases: Record = {form.labels.base_name: root + lead} if root or lead else {}
+    if base_time:
+        bases[form.labels.base_time] = base_time
     if bases and records:
         records[0] = bases | records[0]
     return records
@@ -76,6 +87,15 @@ class _Writer:
         self._form, self._type_of = form, type_of
         self.plans: dict[int, _Plan] = {}
 
+    def plan(self, path: Path, key: int) -> _Plan:
+        """How values with that key are written if they are as the model has them."""
+        model = self._type_of(path) if key >= 0 else None
+        if model is None or model.multiple != (len(path) == 4) or model.type not in _PLAIN:
+            return _UNPLANNED
+        plain = _PLAIN[model.type]
+        found = self.plans[key] = *plain, self._form.label_of[plain[0]]
+        return found
+
     def removes(self, path: Path) -> bool:
         """Whether an entry without a value is a Resource Instance to be deleted, not an empty container."""
         if len(path) < 4:
@@ -84,12 +104,12 @@ class _Writer:
             raise ContentError(f"{path} has no value")
         return True
 
-    def convert(self, path: Path, key: int, value: Value | None) -> tuple[Label, object]:
+    def convert(self, path: Path, value: Value | None) -> tuple[Label, object]:
         """The label and what stands under it. Raises ContentError."""
         form = self._form
         if value is None:
             return form.labels.number, None
-        if key < 0:
+        if len(path) < 3:
             raise ContentError(f"no value can stand at {path}")
         model = self._type_of(path)
         if model is not None and model.multiple != (len(path) == 4):
@@ -99,39 +119,29 @@ class _Writer:
         except ContentError as error:
             raise ContentError(f"{path}: {error}") from None
         label = form.label_of[type(value)]
-        if model is not None and model.type in _PLAIN:
-            self.plans[key] = (*_PLAIN[model.type], label)
         if type(value) is bytes:
             return label, form.write_data(value)
         return label, str(value) if type(value) is ObjectLink else value
 
 
-def _seconds(time: float) -> int | float:
-    if not isfinite(time):
+def _times(nodes: Nodes) -> tuple[int, list[Any]]:
+    """The base time, 0 for none, and the time to write for each of the nodes, None for none."""
+    times: list[Any] = [entry.time for entry in nodes]
+    missing = times.count(None)
+    if missing == len(times):
+        return 0, times
+    if not all(-_MAX_TIME < time < _MAX_TIME for time in times if time is not None):
         raise ContentError("a time beyond all bounds")
-    return int(time) if time == floor(time) else time
+    if missing:
+        return 0, [time if time is None else _shortest(time) for time in times]
+    base = floor(times[0])
+    shifts = [time - base for time in times]
+    # Where a time would not come out the same, each stands for itself.
+    if [base + shift for shift in shifts] != times:
+        base, shifts = 0, times
+    whole = list(map(int, shifts))
+    return base, whole if whole == shifts else list(map(_shortest, shifts))
 
 
-def _check_twice(records: list[Record], form: Form, timed: int) -> None:
-    name, time = form.labels.name, form.labels.time
-    if timed:
-        found = len({(record[name], record.get(time)) for record in records})
-    else:
-        found = len({record[name] for record in records})
-    if found != len(records):
-        raise ContentError("a path is there twice")
-
-
-def _base_time(records: list[Record], form: Form) -> Record:
-    """Make the times relative to a base time, which is returned; nothing where a time would not come out the same."""
-    label = form.labels.time
-    base = floor(records[0][label])
-    shifts = [_seconds(record[label] - base) for record in records]
-    if any(base + shift != record[label] for shift, record in zip(shifts, records, strict=True)):
-        return {}
-    for shift, record in zip(shifts, records, strict=True):
-        if shift:
-            record[label] = shift
-        else:
-            del record[label]
-    return {form.labels.base_time: base}
+def _shortest(time: float) -> int | float:
+    return int(time) if time.is_integer() else time

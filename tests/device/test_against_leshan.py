@@ -1,4 +1,4 @@
-"""Our device against a server that others wrote: Eclipse Leshan's demo server, driven through its REST API."""
+"""Our device against servers that others wrote: Eclipse Leshan's demo server over its REST API, and a newer engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from lwm2md.coap import numbers
 from tests.peers.leshan_demo_server import LeshanDemoServer
+from tests.peers.leshan_server import LeshanServer
 from tests.processes import Process, script
 
 _DEVICE = "our-device"
@@ -144,3 +146,65 @@ class LeshanDemoServerTests(TestCase):
             await fleet.stop()
             gone = {(await events.next("DEREGISTRATION")).data["endpoint"] for _ in range(3)}
             self.assertEqual(gone, {f"fleet-{version}-{number:02d}" for number in (1, 2, 3)})
+
+
+class LeshanServerTests(TestCase):
+    """A device that has every type of value, registered at Leshan's server engine of a later version."""
+
+    timeout = 120
+
+    async def _start(self, *lines: str) -> LeshanServer:
+        server = await LeshanServer.start(self)
+        world = Path(self.mktemp()).resolve()
+        values = ('110 = "a"', "120 = -5", "130 = 21.5", "140 = true", "1120 = [1, 2]", *lines)
+        world.write_text("\n".join(("[objects.3442.0]", *values, "[objects.3303.0]", "5700 = 20.5")), "utf-8")
+        options = ("--server", server.coap, "--endpoint", _DEVICE, "--world", str(world))
+        Process.start(self, [script("twistd"), "-n", "lwm2m-device", *options])
+        await server.registered(_DEVICE)
+        return server
+
+    async def test_composite(self) -> None:
+        """Values of several Objects are read, written and observed together, in both formats."""
+        server = await self._start()
+        for number, text in ((numbers.SENML_JSON, "b"), (numbers.SENML_CBOR, "c")):
+            paths = ("/3442/0/120", "/3442/0/1120", "/1/0/1", "/3303/0/5700", "/3/0/99")
+            code, values = await server.ask("read-composite", _DEVICE, number, paths)
+            self.assertEqual((code, values["/3442/0/120"], values["/3442/0/1120/1"]), ("CONTENT(205)", "-5", "2"))
+            self.assertEqual(values["/3303/0/5700"], "20.5")
+
+            code, values = await server.ask("observe-composite", _DEVICE, number, ("/3442/0/110", "/3442/0/1120/0"))
+            self.assertEqual((code, values["/3442/0/1120/0"]), ("CONTENT(205)", "1"))
+            written = {"/3442/0/110": text, "/3442/0/140": "false", "/3442/0/1120/0": "1"}
+            code, _ = await server.ask("write-composite", _DEVICE, number, values=written)
+            self.assertEqual(code, "CHANGED(204)")
+            self.assertEqual(await server.notified(), {"/3442/0/110": text, "/3442/0/1120/0": "1"})
+            code, _ = await server.ask("cancel-composite", _DEVICE, number)
+            self.assertEqual(code, "CONTENT(205)")
+
+            code, _ = await server.ask("write-composite", _DEVICE, number, values={"/3442/0/110": "x", "/3/0/0": "y"})
+            self.assertEqual(code, "METHOD_NOT_ALLOWED(405)")
+            code, values = await server.ask("read-composite", _DEVICE, number, ("/3442/0/110", "/3442/0/140"))
+            self.assertEqual(values, {"/3442/0/110": text, "/3442/0/140": "false"})
+
+    async def test_levels_and_formats(self) -> None:
+        """Instances, Resources and Resource Instances are created, replaced, updated and read in every format."""
+        server = await self._start()
+        everything = (numbers.TLV, numbers.JSON, numbers.SENML_JSON, numbers.SENML_CBOR)
+        for identifier, number in enumerate(everything, 1):
+            instance = f"/3442/{identifier}"
+            made = {f"{instance}/120": "1", f"{instance}/1120/3": "7"}
+            self.assertEqual((await server.ask("create", _DEVICE, number, (instance,), made))[0], "CREATED(201)")
+            for verb, given, expected in (
+                ("update", {f"{instance}/110": "up"}, {f"{instance}/110": "up", **made}),
+                ("replace", {f"{instance}/130": "1.5"}, {f"{instance}/130": "1.5"}),
+            ):
+                self.assertEqual((await server.ask(verb, _DEVICE, number, (instance,), given))[0], "CHANGED(204)")
+                self.assertEqual(await server.ask("read", _DEVICE, number, (instance,)), ("CONTENT(205)", expected))
+            several = {f"{instance}/1120/{each}": str(each) for each in (1, 2)}
+            asked = await server.ask("replace", _DEVICE, number, (f"{instance}/1120",), several)
+            self.assertEqual(asked[0], "CHANGED(204)")
+            await server.ask("replace", _DEVICE, number, (f"{instance}/1120/1",), {f"{instance}/1120/1": "9"})
+            several[f"{instance}/1120/1"] = "9"
+            self.assertEqual((await server.ask("read", _DEVICE, number, (f"{instance}/1120",)))[1], several)
+            one = f"{instance}/1120/1"
+            self.assertEqual((await server.ask("read", _DEVICE, number, (one,)))[1], {one: "9"})
