@@ -142,7 +142,7 @@ class Fleet(Service):
             self._log.error("{endpoint} has no socket: {reason}", endpoint=settings.endpoint, reason=error.strerror)
             return
         if script is not None:
-            settings = attrs.evolve(settings, instances=script.of(settings.endpoint, number))
+            settings = script.settle(settings, number)
         report = partial(self._report, settings.endpoint)
         client = Client(
             settings,

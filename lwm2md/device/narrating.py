@@ -47,6 +47,8 @@ def told(path: object, response: Response, value: Value | None) -> str:
 
 def shown(value: Value) -> str:
     """A value for people, cut short."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     text = printable(value.hex() if isinstance(value, bytes) else str(value))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 

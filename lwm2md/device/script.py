@@ -16,6 +16,7 @@ import attrs
 
 from lwm2md.device.behaviour import NO_BEHAVIOUR, Behaviour, Event
 from lwm2md.device.functions import NEVER, Function, Player, key_of
+from lwm2md.device.objects import Child, Settings
 from lwm2md.device.tree import Stored, Supported
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ResourceType, Value
@@ -58,7 +59,9 @@ class Motion:
 
 @attrs.frozen(slots=True)
 class Script:
-    """A world file's device: its Objects (None: those that are built in), values, motions, behaviour and events."""
+    """A world file's device: its Objects (None: those that are built in), values, motions, behaviour and events,
+    and the devices behind it.
+    """
 
     supported: Mapping[int, Supported] | None = None
     contents: Contents = attrs.field(factory=dict)
@@ -66,20 +69,27 @@ class Script:
     behaviour: Behaviour = NO_BEHAVIOUR
     events: tuple[Event, ...] = ()
     seed: str = ""
+    children: tuple[Child, ...] = ()
 
     @property
     def acts(self) -> bool:
         """Whether there is more to it than values."""
         return self.behaviour != NO_BEHAVIOUR or bool(self.events)
 
-    def of(self, endpoint: str, number: int) -> Contents | None:
-        """The values of one device, with its places filled in; None where it has those that are built in."""
+    def settle(self, settings: Settings, number: int) -> Settings:
+        """The settings of device ``number`` with what it starts with: values, and devices behind it."""
         if self.supported is None:
-            return None
-        return {
-            path: {resource: _filled(stored, endpoint, number) for resource, stored in resources.items()}
-            for path, resources in self.contents.items()
-        }
+            return settings
+        endpoint = settings.endpoint
+        children = tuple(
+            Child(
+                fill(child.endpoint, endpoint, number),
+                child.prefix,
+                _settled(child.instances or {}, endpoint, number),
+            )
+            for child in self.children
+        )
+        return attrs.evolve(settings, instances=_settled(self.contents, endpoint, number), children=children)
 
     def key(self, endpoint: str, what: object) -> bytes:
         """The key of the chances that one device has in ``what``."""
@@ -127,6 +137,13 @@ class ScriptedWorld:
                 self._dues[index] = player.after(moment)
                 yield motion.path, motion.fit(player.value(moment))
         self.next_step = self._began + min(self._dues, default=NEVER)
+
+
+def _settled(contents: Contents, endpoint: str, number: int) -> Contents:
+    return {
+        path: {resource: _filled(stored, endpoint, number) for resource, stored in resources.items()}
+        for path, resources in contents.items()
+    }
 
 
 def _filled(stored: Stored, endpoint: str, number: int) -> Stored:

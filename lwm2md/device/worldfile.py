@@ -19,6 +19,7 @@ from lwm2md.device import fields
 from lwm2md.device.behaviour import ADDRESS, DEEDS, DEREGISTER, DIE, NO_BEHAVIOUR, REBOOT, SET, Behaviour, Event
 from lwm2md.device.faults import Fault, WorldErrors
 from lwm2md.device.fields import Faults, Table, Wrong
+from lwm2md.device.objects import Child
 from lwm2md.device.script import Script
 from lwm2md.device.worldobjects import Builder
 from lwm2md.device.worldvalues import Context, ReadFile
@@ -94,7 +95,8 @@ def read(
         builder.objects(own[0])
     if own[1] is not None:
         builder.values(own[1])
-    scripted = own != (None, None)
+    children = tuple(child for table in top.tables("child") if (child := _child(table, builder.behind())) is not None)
+    scripted = own != (None, None) or bool(children)
     supported = builder.supported()
     behaviour = _behaviour(top.table("behaviour") or Table(faults, "behaviour", {}))
     events = tuple(event for table in top.tables("event") if (event := _event(table, builder)) is not None)
@@ -109,6 +111,7 @@ def read(
         behaviour,
         events,
         seed,
+        children,
     )
     return attrs.evolve(found, script=script)
 
@@ -132,6 +135,25 @@ def _device(table: Table) -> WorldFile:
     )
     table.end()
     return found
+
+
+def _child(table: Table, builder: Builder) -> Child | None:
+    endpoint = table.need("endpoint", fields.text)
+    prefix = table.need("prefix", _segment)
+    described = table.table("objects")
+    if described is not None:
+        builder.objects(described)
+    for motion in builder.motions():
+        table.complain("objects", f"values that stay: {motion.path} of a device behind a gateway does not move")
+    table.end()
+    return None if endpoint is None or prefix is None else Child(endpoint, prefix, builder.contents())
+
+
+def _segment(value: Any) -> str:
+    text = fields.text(value)
+    if not text.isascii() or not text.isalnum() or text.isdigit():
+        raise Wrong("letters and digits that are no number, such as d01")
+    return text
 
 
 def _labels(table: Table) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,7 @@ from lwm2md.device.script import Contents, Motion
 from lwm2md.device.tree import Resources, Supported, executable
 from lwm2md.device.worldvalues import Context
 from lwm2md.lwm2m.linkformat import SECURITY_OBJECTS
-from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel, default_version
+from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import MAX_ID, Path, PathError
 from lwm2md.lwm2m.values import ResourceType, Value
 
@@ -33,10 +33,13 @@ _ALWAYS: Final = (objects.SERVER, objects.DEVICE)
 
 @attrs.define(slots=True)
 class _Draft:
-    """An Object as the file has it so far; ``models`` are those of its Resources that the file names."""
+    """An Object as the file has it so far; ``usual`` is what a device makes of it where nobody says otherwise.
+
+    ``models`` are those of the Resources that the file names, ``fill`` what a created Instance starts with.
+    """
 
     model: ObjectModel
-    known: bool
+    usual: Supported
     dynamic: bool | None = None
     models: dict[int, ResourceModel] = attrs.field(factory=dict)
     fill: dict[int, Value] = attrs.field(factory=dict)
@@ -52,6 +55,13 @@ class Builder:
         self._drafts: dict[int, _Draft] = {}
         self._motions: dict[Path, Motion] = {}
         self._values: dict[Path, Resources] = {}
+
+    def behind(self) -> Builder:
+        """One for the values of a device behind this one: they share what is supported, and nothing else."""
+        self._draft(objects.GATEWAY, None, "")
+        other = Builder(self._models, self._version, self._context)
+        other._drafts = self._drafts
+        return other
 
     def objects(self, table: Table) -> None:
         """Read ``[objects]``."""
@@ -80,20 +90,9 @@ class Builder:
 
     def supported(self) -> Mapping[int, Supported]:
         """The Objects of the device."""
-        found: dict[int, Supported] = {}
         for number in _ALWAYS:
             self._draft(number, None, "")
-        base = objects.supported(self._models, self._version)
-        for number, draft in sorted(self._drafts.items()):
-            resources = {**draft.model.resources, **draft.models}
-            present = set(draft.models) | {one.id for one in resources.values() if executable(one)}
-            model = attrs.evolve(draft.model, resources=resources)
-            if number in _ALWAYS:
-                found[number] = attrs.evolve(base[number], model=model, resources=base[number].resources | present)
-            else:
-                dynamic = model.multiple if draft.dynamic is None else draft.dynamic
-                found[number] = Supported(model, frozenset(present), fill=draft.fill, dynamic=dynamic)
-        return found
+        return {number: _supported(draft) for number, draft in sorted(self._drafts.items())}
 
     def contents(self) -> Contents:
         """The values that do not move."""
@@ -213,7 +212,7 @@ class Builder:
         draft = self._drafts[path[0]]
         model = draft.models.get(path[2]) or draft.model.resources.get(path[2])
         if model is None:
-            if draft.known and kind is None and operations != "E":
+            if draft.usual.resources and kind is None and operations != "E":
                 guess = worldvalues.nearest_id(path[2], draft.model.resources)
                 table.complain("", f"a resource of {draft.model.name}, or its type", meant=guess)
                 return None
@@ -256,24 +255,38 @@ class Builder:
             if table is not None:
                 table.complain(key, "another object: a device never shows its Security Objects")
             return None
-        model = self._models.object(number, version or self._default(number))
-        known = model is not None
-        if model is None:
-            model = ObjectModel(number, version or "1.0", name or f"object {number}", True, False, {})
-        elif version is not None and version != model.version:
-            model = attrs.evolve(model, version=version)
-        self._drafts[number] = draft = _Draft(model, known)
+        try:
+            usual = objects.of_object(self._models, self._version, number)
+        except LookupError:
+            usual = Supported(
+                ObjectModel(number, "1.0", name or f"object {number}", True, False, {}), frozenset(), dynamic=True
+            )
+        model = usual.model
+        if version is not None:
+            model = attrs.evolve(self._models.object(number, version) or model, version=version)
+        self._drafts[number] = draft = _Draft(model, usual)
         return draft
-
-    def _default(self, number: int) -> str:
-        model = objects.supported(self._models, self._version).get(number)
-        return default_version(number, self._version) if model is None else model.model.version
 
     def _fill(self, number: int, each: Mapping[str, Any]) -> dict[int, Value]:
         """What an Instance starts with that the server creates: the plain values of ``each``."""
         template = next((values for path, values in self._values.items() if path[0] == number), {})
         wanted = {identifier for key in each if (identifier := _id(key)) is not None}
         return {key: value for key, value in template.items() if key in wanted and not isinstance(value, dict)}
+
+
+def _supported(draft: _Draft) -> Supported:
+    """What a device has of an Object: what the file names of it, all of it where that is nothing."""
+    resources = {**draft.model.resources, **draft.models}
+    present = {*draft.models, *(one.id for one in resources.values() if executable(one))}
+    if not draft.models or draft.model.id in _ALWAYS:
+        present |= draft.usual.resources
+    return attrs.evolve(
+        draft.usual,
+        model=attrs.evolve(draft.model, resources=resources),
+        resources=frozenset(present),
+        fill=draft.fill,
+        dynamic=draft.usual.dynamic if draft.dynamic is None else draft.dynamic,
+    )
 
 
 def _type(kind: str | None, operations: str | None, table: Table) -> ResourceType:

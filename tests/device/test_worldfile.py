@@ -13,6 +13,7 @@ from lwm2md.coap import numbers
 from lwm2md.device.behaviour import DEEDS, Behaviour, Event
 from lwm2md.device.faults import WorldErrors, nearest, shown
 from lwm2md.device.functions import Counter, Cycle, Replay, Sine, Walk
+from lwm2md.device.objects import Child, Settings
 from lwm2md.device.script import fill
 from lwm2md.device.worldfile import Given, WorldFile, parse, read
 from lwm2md.lwm2m.paths import Path
@@ -168,6 +169,14 @@ class ObjectTests(SynchronousTestCase):
         self.assertTrue(model.resources[8].multiple)
         self.assertEqual(script.contents[Path((40000, 0))][5], 7.0)
 
+    def test_nothing_named(self) -> None:
+        """An Object of which no Resource is named is there as a whole."""
+        script = parsed("[objects.3442.0]\n[objects.6]\n[objects.25]\ndynamic = true\n").script
+        assert script.supported is not None
+        self.assertIn(110, script.supported[3442].resources)
+        self.assertEqual((script.supported[6].dynamic, script.supported[25].dynamic), (False, True))
+        self.assertEqual(script.contents, {Path((3442, 0)): {}})
+
     def test_extra_resource(self) -> None:
         """A Resource that the model does not have is there when it is given a type."""
         script = parsed('[objects.3303.0]\n7000 = { value = 3, type = "integer" }\n').script
@@ -208,8 +217,25 @@ class ObjectTests(SynchronousTestCase):
             ("{n!r}{endpoint.x}", "{n!r}{endpoint.x}"),
         ):
             self.assertEqual(fill(text, "pump", 7), expected)
-        contents = parsed('[objects.3.0]\n2 = "SN-{n}"\n').script.of("pump", 7)
-        self.assertEqual(contents, {Path((3, 0)): {2: "SN-7"}})
+        script = parsed('[objects.3.0]\n2 = "SN-{n}"\n').script
+        self.assertEqual(script.settle(Settings("pump"), 7).instances, {Path((3, 0)): {2: "SN-7"}})
+        self.assertEqual(parsed("").script.settle(Settings("pump"), 7), Settings("pump"))
+
+    def test_children(self) -> None:
+        """Devices behind a gateway have Objects of their own; the gateway supports theirs and the Gateway Object."""
+        script = parsed(
+            '[[child]]\nendpoint = "{endpoint}-1"\nprefix = "d01"\n[child.objects.3303.0]\n5700 = 4.5\n'
+            '[[child]]\nendpoint = "{endpoint}-2"\nprefix = "d02"\n[child.objects.40000.0]\n1 = "{n}"\n'
+        ).script
+        assert script.supported is not None
+        self.assertEqual(sorted(script.supported), [1, 3, 25, 3303, 40000])
+        self.assertEqual(
+            script.settle(Settings("g"), 3).children,
+            (
+                Child("g-1", "d01", {Path((3303, 0)): {5700: 4.5}}),
+                Child("g-2", "d02", {Path((40000, 0)): {1: "3"}}),
+            ),
+        )
 
 
 class MistakeTests(SynchronousTestCase):
@@ -236,6 +262,13 @@ class MistakeTests(SynchronousTestCase):
         ("[[event]]\ndo = 'die'", "event[1].at: expected a number of seconds from the start, or 'every'", ""),
         ("[[event]]\nat = 1\ndo = 'update'\nback = 3", "event[1].back = 3: expected one of the keys", ""),
         ("[[event]]\nat = 1\ndo = 'set'\npath = '/9/0/0'\nvalue = 3", "event[1].value = 3: expected the path of", ""),
+        ("[[child]]\nprefix = 'd'", "child[1].endpoint: expected it to be given", ""),
+        ("[[child]]\nendpoint = 'c'\nprefix = 'a/b'", "child[1].prefix = 'a/b': expected letters and digits", ""),
+        (
+            "[[child]]\nendpoint = 'c'\nprefix = 'd'\n[child.objects.3303.0]\n5700 = { function = 'walk' }",
+            "child[1].objects: expected values that stay: /3303/0/5700",
+            "",
+        ),
         ("[objects.Temperature]", "objects.Temperature: expected the id of an object", "did you mean '3303'?"),
         ("[objects.0.0]", "objects.0: expected another object: a device never shows", ""),
         ("[objects]\n3303 = 4", "objects.3303 = 4: expected a table", ""),
@@ -337,7 +370,21 @@ class MistakeTests(SynchronousTestCase):
 
 KEYS = st.one_of(
     st.sampled_from(
-        ["device", "objects", "values", "behaviour", "event", "seed", "labels", "fleet", "formats", "server"]
+        [
+            "device",
+            "objects",
+            "values",
+            "behaviour",
+            "event",
+            "seed",
+            "child",
+            "endpoint",
+            "prefix",
+            "labels",
+            "fleet",
+            "formats",
+            "server",
+        ]
     ),
     st.sampled_from(["function", "value", "type", "operations", "digits", "every", "period", "amplitude", "phase"]),
     st.sampled_from(["low", "high", "start", "step", "min", "max", "values", "file", "column", "loop"]),
