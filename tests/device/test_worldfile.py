@@ -250,6 +250,8 @@ class MistakeTests(SynchronousTestCase):
         ("[device]\nformats = ['tlv', 'txt']", "device.formats = [...]: expected one of", "did you mean 'text'?"),
         ("[device]\nlabels = { lt = '5' }", "device.labels.lt = '5': expected a name", ""),
         ("[device]\nlabels = 5", "device.labels = 5: expected a table", ""),
+        ("[device]\nbinding = 'T'", "device.binding = 'T': expected some of the letters U M H T S N, with U", ""),
+        ("[objects.1.0]\n1 = 60", "objects.1.0.1: expected no value: the lifetime is that of [device]", ""),
         ("[device]\npath = 'lwm2m'", "device.path = 'lwm2m': expected an absolute path", ""),
         ("[divice]", "divice = {}: expected one of the keys", "did you mean 'device'?"),
         ("device = 3", "device = 3: expected a table", ""),
