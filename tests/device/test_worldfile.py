@@ -356,6 +356,11 @@ class MistakeTests(SynchronousTestCase):
         found = faults("[device]\nfleet = 0\nx = 1\n[objects.3.0]\n9 = 200\n0 = 3\n[behaviour]\ndrop = -1\n[other]\n")
         self.assertEqual(len(found), 6, found)
 
+    def test_once(self) -> None:
+        """What many Instances share is complained of once."""
+        found = faults("[objects.3303]\ninstances = 5\neach = { 5700 = 'hot' }\n")
+        self.assertEqual(len(found), 1, found)
+
     def test_syntax(self) -> None:
         """What is no TOML is told with its line; so are a huge number and tables without end."""
         self.assertIn("w.toml, line 2: expected TOML (", faults("[device]\nqueue =\n")[0])
