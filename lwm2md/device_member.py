@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from lwm2md.coap.interfaces import Datagram, Peer
 from lwm2md.device.behaviour import ADDRESS, DEREGISTER, DIE, REBOOT, SET, UPDATE, Event, Timeline
-from lwm2md.device.client import Client
-from lwm2md.device.link import Link, Report
+from lwm2md.device.client import Client, Report
+from lwm2md.device.link import Link
 from lwm2md.device.narrating import shown
 from lwm2md.device.registration import State
 from lwm2md.net.driver import Deadlines

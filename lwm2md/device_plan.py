@@ -112,6 +112,7 @@ def _group(options: Options, world: WorldFile, given: Given) -> Group:
                 content_format=None if world.report_format is None else NUMBERS[world.report_format],
                 profile=world.profile,
                 interval=interval,
+                binding=world.binding,
             )
         )
     stagger = count / 1000 if world.stagger is None else world.stagger

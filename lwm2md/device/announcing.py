@@ -72,9 +72,11 @@ def _profile(settings: Settings, registration: Registration, tree: Tree) -> tupl
 
 
 def _binding(settings: Settings, registration: Registration, tree: Tree) -> str:
-    stored = tree.value(BINDING)
-    if registration.version != "1.0":
-        return "U"
     if registration.plain:
         return "U"
-    return stored if settings.version == "1.0" and isinstance(stored, str) else "UQ" if settings.queue else "U"
+    if registration.version != "1.0":
+        return settings.binding
+    stored = tree.value(BINDING)
+    if settings.version == "1.0" and isinstance(stored, str):
+        return stored
+    return settings.binding + ("Q" if settings.queue else "")

@@ -31,17 +31,22 @@ Reader = Callable[[Any], _T]
 
 
 class Faults:
-    """The faults of one file, as they are found."""
+    """The faults of one file, as they are found; what is read twice, for two Instances, is told once."""
 
-    __slots__ = ("_file", "found")
+    __slots__ = ("_file", "_found")
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self.found: list[Fault] = []
+        self._found: dict[Fault, None] = {}
+
+    @property
+    def found(self) -> tuple[Fault, ...]:
+        """The faults so far."""
+        return tuple(self._found)
 
     def add(self, place: str, expected: str, value: object = None, meant: str | None = None) -> None:
         """Note a fault; ``value`` is what stands in the file, None where there is nothing to show."""
-        self.found.append(Fault(self._file, place, expected, None if value is None else shown(value), meant))
+        self._found[Fault(self._file, place, expected, None if value is None else shown(value), meant)] = None
 
 
 class Table:

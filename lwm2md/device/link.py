@@ -8,19 +8,17 @@ same chances, in the order in which datagrams pass. Datagrams in, datagrams out;
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from typing import Final
 
 from lwm2md.coap import numbers
 from lwm2md.coap.interfaces import Datagram
 from lwm2md.device.behaviour import Behaviour
+from lwm2md.device.client import Report
 from lwm2md.device.functions import chance
 
 _FIRST_RESPONSE: Final = 0x40
 _HEADER: Final = 4
 _MAX_HELD: Final = 1000
-
-Report = Callable[[str, bool], None]
 
 
 class Link:

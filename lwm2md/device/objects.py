@@ -80,7 +80,7 @@ class Settings:
     there are none; ``content_format`` what it reports several values in where it has the choice. ``profile`` is the
     RFC 6920 suite (1 to 6) of the profile id that it registers with, 0 for none. ``instances`` are the
     Instances that it starts with instead of the usual ones, and ``children`` the devices behind it, whose worlds make
-    a step every ``interval`` seconds.
+    a step every ``interval`` seconds. ``binding`` are the transports that it says it has; it has UDP.
     """
 
     endpoint: str
@@ -96,6 +96,7 @@ class Settings:
     instances: Mapping[Path, Mapping[int, Stored]] | None = None
     children: tuple[Child, ...] = ()
     interval: float = 10.0
+    binding: str = "U"
 
 
 def supported(models: Models, version: str) -> Mapping[int, Supported]:
@@ -125,7 +126,7 @@ def of_object(models: Models, version: str, number: int) -> Supported:
 
 def instances(settings: Settings) -> Mapping[Path, Mapping[int, Stored]]:
     """The Instances that a device starts with; what moves is filled in by the simulation."""
-    binding = "UQ" if settings.queue and settings.version == "1.0" else "U"
+    binding = settings.binding + ("Q" if settings.queue and settings.version == "1.0" else "")
     found: dict[Path, Mapping[int, Stored]] = {
         Path((SERVER, 0)): {0: 1, 1: settings.lifetime, 5: DEFAULT_DISABLE_TIMEOUT, 6: False, 7: binding},
         Path((DEVICE, 0)): _device(settings.endpoint, binding),

@@ -58,6 +58,7 @@ class WorldFile:
     formats: tuple[str, ...] = ()
     report_format: str | None = None
     profile: int = 0
+    binding: str = "U"
 
 
 @attrs.frozen(slots=True)
@@ -132,6 +133,7 @@ def _device(table: Table) -> WorldFile:
         table.take("formats", fields.array(fields.choice(NUMBERS)), ()),
         table.take("report-format", fields.choice(NUMBERS), None),
         table.take("profile", fields.whole(0, 6), 0),
+        table.take("binding", _binding, "U"),
     )
     table.end()
     return found
@@ -225,6 +227,12 @@ def _resource(value: Any) -> Path:
     if len(path) < 3:
         raise Wrong("the path of a resource such as /3/0/0")
     return path
+
+
+def _binding(value: Any) -> str:
+    if not isinstance(value, str) or "U" not in value or set(value) - set("UMHTSN") or len(set(value)) < len(value):
+        raise Wrong("some of the letters U M H T S N, with U, such as 'U' or 'UT'")
+    return value
 
 
 def _path(value: Any) -> str:

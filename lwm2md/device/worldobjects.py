@@ -185,6 +185,8 @@ class Builder:
             if value is not None:
                 inner.complain("value", f"no value: {model.name} is executed", value)
         else:
+            if path == objects.LIFETIME:
+                inner.complain("", "no value: the lifetime is that of [device]")
             digits = inner.take("digits", fields.whole(0, 15), 2)
             self._put(path, model, worldvalues.function(inner, model, self._context), digits)
         inner.end()

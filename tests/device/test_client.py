@@ -55,6 +55,13 @@ class RegistrationTests(SynchronousTestCase):
             message.payload.startswith(b'</>;rt="oma.lwm2m";ct="60 110 112 320 322 11542 11544",</1/0>,</3/0>,')
         )
 
+    def test_binding(self) -> None:
+        """A device says of its transports what it is told, in 1.0 with the Q of queue mode."""
+        pair = _started(Settings("one", 300, "1.1", True, binding="UT"))
+        self.assertEqual(pair.registrar.requests[0].query, ("lwm2m=1.1", "ep=one", "lt=300", "b=UT", "Q"))
+        pair = _started(Settings("one", 300, "1.0", True, binding="US"))
+        self.assertEqual(pair.registrar.requests[0].query, ("lwm2m=1.0", "ep=one", "lt=300", "b=USQ"))
+
     def test_alternate_path(self) -> None:
         """With an alternate path all Objects are registered, asked for, discovered and named below it."""
         pair = _started(Settings("one", 300, "1.1", root=("lwm2m",)))

@@ -68,7 +68,8 @@ class OptionTests(SynchronousTestCase):
         file = self._world(
             '[device]\nserver = "coap://[::1]:7777/a"\nendpoint = "d-{n:03d}"\nfleet = 2\nstagger = 9\ninterval = 5\n'
             'version = "1.2"\nlifetime = 60\nqueue = true\nlabels = { row = "{n}", name = "{endpoint}" }\n'
-            'path = "/lwm2m/x"\nformats = ["tlv", "text"]\nreport-format = "tlv"\nprofile = 2\n[objects.6.0]\n0 = 1.5\n'
+            'path = "/lwm2m/x"\nformats = ["tlv", "text"]\nreport-format = "tlv"\nprofile = 2\n'
+            'binding = "UT"\n[objects.6.0]\n0 = 1.5\n'
         )
         [group] = _plan("--world", file).groups
         self.assertEqual((group.server, group.stagger), (Endpoint("::1", 7777), 9.0))
@@ -79,6 +80,7 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual((first.lifetime, first.version, first.queue, first.interval), (60, "1.2", True, 5.0))
         self.assertEqual(second.labels, (("row", "2"), ("name", "d-002")))
         self.assertEqual((first.prefix, first.root, first.profile), (("a",), ("lwm2m", "x"), 2))
+        self.assertEqual(first.binding, "UT")
         self.assertEqual((first.formats, first.content_format), (frozenset({0, 11542}), 11542))
 
     def test_options_stand_over_the_world(self) -> None:

@@ -250,6 +250,8 @@ class MistakeTests(SynchronousTestCase):
         ("[device]\nformats = ['tlv', 'txt']", "device.formats = [...]: expected one of", "did you mean 'text'?"),
         ("[device]\nlabels = { lt = '5' }", "device.labels.lt = '5': expected a name", ""),
         ("[device]\nlabels = 5", "device.labels = 5: expected a table", ""),
+        ("[device]\nbinding = 'T'", "device.binding = 'T': expected some of the letters U M H T S N, with U", ""),
+        ("[objects.1.0]\n1 = 60", "objects.1.0.1: expected no value: the lifetime is that of [device]", ""),
         ("[device]\npath = 'lwm2m'", "device.path = 'lwm2m': expected an absolute path", ""),
         ("[divice]", "divice = {}: expected one of the keys", "did you mean 'device'?"),
         ("device = 3", "device = 3: expected a table", ""),
@@ -353,6 +355,11 @@ class MistakeTests(SynchronousTestCase):
         """Everything that is wrong is told at once."""
         found = faults("[device]\nfleet = 0\nx = 1\n[objects.3.0]\n9 = 200\n0 = 3\n[behaviour]\ndrop = -1\n[other]\n")
         self.assertEqual(len(found), 6, found)
+
+    def test_once(self) -> None:
+        """What many Instances share is complained of once."""
+        found = faults("[objects.3303]\ninstances = 5\neach = { 5700 = 'hot' }\n")
+        self.assertEqual(len(found), 1, found)
 
     def test_syntax(self) -> None:
         """What is no TOML is told with its line; so are a huge number and tables without end."""
