@@ -130,7 +130,7 @@ def decode_answer(
     if not payload and len(base) < 3:
         return (Entry(base, None),) if base else (), NAMES[TEXT]
     if len(base) < 3:
-        raise ContentError(f"no Content-Format, and {base} may be more than one value")
+        raise ContentError(f"no Content-Format, and {base} is more than one value")
     # A text may happen to be TLV, of instances: the type in its first byte is none that the value of a Resource has.
     is_text = accept in (None, TEXT) or (accept == TLV and payload[:1] in _PRINTABLE)
     if accept is not None and not is_text:

@@ -58,7 +58,7 @@ class RecordReader:
         name_label, time_label, below = self._form.labels.name, self._form.labels.time, self._below
         simple, base, since, inside = self._simple, "", self._base_time, not below
         for record in records:
-            # Nearly all records are a name, a value of the right type, and mostly no time; others are sorted out behind.
+            # Nearly all records are a name, a value of the right type and maybe a time; others are sorted out behind.
             size = len(record)
             if simple and size < 4:
                 try:
