@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from lwm2md.coap.numbers import (
     CBOR,
     JSON,
+    LWM2M_CBOR,
     OPAQUE,
     SENML_CBOR,
     SENML_ETCH_CBOR,
@@ -19,7 +20,7 @@ from lwm2md.coap.numbers import (
     TEXT,
     TLV,
 )
-from lwm2md.lwm2m import cbor, opaque, senml, text, tlv
+from lwm2md.lwm2m import cbor, lwm2mcbor, lwm2mjson, opaque, senml, text, tlv
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
@@ -63,6 +64,8 @@ CODECS: Final[dict[int, Codec]] = {
     SENML_ETCH_JSON: _senml("senml-etch-json", senml.ETCH_JSON),
     SENML_ETCH_CBOR: _senml("senml-etch-cbor", senml.ETCH_CBOR),
     TLV: Codec("tlv", tlv.decode, tlv.encode),
+    JSON: Codec("json", lwm2mjson.decode, lwm2mjson.encode),
+    LWM2M_CBOR: Codec("lwm2m-cbor", lwm2mcbor.decode, lwm2mcbor.encode),
 }
 
 NAMES: Final = {number: codec.name for number, codec in CODECS.items()}

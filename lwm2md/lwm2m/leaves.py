@@ -1,4 +1,4 @@
-"""What the content formats of a single value share: which node a value given for a path is.
+"""What the content formats share: which node a value given for a path is, and whether one may be written.
 
 Rules: the model decides. A value given for a multiple Resource as a whole is its Instance 0, which is noted.
 """
@@ -31,10 +31,29 @@ def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:
 
 def single(base: Path, value: Value, model: ResourceModel | None, note: Note) -> Nodes:
     """The nodes for one value that was given for that path."""
-    if len(base) == 3 and model is not None and model.multiple:
-        note(SINGLE_FOR_MULTIPLE)
-        base = base.child(0)
-    return (Entry(base, value),)
+    return (Entry(placed(base, model, note), value),)
+
+
+def empty(path: Path, type_of: TypeOf) -> Nodes:
+    """The nodes for nothing at all given for that path. Raises ContentError where there must be a value."""
+    model = type_of(path)
+    if len(path) > 3 or (model is not None and not model.multiple):
+        raise ContentError(f"there is no value for {path}")
+    return (Entry(path, None),)
+
+
+def placed(path: Path, model: ResourceModel | None, note: Note) -> Path:
+    """Where a value belongs that was given for a Resource or Resource Instance."""
+    if model is None or model.multiple == (len(path) == 4):
+        return path
+    note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
+    return path.child(0) if model.multiple else path.parent
+
+
+def shaped(path: Path, model: ResourceModel | None) -> None:
+    """Raise ContentError if a value at that path is of a single Resource where the model has a multiple one, or not."""
+    if model is not None and model.multiple != (len(path) == 4):
+        raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
 
 
 def only_value(base: Path, nodes: Nodes) -> Value:

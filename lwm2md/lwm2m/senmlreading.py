@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
+from lwm2md.lwm2m.leaves import empty, placed
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path, PathError
@@ -58,7 +58,7 @@ class RecordReader:
         name_label, time_label, below = self._form.labels.name, self._form.labels.time, self._below
         simple, base, since, inside = self._simple, "", self._base_time, not below
         for record in records:
-            # Nearly all records are a name, a value of the right type and maybe a time; others are sorted out behind.
+            # Nearly all records are a name, a value of its type, and maybe a time; others are sorted out later.
             size = len(record)
             if simple and size < 4:
                 try:
@@ -82,7 +82,9 @@ class RecordReader:
             inside = base.startswith(below)
         if len(found) != len(records) - self._skipped:
             raise ContentError("a path is there twice")
-        return tuple(found.values()) if found else self._nothing()
+        if found or not self._base:
+            return tuple(found.values())
+        return empty(self._base, self._type_of)
 
     def _plan(self, path: Path, key: int) -> Plan:
         """How values with that key are read if they are as the model has them. Raises LookupError for others."""
@@ -154,10 +156,7 @@ class RecordReader:
         reader = readers.get(label)
         if reader is None:
             raise ContentError(f"no value of its type has the label {label!r}")
-        if model is not None and model.multiple != (len(path) == 4):
-            self._note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
-            path = path.child(0) if model.multiple else path.parent
-        self._add(Entry(path, reader(given, self._note), time))
+        self._add(Entry(placed(path, model, self._note), reader(given, self._note), time))
 
     def _remove(self, path: Path) -> None:
         if not self._form.etch or len(path) != 4:
@@ -168,14 +167,6 @@ class RecordReader:
         name = NAMES[entry.path][0]
         # Strings hash unforeseeably, so that nobody can make them collide; paths don't.
         self._found[name if entry.time is None else (name, entry.time)] = entry
-
-    def _nothing(self) -> Nodes:
-        if not self._base:
-            return ()
-        model = self._type_of(self._base)
-        if len(self._base) == 4 or (len(self._base) == 3 and model is not None and not model.multiple):
-            raise ContentError(f"there is no value for {self._base}")
-        return (Entry(self._base, None),)
 
 
 def _number(given: object) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import floor
 from typing import Any, Final
 
+from lwm2md.lwm2m.leaves import shaped
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import Path
@@ -112,8 +113,7 @@ class _Writer:
         if len(path) < 3:
             raise ContentError(f"no value can stand at {path}")
         model = self._type_of(path)
-        if model is not None and model.multiple != (len(path) == 4):
-            raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
+        shaped(path, model)
         try:
             value = write(value, model)
         except ContentError as error:
@@ -136,11 +136,14 @@ def _times(nodes: Nodes) -> tuple[int, list[Any]]:
         return 0, [time if time is None else _shortest(time) for time in times]
     base = floor(times[0])
     shifts = [time - base for time in times]
+    written: list[Any] = list(map(int, shifts))
+    if written != shifts:
+        # Some readers refuse more digits than nanoseconds have, as a difference in binary has.
+        written = [_shortest(round(shift, 9)) for shift in shifts]
+    if [base + shift for shift in written] == times:
+        return base, written
     # Where a time would not come out the same, each stands for itself.
-    if [base + shift for shift in shifts] != times:
-        base, shifts = 0, times
-    whole = list(map(int, shifts))
-    return base, whole if whole == shifts else list(map(_shortest, shifts))
+    return 0, list(map(_shortest, times))
 
 
 def _shortest(time: float) -> int | float:

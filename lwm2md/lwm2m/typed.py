@@ -19,7 +19,7 @@ FLOAT_FOR_INTEGER: Final = "float-for-integer"
 TIME_AS_TEXT: Final = "time-as-text"
 
 _EXACT: Final = 2.0**53
-"""Beyond it a float may stand for another integer than the one that was meant."""
+"""From it on a float may stand for another integer than the one that was meant."""
 _LONGEST_DIGITS: Final = 20
 _INT64: Final = 2**63
 _UINT64: Final = 2**64
@@ -78,7 +78,7 @@ def _read_unsigned(value: object, note: Note) -> Value:
 def _whole(value: object, note: Note) -> int:
     if type(value) is not float:
         raise _mismatch(value, "an integer")
-    if not (abs(value) <= _EXACT and value.is_integer()):
+    if not (abs(value) < _EXACT and value.is_integer()):
         raise ContentError(f"{value!r} is not exactly an integer")
     note(FLOAT_FOR_INTEGER)
     return int(value)

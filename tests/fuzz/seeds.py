@@ -27,6 +27,22 @@ _TLV: Final = (
     bytes.fromhex("2803e70800008603e8410001"),
 )
 _TEXT: Final = (b"21.5", b"-1", b"Open Mobile Alliance", b"1", b"3:0", b"AQIDBA==", "grüß".encode())
+_JSON: Final = (
+    b'{"bn":"/3/0/","e":[{"n":"0","sv":"ACME"},{"n":"6/0","v":1},{"n":"9","v":95,"t":-5}],"bt":1700000000}',
+    b'{"bn":"/3303/0","e":[{"n":"/5700","v":21.5},{"n":"5750","sv":"x"}]}',
+    b'{"e":[{"n":"/3442/0/150","sv":"+/8="},{"n":"/3442/0/170","ov":"3:0"},{"n":"/3442/0/140","bv":true}]}',
+)
+_LWM2M_CBOR: Final = tuple(
+    bytes.fromhex(payload)
+    for payload in (
+        "a103a100a4006441434d450918640ba10000106155",
+        "bf9f030009ff1864ff",
+        "a2190ce7a200a1191644fb403580000000000019012ca1191676636f757483030007a200190ed801191388",
+        "a163643031a183190ce700191644c48220182d",
+        "a183190d720018aa63333a30",
+        "a10dc11a5182428f",
+    )
+)
 _SENML_JSON: Final = (
     b'[{"bn":"/3303/0/5700","bt":25462634,"v":20.5},{"t":5,"v":20.6}]',
     b'[{"bn":"/3/0/","n":"0","vs":"ACME"},{"n":"9","v":100},{"n":"11/0","v":0},{"n":"16","vs":"U"}]',
@@ -49,6 +65,8 @@ _CBOR: Final = tuple(
 CONTENTS: Final = (
     *((n.TLV, payload) for payload in _TLV),
     *((n.TEXT, payload) for payload in _TEXT),
+    *((n.JSON, payload) for payload in _JSON),
+    *((n.LWM2M_CBOR, payload) for payload in _LWM2M_CBOR),
     (n.OPAQUE, bytes(range(16))),
     *((n.SENML_JSON, payload) for payload in _SENML_JSON),
     *((n.SENML_CBOR, payload) for payload in _SENML_CBOR),
