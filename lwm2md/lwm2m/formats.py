@@ -83,9 +83,10 @@ def decode(
     ``root`` is what stands before the ids in the names of a format that has names: an alternate path such as
     ``/lwm2m``, or the prefix of a gateway's device. Raises ContentError, UnsupportedFormat for another format.
     """
-    if content_format in ALIASES:
+    codec = CODECS.get(content_format)
+    if codec is None:
+        codec = _codec(ALIASES.get(content_format, content_format))
         note(DRAFT_FORMAT)
-    codec = _codec(ALIASES.get(content_format, content_format))
     return codec.decode(base, payload, type_of, note, root)
 
 

@@ -64,7 +64,10 @@ class RecordReader:
                 try:
                     name = base + record[name_label]
                     path, key = PLACES[name]
-                    kind, label, reader = plans[key] if key in plans else self._plan(path, key)
+                    try:
+                        kind, label, reader = plans[key]
+                    except KeyError:
+                        kind, label, reader = self._plan(path, key)
                     value = record[label]
                     if type(value) is not kind:
                         value = reader(value, note)

@@ -56,7 +56,10 @@ def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: s
                 raise ContentError(f"{path} is not below {base}")
         else:
             short = name
-        kind, low, high, label = plans[key] if key in plans else writer.plan(path, key)
+        try:
+            kind, low, high, label = plans[key]
+        except KeyError:
+            kind, low, high, label = writer.plan(path, key)
         if type(value) is not kind or (kind is int and not low <= value < high):  # type: ignore[operator]
             if value is None and not writer.removes(path):
                 skipped += 1
