@@ -19,7 +19,7 @@ from lwm2md.lwm2m.senmlnames import NAMES, PLACES, base_name, check_labels, full
 WITHOUT_VALUE: Final = "senml-without-value"
 WITHOUT_ROOT: Final = "senml-without-root"
 
-_MAX_NUMBER: Final = 2**64
+_MAX_NUMBER: Final = 2.0**64
 
 
 class RecordReader:
@@ -75,10 +75,13 @@ class RecordReader:
                         if size == 2 and since is None:
                             found[name] = Entry(path, value)
                         else:
-                            time = (since or 0.0) + _number(record[time_label] if size == 3 else 0)
+                            shift = record[time_label] if size == 3 else 0
+                            time = (since or 0.0) + (shift if type(shift) is int else _number(shift))
+                            if not -_MAX_NUMBER < time < _MAX_NUMBER:
+                                raise LookupError(name)
                             found[name, time] = Entry(path, value, time)
                         continue
-                except (LookupError, TypeError, ValueError):
+                except (LookupError, TypeError, ValueError, OverflowError):
                     pass
             self._record(record)
             simple, base, since = self._simple, self._name, self._base_time
