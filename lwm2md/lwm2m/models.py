@@ -6,6 +6,7 @@ the nearest. The table is text in the format that the head of ``models.txt`` des
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -88,10 +89,18 @@ class Models:
         return None if model is None else model.resources.get(path[2])
 
     def type_of(self, versions: Mapping[int, str]) -> TypeOf:
-        """The lookup that the content formats take, for one device's versions."""
+        """The lookup that the content formats take, for one device's versions as they are now."""
+        # A payload has many Resources of few Objects.
+        known: dict[int, Mapping[int, ResourceModel]] = {}
 
         def find(path: Path) -> ResourceModel | None:
-            return self.resource(path, versions)
+            if len(path) < 3:
+                return None
+            resources = known.get(path[0])
+            if resources is None:
+                model = self.object(path[0], versions.get(path[0]))
+                resources = known[path[0]] = {} if model is None else model.resources
+            return resources.get(path[2])
 
         return find
 
@@ -115,6 +124,12 @@ def check_range(model: ResourceModel, value: Value) -> None:
     if not any(low <= measure <= high for low, high in _bounds(model.range)):
         what = "length" if isinstance(value, str | bytes) else "value"
         raise ValueError_(f"{what} {measure} of {model.name} is outside {model.range}")
+
+
+def limits(model: ResourceModel) -> tuple[float, float]:
+    """The least and the greatest that the model's range lets through; infinite where it has none."""
+    pairs = _bounds(model.range) if model.range else ((-math.inf, math.inf),)
+    return min(low for low, _ in pairs), max(high for _, high in pairs)
 
 
 @lru_cache(maxsize=1024)
