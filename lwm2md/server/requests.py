@@ -301,14 +301,14 @@ def _with_nodes(made: _Made, code: int, base: Path, nodes: Nodes, candidates: tu
     """A request with values in the format that the caller named, or the first candidate that can hold them."""
     request, registration = made.request, made.registration
     use = WRITING if made.path else COMPOSITE
-    found: negotiation.Candidates = (_format(request.format),) if request.format is not None else candidates
-    found, good = negotiation.ordered(registration, use, found)
-    reason = "no format can hold these values"
+    wanted = (_format(request.format),) if request.format is not None else candidates
+    found, good = negotiation.ordered(registration, use, wanted)
+    reason = ""
     for number in found:
         try:
-            payload = _encode(made, number or n.TEXT, base, nodes)
+            payload = _encode(made, number, base, nodes)
         except ContentError as error:
-            reason, good = str(error), good - 1
+            reason, good = reason or str(error), good - 1
             continue
         replaceable = (use, number) if request.format is None and good > 1 else None
         return _message(code, made.path, registration, content_format=number, payload=payload, replaceable=replaceable)

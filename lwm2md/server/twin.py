@@ -56,7 +56,7 @@ class Twin:
             known = twin.get(place)
             if known is None and len(twin) >= self._state.settings.twin_values:
                 continue
-            if known is not None and time < now and time < known.time and known.source != "read":
+            if known is not None and time < known.time <= now and known.source != "read":
                 continue
             value = twin[place] = TwinValue(row.value, time, source)
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
