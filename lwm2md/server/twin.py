@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lwm2md import events
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server import stored
@@ -60,7 +60,8 @@ class Twin:
                 continue
             value = twin[place] = TwinValue(row.value, time, source)
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
-        for place in [known for known in twin if known not in found and any(path.covers(known) for path in paths)]:
+        whole = frozenset(paths)
+        for place in [known for known in twin if known not in found and covered(known, whole)]:
             del twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         found_events = (
