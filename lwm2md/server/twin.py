@@ -60,8 +60,8 @@ class Twin:
                 continue
             value = twin[place] = TwinValue(row.value, time, source)
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
-        whole = frozenset(paths)
-        for place in [known for known in twin if known not in found and covered(known, whole)]:
+        within = _within(paths)
+        for place in [known for known in twin if within(known) and known not in found]:
             del twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         found_events = (
@@ -71,8 +71,10 @@ class Twin:
         )
         if writes or found_events or resume is not None:
             self._state.commit(writes, found_events, resume)
-        if any(path[:1] in _GATEWAYS for path in paths) or any(place[0] == _GATEWAY for place in found):
-            self._gateway(device, now)
+        for path in paths or found:
+            if path[:1] in _GATEWAYS:
+                self._gateway(device, now)
+                break
 
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
         """What is known at or below ``path``, in the order of the paths."""
@@ -99,6 +101,14 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+
+
+def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:
+    """Whether a path is one of these or lies below one; nearly always there is one."""
+    if len(paths) == 1:
+        return paths[0].covers
+    whole = frozenset(paths)
+    return lambda path: covered(path, whole)
 
 
 def _newest(values: tuple[ValueRow, ...]) -> dict[Path, ValueRow]:
