@@ -38,7 +38,7 @@ from lwm2md.server.records import (
     Registration,
     Result,
 )
-from lwm2md.server.requests import compose
+from lwm2md.server.requests import compose, home_of
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
 
@@ -133,7 +133,14 @@ class Exchanges:
         registration = self.registration(device)
         known = operation.composed
         if known is None or known.objects is not registration.objects:
-            known = compose(operation.request, operation.path, operation.paths, registration, self._state.models)
+            known = compose(
+                operation.request,
+                operation.path,
+                operation.paths,
+                registration,
+                self._state.models,
+                home=home_of(device),
+            )
             operation.composed = known
         return known
 

@@ -8,7 +8,7 @@ more at most, with no Accept at all.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from lwm2md.coap import numbers as n
 from lwm2md.lwm2m import formats
@@ -39,6 +39,7 @@ _REFUSALS: Final = {
 }
 _NOTHING: Final = frozenset[tuple[str, int | None]]()
 
+T = TypeVar("T", bound=int | None)
 Candidates = tuple[int | None, ...]
 
 
@@ -66,7 +67,7 @@ def composites(listed: tuple[int, ...], *, etch: bool) -> tuple[int, ...]:
     return tuple(sorted(known, key=lambda each: bool(listed) and each not in listed))
 
 
-def ordered(registration: Registration, use: str, candidates: Candidates) -> tuple[Candidates, int]:
+def ordered(registration: Registration, use: str, candidates: tuple[T, ...]) -> tuple[tuple[T, ...], int]:
     """The candidates, those that the device refused last; and how many it did not refuse."""
     refused = registration.refused_formats
     if refused is None:

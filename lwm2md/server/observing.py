@@ -40,7 +40,7 @@ from lwm2md.server.records import (
     Source,
     Target,
 )
-from lwm2md.server.requests import compose, write_attributes
+from lwm2md.server.requests import compose, home_of, write_attributes
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
 from lwm2md.server.wishes import Wishes
@@ -215,7 +215,7 @@ class Observations:
         if registration is not None and (wish.established or 0.0) >= registration.registered_at:
             wish.state = "active"
             request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
-            composed = compose(request, wish.path, wish.paths, registration, self._state.models)
+            composed = compose(request, wish.path, wish.paths, registration, self._state.models, home=home_of(device))
             # With its request, since a notification may be larger than a block and the rest is asked for.
             self._state.engine.adopt(
                 registration.peer,

@@ -27,7 +27,7 @@ from lwm2md.server.records import (
     Registration,
     Target,
 )
-from lwm2md.server.requests import prepare
+from lwm2md.server.requests import home_of, prepare
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
 
@@ -68,7 +68,7 @@ class Operations:
             raise UnknownDevice(f"no device {endpoint!r}")
         if device.registration is None:
             raise NotRegistered(f"{endpoint!r} is not registered")
-        order = prepare(request, device.registration, self._state.models)
+        order = prepare(request, device.registration, self._state.models, home_of(device))
         if request.timeout is not None and not 0 < request.timeout <= _LONGEST_ANSWER:
             raise BadOperation("timeout is more than 0 and at most 3600 seconds", "timeout")
         if request.ttl is not None and not 0 < request.ttl <= _LONGEST_TTL:

@@ -7,7 +7,7 @@ of arrival.
 from __future__ import annotations
 
 from lwm2md.coap.message import Message
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
 from lwm2md.server.deviations import noting
@@ -42,7 +42,8 @@ class Reading:
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
         if paths:
-            asked = tuple(entry for entry in nodes if any(each.covers(entry.path) for each in paths))
+            whole = frozenset(paths)
+            asked = tuple(entry for entry in nodes if covered(entry.path, whole))
             if len(asked) < len(nodes):
                 note(UNASKED)
             nodes = asked

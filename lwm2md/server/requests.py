@@ -41,6 +41,7 @@ from lwm2md.server.records import (
     WRITE_COMPOSITE,
     WRITE_PARTIAL,
     Composed,
+    Device,
     OperationRequest,
     Order,
     Registration,
@@ -63,34 +64,51 @@ _LISTING: Final = {n.LWM2M_CBOR: n.SENML_CBOR}
 
 
 class _Made(msgspec.Struct, frozen=True):
-    """What a message is made of: the order, and the device that it is for."""
+    """What a message is made of: the order, and the device that it is for; ``home`` as in `compose`."""
 
     request: OperationRequest
     path: Path
     paths: tuple[Path, ...]
     registration: Registration
     models: Models
+    home: str | None = None
 
     def type_of(self) -> TypeOf:
         """How the codecs find models."""
         return self.models.type_of(self.registration.objects.versions)
 
 
-def prepare(request: OperationRequest, registration: Registration, models: Models) -> Order:
+def prepare(request: OperationRequest, registration: Registration, models: Models, home: str | None = None) -> Order:
     """The order of a request that can be taken, with its message. Raises BadOperation, naming what is wrong."""
     path, paths = targets(request)
     if request.depth is not None and (request.op != DISCOVER or not 0 <= request.depth <= 3):
         raise BadOperation("depth is from 0 to 3, and of discover only", "depth")
     if not request.force and request.op != CANCEL_OBSERVE:
         check(request, path, paths, registration, models)
-    return Order(request, path, paths, compose(request, path, paths, registration, models))
+    return Order(request, path, paths, compose(request, path, paths, registration, models, home=home))
 
 
 def compose(
-    request: OperationRequest, path: Path, paths: tuple[Path, ...], registration: Registration, models: Models
+    request: OperationRequest,
+    path: Path,
+    paths: tuple[Path, ...],
+    registration: Registration,
+    models: Models,
+    *,
+    home: str | None = None,
 ) -> Composed:
-    """Make the CoAP request of an operation. Raises BadOperation, naming the field that is wrong."""
-    return _MAKERS[request.op](_Made(request, path, paths, registration, models))
+    """Make the CoAP request of an operation. Raises BadOperation, naming the field that is wrong.
+
+    ``home`` is the root path of the gateway that a device is behind: a composite operation goes there, and only the
+    names in it have the prefix of the device.
+    """
+    return _MAKERS[request.op](_Made(request, path, paths, registration, models, home))
+
+
+def home_of(device: Device) -> str | None:
+    """The root path of the gateway that a device is behind, None where it is behind none."""
+    registration = None if device.behind is None else device.behind.gateway.registration
+    return None if registration is None else registration.objects.root
 
 
 def targets(request: OperationRequest) -> tuple[Path, tuple[Path, ...]]:
@@ -263,6 +281,7 @@ def _fetch(made: _Made) -> Composed:
         accept=_FETCHED[number],
         payload=formats.encode_paths(listing, made.paths, root=root_of(registration)),
         replaceable=replaceable,
+        home=made.home,
     )
 
 
@@ -301,17 +320,25 @@ def _with_nodes(made: _Made, code: int, base: Path, nodes: Nodes, candidates: tu
     """A request with values in the format that the caller named, or the first candidate that can hold them."""
     request, registration = made.request, made.registration
     use = WRITING if made.path else COMPOSITE
-    found: negotiation.Candidates = (_format(request.format),) if request.format is not None else candidates
-    found, good = negotiation.ordered(registration, use, found)
-    reason = "no format can hold these values"
+    wanted = (_format(request.format),) if request.format is not None else candidates
+    found, good = negotiation.ordered(registration, use, wanted)
+    reason = ""
     for number in found:
         try:
-            payload = _encode(made, number or n.TEXT, base, nodes)
+            payload = _encode(made, number, base, nodes)
         except ContentError as error:
-            reason, good = str(error), good - 1
+            reason, good = reason or str(error), good - 1
             continue
         replaceable = (use, number) if request.format is None and good > 1 else None
-        return _message(code, made.path, registration, content_format=number, payload=payload, replaceable=replaceable)
+        return _message(
+            code,
+            made.path,
+            registration,
+            content_format=number,
+            payload=payload,
+            replaceable=replaceable,
+            home=None if made.path else made.home,
+        )
     raise BadOperation(reason, "format" if request.format else "value" if request.values is None else "values")
 
 
@@ -350,9 +377,10 @@ def _message(
     accept: int | None = None,
     payload: bytes = b"",
     replaceable: tuple[str, int | None] | None = None,
+    home: str | None = None,
 ) -> Composed:
     objects = registration.objects
-    asked = _options(path, objects.root, query, content_format, accept)
+    asked = _options(path, objects.root if home is None else home, query, content_format, accept)
     return Composed(code, asked, payload, objects, accept, replaceable)
 
 

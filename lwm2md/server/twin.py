@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lwm2md import events
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server import stored
@@ -56,11 +56,12 @@ class Twin:
             known = twin.get(place)
             if known is None and len(twin) >= self._state.settings.twin_values:
                 continue
-            if known is not None and time < now and time < known.time and known.source != "read":
+            if known is not None and time < known.time <= now and known.source != "read":
                 continue
             value = twin[place] = TwinValue(row.value, time, source)
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
-        for place in [known for known in twin if known not in found and any(path.covers(known) for path in paths)]:
+        within = _within(paths)
+        for place in [known for known in twin if within(known) and known not in found]:
             del twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         found_events = (
@@ -70,8 +71,10 @@ class Twin:
         )
         if writes or found_events or resume is not None:
             self._state.commit(writes, found_events, resume)
-        if any(path[:1] in _GATEWAYS for path in paths) or any(place[0] == _GATEWAY for place in found):
-            self._gateway(device, now)
+        for path in paths or found:
+            if path[:1] in _GATEWAYS:
+                self._gateway(device, now)
+                break
 
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
         """What is known at or below ``path``, in the order of the paths."""
@@ -98,6 +101,14 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+
+
+def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:
+    """Whether a path is one of these or lies below one; nearly always there is one."""
+    if len(paths) == 1:
+        return paths[0].covers
+    whole = frozenset(paths)
+    return lambda path: covered(path, whole)
 
 
 def _newest(values: tuple[ValueRow, ...]) -> dict[Path, ValueRow]:

@@ -65,6 +65,8 @@ class Candidates(SynchronousTestCase):
             server = Canned(self, [as_json(OBJECTS)])
             self.assertEqual(self._with_token(server.url, "read", "e/1", begun), found, begun)
             self.assertIn(b"/v1/devices/e%2F1/objects", server.requests[0])
+        server = Canned(self, [as_json(OBJECTS)])
+        self.assertEqual(self._with_token(server.url, "read-composite", "e/1", "/33", "/3/"), ["/3/0"])
 
     def test_nobody_there(self) -> None:
         """Without a daemon there are no candidates, and no error."""

@@ -10,6 +10,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import UnknownObservation
 from lwm2md.server.records import Observation, Operation
 from tests.server.fixtures import Answer, Bench
+from tests.server.test_gateways import gateway
 
 PATHS = ("/3/0/9", "/1/0/1")
 LIST = "82a100662f332f302f39a100662f312f302f31"
@@ -167,6 +168,31 @@ class MessageTests(Base):
             self.assertEqual(found, expected)
             self.assertEqual(message.content_format is None, op in ("discover", "delete", "write-attributes"))
             self.device.reply(Answer(n.CHANGED))
+
+
+class GatewayTests(SynchronousTestCase):
+    """Composite operations on a device behind a gateway: to the gateway, with the prefix in the names."""
+
+    def test_messages(self) -> None:
+        """Neither the list nor the values have a path in the request; what comes back is the device's."""
+        bench = Bench()
+        device = gateway(bench)
+        answer = b'[{"n":"/d01/3303/0/5700","v":20}]'
+        device.answers[n.FETCH, "/"] = Answer(n.CONTENT, answer, n.SENML_JSON, 1)
+        device.answers[n.IPATCH, "/"] = Answer(n.CHANGED)
+        operation = bench.submit("gw/d01", "read-composite", None, paths=("/3303/0",), format="senml-json")
+        self.assertEqual((device.requests[-1].path, device.requests[-1].payload), ((), b'[{"n":"/d01/3303/0"}]'))
+        assert operation.result is not None
+        self.assertEqual([(row.path, row.value) for row in operation.result.values or ()], [("/3303/0/5700", 20.0)])
+        bench.submit("gw/d01", "write-composite", None, values={"/3/0/14": "x"}, format="senml-json")
+        self.assertEqual(
+            (device.requests[-1].path, device.requests[-1].payload), ((), b'[{"bn":"/d01","n":"/3/0/14","vs":"x"}]')
+        )
+        bench.submit("gw/d01", "observe-composite", None, paths=("/3303/0",), format="senml-json")
+        self.assertEqual((device.requests[-1].path, device.requests[-1].observe), ((), 0))
+        token, again = device.requests[-1].token, bench.restart()[0]
+        device.notify(token, 5, answer.replace(b"20", b"30"), content_format=n.SENML_JSON)
+        self.assertEqual([row.value for row in again.server.twin_rows("gw/d01", Path.parse("/3303/0"))], [30.0])
 
 
 class ObserveTests(Base):

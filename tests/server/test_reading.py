@@ -116,6 +116,12 @@ class StampedTests(Base):
         self.notify(f'[{{"n":"{VALUE}","t":-500,"v":4}}]')
         self.assertEqual(self.known(), (4.0, -500))
 
+    def test_fast_clock(self) -> None:
+        """A value from ahead of our clock keeps none out that comes after the clock was put right."""
+        self.notify(f'[{{"n":"{VALUE}","t":3600,"v":4}}]')
+        self.notify(f'[{{"n":"{VALUE}","t":-1,"v":5}}]')
+        self.assertEqual(self.known(), (5.0, -1))
+
     def test_absurd(self) -> None:
         """A time that can't be is the arrival's, and noted."""
         self.notify(f'[{{"n":"{VALUE}","bt":99999999999,"v":4}}]')
