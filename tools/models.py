@@ -81,11 +81,11 @@ def extended(table: str, models: Iterable[ObjectModel]) -> tuple[str, list[str]]
 def _split(table: str) -> tuple[str, dict[int, str]]:
     """What stands before the first Object, and the lines of each Object."""
     starts = [(match.start(), int(match[1])) for match in _HEADER.finditer(table)]
-    ends = [start for start, _ in starts[1:]] + [len(table)]
+    ends = [*(start for start, _ in starts), len(table)]
     blocks: dict[int, str] = {}
-    for (start, identifier), end in zip(starts, ends, strict=True):
+    for (start, identifier), end in zip(starts, ends[1:], strict=True):
         blocks[identifier] = blocks.get(identifier, "") + table[start:end].rstrip("\n") + "\n"
-    return table[: starts[0][0]] if starts else table, blocks
+    return table[: ends[0]], blocks
 
 
 def _groups(head: str) -> list[str]:

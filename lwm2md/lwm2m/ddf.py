@@ -30,6 +30,7 @@ _MOST_REMARKS: Final = 100
 _DEEPEST: Final = 32
 _LONGEST_NAME: Final = 255
 _HIGHEST: Final = 65534
+_WRONG: Final = -1
 
 _SKIPPED: Final = frozenset({"Description", "Description1", "Description2"})
 _VERSION: Final = re.compile(r"\d{1,5}(?:\.\d{1,5}){0,2}", re.ASCII)
@@ -84,10 +85,10 @@ def read(data: bytes) -> Definitions:
     if len(found) > _MOST_OBJECTS:
         raise DdfError(Remark(found[_MOST_OBJECTS].line, "Object", f"a file has at most {_MOST_OBJECTS} of them"))
     reader = _Reader()
-    models = {}
+    models: dict[tuple[int, str], ObjectModel] = {}
     for element in found:
         model = reader.object(element)
-        if models.setdefault((model.id, model.version), model) is not model:
+        if models.setdefault((model.id, model.version), model) is not model and model.id != _WRONG:
             reader.fault(element, f"Object {model.id}", f"version {model.version} is in this file already")
     if reader.faults:
         raise DdfError(*reader.faults)
@@ -186,6 +187,10 @@ def _where(builder: _Builder) -> str:
     return "/".join(element.tag for element in builder._path[-3:]) or "LWM2M"
 
 
+def _named(element: str, identifier: int) -> str:
+    return element if identifier == _WRONG else f"{element} {identifier}"
+
+
 class _Reader:
     """Makes models of elements, and notes what is wrong and what is odd."""
 
@@ -207,7 +212,7 @@ class _Reader:
         """The model of an Object element."""
         number = element.child("ObjectID")
         identifier = self._identifier(number or element, "Object/ObjectID", None if number is None else number.text)
-        where = f"Object {identifier}"
+        where = _named("Object", identifier)
         return ObjectModel(
             identifier,
             self._version(element, "ObjectVersion", where, self._of_urn(element, identifier, where)),
@@ -235,13 +240,13 @@ class _Reader:
         for item in listed.children:
             if item.tag == "Item":
                 model = self._resource(item, where)
-                if found.setdefault(model.id, model) is not model:
+                if found.setdefault(model.id, model) is not model and model.id != _WRONG:
                     self.fault(item, f"{where}/Item {model.id}", "this Resource is there already")
         return found
 
     def _resource(self, item: _Element, parent: str) -> ResourceModel:
         identifier = self._identifier(item, f"{parent}/Item", item.id)
-        where = f"{parent}/Item {identifier}"
+        where = _named(f"{parent}/Item", identifier)
         operations = self._word(item, "Operations", where, _OPERATIONS)
         kind = self._type(item, where, operations)
         multiple = self._word(item, "MultipleInstances", where, _MULTIPLE)
@@ -259,7 +264,7 @@ class _Reader:
         )
 
     def _type(self, item: _Element, where: str, operations: str) -> ResourceType:
-        kind = self._word(item, "Type", where, _TYPES)
+        kind: ResourceType = self._word(item, "Type", where, _TYPES)
         if operations == "E" and kind is not ResourceType.NONE:
             self.remark(item, f"{where}/Type", "what is executed has no type")
             return ResourceType.NONE
@@ -279,7 +284,7 @@ class _Reader:
         if digits.isdecimal() and digits.isascii() and len(digits) <= 5 and int(digits) <= _HIGHEST:
             return int(digits)
         self.fault(element, where, f"an id from 0 to {_HIGHEST} is expected")
-        return 0
+        return _WRONG
 
     def _name(self, element: _Element, where: str) -> str:
         name = " ".join(self._text(element, "Name").split())

@@ -89,11 +89,6 @@ class Models:
         """A set in which ``others`` stand beside these, in the place of those of the same Object and version."""
         return Models((*self, *others))
 
-    def substitute(self, identifier: int, version: str) -> str | None:
-        """The version whose model stands in for a version that is not here; None where none has to, or none is."""
-        model = self.object(identifier, version)
-        return None if model is None or model.version == version else model.version
-
     def resource(self, path: tuple[int, ...], versions: Mapping[int, str]) -> ResourceModel | None:
         """The model of a path of three or four ids, the Object being in the version that ``versions`` has for it."""
         if len(path) < 3:
@@ -125,7 +120,13 @@ def check_range(model: ResourceModel, value: Value) -> None:
     """Raise ValueError_ if the value is outside the model's range: numbers by value, String and Opaque by bytes."""
     if not model.range or isinstance(value, bool | tuple):
         return
-    measure = len(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else len(value) if isinstance(value, bytes) else value
+    measure = (
+        len(value.encode("utf-8", "surrogatepass"))
+        if isinstance(value, str)
+        else len(value)
+        if isinstance(value, bytes)
+        else value
+    )
     if not any(low <= measure <= high for low, high in ranges.bounds(model.range)):
         what = "length" if isinstance(value, str | bytes) else "value"
         raise ValueError_(f"{what} {measure} of {model.name} is outside {model.range}")
