@@ -66,13 +66,19 @@ def _with_models(settings: Settings, errors: list[ConfigError]) -> Settings:
     from lwm2md.config import modelfiles  # noqa: PLC0415  most configurations name no directory
 
     try:
-        found = modelfiles.read(settings.lwm2md.models)
+        found = modelfiles.read(_beside(settings, ("lwm2md", "models"), settings.lwm2md.models))
     except OSError as error:
         reason = f"a readable directory ({error.strerror})"
         errors.append(_fault(settings, "lwm2md", "models", reason))
         return settings
     errors += found.errors
     return attrs.evolve(settings, object_models=found.models, remarks=found.remarks)
+
+
+def _beside(settings: Settings, key: _Key, path: str) -> str:
+    """A path that is relative to the file that has it; to the working directory where the command line does."""
+    origin = settings.origins.get(key)
+    return str(Path(origin).parent / path) if origin in settings.files else path
 
 
 def _drop_ins(path: str) -> list[str]:

@@ -53,7 +53,7 @@ class Daemon:
     models: str = _setting(
         values.directory(),
         "",
-        "Directory with DDF files, *.xml, of object models beside the built-in; empty is none",
+        "Directory with DDF files, *.xml, of object models beside the built-in; relative to the file that names it",
         reloadable=True,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lwm2md.coap import numbers as n
+from lwm2md.http.openapi import document
+from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import ddf
 from lwm2md.server.settings import ServerSettings
 from tests.http.node import Answer
@@ -96,6 +98,13 @@ class PutTests(ApiTestCase):
         self.assertNotIn("location", (await self.put(200, described(Name="Gate"))).headers)
         self.assertEqual((await self.call("GET", DOOR)).json["name"], "Gate")
         self.assertEqual((await self.put(201, described(), described(ObjectVersion="2.0"))).json["remarks"], [])
+
+    async def test_example(self) -> None:
+        """The example of the OpenAPI document is a file that is taken, with nothing odd in it."""
+        put = document(ROUTES, "0")["paths"]["/v1/models"]["put"]
+        example = put["requestBody"]["content"]["application/xml"]["example"]
+        seen = await self.call("PUT", "/v1/models", example.encode())
+        self.assertEqual((seen.status, seen.json["remarks"]), (201, []))
 
     async def test_remarks(self) -> None:
         """What was odd in a file is told."""

@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
 import lwm2md
-from lwm2md.storage.interface import Batch, Storage, StorageError, Write
 from lwm2md.storage._database import schemas
+from lwm2md.storage.interface import Batch, Storage, StorageError, Write
 from lwm2md.storage.sqlite import SQLiteStorage
 from tests.storage import conformance
 
