@@ -2,8 +2,8 @@
  *
  *   load echo    PORT DEVICES SECONDS WINDOW            datagrams of an Update's size, whatever comes back counts
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
- *   load register PORT DEVICES                          registers DEVICES devices with ten links, then answers reads and
- *                                                       observes until its end
+ *   load register PORT DEVICES [FIRST]                  registers DEVICES devices with ten links, from bench-FIRST on,
+ *                                                       then answers reads and observes until its end
  *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
  *                                                       the first blocks are answered when every device has its own
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 8000 };
+enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 12000 };
 
 typedef struct {
     int fd;
@@ -39,7 +39,7 @@ typedef struct {
 } Peer;
 
 static Peer *peers;
-static int poller, count, window;
+static int poller, count, window, first;
 static const char *mode;
 static long long answers;
 static char request[2048];
@@ -101,7 +101,7 @@ static void send_register(Peer *peer, int index) {
     int n = header(out, 2, ++peer->mid, index);
     n += option(out + n, 11, "rd");
     n += option(out + n, 1, "(");                       /* Content-Format 40 */
-    snprintf(name, sizeof name, "ep=bench-%06d", index);
+    snprintf(name, sizeof name, "ep=bench-%06d", first + index);
     n += option(out + n, 3, name);
     n += option(out + n, 0, "lt=86400");
     n += option(out + n, 0, "lwm2m=1.1");
@@ -115,8 +115,7 @@ static void send_register(Peer *peer, int index) {
 static int registered(Peer *peer, int index, const unsigned char *in, int length) {
     if (length < 9 || in[1] != 0x41) return 0;
     int at = 8;
-    int first = in[at] & 15;
-    at += 1 + first;
+    at += 1 + (in[at] & 15);
     int second = in[at] & 15;
     if (second == 13) second = in[++at] + 13;
     char id[64] = {0};
@@ -191,11 +190,11 @@ static int take_block(Peer *peer, const unsigned char *in, int length, int hold)
     memcpy(out + n, value, (size_t)size - 1);
     n += size - 1;
     if (hold) {
-        int first = peer->stage != 2;
+        int begins = peer->stage != 2;
         memcpy(peer->out, out, (size_t)n);
         peer->length = n;
         peer->stage = 2;
-        return first ? 2 : 0;
+        return begins ? 2 : 0;
     }
     send(peer->fd, out, (size_t)n, 0);
     answers++;
@@ -375,6 +374,7 @@ int main(int argc, char **argv) {
         http(count, atof(argv[4]), argv[5], argv[6]);
         return 0;
     }
+    if (mode[0] == 'r' && argc > 4) first = atoi(argv[4]);
     open_devices(port, 0, count);
     if (mode[0] == 'e') {
         for (int i = 0; i < count; i++) {

@@ -36,7 +36,10 @@ def render(document: object) -> bytes:
 
 def plain(value: object) -> object:
     """Return the same document made of what JSON has: times and values as text, NaN as a string."""
-    convert = _CONVERT.get(type(value))
+    kind = type(value)
+    if kind in _SAME:
+        return value
+    convert = _CONVERT.get(kind)
     return convert(value) if convert is not None else _other(value)
 
 
@@ -86,12 +89,12 @@ def event_document(event: Event, event_id: str) -> bytes:
         "id": event_id,
         "time": time_text(event.time),
         "type": event.type,
-        "endpoint": event.endpoint,
-        "labels": event.labels,
+        "endpoint": None if event.endpoint is None else _text(event.endpoint),
+        "labels": _mapping(event.labels) if event.labels else {},
     }
-    for name, value in event.fields.items():
+    for name, value in _mapping(event.fields).items():
         document.setdefault(name, value)
-    return render(document)
+    return _encode(document)
 
 
 def _base64(value: bytes) -> str:
@@ -126,16 +129,21 @@ def _integer(kind: str, value: int, as_string: bool) -> int | str:
     return str(value) if as_string and abs(value) > _LARGEST_EXACT else value
 
 
-def _mapping(value: Mapping[object, object]) -> Document:
-    return {_text(str(key)): plain(item) for key, item in value.items()}
+def _mapping(value: Mapping[Any, object]) -> Document:
+    document: Document = {}
+    for key, item in value.items():
+        name = key if type(key) is str and key.isascii() else _text(str(key))
+        kind = type(item)
+        # Nearly all of what a document holds is text that may stay as it is.
+        if kind is str and item.isascii():  # type: ignore[attr-defined]
+            document[name] = item
+        else:
+            document[name] = item if kind in _SAME else plain(item)
+    return document
 
 
 def _sequence(value: Iterable[object]) -> list[object]:
     return [plain(item) for item in value]
-
-
-def _same(value: object) -> object:
-    return value
 
 
 def _other(value: object) -> object:
@@ -146,11 +154,9 @@ def _other(value: object) -> object:
     return value
 
 
+_SAME: Final = frozenset({int, bool, type(None)})
 _CONVERT: Final[dict[type, Callable[[Any], object]]] = {
     str: _text,
-    int: _same,
-    bool: _same,
-    type(None): _same,
     float: _number,
     Timestamp: time_text,
     dict: _mapping,

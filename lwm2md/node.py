@@ -90,11 +90,14 @@ class Node:
             ),
             trusted=_trusted(settings.coap.trusted),
             verified=self.server.knows,
+            glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=lambda _: self._parameters,
         )
         self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, self._store, secrets.token_bytes, **_tracing_limits(settings))
+        self.tracing = Tracing(
+            self._registration, _identify, self._store, secrets.token_bytes, **_tracing_limits(settings)
+        )
         timed = (self.server, self.tracing)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
         self._ports: list[DatagramPort] = []
@@ -275,6 +278,10 @@ class Node:
 def _describe(peer: Peer) -> PeerDescription:
     """Where a peer is; plain CoAP says nothing of who it is."""
     return PeerDescription(str(unpack(peer)[1]), "coap")
+
+
+def _identify(peer: Peer) -> str | None:
+    return _describe(peer).identity
 
 
 def _trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:

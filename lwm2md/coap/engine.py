@@ -18,6 +18,7 @@ from lwm2md.coap.interfaces import (
     Datagram,
     Delivery,
     Failure,
+    Glance,
     Handler,
     IncomingRequest,
     Notification,
@@ -33,7 +34,7 @@ from lwm2md.coap.notices import Notices
 from lwm2md.coap.observing import packed
 from lwm2md.coap.parameters import Limits, Parameters
 from lwm2md.coap.requests import Requests
-from lwm2md.coap.serving import Serving
+from lwm2md.coap.serving import CONFIRMABLE_POSTS, Serving
 from lwm2md.coap.slicing import Slices
 
 __all__ = (
@@ -41,6 +42,7 @@ __all__ = (
     "Delivery",
     "Engine",
     "Failure",
+    "Glance",
     "Handler",
     "IncomingRequest",
     "Limits",
@@ -64,6 +66,8 @@ class Engine:
     `random` returns that many unguessable bytes; `on_error` is told the traceback of an exception in the upper layer;
     `parameters_for` may give other transmission parameters for a peer. `counters` is there for metrics.
 
+    `glance` may answer Confirmable POSTs by their bytes, before they are decoded.
+
     With `trusted` or `verified`, a peer for which neither is true gets no large answer before it has shown by an Echo
     (RFC 9175) that it is where it says: `trusted` is asked for addresses, `verified` for what the layer above knows,
     such as a registration. Without both every peer is trusted.
@@ -80,17 +84,18 @@ class Engine:
         parameters_for: Callable[[Peer], Parameters] | None = None,
         trusted: Callable[[Peer], bool] | None = None,
         verified: Callable[[Peer], bool] | None = None,
+        glance: Glance | None = None,
     ) -> None:
         ours = parameters or Parameters()
         bounds = limits or Limits()
         everybody = trusted is None and verified is None
         guard = None if everybody else Guard(random, trusted, verified, bounds.peers)
-        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard)
+        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard, glance)
         self.counters = context.counters
         self._outbox = context.outbox
         self._resets: Generations[Peer, int] = Generations(_MINUTE, bounds.peers)
         self._resets_per_minute = bounds.resets_per_minute
-        self._replies = Replies(ours.exchange_lifetime, ours.non_lifetime, bounds.reply_bytes, bounds.replies_per_peer)
+        self._replies = Replies(ours.exchange_lifetime, ours.non_lifetime, bounds.reply_bytes, bounds.reply_tail)
         self._exchanges = Exchanges(context)
         self._requests = Requests(context, self._exchanges, handler)
         self._slices = Slices(context)
@@ -101,7 +106,10 @@ class Engine:
         """Take the datagrams that arrived, return those to send."""
         find = self._replies.find
         serve = self._serving.serve
+        answer_known = self._serving.answer_known
         for data, peer in batch:
+            if data[:2] in CONFIRMABLE_POSTS and answer_known(data, peer, now):
+                continue
             try:
                 message = decode(data)
             except FormatError as error:

@@ -87,6 +87,14 @@ Delivery = Callable[[str | None, float], None]
 """Takes None for a notification that was delivered (or sent, if Non-confirmable), else the failure, and the time."""
 
 
+Glance = Callable[[bytes, Peer, float], int]
+"""Takes what follows the token of a Confirmable POST, its peer and the time; returns the code of the answer.
+
+The answer has no options and no payload. 0 stands for a request that has to be decoded, so what is known must be known
+whole: as the encoder writes it. Nearly all of a fleet's traffic is of that kind.
+"""
+
+
 class Handler(Protocol):
     """The upper layer."""
 

@@ -7,18 +7,18 @@ flood of made-up addresses costs memory up to the limit and nothing more.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Hashable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from lwm2md.coap.interfaces import Peer
+from lwm2md.coap.numbers import EMPTY
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
-# What CPython needs for one more key, reply and time, and for one more peer, beside the bytes themselves.
-_PER_REPLY: Final = 130
+# What CPython needs for one more peer, beside the bytes of its records.
 _PER_PEER: Final = 200
-_FIELDS: Final = 3
 
 
 class Generations(Generic[Key, Value]):
@@ -66,57 +66,89 @@ class Generations(Generic[Key, Value]):
 class Replies:
     """The replies to the last few messages of each peer, for duplicates (RFC 7252 4.2, 4.5).
 
-    A message is known by its peer, message ID and token: devices that restart use message IDs again. The empty reply
-    stands for a Non-confirmable message, whose duplicates are dropped.
+    A message is known by its peer, message ID and token: devices that restart use message IDs again. Every reply holds
+    both, or stands for one that does: so nothing else is kept, and all that is kept of a peer is one piece of bytes,
+    the newest reply and ``tail`` bytes of those before it. Of all peers it is about ``budget`` bytes.
     """
 
-    __slots__ = ("_bytes", "_half", "_lifetime", "_longest", "_non_lifetime", "_old", "_turn", "_young")
+    __slots__ = ("_bytes", "_half", "_heads", "_lifetime", "_non_lifetime", "_old", "_tail", "_turn", "_when", "_young")
 
-    def __init__(self, lifetime: float, non_lifetime: float, budget: int, per_peer: int) -> None:
+    def __init__(self, lifetime: float, non_lifetime: float, budget: int, tail: int) -> None:
         self._lifetime = lifetime
         self._non_lifetime = non_lifetime
         self._half = budget // 2
-        self._longest = per_peer * _FIELDS
+        self._tail = tail
         self._bytes = 0
         self._turn = float("-inf")
-        # key, reply, time, newest first, in one flat tuple: `in` then runs at the speed of C, and is nearly all that
-        # a message that was never seen costs.
-        self._young: dict[Peer, tuple[Any, ...]] = {}
-        self._old: dict[Peer, tuple[Any, ...]] = {}
+        self._when = float("-inf")
+        self._heads: dict[int, bytes] = {}
+        self._young: dict[Peer, bytes] = {}
+        self._old: dict[Peer, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
     def find(self, peer: Peer, key: bytes, now: float) -> bytes | None:
-        """Return the reply to the message `key` of `peer`, or None if it is a new message."""
-        entry = self._young.get(peer)
-        if entry is None:
-            entry = self._old.get(peer)
-            if entry is None:
+        """Return the reply to the message `key` of `peer`, empty where a duplicate gets none; None if it is new."""
+        records = self._young.get(peer)
+        if records is None:
+            records = self._old.get(peer)
+            if records is None:
                 return None
-        if key not in entry:
-            return None
-        for index in range(0, len(entry), _FIELDS):
-            if entry[index] == key:
-                reply, time = entry[index + 1 : index + 3]
-                return reply if now < time + (self._lifetime if reply else self._non_lifetime) else None
-        return None
+        # This search is all that a new message costs.
+        return self._look_up(records, key, now) if key in records else None
 
     def store(self, peer: Peer, key: bytes, reply: bytes, now: float) -> None:
-        """Remember the reply to the message `key` of `peer`, which was sent at `now`."""
-        if now >= self._turn or self._bytes >= self._half:
-            self._rotate(now)
-        entry = self._young.get(peer)
-        if entry is None:
-            entry = self._old.pop(peer, ())
-            self._bytes += _PER_PEER + _size(entry)
-        if len(entry) >= self._longest:
-            self._bytes += len(reply) - len(entry[-2])
-            entry = entry[:-_FIELDS]
+        """Remember the reply to the message `key` of `peer`, which was sent at `now`; an empty one if none was."""
+        if not reply or reply[1] == EMPTY:
+            reply = bytes(((reply[0] if reply else _SILENCE) | len(key) - _MID, EMPTY)) + key
+        self.store_response(peer, reply, now)
+
+    def store_response(self, peer: Peer, reply: bytes, now: float) -> None:
+        """Remember an acknowledgement with a response, which holds the key that it is found by."""
+        if now != self._when:
+            self._begin(now)
+        size = len(reply)
+        head = self._heads.get(size)
+        if head is None:
+            head = self._heads[size] = _RECORD.pack(size, now)
+        records = self._young.get(peer)
+        if records is None:
+            if self._bytes >= self._half:
+                self._rotate(now)
+            records = self._old.pop(peer, b"")
+            self._bytes += _PER_PEER
         else:
-            self._bytes += _PER_REPLY + len(reply)
-        # Not unpacked into a display, which costs a third more.
-        self._young[peer] = (key, reply, now) + entry  # noqa: RUF005
+            self._bytes -= len(records)
+        self._young[peer] = records = head + reply + records[: self._tail]
+        self._bytes += len(records)
+
+    def _look_up(self, records: bytes, key: bytes, now: float) -> bytes | None:
+        """Return the reply to `key`, which stands somewhere in the records; None if that is by chance."""
+        position = 0
+        while position + _RECORD.size < len(records):
+            size, time = _RECORD.unpack_from(records, position)
+            start = position + _RECORD.size
+            position = start + size
+            reply = records[start:position]
+            if len(reply) == size and reply[2 : 2 + _MID + (reply[0] & 0x0F)] == key:
+                return self._reply(reply, now - time)
+        return None
+
+    def _reply(self, reply: bytes, age: float) -> bytes | None:
+        """Return what is sent for a record, None if it is too old."""
+        silence = reply[0] < _ACKNOWLEDGEMENT
+        if age >= (self._non_lifetime if silence else self._lifetime):
+            return None
+        if reply[1] != EMPTY:
+            return reply
+        return b"" if silence else bytes((reply[0] & 0xF0, EMPTY)) + reply[2 : 2 + _MID]
+
+    def _begin(self, now: float) -> None:
+        self._when = now
+        self._heads.clear()
+        if now >= self._turn:
+            self._rotate(now)
 
     def _rotate(self, now: float) -> None:
         self._old = {} if now >= self._turn + self._lifetime else self._young
@@ -125,5 +157,10 @@ class Replies:
         self._turn = now + self._lifetime
 
 
-def _size(entry: tuple[Any, ...]) -> int:
-    return sum(_PER_REPLY + len(reply) for reply in entry[1::_FIELDS])
+# A record: the length of the reply, the time, the reply. The last one of a peer may be cut off. A reply without token,
+# an empty acknowledgement or a Reset, is kept with that of the message behind it; so is the silence that answers a
+# Non-confirmable message, whose first byte is below that of an acknowledgement. The code 0.00 tells them.
+_RECORD: Final = struct.Struct(">Id")
+_MID: Final = 2
+_SILENCE: Final = 0x50
+_ACKNOWLEDGEMENT: Final = 0x60

@@ -52,8 +52,8 @@ class Limits:
 
     reply_bytes: int = 64 * 1024 * 1024
     """Replies remembered for duplicates; beyond it the oldest are forgotten."""
-    replies_per_peer: int = 4
-    """Replies remembered for one peer; beyond it that peer's oldest is forgotten."""
+    reply_tail: int = 128
+    """Bytes remembered of one peer's replies before the newest, which is always remembered; short ones take 20."""
     pending: int = 10_000
     """Requests that the handler has not answered yet; beyond it 5.03 with Max-Age."""
     busy_max_age: int = 5

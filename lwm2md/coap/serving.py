@@ -33,6 +33,11 @@ _ABANDONED: Final = 4
 
 _CON: Final = numbers.CON
 _ACK_HEADS: Final = tuple(tuple(bytes((0x60 | length, code)) for code in range(256)) for length in range(MAX_TOKEN + 1))
+_HEADER: Final = 4
+_BEFORE_OPTIONS: Final = 0x40 - _HEADER
+CONFIRMABLE_POSTS: Final = frozenset(bytes((0x40 | length, numbers.POST)) for length in range(MAX_TOKEN + 1))
+"""The first two bytes of every Confirmable POST: those of a CoAP message of version 1 with a token of 0 to 8 bytes."""
+
 _FAILED: Final = Response(numbers.INTERNAL_SERVER_ERROR)
 
 
@@ -69,8 +74,11 @@ class Serving:
         self._assemblies = Assemblies(context)
         self._slices = slices
         self._guard = context.guard
+        self._find = replies.find
         self._store = replies.store
+        self._store_response = replies.store_response
         self._handle = handler.handle
+        self._glance = context.glance
         self._limit = context.limits.pending
         busy = options(max_age=context.limits.busy_max_age)
         self._busy = Response(numbers.SERVICE_UNAVAILABLE, b"too many requests pending", busy)
@@ -87,6 +95,26 @@ class Serving:
         if one is None or other is None:
             return other if one is None else one
         return min(one, other)
+
+    def answer_known(self, data: bytes, peer: Peer, now: float) -> bool:
+        """Answer a new Confirmable POST that the layer above knows by its bytes; whether it did."""
+        if self._glance is None:
+            return False
+        end = data[0] - _BEFORE_OPTIONS
+        key = data[2:end]
+        if (self._pending and peer + key in self._pending) or self._find(peer, key, now) is not None:
+            return False
+        try:
+            code = self._glance(data[end:], peer, now)
+        except Exception:
+            self._context.report()
+            return False
+        if not code:
+            return False
+        reply = _ACK_HEADS[end - _HEADER][code] + key
+        self._outbox.append((reply, peer))
+        self._store_response(peer, reply, now)
+        return True
 
     def serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         """Take a request that no finished one equals; `key` is its message ID and token as received."""

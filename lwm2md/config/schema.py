@@ -238,7 +238,7 @@ class Storage:
         values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back", reloadable=True
     )
     flush_interval: float = _setting(
-        values.duration(0.1, 3600), "5s", "How long refreshed lifetimes may be in memory only", reloadable=True
+        values.duration(0.1, 3600), "60s", "How long refreshed lifetimes may be in memory only", reloadable=True
     )
 
 

@@ -219,6 +219,7 @@ def _tracing(add: Any) -> None:
         "Show messages as they come",
         ("endpoint", {"nargs": "?", "metavar": "ENDPOINT", "help": "those of this device"}),
         ("--address", {"metavar": "PREFIX", "help": "those of these addresses, such as 10.0.0.0/8 or 10.1.2.3"}),
+        ("--identity", {"metavar": "NAME", "help": "those of every peer that has proved this identity"}),
         (
             "--duration",
             {

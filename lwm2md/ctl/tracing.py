@@ -17,7 +17,18 @@ from lwm2md.ctl.tables import show
 
 DURATION: Final = 60.0
 _ARROWS: Final = {"in": "→", "out": "←"}
-_TRACES: Final = ("id", "endpoint", "address", "state", "reason", "created", "ends", "messages", "undecodable")
+_TRACES: Final = (
+    "id",
+    "endpoint",
+    "address",
+    "identity",
+    "state",
+    "reason",
+    "created",
+    "ends",
+    "messages",
+    "undecodable",
+)
 
 
 def messages(options: Namespace, client: Client, output: Output) -> int:
@@ -39,11 +50,12 @@ def traces(options: Namespace, client: Client, output: Output) -> int:
 
 def trace(options: Namespace, client: Client, output: Output) -> int:
     """``trace``: show messages as they come, for a while or until it is interrupted; then remove the trace."""
-    if (options.endpoint is None) == (options.address is None):
-        raise CommandError("trace: either ENDPOINT or --address is expected", USAGE)
+    if [options.endpoint, options.address, options.identity].count(None) != 2:
+        raise CommandError("trace: one of ENDPOINT, --address and --identity is expected", USAGE)
     if options.pcapng is not None:
         _write(options.pcapng, b"")  # what can't be written is told now, not at the end
-    asked = {"endpoint": options.endpoint, "address": options.address, "duration": options.duration}
+    names = ("endpoint", "address", "identity", "duration")
+    asked = {name: getattr(options, name) for name in names}
     if options.limit is not None:
         asked["limit"] = options.limit
     where = path_of("traces", client.request("POST", "/v1/traces", body=asked).document["id"])

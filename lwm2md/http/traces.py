@@ -64,10 +64,11 @@ def _start(call: Call) -> None:
 
 
 def _check(asked: Asked) -> None:
-    if (asked.endpoint is None) == (asked.address is None):
-        raise wrong_field("bad-body", "endpoint", "either endpoint or address is expected")
-    if asked.endpoint is not None and not 0 < len(asked.endpoint) <= _LONGEST_NAME:
-        raise wrong_field("bad-body", "endpoint", f"1 to {_LONGEST_NAME} characters are expected")
+    if [asked.endpoint, asked.address, asked.identity].count(None) != 2:
+        raise wrong_field("bad-body", "endpoint", "one of endpoint, address and identity is expected")
+    for field, name in (("endpoint", asked.endpoint), ("identity", asked.identity)):
+        if name is not None and not 0 < len(name) <= _LONGEST_NAME:
+            raise wrong_field("bad-body", field, f"1 to {_LONGEST_NAME} characters are expected")
     if not 1 <= asked.duration <= LONGEST:
         raise wrong_field("bad-body", "duration", f"1 to {LONGEST:g} seconds are expected")
     if not 1 <= asked.limit <= MOST_MESSAGES:

@@ -12,7 +12,7 @@ from typing import Final
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Engine, IncomingRequest, Peer, Response
+from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import Models, ObjectModel
@@ -26,6 +26,7 @@ from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
 from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, Device, Observation, Operation, OperationRequest
+from lwm2md.server.refreshes import ALIVE, PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.requests import changes_of
 from lwm2md.server.settings import ServerSettings
@@ -35,6 +36,7 @@ from lwm2md.server.twin import Twin
 _WELL_KNOWN: Final = (".well-known", "core")
 _LINKS: Final = b'</rd>;rt="core.rd";ct=40'
 _MAX_LABEL: Final = 256
+_AT_ONCE: Final = 0.05
 _NOT_FOUND: Final = Response(n.NOT_FOUND)
 _NOT_ALLOWED: Final = Response(n.METHOD_NOT_ALLOWED)
 _LINK_FORMAT: Final = ((n.CONTENT_FORMAT, bytes((n.LINK_FORMAT,))),)
@@ -53,6 +55,7 @@ class Server:
         self._registration = RegistrationInterface(
             state, uplink=self._uplink, registered=self._registered, gone=self._gone
         )
+        self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
         self.library = Library(state)
         self.devices: Mapping[str, Device] = state.devices
@@ -281,17 +284,16 @@ class Server:
 
     def stop(self, now: float) -> None:
         """Ask for every refresh to be stored: nothing is decided any more."""
-        while self.flush(now):
-            pass
+        self._registration.lifetimes.refreshes.finish(now)
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)
-        interval = 0.05 if more else self._state.settings.flush_interval
+        interval = _AT_ONCE if more else self._state.settings.flush_interval / PARTS
         self._state.deadlines.at(now + interval, lambda _, then: self._flush(then))
 
     def flush(self, now: float) -> bool:
-        """Ask for the newest refreshes to be stored; whether there are more than go into one transaction."""
-        return self._registration.lifetimes.flush(now)
+        """Ask for the next refreshes to be stored; whether there are more than go into one transaction."""
+        return self._registration.lifetimes.refreshes.flush(now)
 
     # After a start
 
@@ -321,7 +323,7 @@ class Server:
         }
 
     def _read_meta(self, key: str, value: bytes, now: float) -> None:
-        if key == "alive":
+        if key == ALIVE:
             downtime = max(0.0, now - float(value))
             self._registration.lifetimes.grant(downtime + self._state.settings.flush_interval, now)
         elif key == "grants":

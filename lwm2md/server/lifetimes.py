@@ -1,8 +1,7 @@
-"""Which registrations are alive: their indexes, when they expire, and their refreshes on the way to storage.
+"""Which registrations are alive: their indexes, and when they expire.
 
-RULES: an Update only moves a time; whether a lifetime is over is found out when the time planned before has come. What
-was refreshed is written behind: `flush` asks for it to be stored. After a start nothing expires for an Update that the
-daemon was not there to hear.
+RULES: an Update only moves a time; whether a lifetime is over is found out when the time planned before has come. After
+a start nothing expires for an Update that the daemon was not there to hear.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from lwm2md.coap.engine import Peer
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.records import Device, Registration
-from lwm2md.server.state import State
+from lwm2md.server.refreshes import Refreshes
+from lwm2md.server.state import State, location
 
 _GRANTS: Final = 8
-_FLUSHED: Final = 5000
 _PAUSE: Final = 5.0
 
 
@@ -27,23 +26,22 @@ class Lifetimes:
     def __init__(self, state: State, expired: Callable[[Registration, float], None]) -> None:
         self._state = state
         self._expired = expired
-        self._dirty: set[Registration] = set()
         self._grants: list[tuple[float, float]] = []
-        self.refreshed = self._dirty.add
+        self.refreshes = Refreshes(state)
         self._due = self._check  # one bound method for all
 
     def add(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes, and plan its expiry."""
         device.registration = registration
-        self._state.registrations[registration.id.encode()] = registration
+        self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
         """Forget a registration that ended: its Location answers 4.04 from now on."""
-        self._state.registrations.pop(registration.id.encode(), None)
+        self._state.registrations.pop(location(registration.id), None)
         self._drop_peer(registration)
-        self._dirty.discard(registration)
+        self.refreshes.forget(registration)
         self._state.deadlines.cancel(registration.expiry)
 
     def move(self, registration: Registration, peer: Peer, address: str) -> None:
@@ -51,6 +49,7 @@ class Lifetimes:
         self._drop_peer(registration)
         registration.peer, registration.address = peer, address
         self._take_peer(registration)
+        self.refreshes.move(registration)
 
     def plan(self, registration: Registration) -> None:
         """Look at the registration again when its lifetime, as it is now, is over."""
@@ -92,7 +91,7 @@ class Lifetimes:
         return registration.updated_at + registration.lifetime + self._state.settings.grace + granted
 
     def _is_live(self, registration: Registration) -> bool:
-        return self._state.registrations.get(registration.id.encode()) is registration
+        return self._state.registered(registration.id) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
         others = self._state.peers.get(registration.peer, 0) - 1
@@ -104,24 +103,7 @@ class Lifetimes:
     def _take_peer(self, registration: Registration) -> None:
         self._state.peers[registration.peer] = self._state.peers.get(registration.peer, 0) + 1
 
-    # Written behind, and read back
-
-    def flush(self, now: float) -> bool:
-        """Ask for the newest refreshes to be stored, at most `_FLUSHED` at once; whether any are left.
-
-        The time until which nothing is missing in storage goes with the last of them.
-        """
-        chosen = [self._dirty.pop() for _ in range(min(_FLUSHED, len(self._dirty)))]
-        writes = [Write(stored.REFRESHES, each.endpoint, stored.refresh_row(each)) for each in chosen]
-        if not self._dirty:
-            writes.append(Write(stored.META, "alive", str(now).encode()))
-
-        def ended(committed: bool, now: float) -> None:
-            if not committed:
-                self._dirty.update(each for each in chosen if self._is_live(each))
-
-        self._state.commit(writes, (), ended)
-        return bool(self._dirty)
+    # Read back
 
     def restore_refresh(self, registration: Registration, row: bytes) -> None:
         """Bring a restored registration up to the last refresh that was flushed."""

@@ -15,7 +15,7 @@ import attrs
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import IncomingRequest, Response
+from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
@@ -51,19 +51,23 @@ class RegistrationInterface:
         self.lists = ObjectLists()
         self.lifetimes = Lifetimes(state, self.expired)
 
+    def glance(self, options: bytes, peer: Peer, now: float) -> int:
+        """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
+
+        Nothing changes but the time. From another address, and where something waits for the device, it is no such
+        refresh.
+        """
+        registration = self._registrations.get(options)
+        if registration is None or registration.peer != peer or registration.endpoint in self._busy:
+            return 0
+        device = self._state.devices[registration.endpoint]
+        if device.queue:
+            return 0
+        self._refresh(device, registration, now)
+        return n.CHANGED
+
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request to ``/rd`` or ``/rd/{id}``; None when the answer follows the commit."""
-        message = request.message
-        options = message.options
-        if len(options) == 2 and message.code == n.POST and not message.payload and options[0] == RD:
-            number, key = options[1]
-            registration = self._registrations.get(key) if number == n.URI_PATH else None
-            if (
-                registration is not None
-                and registration.peer == request.peer
-                and registration.endpoint not in self._busy
-            ):
-                return self._refresh(request, registration, now)
         try:
             return self._decide(request, now)
         except Rejected as refusal:
@@ -81,7 +85,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such resource")
         if message.code not in (n.POST, n.DELETE):
             raise Rejected(n.METHOD_NOT_ALLOWED, "Update is a POST, De-register a DELETE")
-        registration = self._registrations.get(path[1].encode())
+        registration = self._state.registered(path[1])
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         if self._state.environment.describe(request.peer).identity != registration.identity:
@@ -226,23 +230,15 @@ class RegistrationInterface:
 
     # Update and De-register
 
-    def _refresh(self, request: IncomingRequest, registration: Registration, now: float) -> Response | None:
-        """The shortest path of all: nothing changed but the time."""
-        device = self._state.devices[registration.endpoint]
-        answer: Response | None = CHANGED
-        if device.queue:
-            # The answer goes out before what waits for the device.
-            self._state.engine.respond(request, CHANGED, now)
-            answer = None
+    def _refresh(self, device: Device, registration: Registration, now: float) -> None:
         registration.updated_at = now
-        self.lifetimes.refreshed(registration)
+        self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
-        return answer
 
     def _update(self, request: IncomingRequest, now: float) -> None:
-        registration = self._registrations.get(request.message.path[1].encode())
+        registration = self._state.registered(request.message.path[1])
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
@@ -305,7 +301,7 @@ class RegistrationInterface:
             self._withdraw(device, now)
             self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
         registration.updated_at = now
-        self.lifetimes.refreshed(registration)
+        self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
 
     def _withdraw(self, device: Device, now: float) -> None:
@@ -314,7 +310,7 @@ class RegistrationInterface:
             self._state.engine.withdraw(device.current.token, now)
 
     def _deregister(self, request: IncomingRequest, now: float) -> None:
-        registration = self._registrations.get(request.message.path[1].encode())
+        registration = self._state.registered(request.message.path[1])
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
 

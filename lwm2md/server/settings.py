@@ -28,4 +28,4 @@ class ServerSettings:
     twin_values: int = 1000
     operations_kept: int = 10_000
     models: int = 1000
-    flush_interval: float = 5.0
+    flush_interval: float = 60.0

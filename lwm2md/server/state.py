@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from lwm2md.coap.engine import Engine, Peer
+from lwm2md.coap.message import encode_body, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
@@ -55,11 +56,16 @@ class Environment:
     publish: Callable[[Event], None]
 
 
+def location(registration_id: str) -> bytes:
+    """The options of a pure refresh: the Uri-Path of a registration as it is encoded in a message (RFC 7252 3.1)."""
+    return encode_body(options(path=("rd", registration_id)), b"")
+
+
 class State:
     """The fleet in memory, shared by the parts of the server.
 
-    ``registrations`` are found by the id in their Location, ``peers`` counts those at an address; an endpoint is
-    ``busy`` while a decision on it is being committed, and others wait for that.
+    ``registrations`` are found by their Location as `location` writes it, ``peers`` counts those at an address; an
+    endpoint is ``busy`` while a decision on it is being committed, and others wait for that.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -76,6 +82,10 @@ class State:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.engine: Engine
         self.busy: dict[str, list[Decide]] = {}
+
+    def registered(self, registration_id: str) -> Registration | None:
+        """The live registration with that id in its Location."""
+        return self.registrations.get(location(registration_id))
 
     def count(self, name: str) -> None:
         """Add one to a counter of `COUNTERS`, which metrics show."""

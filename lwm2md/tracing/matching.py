@@ -21,6 +21,9 @@ from lwm2md.tracing.ring import Name, Seen
 Find = Callable[[str], Registration | None]
 """Finds the live registration of an Endpoint Client Name."""
 
+Identify = Callable[[bytes], str | None]
+"""Gives the identity that a peer has proved, None on plain CoAP."""
+
 _SECRET: Final = frozenset({"0", "21", "23"})
 _MOST_TOKENS: Final = 1024
 _NAMING: Final = (("rd",), ("bs",))
@@ -61,6 +64,20 @@ class ByEndpoint:
         marks = (self._mark,) if key is None else (self._mark, key.encode())
         peer = None if registration is None else registration.peer
         return Name(peer, marks, lambda data: names(data, self._endpoint, key))
+
+
+class ByIdentity:
+    """The datagrams of every peer that has proved an identity, such as that of a key or certificate."""
+
+    __slots__ = ("_identify", "_identity")
+
+    def __init__(self, identity: str, identify: Identify) -> None:
+        self._identity = identity
+        self._identify = identify
+
+    def wants(self, data: bytes, peer: bytes, incoming: bool) -> bool:
+        """Tell whether the peer has that identity."""
+        return self._identify(peer) == self._identity
 
 
 class ByNetwork:

@@ -36,7 +36,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """What is stored of a trace: of which ``endpoint`` or ``address`` (a prefix), until when, and how much at most."""
+    """What is stored of a trace: which ``endpoint``, ``address`` (a prefix) or ``identity``, until when, how much."""
 
     id: str
     endpoint: str | None
@@ -44,6 +44,7 @@ class Definition(msgspec.Struct, frozen=True):
     created: float
     ends: float
     limit: int
+    identity: str | None = None
 
 
 class TraceDocument(msgspec.Struct):
@@ -55,6 +56,7 @@ class TraceDocument(msgspec.Struct):
     id: str
     endpoint: str | None
     address: str | None
+    identity: str | None
     state: str
     reason: str | None
     created: str | None
@@ -128,6 +130,7 @@ class Trace:
             known.id,
             known.endpoint,
             known.address,
+            known.identity,
             "running" if self.reason is None else "ended",
             self.reason,
             time_text(known.created),

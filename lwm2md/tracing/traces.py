@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached
-from lwm2md.tracing.matching import ByEndpoint, ByNetwork, Find, Secrets, Wanted
+from lwm2md.tracing.matching import ByEndpoint, ByIdentity, ByNetwork, Find, Identify, Secrets, Wanted
 from lwm2md.tracing.ring import Batch, Ring, Seen
 from lwm2md.tracing.trace import DURATION, FAILED, Definition, Trace
 
@@ -27,13 +27,14 @@ Store = Callable[[Write, Resume | None], None]
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to trace: an ``endpoint`` or an ``address``, for ``duration`` seconds and at most ``limit`` messages.
+    """What to trace (``endpoint``, ``address`` or ``identity``), for ``duration`` seconds, at most ``limit`` messages.
 
     An address is one such as 10.1.2.3, or a prefix such as 10.0.0.0/8.
     """
 
     endpoint: str | None = None
     address: str | None = None
+    identity: str | None = None
     duration: float = 300.0
     limit: int = 10_000
 
@@ -42,7 +43,8 @@ _read: Final = msgspec.json.Decoder(Definition).decode
 
 
 class Tracing:
-    """What is kept and traced. ``find`` gives live registrations, ``store`` makes a row durable, ``random`` bytes.
+    """What is kept and traced. ``find`` gives live registrations, ``identify`` who a peer is, ``store`` makes a row
+    durable, ``random`` bytes.
 
     ``budget`` (bytes of the ring), ``most`` (traces) and ``trace_size`` (bytes of one) are the configured limits.
     ``received`` and ``sent`` are the driver's `Tap`.
@@ -52,12 +54,21 @@ class Tracing:
     sent: Callable[[Batch, float], None]
 
     def __init__(
-        self, find: Find, store: Store, random: Callable[[int], bytes], *, budget: int, most: int, trace_size: int
+        self,
+        find: Find,
+        identify: Identify,
+        store: Store,
+        random: Callable[[int], bytes],
+        *,
+        budget: int,
+        most: int,
+        trace_size: int,
     ) -> None:
         self.traces: dict[str, Trace] = {}
         self._ring = Ring(budget)
         self._run(())
         self._find = find
+        self._identify = identify
         self._store = store
         self._random = random
         self._most = most
@@ -111,7 +122,8 @@ class Tracing:
         address = None if asked.address is None else ByNetwork(asked.address).text
         self._make_room()
         trace_id = base64.b32encode(self._random(10)).decode().lower()
-        definition = Definition(trace_id, asked.endpoint, address, now, now + asked.duration, asked.limit)
+        ends = now + asked.duration
+        definition = Definition(trace_id, asked.endpoint, address, now, ends, asked.limit, asked.identity)
         trace = self._add(definition)
 
         def stored(committed: bool, now: float) -> None:
@@ -156,6 +168,8 @@ class Tracing:
         wanted: Wanted
         if definition.endpoint is not None:
             wanted = ByEndpoint(definition.endpoint, self._find)
+        elif definition.identity is not None:
+            wanted = ByIdentity(definition.identity, self._identify)
         else:
             wanted = ByNetwork(definition.address or "")
         trace = Trace(definition, wanted, self._trace_size, self._random(4).hex())

@@ -16,7 +16,7 @@ from lwm2md.coap.message import Message, Options, options
 
 SAFE = (numbers.GET, numbers.FETCH)
 # Late copies must not outlive the memory for duplicates, so it has room for all of a scenario.
-LIMITS = Limits(replies_per_peer=256)
+LIMITS = Limits(reply_tail=65536)
 
 
 def content(name: str, version: int) -> bytes:

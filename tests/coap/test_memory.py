@@ -48,19 +48,20 @@ class RepliesTests(SynchronousTestCase):
 
     def test_budget(self) -> None:
         """Whatever sizes replies have, about the budget is kept, and the newest reply is always found."""
-        replies = Replies(247.0, 145.0, 100_000, 4)
+        replies = Replies(247.0, 145.0, 100_000, 128)
         for number in range(5000):
-            peer = b"%d" % (number % 300)
-            replies.store(peer, b"%05d" % number, bytes(number % 3000), float(number) / 100)
-            self.assertEqual(replies.find(peer, b"%05d" % number, 60.0), bytes(number % 3000))
-            kept = [part for entry in (*replies._young.values(), *replies._old.values()) for part in entry[1::3]]
+            peer, key = b"%d" % (number % 300), b"%05d" % number
+            reply = answer(key, bytes(number % 3000))
+            replies.store(peer, key, reply, float(number) / 100)
+            self.assertEqual(replies.find(peer, key, 60.0), reply)
             if number % 100 == 0:
+                kept = [*replies._young.values(), *replies._old.values()]
                 self.assertLess(sum(map(len, kept)), 110_000)
 
     @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 60)), max_size=60))
     def test_never_wrong(self, steps: list[tuple[int, int, int]]) -> None:
         """What is found is what was stored last under that very peer and key, and not too old."""
-        replies = Replies(247.0, 145.0, 4000, 4)
+        replies = Replies(247.0, 145.0, 4000, 60)
         now = 0.0
         model: dict[tuple[bytes, bytes], tuple[bytes, float]] = {}
         for who, what, pause in steps:
@@ -68,7 +69,7 @@ class RepliesTests(SynchronousTestCase):
             peer, key = b"p%d" % who, b"k%d" % what
             found = replies.find(peer, key, now)
             if found is None:
-                reply = key if what % 2 else b""
+                reply = (b"", answer(key), b"\x60\x00" + key[:2], b"\x70\x00" + key[:2])[what % 4]
                 replies.store(peer, key, reply, now)
                 model[peer, key] = (reply, now)
             else:
@@ -76,19 +77,36 @@ class RepliesTests(SynchronousTestCase):
                 self.assertEqual(found, reply)
                 self.assertLess(now - stored, 247.0 if reply else 145.0)
 
-    def test_reply_that_looks_like_a_key(self) -> None:
-        """A reply whose bytes equal another message's key is not taken for it."""
-        replies = Replies(247.0, 145.0, 4000, 4)
-        replies.store(b"p", b"key1", b"key2", 0.0)
+    def test_payload_that_looks_like_a_key(self) -> None:
+        """A reply that holds the bytes of another message's key, and a longer key, are not taken for it."""
+        replies = Replies(247.0, 145.0, 4000, 128)
+        replies.store(b"p", b"key1", answer(b"key1", b"key2"), 0.0)
+        replies.store(b"p", b"key34", b"", 0.0)
         self.assertIsNone(replies.find(b"p", b"key2", 0.0))
-        self.assertEqual(replies.find(b"p", b"key1", 0.0), b"key2")
+        self.assertIsNone(replies.find(b"p", b"key3", 0.0))
+        self.assertEqual(replies.find(b"p", b"key1", 0.0), answer(b"key1", b"key2"))
+
+    def test_large_replies(self) -> None:
+        """A large reply does not push out the short ones right before it; what is cut off is not found."""
+        replies = Replies(247.0, 145.0, 100_000, 64)
+        replies.store(b"p", b"large", answer(b"large", bytes(1000)), 0.0)
+        replies.store(b"p", b"small", answer(b"small"), 0.0)
+        replies.store(b"p", b"other", answer(b"other", bytes(1000)), 0.0)
+        self.assertEqual(replies.find(b"p", b"small", 0.0), answer(b"small"))
+        self.assertEqual(replies.find(b"p", b"other", 0.0), answer(b"other", bytes(1000)))
+        self.assertIsNone(replies.find(b"p", b"large", 0.0))
 
     def test_old_generation(self) -> None:
         """A peer's replies survive the turn of a generation, and come along when it speaks again."""
-        replies = Replies(247.0, 145.0, 4000, 4)
-        replies.store(b"p", b"k1", b"r1", 200.0)
-        replies.store(b"q", b"k", b"r", 300.0)
-        replies.store(b"q", b"k2", b"r", 447.0)
-        replies.store(b"p", b"k2", b"r2", 446.0)
-        self.assertEqual(replies.find(b"p", b"k1", 446.0), b"r1")
-        self.assertEqual(replies.find(b"p", b"k2", 446.0), b"r2")
+        replies = Replies(247.0, 145.0, 4000, 128)
+        replies.store(b"p", b"k1", answer(b"k1"), 200.0)
+        replies.store(b"q", b"k0", answer(b"k0"), 300.0)
+        replies.store(b"q", b"k2", answer(b"k2"), 447.0)
+        replies.store(b"p", b"k2", answer(b"k2"), 446.0)
+        self.assertEqual(replies.find(b"p", b"k1", 446.0), answer(b"k1"))
+        self.assertEqual(replies.find(b"p", b"k2", 446.0), answer(b"k2"))
+
+
+def answer(key: bytes, body: bytes = b"") -> bytes:
+    """The acknowledgement with a response to the message of that message ID and token."""
+    return bytes((0x60 | len(key) - 2, 0x44)) + key + body

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Limits, Response
-from lwm2md.coap.message import Message, options
+from lwm2md.coap.message import Message, encode, encode_body, options
 from tests.coap.support import CHANGED, OTHER, Bench, ack, request, rst, run_out
 
 CON, NON, ACK, RST = numbers.CON, numbers.NON, numbers.ACK, numbers.RST
@@ -58,7 +58,7 @@ class DuplicateTests(SynchronousTestCase):
 
     def test_few_per_peer(self) -> None:
         """The last few messages of a peer are known, the ones before are not."""
-        bench = Bench(limits=Limits(replies_per_peer=2))
+        bench = Bench(limits=Limits(reply_tail=20))
         for mid in (1, 2, 3):
             bench.send(request(mid))
         bench.send(request(2))
@@ -73,6 +73,70 @@ class DuplicateTests(SynchronousTestCase):
         stray = Message(CON, numbers.CONTENT, 5, b"x")
         self.assertEqual(bench.send(stray), bench.send(stray))
         self.assertEqual(len(bench.handler.strays), 1)
+
+
+class GlanceTests(SynchronousTestCase):
+    """Requests that the layer above knows by their bytes."""
+
+    KNOWN = options(path=("rd", "a"))
+
+    def setUp(self) -> None:
+        """Know one request, and keep what was asked for."""
+        self.asked: list[bytes] = []
+        self.code: int = numbers.CHANGED
+        self.bench = Bench(glance=self.glance)
+
+    def glance(self, body: bytes, peer: bytes, now: float) -> int:
+        """Answer the request that is known."""
+        self.asked.append(body)
+        return self.code if body == encode_body(self.KNOWN, b"") else 0
+
+    def known(self, mid: int = 1, kind: int = CON, code: int = numbers.POST, payload: bytes = b"") -> Message:
+        """The request that is known, or one much like it."""
+        return Message(kind, code, mid, b"tokn", self.KNOWN, payload)
+
+    def test_known(self) -> None:
+        """It is answered as any other, and never gets to the handler."""
+        (answer,) = self.bench.send(self.known())
+        self.assertEqual(answer, Message(ACK, numbers.CHANGED, 1, b"tokn"))
+        self.assertEqual((self.bench.handler.requests, len(self.asked)), ([], 1))
+
+    def test_duplicate(self) -> None:
+        """A duplicate gets the identical answer, and nobody is asked again."""
+        first = self.bench.send(self.known(), 0.0)
+        self.code = numbers.NOT_FOUND
+        self.assertEqual(self.bench.send(self.known(), 1.0), first)
+        self.assertEqual((len(self.asked), self.bench.engine.counters["duplicates"]), (1, 1))
+
+    def test_unknown(self) -> None:
+        """What differs in anything but message ID and token is decoded and handled."""
+        others = [self.known(1, payload=b"x"), self.known(2, kind=NON), self.known(3, code=numbers.PUT)]
+        for message in [*others, Message(CON, numbers.POST, 4, b"tokn", options(path=("rd", "b")))]:
+            self.assertEqual([answer.code for answer in self.bench.send(message)], [numbers.CHANGED])
+        self.assertEqual(len(self.bench.handler.requests), 4)
+
+    def test_pending(self) -> None:
+        """While the first one is pending, a duplicate is not answered before it."""
+        self.bench.handler.answer = None
+        self.code = 0
+        self.assertEqual(self.bench.send(self.known()), [])
+        self.code = numbers.CHANGED
+        self.assertEqual(self.bench.send(self.known(), 0.1), [])
+        self.assertEqual(self.bench.engine.counters["duplicates"], 1)
+
+    def test_malformed(self) -> None:
+        """Datagrams that begin like one and end too early are refused as ever."""
+        whole = encode(self.known())
+        for end in range(2, len(whole)):
+            codes = [answer.code for answer in self.bench.send(whole[:end], peer=b"p%d" % end)]
+            self.assertIn(codes, ([], [numbers.EMPTY], [numbers.CHANGED]), end)
+            self.assertNotIn(whole[8:], self.asked)
+
+    def test_failing(self) -> None:
+        """An exception is reported, and the request is handled as if nobody had been asked."""
+        bench = Bench(glance=lambda *_: 1 // 0)
+        self.assertEqual([answer.code for answer in bench.send(self.known())], [numbers.CHANGED])
+        self.assertEqual((len(bench.handler.requests), len(bench.errors)), (1, 1))
 
 
 class LateAnswerTests(SynchronousTestCase):

@@ -116,7 +116,9 @@ class TestNode:
         self.server = Server(ServerSettings(queue_limit=3), MODELS, environment)
         self.engine = Engine(self.server, self.random)
         self.server.attach(self.engine)
-        self.tracing = Tracing(self._registration, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20)
+        self.tracing = Tracing(
+            self._registration, lambda _: None, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20
+        )
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True

@@ -87,6 +87,8 @@ class TracesTests(TraceTestCase):
         for body, field in (
             ({}, "endpoint"),
             ({"endpoint": "a", "address": "::1"}, "endpoint"),
+            ({"address": "::1", "identity": "k"}, "endpoint"),
+            ({"identity": ""}, "identity"),
             ({"endpoint": ""}, "endpoint"),
             ({"address": "10.0.0.0/33"}, "address"),
             ({"endpoint": "a", "duration": 0}, "duration"),

@@ -132,7 +132,7 @@ class OurServer:
     ) -> OurServer:
         """Start it for a test, with `body` as the longest that is put together; `wary` trusts no address."""
         resources = Resources()
-        limits = Limits(replies_per_peer=64, body=body)
+        limits = Limits(reply_tail=16384, body=body)
         engine = Engine(resources, os.urandom, parameters, limits, trusted=(lambda _: False) if wary else None)
         driver, local = _drive(case, engine)
         resources.engine = engine

@@ -59,7 +59,7 @@ class Bench:
         self.mids = count(100)
         environment = Environment(self._random, self._describe, lambda _: self.wanted, self.live.append)
         self.server = Server(self.settings, MODELS, environment)
-        self.engine = Engine(self.server, self._random, on_error=self.errors.append)
+        self.engine = Engine(self.server, self._random, on_error=self.errors.append, glance=self.server.glance)
         self.server.attach(self.engine)
 
     def restart(self, downtime: float = 0.0) -> tuple[Bench, list[str]]:

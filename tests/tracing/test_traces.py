@@ -24,13 +24,16 @@ class TracingTests(SynchronousTestCase):
         """A daemon's tracing, with two traces at most, and a storage that answers at once."""
         self.rows: dict[str, bytes] = {}
         self.stored = True
+        self.identities: dict[bytes, str] = {}
         self.live: dict[str, Registration] = {"a": registration("a", peer())}
         self.count = 0
         self.tracing = self.make()
 
     def make(self) -> Tracing:
         """Tracing after a start."""
-        return Tracing(self.live.get, self.store, self.random, budget=1 << 16, most=2, trace_size=4096)
+        return Tracing(
+            self.live.get, self.identities.get, self.store, self.random, budget=1 << 16, most=2, trace_size=4096
+        )
 
     def random(self, size: int) -> bytes:
         """Bytes that never repeat."""
@@ -66,6 +69,16 @@ class TracingTests(SynchronousTestCase):
         for _ in range(count):
             self.tracing.received([(update(), peer()), (update("other"), peer(port=2))], now)
             self.tracing.sent([(answer(n.CHANGED), peer()), (answer(n.CHANGED), peer(port=2))], now)
+
+    def test_identity(self) -> None:
+        """By an identity it records what peers send and get who have proved it, from whatever address."""
+        self.identities = {peer(): "key-1", peer(port=7): "key-1", peer(port=2): "key-2"}
+        self.tracing = self.make()
+        trace = self.start(endpoint=None, identity="key-1")
+        self.pass_by()
+        self.tracing.received([(b"\xff", peer(port=7)), (b"\xff", peer(port=8))], 2.0)
+        self.assertEqual([each.peer for each in trace.recorded], [peer(), peer(), peer(port=7)])
+        self.assertEqual(trace.document().identity, "key-1")
 
     def test_records(self) -> None:
         """It records what is of the device, undecodable datagrams too, and nothing else."""

@@ -1,0 +1,111 @@
+"""Tests of lwm2md.server.refreshes: what is written behind, how evenly, and what is claimed of it."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.server.records import Registration
+from lwm2md.server.refreshes import PARTS
+from lwm2md.server.stored import refresh_row
+from tests.server.fixtures import START, Bench
+
+DEVICES = 60
+
+
+class RefreshesTests(SynchronousTestCase):
+    """A fleet that is refreshed, with a flush interval of 5 s."""
+
+    def setUp(self) -> None:
+        """Register the fleet, and start."""
+        self.bench = Bench()
+        self.fleet = [self.bench.registered(f"d{number}", number + 1) for number in range(DEVICES)]
+        self.bench.server.start(self.bench.now)
+        self.bench.settle()
+
+    def refresh(self) -> None:
+        """Let every device send an Update."""
+        for device in self.fleet:
+            device.update()
+
+    def stored(self) -> int:
+        """How many refreshes are in storage."""
+        return len(self.bench.tables["refreshes"])
+
+    def alive(self) -> float:
+        """The time until which nothing is missing, as the storage says."""
+        return float(self.bench.tables["meta"]["alive"])
+
+    def test_spread(self) -> None:
+        """The refreshes of a fleet reach storage bit by bit, and all of them within the flush interval."""
+        self.refresh()
+        before, steps = 0, []
+        for _ in range(PARTS):
+            self.bench.advance(5 / PARTS)
+            steps.append(self.stored() - before)
+            before = self.stored()
+        self.assertEqual((sum(steps), max(steps)), (DEVICES, DEVICES * 2 // PARTS))
+
+    def test_claim(self) -> None:
+        """The storage says that nothing is missing only when nothing is."""
+        for _ in range(40):
+            self.bench.advance(1.3)
+            self.refresh()
+            missing = [each.updated_at for each in self.missing()]
+            self.assertLessEqual(self.alive(), min(missing))
+        self.assertGreater(self.alive(), self.bench.now - 2 * 5)
+
+    def missing(self) -> list[Registration]:
+        """The registrations of which storage does not know the newest refresh."""
+        found = [device.registration for device in self.bench.server.devices.values()]
+        rows = self.bench.tables["refreshes"]
+        return [each for each in found if each is not None and rows.get(each.endpoint) != refresh_row(each)]
+
+    def test_once_a_sweep(self) -> None:
+        """However often a device is refreshed, it costs one row a sweep."""
+        rows = 0
+        for _ in range(100):
+            self.bench.advance(0.05)
+            self.bench.hold()
+            self.refresh()
+            self.bench.advance(0.05)
+            rows += sum(len([each for each in held.writes if each.table == "refreshes"]) for held in self.bench.held)
+            self.bench.release()
+        self.assertLessEqual(rows, DEVICES * (10 / 2.5 + 1))
+
+    def test_moved_first(self) -> None:
+        """A changed address does not wait for its turn in a sweep."""
+        self.refresh()
+        self.bench.advance(0.5)
+        self.fleet[7].move(500)
+        self.fleet[7].update()
+        self.bench.advance(5 / PARTS)
+        after, _ = self.bench.restart()
+        found = after.server.devices["d7"].registration
+        assert found is not None
+        self.assertEqual(found.address, "peer-500")
+
+    def test_failure(self) -> None:
+        """While storing fails nothing is claimed; afterwards everything comes to be stored."""
+        self.refresh()
+        self.bench.failing = True
+        self.bench.advance(20)
+        self.assertEqual((self.stored(), self.alive()), (0, START))
+        self.bench.failing = False
+        self.bench.advance(5)
+        self.assertEqual(self.stored(), DEVICES)
+
+    def test_gone(self) -> None:
+        """What ended meanwhile is not written again."""
+        self.refresh()
+        for device in self.fleet[:30]:
+            device.deregister()
+        self.bench.advance(5)
+        self.assertEqual(self.stored(), DEVICES - 30)
+
+    def test_stop(self) -> None:
+        """At the end everything is stored at once."""
+        self.bench.advance(1)
+        self.refresh()
+        self.bench.server.stop(self.bench.now)
+        self.bench.settle()
+        self.assertEqual((self.stored(), self.missing(), self.alive()), (DEVICES, [], self.bench.now))
