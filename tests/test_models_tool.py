@@ -93,6 +93,11 @@ class ExtendTests(SynchronousTestCase):
             ],
         )
 
+    def test_bars(self) -> None:
+        """A bar in a name comes out of the table as it went in."""
+        told = models(described(item(Name="|a| of b")))
+        self.assertEqual(list(parse(extended(HEAD, told)[0])), told)
+
     def test_shipped(self) -> None:
         """The table that is shipped is what comes of writing all its models into an empty one."""
         shipped = TABLE.read_text("utf-8")

@@ -145,7 +145,7 @@ def _line(resource: ResourceModel, found: Sequence[str], versions: Sequence[str]
 
 
 def _plain(text: str) -> str:
-    return text.replace("|", "/")
+    return text.replace("|", "¦")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -186,7 +186,14 @@ def _resource(fields: list[str]) -> _Line:
     if (span and not ranges.well_formed(span)) or (only and _SPANS.fullmatch(only) is None):
         raise ValueError(f"wrong range {span!r} or versions {only!r}")
     model = ResourceModel(
-        int(identifier), name, operations, _TYPES[kind], shape.startswith("M"), shape.endswith("!"), span, unit
+        int(identifier),
+        name.replace("¦", "|"),
+        operations,
+        _TYPES[kind],
+        shape.startswith("M"),
+        shape.endswith("!"),
+        span,
+        unit,
     )
     return model, only
 

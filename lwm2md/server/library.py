@@ -6,6 +6,7 @@ makes a new set of models, which is in force for all devices at once; what was p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -26,6 +27,7 @@ class Library:
         self._built_in = state.models
         self._directory = Models()
         self._put: dict[tuple[int, str], ObjectModel] = {}
+        self._coming: Counter[tuple[int, str]] = Counter()
 
     def use(self, directory: Iterable[ObjectModel]) -> None:
         """Take these for all that the operator's directory has."""
@@ -46,10 +48,12 @@ class Library:
         """Keep models, and put them in force when they are durable. Raises LimitReached."""
         found = {(model.id, model.version): model for model in models}
         most = self._state.settings.models
-        if len(self._put.keys() | found.keys()) > most:
+        if len(self._put.keys() | self._coming.keys() | found.keys()) > most:
             raise LimitReached(f"at most {most} models")
+        self._coming.update(found.keys())
 
         def ended(ok: bool, now: float) -> None:
+            self._coming -= Counter(found.keys())
             if ok:
                 self._put.update(found)
                 self.refresh()

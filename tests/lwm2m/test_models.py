@@ -26,7 +26,7 @@ def resource(text: str, version: str) -> ResourceModel:
     return found
 
 
-OBJECTS, VERSIONS = 293, 366
+OBJECTS, VERSIONS = 301, 386
 
 
 class TableTests(SynchronousTestCase):
@@ -265,6 +265,12 @@ class RangeTests(SynchronousTestCase):
 
 class ParseTests(SynchronousTestCase):
     """The format of the table."""
+
+    def test_bars(self) -> None:
+        """A bar in a name is written as a broken one, for the whole ones part fields."""
+        found = parse("object|9|Nine|1.0|multiple|optional\n1|¦a¦|R|string|S").exactly(9, "1.0")
+        assert found is not None
+        self.assertEqual("|a|", found.resources[1].name)
 
     def test_enablers(self) -> None:
         """A version may name the least LwM2M version that it is for."""

@@ -106,3 +106,13 @@ class LibraryTests(SynchronousTestCase):
         self.put(described())
         self.assertRaises(LimitReached, self.put, described(ObjectVersion="2.0"))
         self.assertEqual(self.bench.tables[stored.MODELS].keys(), {"32770:1.2"})
+
+    def test_limit_of_what_is_coming(self) -> None:
+        """What is being stored counts, and no longer when it was not."""
+        self.bench.server.configure(ServerSettings(models=1))
+        self.bench.hold()
+        self.put(described())
+        self.assertRaises(LimitReached, self.put, described(ObjectVersion="2.0"))
+        self.bench.release(ok=False)
+        self.put(described(ObjectVersion="2.0"))
+        self.assertEqual(self.bench.tables[stored.MODELS].keys(), {"32770:2.0"})
