@@ -24,7 +24,7 @@ from lwm2md.lwm2m.values import ResourceType
 MOST_BYTES: Final = 4 << 20
 """Bytes of the largest file that is read."""
 
-_MOST_ELEMENTS: Final = 200_000
+_MOST_ELEMENTS: Final = 100_000
 _MOST_OBJECTS: Final = 1000
 _MOST_REMARKS: Final = 100
 _DEEPEST: Final = 32
