@@ -6,6 +6,7 @@ the nearest. The table is text in the format that the head of ``models.txt`` des
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
@@ -130,6 +131,12 @@ def check_range(model: ResourceModel, value: Value) -> None:
     if not any(low <= measure <= high for low, high in ranges.bounds(model.range)):
         what = "length" if isinstance(value, str | bytes) else "value"
         raise ValueError_(f"{what} {measure} of {model.name} is outside {model.range}")
+
+
+def limits(model: ResourceModel) -> tuple[float, float]:
+    """The least and the greatest that the model's range lets through; infinite where it has none."""
+    pairs = ranges.bounds(model.range) if model.range else ((-math.inf, math.inf),)
+    return min(low for low, _ in pairs), max(high for _, high in pairs)
 
 
 def order(version: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ResourceType
 
 
-def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> Nodes:
+def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _root: str = "") -> Nodes:
     """Read the value of ``base``. Raises ContentError if its type is another."""
     model = model_of(base, type_of)
     if model is not None and model.type is not ResourceType.OPAQUE:
@@ -20,7 +20,7 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> 
     return single(base, payload, model, note)
 
 
-def encode(base: Path, nodes: Nodes, type_of: TypeOf) -> bytes:
+def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:
     """Write the one value at ``base``. Raises ContentError if it is not opaque."""
     value = only_value(base, nodes)
     model = type_of(base)

@@ -5,14 +5,14 @@ Rules: a value without a model is a string; Opaque is base64, standard and padde
 
 from __future__ import annotations
 
-from lwm2md.lwm2m.leaves import model_of, only_value, single, text_or_bytes
+from lwm2md.lwm2m.leaves import BOOLEAN_WORDS, ODD_BOOLEAN, model_of, only_value, single, text_or_bytes
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ResourceType, ValueError_, from_text, infer, to_text
 
 
-def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> Nodes:
+def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _root: str = "") -> Nodes:
     """Read the value of ``base``. Raises ContentError."""
     model = model_of(base, type_of)
     text = text_or_bytes(payload, note)
@@ -20,13 +20,16 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> 
         return single(base, text, model, note)
     if isinstance(text, bytes):
         raise ContentError("not UTF-8")
+    if model.type is ResourceType.BOOLEAN and text in BOOLEAN_WORDS:
+        note(ODD_BOOLEAN)
+        return single(base, BOOLEAN_WORDS[text], model, note)
     try:
         return single(base, from_text(model.type, text), model, note)
     except ValueError_ as error:
         raise ContentError(f"{base}: {error}") from error
 
 
-def encode(base: Path, nodes: Nodes, type_of: TypeOf) -> bytes:
+def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:
     """Write the one value at ``base``. Raises ContentError."""
     value = only_value(base, nodes)
     model = type_of(base)

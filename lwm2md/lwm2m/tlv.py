@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.lwm2m.leaves import SINGLE_FOR_MULTIPLE
+from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import MAX_ID, Path
@@ -23,7 +23,6 @@ MULTIPLE: Final = 2
 VALUE: Final = 3
 
 WRAPPED: Final = "tlv-wrapped"
-MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
 BARE_INSTANCES: Final = "tlv-bare-instances"
 REPEATED: Final = "tlv-repeated-resource"
 
@@ -67,7 +66,7 @@ def wrapped(payload: bytes) -> bool:
     return payload[:1] != b"" and payload[0] >> 6 == INSTANCE
 
 
-def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore) -> Nodes:
+def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _root: str = "") -> Nodes:
     """Read what was sent for ``base``; nothing at all is an empty Object or Instance. Raises ContentError."""
     reader = _Reader(type_of, note)
     found = records(payload)
@@ -181,7 +180,7 @@ class _Reader:
 _Resources = dict[int, Value | dict[int, Value]]
 
 
-def encode(base: Path, nodes: Nodes, type_of: TypeOf) -> bytes:
+def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:
     """Write nodes that all lie at or below ``base``. Raises ContentError.
 
     An Object is written as its Instances, an Instance as its Resources, a Resource Instance alone; times are lost.

@@ -173,6 +173,13 @@ def decode_base64(text: str) -> bytes:
     return base64.b64decode(bare.translate(_STANDARD) + "=" * (-len(bare) % 4))
 
 
+def parse_decimal(kind: ResourceType, text: str) -> Decimal:
+    """Read a number in decimals, whose length and exponent are bounded. Raises ValueError_."""
+    if len(text) > _LONGEST_NUMBER or _DECIMAL.fullmatch(text) is None:
+        raise ValueError_(f"not a decimal number for {kind.value}")
+    return Decimal(text)
+
+
 def parse_link(text: str) -> ObjectLink:
     """Read ``3:0``. Raises ValueError_."""
     found = _LINK.fullmatch(text)
@@ -190,7 +197,7 @@ def _check_link(value: Value) -> ObjectLink:
 
 
 def _integer(kind: ResourceType, text: str) -> int:
-    number = _decimal(kind, text)
+    number = parse_decimal(kind, text)
     # A huge exponent must never be expanded, and more digits than 64 bits have are out of range anyway.
     if number and number.adjusted() >= _MAX_INTEGER_DIGITS:
         raise ValueError_(f"out of the range of {kind.value}")
@@ -200,16 +207,10 @@ def _integer(kind: ResourceType, text: str) -> int:
 
 
 def _float(text: str) -> float:
-    number = float(_decimal(ResourceType.FLOAT, text))
+    number = float(parse_decimal(ResourceType.FLOAT, text))
     if math.isinf(number):
         raise ValueError_("out of the range of float")
     return number
-
-
-def _decimal(kind: ResourceType, text: str) -> Decimal:
-    if len(text) > _LONGEST_NUMBER or _DECIMAL.fullmatch(text) is None:
-        raise ValueError_(f"not a decimal number for {kind.value}")
-    return Decimal(text)
 
 
 def _to_float(value: int) -> float:

@@ -7,39 +7,32 @@ from collections.abc import Mapping
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap.numbers import DELETE, GET, OPAQUE, POST, PUT, TEXT, TLV
-from lwm2md.device.attached import Attached
-from lwm2md.device.objects import Settings, instances, supported
-from lwm2md.device.observers import Observers
-from lwm2md.device.requests import Requests
-from lwm2md.device.tree import Stored, Supported, Tree
+from lwm2md.device.objects import Settings
+from lwm2md.device.tree import Stored
 from lwm2md.device.writing import MAX_RESOURCE_INSTANCES
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ObjectLink
-from tests.device.harness import Bench, models
+from tests.device.harness import Bench
 
-_TEST = 3442
-_DATA = 19
+_INSTANCES: Mapping[Path, Mapping[int, Stored]] = {
+    Path((3303, 0)): {},
+    Path((3442, 0)): {120: 5, 1120: {0: 1, 5: 2}},
+    Path((19, 0)): {0: {0: b"a"}},
+}
 
 
 class _Richer(Bench):
     """A device that has the test object and binary containers too."""
 
     def __init__(self, version: str = "1.1") -> None:
-        super().__init__(version)
-        objects = dict(supported(models(), version))
-        for number in (_TEST, _DATA):
-            model = models().object(number)
-            assert model is not None
-            objects[number] = Supported(model, frozenset(model.resources), dynamic=True)
-        present: dict[Path, Mapping[int, Stored]] = {
-            **instances(Settings("test-device", 300, version)),
-            Path((_TEST, 0)): {120: 5, 1120: {0: 1, 5: 2}},
-            Path((_DATA, 0)): {0: {0: b"a"}},
-        }
-        self.tree = Tree(objects, present)
-        self.attached = Attached(self.tree)
-        self.observers = Observers(self.tree, self.attached)
-        self.requests = Requests(self.tree, self.attached, self.observers, self._execute, version)
+        settings = Settings("test-device", 300, version, instances=_INSTANCES)
+        super().__init__(
+            settings=settings,
+            more=(
+                3442,
+                19,
+            ),
+        )
 
     def value(self, path: str) -> object:
         """What is stored for a Resource."""
@@ -56,7 +49,7 @@ class MultipleTests(SynchronousTestCase):
         self.assertEqual(bench.value("/3442/0/1120"), {3: 7})
         self.assertEqual(bench.code(PUT, "/3442/0/1120", content=TLV, payload=bytes.fromhex("a00460")), "2.04")
         self.assertEqual(bench.value("/3442/0/1120"), {})
-        self.assertEqual(bench.ask(GET, "/3442/0/1120").response.payload, bytes.fromhex("a00460"))
+        self.assertEqual(bench.ask(GET, "/3442/0/1120", accept=TLV).response.payload, bytes.fromhex("a00460"))
 
     def test_partial_keeps_instances(self) -> None:
         """A partial Write keeps the Instances that it does not name."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.lwm2m import tlv
+from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes
 from lwm2md.lwm2m.paths import Path
@@ -222,9 +223,9 @@ class ToleranceTests(SynchronousTestCase):
 
     def test_multiple_for_single(self) -> None:
         """A single Resource that comes as one Instance is taken as the value; as several, as Instances; both noted."""
-        self.assertEqual(({"/3/0/9": 100}, [tlv.MULTIPLE_FOR_SINGLE]), decode("/3/0/9", "8309410064"))
+        self.assertEqual(({"/3/0/9": 100}, [MULTIPLE_FOR_SINGLE]), decode("/3/0/9", "8309410064"))
         found, deviations = decode("/3/0", "8609410064410132")
-        self.assertEqual(({"/3/0/9/0": 100, "/3/0/9/1": 50}, [tlv.MULTIPLE_FOR_SINGLE]), (found, deviations))
+        self.assertEqual(({"/3/0/9/0": 100, "/3/0/9/1": 50}, [MULTIPLE_FOR_SINGLE]), (found, deviations))
 
     def test_single_for_multiple(self) -> None:
         """A multiple Resource that comes as one value is its Instance 0."""

@@ -1,9 +1,14 @@
+import java.nio.charset.StandardCharsets;
 import java.util.Date;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.StringJoiner;
 import java.util.TreeMap;
 
+import org.eclipse.leshan.core.link.DefaultLinkSerializer;
+import org.eclipse.leshan.core.link.Link;
+import org.eclipse.leshan.core.link.LinkParseException;
+import org.eclipse.leshan.core.link.lwm2m.DefaultLwM2mLinkParser;
 import org.eclipse.leshan.core.model.ResourceModel.Type;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mObjectInstance;
@@ -12,7 +17,7 @@ import org.eclipse.leshan.core.node.LwM2mResourceInstance;
 import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.util.datatype.ULong;
 
-/** Values as one line of text, both ways: opaque as hex, times as seconds since 1970, links as "3:0". */
+/** Values as one line of text, both ways: opaque as hex, times as seconds since 1970, object links as "3:0". */
 final class Texts {
     private Texts() {
     }
@@ -33,6 +38,12 @@ final class Texts {
             return new Date(Long.parseLong(text) * 1000);
         case OBJLNK:
             return ObjectLink.decodeFromString(text);
+        case CORELINK:
+            try {
+                return new DefaultLwM2mLinkParser().parseCoreLinkFormat(text.getBytes(StandardCharsets.UTF_8));
+            } catch (LinkParseException error) {
+                throw new IllegalArgumentException(error);
+            }
         default:
             return text;
         }
@@ -47,6 +58,9 @@ final class Texts {
         }
         if (value instanceof ObjectLink link) {
             return link.encodeToString();
+        }
+        if (value instanceof Link[] links) {
+            return new DefaultLinkSerializer().serializeCoreLinkFormat(links);
         }
         return String.valueOf(value);
     }
