@@ -56,7 +56,7 @@ def load(payload: bytes) -> Any:
             item, end = _load(payload, "surrogateescape")
     except Exception as error:  # the library lets errors of several kinds through, and none of them is ours
         # The text may hold what came, at any length and with surrogates.
-        raise ContentError(f"malformed CBOR: {ascii(str(error)[:_SHOWN])}") from None
+        raise ContentError(f"malformed CBOR: {str(error)[:_SHOWN]!a}") from None
     if end != len(payload):
         raise ContentError("there is something behind the CBOR item")
     return item
