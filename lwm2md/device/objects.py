@@ -106,7 +106,8 @@ def supported(models: Models, version: str) -> Mapping[int, Supported]:
 
 def of_object(models: Models, version: str, number: int) -> Supported:
     """Object ``number`` as a device of LwM2M ``version`` supports it. Raises LookupError when there is no model."""
-    own = _OWN_VERSIONS.get(number) if version != "1.0" else None
+    # In the first version of Object 25 the list of Objects is a link, which shows nothing.
+    own = _OWN_VERSIONS.get(number) if version != "1.0" or number == GATEWAY else None
     model = models.object(number, own or default_version(number, version))
     if model is None:
         raise LookupError(f"no model of object {number}")

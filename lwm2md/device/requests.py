@@ -18,29 +18,20 @@ import attrs
 from lwm2md.coap import numbers
 from lwm2md.coap.interfaces import Response
 from lwm2md.coap.message import Message, Options, options
-from lwm2md.device import composite, contents, writing
+from lwm2md.device import composite, contents, targets, writing
 from lwm2md.device.attached import Attached, parameters
 from lwm2md.device.discovery import discover
 from lwm2md.device.errors import Refused
 from lwm2md.device.observers import Observation, Observers
-from lwm2md.device.tree import Tree, executable, readable, writable
+from lwm2md.device.tree import Tree, executable, readable
 from lwm2md.lwm2m import formats, tlv
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.execute import Arguments, BadArguments, parse_arguments
-from lwm2md.lwm2m.linkformat import SECURITY_OBJECTS
 from lwm2md.lwm2m.lwm2mjson import JOINED, LINK_AS_TEXT
 from lwm2md.lwm2m.nodes import ContentError, Nodes
-from lwm2md.lwm2m.paths import ROOT, Path, PathError
+from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.senmlreading import WITHOUT_ROOT
 from lwm2md.lwm2m.typed import FLOAT_FOR_INTEGER
-
-_CRITICAL: Final = {
-    numbers.DELETE: frozenset({numbers.URI_PATH, numbers.ACCEPT}),
-    numbers.IPATCH: frozenset({numbers.URI_PATH, numbers.ACCEPT, numbers.BLOCK1, numbers.BLOCK2}),
-}
-_USUALLY_CRITICAL: Final = frozenset(
-    {numbers.URI_PATH, numbers.URI_QUERY, numbers.ACCEPT, numbers.BLOCK1, numbers.BLOCK2}
-)
 
 _TOLERATED: Final = frozenset({FLOAT_FOR_INTEGER, LINK_AS_TEXT, JOINED, WITHOUT_ROOT})
 """Deviations of payloads that servers in the field have and that have one meaning."""
@@ -114,7 +105,7 @@ class Requests:
     def handle(self, message: Message, now: float) -> Outcome:
         """Do what ``message`` asks; every refusal becomes an answer."""
         try:
-            path = self._target(message)
+            path = targets.target(message, self._tree, self._version, self._root)
             return self._operations[message.code](self, message, path, now)
         except Refused as refusal:
             return Outcome(Response(refusal.code, refusal.reason.encode()), REFUSED)
@@ -127,11 +118,11 @@ class Requests:
 
     def _read(self, path: Path, accept: int | None) -> Response:
         contents.must_be_acceptable(accept, self._formats)
-        self._must_be_there(path)
+        targets.must_be_there(self._tree, path)
         model = self._tree.model(path)
         if model is not None and not readable(model):
             raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path} is not readable")
-        self._must_have_value(path)
+        targets.must_have_value(self._tree, path)
         chosen = contents.answer_format(path, model, accept, self._formats, self._usual)
         return self._content(chosen, path, self._tree.nodes(path))
 
@@ -150,7 +141,7 @@ class Requests:
             return self._discover(message, path)
         if message.observe == 0:
             return self._observe(message, path, now)
-        self._no_query(message)
+        targets.no_query(message)
         return self._read_outcome(message, path, self._read(path, message.accept))
 
     def _read_outcome(self, message: Message, path: Path, response: Response) -> Outcome:
@@ -162,8 +153,8 @@ class Requests:
         override = None
         if message.query:
             if self._version != "1.2":
-                self._no_query(message)
-            self._must_be_there(path)
+                targets.no_query(message)
+            targets.must_be_there(self._tree, path)
             override = NotificationAttributes().changed(parameters(self._tree, path, message.query, self._version))
         response = self._read(path, message.accept)
         observation = self._observers.observe(message.token, (path,), message.accept, override, now)
@@ -176,7 +167,7 @@ class Requests:
 
     def _fetch(self, message: Message, path: Path, now: float) -> Outcome:
         if message.query and (message.observe != 0 or self._version != "1.2"):
-            self._no_query(message)
+            targets.no_query(message)
         content = contents.list_format(message.content_format, self._formats)
         accept = contents.composite_format(content, message.accept, self._formats)
         try:
@@ -200,8 +191,8 @@ class Requests:
         if len(path) == 4:
             raise Refused(numbers.METHOD_NOT_ALLOWED, "no discovery below a resource")
         depth = self._depth(message)
-        self._must_be_there(path)
-        self._must_have_value(path)
+        targets.must_be_there(self._tree, path)
+        targets.must_have_value(self._tree, path)
         links = discover(self._tree, self._attached, path, self._version, depth, root=self.root)
         response = Response(numbers.CONTENT, links.encode(), options(content_format=numbers.LINK_FORMAT))
         return Outcome(response, DISCOVERED, path)
@@ -211,7 +202,7 @@ class Requests:
         for argument in message.query:
             name, _, text = argument.partition("=")
             if name != "depth" or len(message.query) > 1:
-                self._no_query(message)
+                targets.no_query(message)
             # A device that does not know the parameter yet ignores it.
             if self._version == "1.2":
                 if text not in ("0", "1", "2", "3"):
@@ -222,25 +213,25 @@ class Requests:
     def _put(self, message: Message, path: Path, now: float) -> Outcome:
         if message.content_format is None:
             return self._write_attributes(message, path)
-        self._no_query(message)
+        targets.no_query(message)
         content = contents.content_format(message.content_format, self._formats)
         if len(path) == 1:
             raise Refused(numbers.METHOD_NOT_ALLOWED, "an object cannot be written")
-        self._must_be_there(path)
-        self._must_be_writable(path)
+        targets.must_be_there(self._tree, path)
+        targets.must_be_writable(self._tree, path)
         changed = writing.replace(self._tree, path, self._decode(content, path, message.payload))
         return Outcome(_CHANGED, WRITTEN, path, changed)
 
     def _write_attributes(self, message: Message, path: Path) -> Outcome:
         if message.payload:
             raise Refused(numbers.BAD_REQUEST, "a payload without Content-Format")
-        self._must_be_there(path)
-        self._must_have_value(path)
+        targets.must_be_there(self._tree, path)
+        targets.must_have_value(self._tree, path)
         self._attached.write(path, message.query, self._version)
         return Outcome(_CHANGED, ATTRIBUTES, path)
 
     def _post(self, message: Message, path: Path, now: float) -> Outcome:
-        self._no_query(message)
+        targets.no_query(message)
         if len(path) == 1:
             return self._create(message, path)
         if len(path) == 4:
@@ -252,13 +243,13 @@ class Requests:
         content = contents.content_format(message.content_format, self._formats)
         if len(path) == 3 and self._version != "1.2":
             raise Refused(numbers.UNSUPPORTED_CONTENT_FORMAT, "arguments of Execute are text")
-        self._must_be_there(path)
-        self._must_be_writable(path)
+        targets.must_be_there(self._tree, path)
+        targets.must_be_writable(self._tree, path)
         changed = writing.update(self._tree, path, self._decode(content, path, message.payload))
         return Outcome(_CHANGED, WRITTEN, path, changed)
 
     def _run(self, message: Message, path: Path, now: float) -> Outcome:
-        self._must_be_there(path)
+        targets.must_be_there(self._tree, path)
         model = self._tree.model(path)
         if model is None or not executable(model):
             raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path} cannot be executed")
@@ -287,7 +278,7 @@ class Requests:
     def _delete(self, message: Message, path: Path, now: float) -> Outcome:
         if len(path) in (1, 3) or (len(path) == 4 and self._version != "1.2"):
             raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path} cannot be deleted")
-        self._must_be_there(path)
+        targets.must_be_there(self._tree, path)
         writing.delete(self._tree, path)
         return Outcome(_DELETED, DELETED, path, (path,))
 
@@ -299,60 +290,6 @@ class Requests:
         numbers.FETCH: _fetch,
         numbers.IPATCH: _patch,
     }
-
-    def _target(self, message: Message) -> Path:
-        known = _CRITICAL.get(message.code, _USUALLY_CRITICAL)
-        for number, _ in message.options:
-            if number & 1 and number not in known:
-                raise Refused(numbers.BAD_OPTION, f"option {number} is not understood")
-        composite_operation = message.code in (numbers.FETCH, numbers.IPATCH)
-        if message.code not in self._operations or (composite_operation and self._version == "1.0"):
-            raise Refused(numbers.METHOD_NOT_ALLOWED)
-        if composite_operation:
-            return self._everything(message.path)
-        path = _path(self._below_root(message.path))
-        if not path:
-            raise Refused(numbers.BAD_REQUEST, "the root takes no operation")
-        if path[0] in SECURITY_OBJECTS:
-            raise Refused(numbers.UNAUTHORIZED)
-        if path[0] not in self._tree.supported:
-            raise Refused(numbers.NOT_FOUND, f"no object {path[0]}")
-        if len(path) == 4 and self._version == "1.0":
-            raise Refused(numbers.METHOD_NOT_ALLOWED, "resource instances came with LwM2M 1.1")
-        return path
-
-    def _everything(self, segments: tuple[str, ...]) -> Path:
-        if segments not in ((), self._root):
-            raise Refused(numbers.BAD_OPTION, "a composite operation names its paths in the payload")
-        return ROOT
-
-    def _below_root(self, segments: tuple[str, ...]) -> tuple[str, ...]:
-        if segments[: len(self._root)] != self._root:
-            raise Refused(numbers.NOT_FOUND, f"all paths begin with {self.root}")
-        return segments[len(self._root) :]
-
-    def _must_be_there(self, path: Path) -> None:
-        if len(path) > 1 and self._tree.instance(path) is None:
-            raise Refused(numbers.NOT_FOUND, f"no instance {Path(path[:2])}")
-        if len(path) > 2 and self._tree.model(path) is None:
-            raise Refused(numbers.NOT_FOUND, f"no resource {Path(path[:3])}")
-
-    def _must_have_value(self, path: Path) -> None:
-        if not self._tree.exists(path):
-            raise Refused(numbers.NOT_FOUND, f"{path} has no value")
-
-    def _must_be_writable(self, path: Path) -> None:
-        model = self._tree.model(path)
-        if model is not None and not writable(model):
-            raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path} is not writable")
-        if len(path) == 4:
-            if model is not None and not model.multiple:
-                raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path.parent} has a single instance")
-            self._must_have_value(path)
-
-    def _no_query(self, message: Message) -> None:
-        if message.query:
-            raise Refused(numbers.BAD_OPTION, f"query {message.query[0][:32]!r} is not understood")
 
     def _decode(self, content: int, path: Path, payload: bytes) -> Nodes:
         contents.must_carry(content, path)
@@ -377,15 +314,6 @@ def _add_observe(present: Options, sequence: int) -> Options:
 def _strictly(deviation: str) -> None:
     if deviation not in _TOLERATED:
         raise ContentError(f"malformed: {deviation}")
-
-
-def _path(segments: tuple[str, ...]) -> Path:
-    if any("/" in segment for segment in segments):
-        raise Refused(numbers.BAD_OPTION, "the path is not made of ids")
-    try:
-        return Path.from_segments(segments)
-    except PathError as error:
-        raise Refused(numbers.BAD_OPTION, str(error)) from error
 
 
 _CHANGED: Final = Response(numbers.CHANGED)

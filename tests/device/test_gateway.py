@@ -37,6 +37,11 @@ class GatewayObjectTests(SynchronousTestCase):
         self.assertEqual(pair.ask(GET, "/25/1/3").payload, b"</3303>;ver=1.1,</3303/4>")
         self.assertEqual(pair.ask(DELETE, "/25/0").code, numbers.METHOD_NOT_ALLOWED)
 
+    def test_in_every_version(self) -> None:
+        """The list of Objects can be read in 1.0 and 1.1 too."""
+        for version, listed in (("1.0", b"</3/0>,</3303/0>"), ("1.1", b"</3/0>,</3303>;ver=1.1,</3303/0>")):
+            self.assertEqual(_started(version).ask(GET, "/25/0/3").payload, listed)
+
     def test_list_follows_the_device(self) -> None:
         """An Instance that is created behind the gateway is in the list, and its observer is told, but no Update."""
         pair = _started()
