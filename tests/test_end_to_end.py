@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.daemons import Daemon, start_devices
+from tests.lwm2m.descriptions import described, file, item
 from tests.peers import libcoap
 from tests.peers.leshan_client import LeshanClient
 from tests.processes import directory, free_port, reactor
@@ -229,6 +230,41 @@ class RestartTests(TestCase):
         await client.done(r"write /3/0/14 2\.04 replace \+09")
         status, ended = await again.api("GET", f"/v1/operations/{accepted['id']}")
         self.assertEqual((status, ended["state"]), (200, "done"))
+
+
+class ModelsTests(TestCase):
+    """The operator's own object models and a device that others wrote."""
+
+    timeout = 120
+
+    async def test_models_type_values(self) -> None:
+        """A DDF file that is put types what a device sends at once, after a kill too, until it is taken back."""
+        daemon = await Daemon.start(self)
+        client = LeshanClient.start(self, daemon.coap, "modelled")
+        await client.registered()
+        where = "/v1/devices/modelled/resources/3441/0/110"
+        status, _ = await daemon.api("PUT", where, body={"value": "hej"})
+        self.assertEqual(status, 200)
+        blob = item(110, Name="Blob", Operations="RW", Type="Opaque", RangeEnumeration="0..9", Units="")
+        text = file(described(blob, ObjectID="3441", ObjectVersion="1.0", Name="Mine"))
+        status, document = await daemon.api("PUT", "/v1/models", data=text)
+        self.assertEqual(status, 201, document)
+        await self._blob(daemon, where)
+        await daemon.process.kill()
+        again = await daemon.again()
+        await self._blob(again, where)
+        status, objects = await again.api("GET", "/v1/devices/modelled/objects")
+        self.assertIn("Mine", [found["name"] for found in objects["items"]])
+        status, _ = await again.api("DELETE", "/v1/models/3441/1.0")
+        self.assertEqual(status, 204)
+        (row,) = (await again.api("GET", where))[1]["values"]
+        self.assertEqual((row["value"], row["type"], row["name"]), ("hej", "string", "String Value"))
+
+    async def _blob(self, daemon: Daemon, where: str) -> None:
+        status, document = await daemon.api("GET", where)
+        self.assertEqual(status, 200, document)
+        (row,) = document["values"]
+        self.assertEqual((row["value"], row["type"], row["name"]), ("aGVq", "opaque", "Blob"))
 
 
 class LibcoapTests(TestCase):

@@ -49,11 +49,18 @@ def counting() -> Callable[[int], bytes]:
 class Bench:
     """The Objects of a device and what answers requests on them, without an engine."""
 
-    def __init__(self, version: str = "1.1", *, settings: Settings | None = None, more: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        version: str = "1.1",
+        *,
+        settings: Settings | None = None,
+        more: tuple[int, ...] = (),
+        objects: Mapping[int, Supported] | None = None,
+    ) -> None:
         self.settings = settings or Settings("test-device", 300, version)
         self.unit = Unit(
             self.settings,
-            known(self.settings.version, *more),
+            objects or known(self.settings.version, *more),
             instances(self.settings),
             World(stream("test-device"), 10.0, NOW),
             execute=self._execute,

@@ -249,3 +249,51 @@ def _list_format(row: _Row) -> int:
 def n_bytes(value: int) -> bytes:
     """An option's value as it travels."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+class ToleranceTests(SynchronousTestCase):
+    """What of a payload is passed over, and what is not."""
+
+    def _code(self, content: int, path: str, payload: bytes, root: tuple[str, ...] = ()) -> str:
+        settings = Settings("d", 300, "1.1", root=root, instances=_INSTANCES)
+        bench = Bench(settings=settings, more=(3442,))
+        return bench.code(n.PUT, "".join(f"/{one}" for one in root) + path, content=content, payload=payload)
+
+    def test_taken(self) -> None:
+        """What servers in the field write and what has one meaning is taken; times of what is written are ignored."""
+        for content, path, payload in (
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/120","v":60.0}]'),
+            (n.SENML_CBOR, "/3442/0/120", bytes.fromhex("81a2006b2f333434322f302f31323002f94500")),
+            (n.SENML_JSON, "/3442/0/120", b'[{"bn":"/3442/0/","n":"120","v":60,"t":-5}]'),
+            (n.SENML_JSON, "/3442/0/170", b'[{"n":"/3442/0/170","vs":"3:0"}]'),
+            (n.JSON, "/3442/0/170", b'{"bn":"/3442/0/170","e":[{"sv":"3:0"}]}'),
+            (n.JSON, "/3442/0", b'{"bn":"/3442/0","e":[{"n":"120","v":7}]}'),
+            (n.CBOR, "/3442/0/160", bytes.fromhex("c11a5182428f")),
+            (n.CBOR, "/3442/0/160", bytes.fromhex("1a5182428f")),
+        ):
+            self.assertEqual(self._code(content, path, payload), "2.04", payload)
+
+    def test_names_without_the_root(self) -> None:
+        """Names may lack the alternate path that the request itself has."""
+        for payload in (b'[{"n":"/lwm2m/3442/0/120","v":6}]', b'[{"n":"/3442/0/120","v":6}]'):
+            self.assertEqual(self._code(n.SENML_JSON, "/3442/0/120", payload, ("lwm2m",)), "2.04", payload)
+
+    def test_refused(self) -> None:
+        """Everything that is not the value asked for is refused."""
+        for content, path, payload in (
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/120","v":60.5}]'),
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/110","vs":"x"}]'),
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/120"}]'),
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/120","v":1},{"n":"/3442/0/120","v":2,"t":1}]'),
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/120","v":9223372036854775808}]'),
+            (n.SENML_JSON, "/3442/0/120", b"[]"),
+            (n.SENML_JSON, "/3442/0/120", b'[{"n":"/3442/0/120","v":1}] '[:-1] + b"x"),
+            (n.SENML_JSON, "/3442/0/1120", b'[{"n":"/3442/0/1120","v":1}]'),
+            (n.JSON, "/3442/0/120", b'{"e":[{"n":"110","sv":"x"}]}'),
+            (n.TEXT, "/3442/0/120", b"+5"),
+            (n.TEXT, "/3442/0/140", b"true"),
+            (n.TEXT, "/3442/0/110", b"\xff"),
+            (n.CBOR, "/3442/0/120", bytes.fromhex("0506")),
+            (n.CBOR, "/3442/0/120", bytes.fromhex("6135")),
+        ):
+            self.assertEqual(self._code(content, path, payload), "4.00", payload)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap.numbers import DELETE, GET, OPAQUE, POST, PUT, TEXT, TLV
 from lwm2md.device.objects import Settings
 from lwm2md.device.tree import Stored
 from lwm2md.device.writing import MAX_RESOURCE_INSTANCES
+from lwm2md.lwm2m.models import check_range
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import ObjectLink
-from tests.device.harness import Bench
+from lwm2md.lwm2m.values import ObjectLink, check
+from tests.device.harness import Bench, known, models
 
 _INSTANCES: Mapping[Path, Mapping[int, Stored]] = {
     Path((3303, 0)): {},
@@ -141,6 +143,32 @@ class TypeTests(SynchronousTestCase):
             (b"65535:0", "4.00"),
         ):
             self.assertEqual(bench.code(PUT, "/3442/0/170", content=TEXT, payload=text), code, text)
+
+    def test_create_fills_in(self) -> None:
+        """What is mandatory and not for the server to write has a value of its type and range after a Create."""
+        filled = 0
+        for number in sorted({model.id for model in models()}):
+            bench = Bench(more=(number,))
+            outcome = bench.ask(POST, f"/{number}")
+            if outcome.what != "created":
+                continue
+            resources = bench.tree.copy(outcome.path)
+            for model in bench.tree.supported[number].model.resources.values():
+                if model.mandatory and "R" in model.operations:
+                    stored = resources[model.id]
+                    if not isinstance(stored, dict):
+                        check_range(model, check(model.type, stored))
+                        filled += 1
+        self.assertGreater(filled, 20)
+
+    def test_create_single(self) -> None:
+        """An Object with a single Instance has number 0 and no other, and only one."""
+        objects = dict(known("1.1", 3442))
+        model = attrs.evolve(objects[3442].model, multiple=False)
+        objects[3442] = attrs.evolve(objects[3442], model=model)
+        for given, codes in ((b"\xc1\x78\x05", ["2.01", "4.05"]), (b"\x08\x01\x03\xc1\x78\x05", ["4.00", "4.00"])):
+            bench = Bench(objects=objects)
+            self.assertEqual([bench.code(POST, "/3442", content=TLV, payload=given) for _ in codes], codes)
 
     def test_create_needs_mandatory(self) -> None:
         """A Create without a mandatory writable Resource is refused, and nothing is there."""
