@@ -27,6 +27,7 @@ lint: $(TESTING)
 
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.formats
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)

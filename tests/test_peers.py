@@ -5,8 +5,13 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
+from lwm2md.coap.numbers import SENML_JSON
+from lwm2md.lwm2m.nodes import Entry
+from lwm2md.lwm2m.paths import Path
+from tests.lwm2m.helpers import TYPES
 from tests.peers import aiocoap, libcoap, libcoap_server, txthings
 from tests.peers.leshan_client import LeshanClient
+from tests.peers.leshan_codecs import LeshanCodecs, LeshanError
 from tests.peers.leshan_demo_server import LeshanDemoServer
 from tests.peers.lines import Client, PeerError, Server
 from tests.peers.proxy import Proxy
@@ -122,6 +127,23 @@ class LeshanTests(TestCase):
             self.assertEqual(answer["content"], content)
         found: dict[str, object] = answer
         return found
+
+
+class LeshanCodecsTests(TestCase):
+    """Leshan's codecs without its client."""
+
+    def test_encode_and_decode(self) -> None:
+        """Leshan reads what it wrote, and what it refuses is an error with its words."""
+        codecs = LeshanCodecs(TYPES)
+        self.addCleanup(codecs.stop)
+        path = Path.parse("/3442/0/125")
+        nodes = (Entry(path, 2**64 - 1),)
+        payload = codecs.encode("node", SENML_JSON, [path], nodes)
+        self.assertEqual(payload, b'[{"bn":"/3442/0/125","v":18446744073709551615}]')
+        self.assertEqual(codecs.decode("node", SENML_JSON, [path], payload), nodes)
+        with self.assertRaises(LeshanError) as caught:
+            codecs.decode("node", SENML_JSON, [path], b"[")
+        self.assertIn("CodecException", str(caught.exception))
 
 
 class LibcoapTests(TestCase):

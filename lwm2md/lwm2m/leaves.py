@@ -16,6 +16,10 @@ SINGLE_FOR_MULTIPLE: Final = "single-for-multiple"
 MULTIPLE_FOR_SINGLE: Final = "multiple-for-single"
 NOT_UTF8: Final = "string-not-utf8"
 NUL_TERMINATED: Final = "nul-terminated-string"
+ODD_BOOLEAN: Final = "odd-boolean"
+
+BOOLEAN_WORDS: Final[dict[object, bool]] = {"false": False, "true": True}
+"""What devices write for a boolean where it is no text."""
 
 
 def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:

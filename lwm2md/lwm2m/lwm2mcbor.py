@@ -103,9 +103,9 @@ def _known(ids: tuple[int, ...], type_of: TypeOf) -> bool:
 
 
 def _check_apart(found: list[tuple[int, ...]]) -> None:
-    """Raise ContentError for ids that stand both for a value, or nothing, and for something with values below."""
+    """Raise ContentError for ids that are there twice, or that have values below and are a value, or empty, too."""
     inner: set[tuple[int, ...]] = {ids[:depth] for ids in found for depth in range(1, len(ids))}
-    if not inner.isdisjoint(found):
+    if len(set(found)) != len(found) or not inner.isdisjoint(found):
         raise ContentError("a path is there twice")
 
 

@@ -76,7 +76,7 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, root: str = "") -> Nodes:
     """Read what was sent for ``base``; without entries it is an empty Object, Instance or Resource.
 
-    ``root`` may stand before the names. Raises ContentError.
+    ``root`` may stand before the names, though nobody is known to write it. Raises ContentError.
     """
     if not base:
         raise ContentError("LwM2M JSON cannot stand for the root")
@@ -88,18 +88,20 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
         return empty(base, type_of)
     base_name = found.bn.removeprefix(root)
     entries: list[Entry] = []
-    seen: set[tuple[Path, float | None]] = set()
+    seen: set[tuple[str, float | None]] = set()
     for each in found.e:
-        path = _path(base, base_name, each.n, type_of, note)
+        path = _path(base, base_name, each.n if found.bn else each.n.removeprefix(root), type_of, note)
         model = type_of(path)
         try:
             time = _time(found.bt, each.t)
             entry = Entry(placed(path, model, note), _read(each, model, note), time)
         except (ContentError, ValueError_) as error:
             raise ContentError(f"{path}: {error}") from None
-        if (entry.path, time) in seen:
+        # Strings hash unforeseeably, so that nobody can make these keys collide.
+        key = (str(entry.path), time)
+        if key in seen:
             raise ContentError(f"{entry.path} is there twice")
-        seen.add((entry.path, time))
+        seen.add(key)
         entries.append(entry)
     return tuple(entries)
 
@@ -160,8 +162,8 @@ def _read(entry: _Incoming, model: ResourceModel | None, note: Note) -> Value:
     return read(next(each for each in (number, text, boolean) if each is not _UNSET), model, note)
 
 
-def encode(base: Path, nodes: Nodes, type_of: TypeOf, root: str = "") -> bytes:
-    """Write nodes that all lie at or below ``base``, with ``root`` before the base name. Raises ContentError."""
+def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:
+    """Write nodes that all lie at or below ``base``, in names without an alternate path. Raises ContentError."""
     if not base:
         raise ContentError("LwM2M JSON cannot stand for the root")
     start = base if len(base) < 3 else base.parent
@@ -182,7 +184,7 @@ def encode(base: Path, nodes: Nodes, type_of: TypeOf, root: str = "") -> bytes:
             except ContentError as error:
                 raise ContentError(f"{path}: {error}") from None
             records.append(_Outgoing(str(path)[skipped:], **form, t=_relative(entry.time, base_time)))
-    payload = _Document(f"{root}{start}/", _UNSET if base_time is None else base_time, records)
+    payload = _Document(f"{start}/", _UNSET if base_time is None else base_time, records)
     return _ENCODER.encode(payload)
 
 

@@ -7,7 +7,7 @@ written; what devices put under another, and has one meaning, is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -18,6 +18,12 @@ from lwm2md.lwm2m.values import ObjectLink, ResourceType, Value
 Label = str | int
 Record = dict[Any, Any]
 """A record as the library reads and writes it: its keys are labels, its values strings, numbers, booleans or bytes."""
+
+
+Plan = tuple[type | None, Label, Reader]
+"""How values of a type are read: the Python type that needs no look, the label of such values, and who looks else."""
+
+_AS_THEY_ARE: Final = {ResourceType.FLOAT: float, ResourceType.BOOLEAN: bool}
 
 
 class Labels(NamedTuple):
@@ -59,15 +65,19 @@ class Form:
     bases: frozenset[Label] = attrs.field(init=False)
     values: tuple[Label, ...] = attrs.field(init=False)
     readers: dict[ResourceType | None, dict[Label, Reader]] = attrs.field(init=False)
+    plans: dict[ResourceType, Plan] = attrs.field(init=False)
     label_of: dict[type, Label] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         labels = self.labels
+        readers = _readers(labels, self.read_data)
+        plans = {kind: (_AS_THEY_ARE.get(kind), *next(iter(readers[kind].items()))) for kind in ResourceType}
         found = {
             "known": frozenset(labels),
             "bases": frozenset(labels[:6]),
             "values": labels[-5:],
-            "readers": _readers(labels, self.read_data),
+            "readers": readers,
+            "plans": plans,
             "label_of": {
                 str: labels.string,
                 int: labels.number,

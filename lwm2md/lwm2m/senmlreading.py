@@ -7,26 +7,19 @@ device sent it: what is below 2**28 is relative, and its reader knows to what.
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Final
 
-from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
+from lwm2md.lwm2m.leaves import empty, placed
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note
 from lwm2md.lwm2m.paths import Path, PathError
-from lwm2md.lwm2m.senmlform import Form, Label, Record
+from lwm2md.lwm2m.senmlform import Form, Label, Plan, Record
 from lwm2md.lwm2m.senmlnames import NAMES, PLACES, base_name, check_labels, full_name, without_root
-from lwm2md.lwm2m.typed import Reader
-from lwm2md.lwm2m.values import ResourceType
 
 WITHOUT_VALUE: Final = "senml-without-value"
 WITHOUT_ROOT: Final = "senml-without-root"
 
-_MAX_NUMBER: Final = 2**64
-
-_Plan = tuple[type | None, Label, Reader]
-"""The Python type that needs no further look, the label of such values, and who looks at the others."""
-_AS_THEY_ARE: Final = {ResourceType.FLOAT: float, ResourceType.BOOLEAN: bool}
+_MAX_NUMBER: Final = 2.0**64
 
 
 class RecordReader:
@@ -56,40 +49,55 @@ class RecordReader:
         self._below = f"{base}/" if base else ""
         self._found: dict[object, Entry] = {}
         self._skipped = 0
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[int, Plan] = {}
         self._simple = not root
 
     def read(self, records: list[Record]) -> Nodes:
         """The entries of the records; of none at all, that the base is empty. Raises ContentError."""
         found, plans, note = self._found, self._plans, self._note
-        name_label, below = self._form.labels.name, self._below
-        simple, base, inside = self._simple, "", not below
+        name_label, time_label, below = self._form.labels.name, self._form.labels.time, self._below
+        simple, base, since, inside = self._simple, "", self._base_time, not below
         for record in records:
-            # Nearly all records are a name and a value of the right type; anything else is sorted out behind this.
-            if simple and len(record) == 2:
+            # Nearly all records are a name, a value of its type, and maybe a time; others are sorted out later.
+            size = len(record)
+            if simple and size < 4:
                 try:
                     name = base + record[name_label]
                     path, key = PLACES[name]
-                    kind, label, reader = plans.get(key) or self._plan(path, key)
+                    try:
+                        kind, label, reader = plans[key]
+                    except KeyError:
+                        kind, label, reader = self._plan(path, key)
                     value = record[label]
-                    if inside or name.startswith(below):
-                        found[name] = Entry(path, value if type(value) is kind else reader(value, note))  # type: ignore[arg-type]
+                    if type(value) is not kind:
+                        value = reader(value, note)
+                    if inside or name.startswith(below) or path == self._base:
+                        if size == 2 and since is None:
+                            found[name] = Entry(path, value)
+                        else:
+                            shift = record[time_label] if size == 3 else 0
+                            time = (since or 0.0) + (shift if type(shift) is int else _number(shift))
+                            if not -_MAX_NUMBER < time < _MAX_NUMBER:
+                                raise LookupError(name)
+                            found[name, time] = Entry(path, value, time)
                         continue
-                except (LookupError, TypeError, ValueError):
+                except (LookupError, TypeError, ValueError, OverflowError):
                     pass
             self._record(record)
-            simple, base, inside = self._simple, self._name, self._name.startswith(below)
+            simple, base, since = self._simple, self._name, self._base_time
+            inside = base.startswith(below)
         if len(found) != len(records) - self._skipped:
             raise ContentError("a path is there twice")
-        return tuple(found.values()) if found else self._nothing()
+        if found or not self._base:
+            return tuple(found.values())
+        return empty(self._base, self._type_of)
 
-    def _plan(self, path: Path, key: int) -> _Plan:
+    def _plan(self, path: Path, key: int) -> Plan:
         """How values with that key are read if they are as the model has them. Raises LookupError for others."""
         model = self._type_of(path)
         if model is None or model.multiple != (len(path) == 4):
             raise LookupError(key)
-        label, reader = next(iter(self._form.readers[model.type].items()))
-        found = self._plans[key] = _AS_THEY_ARE.get(model.type), label, reader
+        found = self._plans[key] = self._form.plans[model.type]
         return found
 
     def _record(self, record: Record) -> None:
@@ -108,7 +116,7 @@ class RecordReader:
         if len(found) != 1:
             raise ContentError(f"{path} has {len(found)} values")
         try:
-            self._take(path, found[0], record[found[0]], self._time(record))
+            self._take(path, found[0], record[found[0]], self._time(record.get(form.labels.time)))
         except ContentError as error:
             raise ContentError(f"{path}: {error}") from None
 
@@ -116,10 +124,10 @@ class RecordReader:
         labels = self._form.labels
         self._name = base_name(record, self._form, self._name)
         if labels.base_time in record:
-            self._base_time = _number(record[labels.base_time])
+            self._base_time = float(_number(record[labels.base_time]))
         if labels.base_value in record:
             self._base_value = _number(record[labels.base_value])
-        self._simple = not self._root and self._base_time is None and self._base_value is None
+        self._simple = not self._root and self._base_value is None
 
     def _place(self, record: Record) -> Path:
         name = full_name(record, self._form, self._name)
@@ -136,14 +144,10 @@ class RecordReader:
             raise ContentError(f"{path} is outside of {self._root}{self._base}")
         return path
 
-    def _time(self, record: Record) -> float | None:
-        given = record.get(self._form.labels.time)
-        if given is None:
+    def _time(self, shift: object) -> float | None:
+        if shift is None:
             return self._base_time
-        time = _number(given) + (self._base_time or 0)
-        if not isfinite(time):
-            raise ContentError("a time beyond all bounds")
-        return float(time)
+        return _number(shift) + (self._base_time or 0.0)
 
     def _take(self, path: Path, label: Label, given: object, time: float | None) -> None:
         if len(path) < 3:
@@ -158,10 +162,7 @@ class RecordReader:
         reader = readers.get(label)
         if reader is None:
             raise ContentError(f"no value of its type has the label {label!r}")
-        if model is not None and model.multiple != (len(path) == 4):
-            self._note(SINGLE_FOR_MULTIPLE if model.multiple else MULTIPLE_FOR_SINGLE)
-            path = path.child(0) if model.multiple else path.parent
-        self._add(Entry(path, reader(given, self._note), time))
+        self._add(Entry(placed(path, model, self._note), reader(given, self._note), time))
 
     def _remove(self, path: Path) -> None:
         if not self._form.etch or len(path) != 4:
@@ -173,18 +174,9 @@ class RecordReader:
         # Strings hash unforeseeably, so that nobody can make them collide; paths don't.
         self._found[name if entry.time is None else (name, entry.time)] = entry
 
-    def _nothing(self) -> Nodes:
-        if not self._base:
-            return ()
-        model = self._type_of(self._base)
-        if len(self._base) == 4 or (len(self._base) == 3 and model is not None and not model.multiple):
-            raise ContentError(f"there is no value for {self._base}")
-        return (Entry(self._base, None),)
-
 
 def _number(given: object) -> float:
-    if type(given) is int and -_MAX_NUMBER < given < _MAX_NUMBER:
-        return given
-    if type(given) is not float or not isfinite(given):
-        raise ContentError("a base value or time that is no sane number")
-    return given
+    # No time and no value of a device is larger, and no sum of two such is infinite.
+    if type(given) not in (int, float) or not -_MAX_NUMBER < given < _MAX_NUMBER:  # type: ignore[operator]
+        raise ContentError("a base value or a time that is no sane number")
+    return given  # type: ignore[return-value]

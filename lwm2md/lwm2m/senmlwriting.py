@@ -6,10 +6,10 @@ Where every value has a time there is a base time of whole seconds. Empty contai
 
 from __future__ import annotations
 
-from decimal import Decimal
-from math import floor, isfinite
-from typing import Final
+from math import floor
+from typing import Any, Final
 
+from lwm2md.lwm2m.leaves import shaped
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import Path
@@ -22,6 +22,7 @@ _Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
+_MAX_TIME: Final = 2.0**64
 _SIGNED: Final = (int, -(2**63), 2**63)
 _PLAIN: Final[dict[ResourceType, _Plain]] = {
     ResourceType.FLOAT: (float, 0, 0),
@@ -44,14 +45,21 @@ def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: s
         raise ContentError(f"there is something that is not below {base}")
     name_label, time_label = form.labels.name, form.labels.time
     found: dict[object, Record] = {}
-    plans, skipped, timed = writer.plans, 0, 0
-    for entry in nodes:
-        path, value, time = entry.path, entry.value, entry.time
+    plans, skipped = writer.plans, 0
+    base_time, times = _times(nodes)
+    for entry, time in zip(nodes, times, strict=True):
+        path, value = entry.path, entry.value
         name, key = NAMES[path]
-        short = name.removeprefix(lead)
-        if short is name and lead and path != base:
-            raise ContentError(f"{path} is not below {base}")
-        kind, low, high, label = plans.get(key) or writer.plan(path, key)
+        if lead:
+            short = name.removeprefix(lead)
+            if short is name and path != base:
+                raise ContentError(f"{path} is not below {base}")
+        else:
+            short = name
+        try:
+            kind, low, high, label = plans[key]
+        except KeyError:
+            kind, low, high, label = writer.plan(path, key)
         if type(value) is not kind or (kind is int and not low <= value < high):  # type: ignore[operator]
             if value is None and not writer.removes(path):
                 skipped += 1
@@ -59,15 +67,16 @@ def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: s
             label, value = writer.convert(path, value)  # type: ignore[assignment]
         if time is None:
             found[name] = {name_label: short, label: value}
+        elif time or not base_time:
+            found[name, time] = {name_label: short, time_label: time, label: value}
         else:
-            found[name, time] = {name_label: short, time_label: _seconds(time), label: value}
-            timed += 1
+            found[name, time] = {name_label: short, label: value}
     if len(found) != len(nodes) - skipped:
         raise ContentError("a path is there twice")
     records = list(found.values())
     bases: Record = {form.labels.base_name: root + lead} if root or lead else {}
-    if timed and timed == len(records):
-        bases |= _base_time(records, form)
+    if base_time:
+        bases[form.labels.base_time] = base_time
     if bases and records:
         records[0] = bases | records[0]
     return records
@@ -107,8 +116,7 @@ class _Writer:
         if len(path) < 3:
             raise ContentError(f"no value can stand at {path}")
         model = self._type_of(path)
-        if model is not None and model.multiple != (len(path) == 4):
-            raise ContentError(f"{path} is of a {'multiple' if model.multiple else 'single'} resource")
+        shaped(path, model)
         try:
             value = write(value, model)
         except ContentError as error:
@@ -119,27 +127,27 @@ class _Writer:
         return label, str(value) if type(value) is ObjectLink else value
 
 
-def _seconds(time: float) -> int | float:
-    if not isfinite(time):
+def _times(nodes: Nodes) -> tuple[int, list[Any]]:
+    """The base time, 0 for none, and the time to write for each of the nodes, None for none."""
+    times: list[Any] = [entry.time for entry in nodes]
+    missing = times.count(None)
+    if missing == len(times):
+        return 0, times
+    if not all(-_MAX_TIME < time < _MAX_TIME for time in times if time is not None):
         raise ContentError("a time beyond all bounds")
-    return int(time) if time == floor(time) else time
+    if missing:
+        return 0, [time if time is None else _shortest(time) for time in times]
+    base = floor(times[0])
+    shifts = [time - base for time in times]
+    written: list[Any] = list(map(int, shifts))
+    if written != shifts:
+        # Some readers refuse more digits than nanoseconds have, as a difference in binary has.
+        written = [_shortest(round(shift, 9)) for shift in shifts]
+    if [base + shift for shift in written] == times:
+        return base, written
+    # Where a time would not come out the same, each stands for itself.
+    return 0, list(map(_shortest, times))
 
 
-def _base_time(records: list[Record], form: Form) -> Record:
-    """Make the times relative to a base time, which is returned; nothing where a time would not come out the same."""
-    label = form.labels.time
-    base = floor(records[0][label])
-    shifts = [_shift(record[label], base) for record in records]
-    if any(base + shift != record[label] for shift, record in zip(shifts, records, strict=True)):
-        return {}
-    for shift, record in zip(shifts, records, strict=True):
-        if shift:
-            record[label] = shift
-        else:
-            del record[label]
-    return {form.labels.base_time: base}
-
-
-def _shift(time: int | float, base: int) -> int | float:
-    """The difference in decimals: some readers refuse more digits than nanoseconds have, as that in binary has."""
-    return time - base if type(time) is int else float(Decimal(repr(time)) - base)
+def _shortest(time: float) -> int | float:
+    return int(time) if time.is_integer() else time

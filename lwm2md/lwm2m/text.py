@@ -5,7 +5,7 @@ Rules: a value without a model is a string; Opaque is base64, standard and padde
 
 from __future__ import annotations
 
-from lwm2md.lwm2m.leaves import model_of, only_value, single, text_or_bytes
+from lwm2md.lwm2m.leaves import BOOLEAN_WORDS, ODD_BOOLEAN, model_of, only_value, single, text_or_bytes
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
@@ -20,6 +20,9 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _ro
         return single(base, text, model, note)
     if isinstance(text, bytes):
         raise ContentError("not UTF-8")
+    if model.type is ResourceType.BOOLEAN and text in BOOLEAN_WORDS:
+        note(ODD_BOOLEAN)
+        return single(base, BOOLEAN_WORDS[text], model, note)
     try:
         return single(base, from_text(model.type, text), model, note)
     except ValueError_ as error:

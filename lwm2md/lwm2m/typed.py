@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from lwm2md.lwm2m.leaves import NOT_UTF8, without_nul
+from lwm2md.lwm2m.leaves import BOOLEAN_WORDS, NOT_UTF8, ODD_BOOLEAN, without_nul
 from lwm2md.lwm2m.models import ResourceModel
 from lwm2md.lwm2m.moments import seconds_of
 from lwm2md.lwm2m.nodes import ContentError, Note
@@ -17,7 +17,6 @@ from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, check, infer, 
 
 FLOAT_FOR_INTEGER: Final = "float-for-integer"
 TIME_AS_TEXT: Final = "time-as-text"
-ODD_BOOLEAN: Final = "odd-boolean"
 
 _EXACT: Final = 2.0**53
 """From it on a float may stand for another integer than the one that was meant."""
@@ -64,7 +63,7 @@ def _read_integer(value: object, note: Note) -> Value:
     if type(value) is not int:
         value = _whole(value, note)
     if not -_INT64 <= value < _INT64:
-        raise ContentError(f"{value:.30g} is no signed integer of 64 bits")
+        raise ContentError("no signed integer of 64 bits")
     return value
 
 
@@ -72,7 +71,7 @@ def _read_unsigned(value: object, note: Note) -> Value:
     if type(value) is not int:
         value = _whole(value, note)
     if not 0 <= value < _UINT64:
-        raise ContentError(f"{value:.30g} is no unsigned integer of 64 bits")
+        raise ContentError("no unsigned integer of 64 bits")
     return value
 
 
@@ -141,7 +140,7 @@ def _read_any(value: object, note: Note) -> Value:
     raise _mismatch(value, "a value")
 
 
-_ODD_BOOLEANS: Final[dict[object, bool]] = {0: False, 1: True, "false": False, "true": True}
+_ODD_BOOLEANS: Final[dict[object, bool]] = {0: False, 1: True, **BOOLEAN_WORDS}
 READERS: Final[dict[ResourceType | None, Reader]] = {
     ResourceType.STRING: _read_text,
     ResourceType.CORELNK: _read_text,

@@ -27,13 +27,52 @@ _TLV: Final = (
     bytes.fromhex("2803e70800008603e8410001"),
 )
 _TEXT: Final = (b"21.5", b"-1", b"Open Mobile Alliance", b"1", b"3:0", b"AQIDBA==", "grüß".encode())
-_SENML: Final = b'[{"bn":"/3303/0/5700","bt":25462634,"v":20.5},{"t":5,"v":20.6}]'
+_JSON: Final = (
+    b'{"bn":"/3/0/","e":[{"n":"0","sv":"ACME"},{"n":"6/0","v":1},{"n":"9","v":95,"t":-5}],"bt":1700000000}',
+    b'{"bn":"/3303/0","e":[{"n":"/5700","v":21.5},{"n":"5750","sv":"x"}]}',
+    b'{"e":[{"n":"/3442/0/150","sv":"+/8="},{"n":"/3442/0/170","ov":"3:0"},{"n":"/3442/0/140","bv":true}]}',
+)
+_LWM2M_CBOR: Final = tuple(
+    bytes.fromhex(payload)
+    for payload in (
+        "a103a100a4006441434d450918640ba10000106155",
+        "bf9f030009ff1864ff",
+        "a2190ce7a200a1191644fb403580000000000019012ca1191676636f757483030007a200190ed801191388",
+        "a163643031a183190ce700191644c48220182d",
+        "a183190d720018aa63333a30",
+        "a10dc11a5182428f",
+    )
+)
+_SENML_JSON: Final = (
+    b'[{"bn":"/3303/0/5700","bt":25462634,"v":20.5},{"t":5,"v":20.6}]',
+    b'[{"bn":"/3/0/","n":"0","vs":"ACME"},{"n":"9","v":100},{"n":"11/0","v":0},{"n":"16","vs":"U"}]',
+    b'[{"n":"/3303/0/5700","v":18446744073709551615},{"n":"/5/0/0","vd":"-_8"},{"n":"/10/0/1","vlo":"65535:65535"}]',
+    b'[{"bver":10,"bn":"/3303/0/","bv":1e3},{"n":"5700","v":-1},{"n":"5605","vb":true,"ut":1,"x_":1}]',
+    b"[]",
+)
+_SENML_CBOR: Final = (
+    bytes.fromhex("84a321652f332f302f006130036441434d45a2006139021864a2006431312f300200a200623136036155"),
+    bytes.fromhex("82a3216c2f333330332f302f35373030221a6553f10002f94d60a206383b02f94d50"),
+    bytes.fromhex("83a421652f332f302f221a6553f1000063372f3002190ed8a20063372f3102191388a30063372f30062902190ece"),
+    bytes.fromhex("81a2006c2f333330332f302f3537303002c48220182d"),
+    bytes.fromhex("9fbf217f622f33632f302fff00613902c11a5182428fffff"),
+)
+_ETCH: Final = (b'[{"n":"/16/0/0/1","v":null}]', bytes.fromhex("81a200692f31362f302f302f3102f6"))
+_CBOR: Final = tuple(
+    bytes.fromhex(item)
+    for item in ("1864", "f94d60", "f5", "6155", "63333a30", "42abcd", "c11a5182428f", "c48220182d", "a1187819ffff")
+)
 CONTENTS: Final = (
     *((n.TLV, payload) for payload in _TLV),
     *((n.TEXT, payload) for payload in _TEXT),
+    *((n.JSON, payload) for payload in _JSON),
+    *((n.LWM2M_CBOR, payload) for payload in _LWM2M_CBOR),
     (n.OPAQUE, bytes(range(16))),
-    (n.SENML_JSON, _SENML),
-    (n.CBOR, bytes.fromhex("a1187819ffff")),
+    *((n.SENML_JSON, payload) for payload in _SENML_JSON),
+    *((n.SENML_CBOR, payload) for payload in _SENML_CBOR),
+    (n.SENML_ETCH_JSON, _ETCH[0]),
+    (n.SENML_ETCH_CBOR, _ETCH[1]),
+    *((n.CBOR, payload) for payload in _CBOR),
     (n.LINK_FORMAT, b"</3/0/0>,</3/0/6>;dim=2;pmin=10,</3303/0/5700>;gt=30.5"),
 )
 """Content-Formats with payloads of theirs."""

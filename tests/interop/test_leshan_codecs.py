@@ -16,7 +16,7 @@ from lwm2md.lwm2m.nodes import Entry, Nodes
 from lwm2md.lwm2m.paths import MAX_ID, ROOT, Path
 from lwm2md.lwm2m.values import NULL_LINK, ObjectLink, ResourceType, Value
 from tests.lwm2m.helpers import MODELS, STRATEGIES, TYPES, nodes, one, path
-from tests.peers.leshan_codecs import LeshanCodecs
+from tests.peers.leshan_codecs import LeshanCodecs, LeshanError
 
 OBJECT = 3442
 _TEST_OBJECT = MODELS.object(OBJECT)
@@ -34,7 +34,7 @@ VALUES: dict[ResourceType, st.SearchStrategy[Value]] = {
 """What both can hold: Leshan's times are of milliseconds, core links parsed, object links none as a whole."""
 
 IDS = st.sampled_from([0, 1, 7, 255, 256, MAX_ID])
-TIMES = st.integers(10**9, 2 * 10**9) | st.integers(10**12, 2 * 10**12).map(lambda millis: millis / 1000)
+TIMES = st.integers(10**9, 2 * 10**9).map(float) | st.integers(10**12, 2 * 10**12).map(lambda millis: millis / 1000)
 
 repeated = settings(max_examples=60, deadline=None, derandomize=True, database=None,
                     suppress_health_check=list(HealthCheck))  # fmt: skip
@@ -98,15 +98,17 @@ class LeshanCodecTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.leshan = shared()
 
-    def both(self, shape: str, number: int, paths: list[Path], found: Nodes) -> None:
-        """Check both directions, with no deviation noted in what Leshan wrote but the known ones."""
+    def both(self, shape: str, number: int, paths: list[Path], found: Nodes, root: str = "") -> None:
+        """Check both directions, with no deviation noted in what Leshan wrote but the known one."""
         base = paths[0] if shape in ("node", "history") else ROOT
-        ours = formats.encode(number, base, found, TYPES)
+        ours = formats.encode(number, base, found, TYPES, root=root)
         listed = [] if shape == "send" else paths
-        self.assertEqual(ordered(found), ordered(self.leshan.decode(shape, number, listed, ours)), ours)
-        theirs = self.leshan.encode(shape, number, paths, found)
+        self.assertEqual(ordered(found), ordered(self.leshan.decode(shape, number, listed, ours, root or None)), ours)
+        theirs = self.leshan.encode(shape, number, paths, found, root or None)
         notes: set[str] = set()
-        self.assertEqual(ordered(found), ordered(formats.decode(number, base, theirs, TYPES, notes.add)), theirs)
+        self.assertEqual(
+            ordered(found), ordered(formats.decode(number, base, theirs, TYPES, notes.add, root=root)), theirs
+        )
         self.assertLessEqual(notes, {"json-link-as-text"}, theirs)
 
     def for_all(self, strategy: st.SearchStrategy[Nodes], check: Callable[[Nodes], None]) -> None:
@@ -192,9 +194,7 @@ class LeshanCodecTests(SynchronousTestCase):
         def timed(entry: Entry) -> st.SearchStrategy[Nodes]:
             kind = RESOURCES[entry.path[2]].type
             several = st.dictionaries(TIMES, VALUES[kind], min_size=1, max_size=4)
-            return several.map(
-                lambda values: tuple(Entry(entry.path, value, float(time)) for time, value in values.items())
-            )
+            return several.map(lambda values: tuple(Entry(entry.path, value, time) for time, value in values.items()))
 
         self.for_all(single_values().flatmap(timed), check)
 
@@ -216,14 +216,23 @@ class LeshanCodecTests(SynchronousTestCase):
                 self.both("send", number, [], found)
 
         self.for_all(instances(), check)
-        self.for_all(
-            st.tuples(instances(), TIMES, TIMES).map(
-                lambda each: tuple(
-                    Entry(one.path, one.value, float(each[1 + index % 2])) for index, one in enumerate(each[0])
-                )
-            ),
-            check,
-        )
+
+        def timed(found: Nodes, times: set[float]) -> Nodes:
+            return tuple(Entry(each.path, each.value, time) for time in times for each in found)
+
+        self.for_all(st.builds(timed, instances(), st.sets(TIMES, min_size=1, max_size=3)), check)
+
+    def test_alternate_path(self) -> None:
+        """The names of SenML have an alternate path before them, those of LwM2M JSON have not."""
+
+        def check(found: Nodes) -> None:
+            for number in (JSON, SENML_JSON, SENML_CBOR):
+                self.both("node", number, [Path(found[0].path[:2])], found, "/lwm2m")
+            for number in (SENML_JSON, SENML_CBOR):
+                self.both("nodes", number, [Path(found[0].path[:2])], found, "/lwm2m")
+                self.both("send", number, [], found, "/lwm2m")
+
+        self.for_all(instances(), check)
 
     def test_paths(self) -> None:
         """The list of paths of a FETCH."""
@@ -247,3 +256,20 @@ class LeshanCodecTests(SynchronousTestCase):
             [entry] = self.leshan.decode("node", number, [here], ours)
             assert isinstance(entry.value, float)
             self.assertTrue(math.isnan(entry.value))
+
+    def test_what_leshan_refuses(self) -> None:
+        """Forms that others send, and we read and never write: Leshan does not read them."""
+        known: list[tuple[int, str, str, Value]] = [
+            (CBOR, "/3442/0/160", "1a5182428f", 1367491215),
+            (SENML_CBOR, "/3442/0/160", "81a2216b2f333434322f302f31363002c11a5182428f", 1367491215),
+            (SENML_JSON, "/3442/0/150", b'[{"bn":"/3442/0/150","vd":"+/8="}]'.hex(), b"\xfb\xff"),
+            (JSON, "/3442/0/150", b'{"bn":"/3442/0/","e":[{"n":"150","sv":"-_8"}]}'.hex(), b"\xfb\xff"),
+            (JSON, "/3442/0/120", b'{"bn":"/3442/0","e":[{"n":"120","v":5}]}'.hex(), 5),
+            (JSON, "/3442/0/120", b'{"e":[{"v":5}]}'.hex(), 5),
+            (TEXT, "/3442/0/150", b"-_8".hex(), b"\xfb\xff"),
+        ]
+        for number, here, payload, value in known:
+            data = bytes.fromhex(payload)
+            with self.assertRaises(LeshanError, msg=str(data)):
+                self.leshan.decode("node", number, [path(here)], data)
+            self.assertEqual(one(here, value), formats.decode(number, path(here), data, TYPES))

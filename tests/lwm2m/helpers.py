@@ -35,10 +35,11 @@ ANYTHING_MODEL = ObjectModel(
 )
 ANYTHING_TYPES: TypeOf = Models([ANYTHING_MODEL]).type_of({})
 
-_texts = st.text().filter(lambda text: not text.endswith("\0"))  # a NUL at the end is a deviation, and left out
+_TEXTS = st.text().map(lambda text: text.rstrip("\0"))  # a NUL at the end is how C ends it
+
 STRATEGIES: dict[ResourceType, st.SearchStrategy[Value]] = {
-    ResourceType.STRING: _texts,
-    ResourceType.CORELNK: _texts,
+    ResourceType.STRING: _TEXTS,
+    ResourceType.CORELNK: _TEXTS,
     ResourceType.INTEGER: st.integers(-(2**63), 2**63 - 1),
     ResourceType.TIME: st.integers(-(2**63), 2**63 - 1),
     ResourceType.UNSIGNED: st.integers(0, 2**64 - 1),

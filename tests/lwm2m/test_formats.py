@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.coap.numbers import CBOR, OPAQUE, TEXT, TLV
+from lwm2md.coap.numbers import (
+    CBOR,
+    OPAQUE,
+    SENML_CBOR,
+    SENML_ETCH_CBOR,
+    SENML_ETCH_JSON,
+    SENML_JSON,
+    TEXT,
+    TLV,
+)
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.formats import UnsupportedFormat, decode, decode_answer, encode
 from lwm2md.lwm2m.nodes import ContentError, Entry
@@ -39,9 +48,9 @@ class TextTests(SynchronousTestCase):
             self.assertEqual(payload, encode(TEXT, path(where), one(where, value), TYPES))
 
     def test_refused(self) -> None:
-        """A boolean word, a padded number, broken UTF-8 and an Instance are refused."""
+        """A boolean in upper case, a padded number, broken UTF-8 and an Instance are refused."""
         for where, payload in (
-            ("/3442/0/140", b"true"),
+            ("/3442/0/140", b"TRUE"),
             ("/3442/0/120", b" 5"),
             ("/3442/0/120", b"\xff"),
             ("/3442/0/120", b""),
@@ -52,11 +61,20 @@ class TextTests(SynchronousTestCase):
                 decode(TEXT, path(where), payload, TYPES)
 
     def test_deviations(self) -> None:
-        """Broken UTF-8 in a string stays bytes; a value for a multiple Resource is its Instance 0; both are noted."""
+        """What has one meaning is taken and noted.
+
+        Broken UTF-8 in a string stays bytes, NUL ends it, a value for a multiple Resource is its Instance 0, and words
+        are booleans.
+        """
         notes: list[str] = []
         self.assertEqual(one("/3/0/0", b"\xff"), decode(TEXT, path("/3/0/0"), b"\xff", TYPES, notes.append))
         self.assertEqual(one("/3/0/7/0", 5), decode(TEXT, path("/3/0/7"), b"5", TYPES, notes.append))
-        self.assertEqual(["string-not-utf8", "single-for-multiple"], notes)
+        self.assertEqual(one("/3/0/0", "a\0b"), decode(TEXT, path("/3/0/0"), b"a\0b\0\0", TYPES, notes.append))
+        for word, value in ((b"true", True), (b"false", False)):
+            self.assertEqual(one("/3442/0/140", value), decode(TEXT, path("/3442/0/140"), word, TYPES, notes.append))
+        self.assertEqual(
+            ["string-not-utf8", "single-for-multiple", "nul-terminated-string", "odd-boolean", "odd-boolean"], notes
+        )
 
     def test_not_one_value(self) -> None:
         """None, several, or a value of another type are not written."""
@@ -87,6 +105,111 @@ class OpaqueTests(SynchronousTestCase):
                 decode(OPAQUE, path(where), b"x", TYPES)
 
 
+class CborTests(SynchronousTestCase):
+    """Content-Format 60."""
+
+    def test_by_type(self) -> None:
+        """Each type has its item, and reads back from it."""
+        table: list[tuple[str, str, Value]] = [
+            ("/3/0/9", "1864", 100),
+            ("/3442/0/120", "24", -5),
+            ("/3442/0/120", "3b7fffffffffffffff", -(2**63)),
+            ("/3442/0/125", "1bffffffffffffffff", 2**64 - 1),
+            ("/3442/0/130", "f94d60", 21.5),
+            ("/3442/0/130", "f90000", 0.0),
+            ("/3442/0/130", "f97c00", float("inf")),
+            ("/3442/0/140", "f5", True),
+            ("/3/0/16", "6155", "U"),
+            ("/3442/0/170", "63333a30", ObjectLink(3, 0)),
+            ("/3442/0/170", "6b36353533353a3635353335", ObjectLink(65535, 65535)),
+            ("/3442/0/150", "42abcd", b"\xab\xcd"),
+            ("/3/0/13", "c11a5182428f", 1367491215),
+            ("/3442/0/180", "663c2f332f303e", "</3/0>"),
+            ("/3/0/7/1", "191388", 5000),
+            ("/9999/0/1", "1864", 100),
+            ("/9999/0/1", "42abcd", b"\xab\xcd"),
+        ]
+        for where, item, value in table:
+            self.assertEqual(one(where, value), decode(CBOR, path(where), bytes.fromhex(item), TYPES), item)
+            self.assertEqual(item, encode(CBOR, path(where), one(where, value), TYPES).hex())
+
+    def test_other_forms(self) -> None:
+        """Times with any tag or none, integers and fractions for numbers are what CBOR allows."""
+        for where, item, value in (
+            ("/3/0/13", "1a5182428f", 1367491215),
+            ("/3/0/13", "c074323031332d30332d32315432303a30343a30305a", 1363896240),
+            ("/3442/0/130", "05", 5.0),
+            ("/3442/0/130", "c48220182d", 4.5),
+            ("/3442/0/130", "fb3fb999999999999a", 0.1),
+            ("/3442/0/120", "c4820105", 50),
+        ):
+            self.assertEqual(one(where, value), decode(CBOR, path(where), bytes.fromhex(item), TYPES, refuse), item)
+
+    def test_deviations(self) -> None:
+        """What has one meaning is taken and noted."""
+        for asked, where, item, value, deviation in (
+            ("/3442/0/120", "/3442/0/120", "f94500", 5, "float-for-integer"),
+            ("/3442/0/120", "/3442/0/120", "fb433fffffffffffff", 2**53 - 1, "float-for-integer"),
+            ("/3/0/13", "/3/0/13", "c1f94500", 5, "float-for-integer"),
+            ("/3442/0/140", "/3442/0/140", "01", True, "odd-boolean"),
+            ("/3442/0/140", "/3442/0/140", "6566616c7365", False, "odd-boolean"),
+            ("/3/0/13", "/3/0/13", "6a31333637343931323135", 1367491215, "time-as-text"),
+            ("/3/0/13", "/3/0/13", "74323031332d30332d32315432303a30343a30305a", 1363896240, "time-as-text"),
+            ("/3/0/0", "/3/0/0", "624100", "A", "nul-terminated-string"),
+            ("/3/0/0", "/3/0/0", "63c3bc00", "ü", "nul-terminated-string"),
+            ("/3/0/0", "/3/0/0", "62c341", b"\xc3A", "string-not-utf8"),
+            ("/9999/0/1", "/9999/0/1", "61ff", b"\xff", "string-not-utf8"),
+            ("/3/0/7", "/3/0/7/0", "05", 5, "single-for-multiple"),
+        ):
+            notes: list[str] = []
+            found = decode(CBOR, path(asked), bytes.fromhex(item), TYPES, notes.append)
+            self.assertEqual((one(where, value), [deviation]), (found, notes))
+
+    def test_refused(self) -> None:
+        """What would be rounded, is of another type or out of range, and what is no single value, is refused."""
+        for where, item in (
+            ("/3442/0/120", "f93e00"),
+            ("/3442/0/120", "fb4340000000000000"),
+            ("/3442/0/120", "1b8000000000000000"),
+            ("/3442/0/120", "3b8000000000000000"),
+            ("/3442/0/120", "6135"),
+            ("/3442/0/120", "f5"),
+            ("/3442/0/120", "f97e00"),
+            ("/3442/0/125", "20"),
+            ("/3442/0/130", "f5"),
+            ("/3442/0/130", "63312e35"),
+            ("/3442/0/140", "02"),
+            ("/3442/0/140", "f90000"),
+            ("/3442/0/150", "6161"),
+            ("/3442/0/170", "6133"),
+            ("/3442/0/170", "01"),
+            ("/3/0/0", "01"),
+            ("/3/0/0", "4161"),
+            ("/3/0/13", "c1fb41d452d9ec200000"),
+            ("/3/0/13", "61ff"),
+            ("/3/0/13", "6a2d313336373439313231"),
+            ("/9999/0/1", "f6"),
+            ("/9999/0/1", "f7"),
+            ("/9999/0/1", "e0"),
+            ("/9999/0/1", "80"),
+            ("/9999/0/1", "3bffffffffffffffff"),
+            ("/3/0", "01"),
+            ("/", "01"),
+        ):
+            with self.assertRaises(ContentError):
+                decode(CBOR, path(where), bytes.fromhex(item), TYPES)
+        for where, value in (("/3/0/9", 2**63), ("/3/0/9", "x"), ("/3/0/10", -1.5), ("/9999/0/1", 2**64)):
+            with self.assertRaises(ContentError):
+                encode(CBOR, path(where), one(where, value), TYPES)
+        with self.assertRaises(ContentError):
+            encode(CBOR, path("/3/0/9"), (), TYPES)
+
+
+def refuse(deviation: str) -> None:
+    """A note for what is no deviation."""
+    raise AssertionError(deviation)
+
+
 class TableTests(SynchronousTestCase):
     """The table of formats."""
 
@@ -110,13 +233,20 @@ class TableTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """Names and numbers go both ways."""
-        self.assertEqual(
-            {"text": TEXT, "opaque": OPAQUE, "tlv": TLV}.items(),
-            formats.NUMBERS.items() & {("text", TEXT), ("opaque", OPAQUE), ("tlv", TLV)},
-        )
+        known = {
+            "text": TEXT,
+            "opaque": OPAQUE,
+            "cbor": CBOR,
+            "senml-json": SENML_JSON,
+            "senml-cbor": SENML_CBOR,
+            "senml-etch-json": SENML_ETCH_JSON,
+            "senml-etch-cbor": SENML_ETCH_CBOR,
+            "tlv": TLV,
+        }
+        self.assertEqual(known, {name: formats.NUMBERS[name] for name in known})
         self.assertEqual({number: name for name, number in formats.NUMBERS.items()}, formats.NAMES)
 
-    @given(single_values(), st.sampled_from([TEXT, TLV]))
+    @given(single_values(), st.sampled_from([number for number in formats.CODECS if number != OPAQUE]))
     def test_round_trip(self, pair: tuple[Path, Value], number: int) -> None:
         """Any value of any type reads back from every format that has a form for it."""
         where, value = pair
@@ -128,7 +258,7 @@ class TableTests(SynchronousTestCase):
             return
         self.assertEqual(nodes, decode(number, where, payload, ANYTHING_TYPES))
 
-    @given(st.integers(1, 9), st.binary(max_size=40), st.sampled_from([TEXT, OPAQUE, TLV]))
+    @given(st.integers(1, 9), st.binary(max_size=40), st.sampled_from(list(formats.CODECS)))
     def test_any_bytes(self, resource: int, payload: bytes, number: int) -> None:
         """Any bytes in any format raise the one error, or are a value at the path."""
         where = Path((100, 0, resource))
@@ -167,6 +297,26 @@ class AnswerTests(SynchronousTestCase):
         for where in (path("/3303"), path("/3303/0")):
             self.assertEqual(((Entry(where, None),), "text"), decode_answer(None, TLV, where, b"", TYPES))
         self.assertEqual((one("/3/0/0", ""), "text"), decode_answer(None, TLV, path("/3/0/0"), b"", TYPES))
+
+    def test_unnamed_structures(self) -> None:
+        """What was accepted is tried first where it is CBOR or SenML too, names below the root that was asked."""
+        where = path("/3/0/9")
+        senml = b'[{"n":"/lwm2m/3/0/9","v":5}]'
+        for accept, payload, name in (
+            (CBOR, b"\x05", "cbor"),
+            (CBOR, b"55", "text"),
+            (SENML_CBOR, b"\x81\xa2\x00\x6c/lwm2m/3/0/9\x02\x05", "senml-cbor"),
+            (SENML_JSON, senml, "senml-json"),
+            (SENML_JSON, b"5", "text"),
+        ):
+            nodes, found = decode_answer(None, accept, where, payload, TYPES, root="/lwm2m")
+            self.assertEqual(name, found)
+            self.assertIn(nodes, (one("/3/0/9", 5), one("/3/0/9", 55)))
+        for above in ("/3/0", "/3", "/"):
+            for accept in (CBOR, SENML_JSON, SENML_CBOR):
+                with self.assertRaises(ContentError):
+                    decode_answer(None, accept, path(above), senml, TYPES, root="/lwm2m")
+        self.assertEqual(((), "text"), decode_answer(None, SENML_CBOR, path("/"), b"", TYPES))
 
     def test_never_guessed(self) -> None:
         """An Object without a format is an error that names it."""

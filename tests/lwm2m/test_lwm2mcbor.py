@@ -318,6 +318,7 @@ class StructureTests(SynchronousTestCase):
             "a2 83030007 01 8403000700 02",
             "a2 8403000700 01 83030007a1 00 02",
             "a2 820300 a0 8303000901",
+            "a2 03a100a107a0 8303000705",
         ):
             with self.assertRaises(ContentError, msg=payload):
                 decode("/", payload)
