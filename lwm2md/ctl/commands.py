@@ -25,7 +25,6 @@ _DEVICES: Final = ("endpoint", "state", "version", "lifetime", "binding", "addre
 _OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_code", "error")
 _OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
 _DEVIATIONS: Final = ("kind", "count", "first", "last", "sample")
-_MODELS: Final = ("id", "version", "name", "multiple", "mandatory")
 _VALUES: Final = ("path", "name", "value", "unit", "time")
 
 
@@ -65,7 +64,7 @@ def deviations(options: Namespace, client: Client, output: Output) -> int:
 def objects(options: Namespace, client: Client, output: Output) -> int:
     """``objects``: what a device has, with the names of the models."""
     found = client.get(path_of("devices", options.endpoint, "objects"))["items"]
-    names = ("id", "name", "version", "instances")
+    names = ("id", "name", "version", "model_version", "instances")
     output.items(found, _heads(names), names)
     return DONE
 
@@ -80,12 +79,6 @@ def operations(options: Namespace, client: Client, output: Output) -> int:
 def observation(options: Namespace, client: Client, output: Output) -> int:
     """``observation``: one standing wish, by its id or by device and path."""
     output.facts(client.get(observation_path(options)))
-    return DONE
-
-
-def models(options: Namespace, client: Client, output: Output) -> int:
-    """``models``: the object models that the daemon knows."""
-    output.items(pages(client, "/v1/models", {}, options.limit), _heads(_MODELS), _MODELS)
     return DONE
 
 

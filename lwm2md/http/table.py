@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.http import devices, events, observations, openapi, operations, profiles, reload, resources, status, traces
+from lwm2md.http import (
+    devices,
+    events,
+    models,
+    observations,
+    openapi,
+    operations,
+    profiles,
+    reload,
+    resources,
+    status,
+    traces,
+)
 from lwm2md.http.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -15,6 +27,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *observations.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,
+    *models.ROUTES,
     *reload.ROUTES,
     *profiles.ROUTES,
     *status.ROUTES[1:],

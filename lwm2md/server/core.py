@@ -24,8 +24,9 @@ from lwm2md.server import stored
 from lwm2md.server.deviations import deviations_of
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
-from lwm2md.server.gateways import Gateways, departures
+from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
+from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
@@ -75,12 +76,17 @@ class Server:
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
-        self.models = models
+        self.library = Library(state)
         self.devices: Mapping[str, Device] = state.devices
         self.operations: Mapping[str, Operation] = state.operations
         self.observations: Mapping[str, Observation] = state.observations
         self.effects: list[Commit] = state.effects
         self.counters: Mapping[str, int] = state.counters
+
+    @property
+    def models(self) -> Models:
+        """The object models in force."""
+        return self._state.models
 
     def attach(self, engine: Engine) -> None:
         """Take the engine through which devices are reached; once, before anything else."""
@@ -238,7 +244,7 @@ class Server:
             self._state.commit((), (), then)
             return
         registration = device.registration
-        gone = departures(self._state, device, now)
+        gone = self._gateways.departures(device, now)
         if registration is not None:
             fields = {"reason": "removed", "registration_id": registration.id}
             gone.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **fields))
@@ -369,11 +375,14 @@ class Server:
                 read(key, value, now)
             except Exception as error:  # one bad row must not keep a fleet out
                 faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
+        if table == stored.MODELS:
+            self.library.refresh()
         return faults
 
     def _readers(self) -> Mapping[str, Callable[[str, bytes, float], None]]:
         return {
             stored.META: self._read_meta,
+            stored.MODELS: lambda _, value, __: self.library.restore(value),
             stored.DEVICES: self._read_device,
             stored.REGISTRATIONS: self._read_registration,
             stored.REFRESHES: self._read_refresh,
@@ -392,6 +401,9 @@ class Server:
 
     def _read_device(self, key: str, value: bytes, now: float) -> None:
         device = self._state.devices[key] = stored.read_device(key, value, self._gateway)
+        if device.profiles is not None:
+            share = self._registration.lists.share
+            device.profiles = {profile: share(listed) for profile, listed in device.profiles.items()}
         if device.behind is not None:
             self._gateways.expect(device.behind.gateway)
 
@@ -416,6 +428,7 @@ class Server:
 RESTORED: Final = (
     stored.META,
     stored.PROFILES,
+    stored.MODELS,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,

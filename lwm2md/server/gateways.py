@@ -18,6 +18,7 @@ from lwm2md.lwm2m.linkformat import LinkError, ObjectList, objects_of, parse
 from lwm2md.lwm2m.models import default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server import stored
+from lwm2md.server.deviations import noting
 from lwm2md.server.effects import Write
 from lwm2md.server.idle import Idle
 from lwm2md.server.observing import Observations
@@ -53,26 +54,32 @@ def listed(registration: Registration) -> list[int]:
     return [path[1] for path in registration.objects.paths if path[0] == GATEWAY and len(path) > 1]
 
 
-def children_of(twin: Mapping[Path, TwinValue], registration: Registration, most: int) -> tuple[dict[str, Child], int]:
-    """What a gateway's values say of the devices behind it, by prefix, at most ``most``; and how many were left out.
+def children_of(
+    twin: Mapping[Path, TwinValue], registration: Registration, most: int
+) -> tuple[dict[str, Child], list[tuple[str, str]]]:
+    """What a gateway's values say of the devices behind it, by prefix, at most ``most``.
 
-    A prefix is a segment of a path that can't be taken for an Object ID. Of two instances with one prefix the first
-    counts.
+    And who was left out: why, in a short stable word, and the prefix. A prefix is a segment of a path that can't be
+    taken for an Object ID. Of two instances with one prefix the first counts.
     """
     found: dict[str, Child] = {}
-    refused = 0
+    refused: list[tuple[str, str]] = []
     values = sorted((path, known.value) for path, known in twin.items() if path[0] == GATEWAY)
     for instance in listed(registration):
         mine = {path[2:]: _text(value) for path, value in values if path[1] == instance}
         prefix = mine.get((_PREFIX,), "").strip("/")
         if not mine:
             continue
-        if len(found) >= most or prefix in found or not _is_prefix(prefix):
-            refused += 1
-            continue
-        text = ",".join(value for key, value in mine.items() if key[0] == _OBJECTS)
-        objects = _objects(text, prefix, registration)
-        found[prefix] = Child(prefix, mine.get((_DEVICE_ID,), "")[:_MAX_DEVICE_ID], objects)
+        if not _is_prefix(prefix):
+            refused.append(("gateway-prefix", prefix))
+        elif prefix in found:
+            refused.append(("gateway-prefix-twice", prefix))
+        elif len(found) >= most:
+            refused.append(("gateway-limit", prefix))
+        else:
+            text = ",".join(value for key, value in mine.items() if key[0] == _OBJECTS)
+            objects = _objects(text, prefix, registration)
+            found[prefix] = Child(prefix, mine.get((_DEVICE_ID,), "")[:_MAX_DEVICE_ID], objects)
     return found, refused
 
 
@@ -107,12 +114,6 @@ def _objects(text: str, prefix: str, registration: Registration) -> ObjectList:
     return ObjectList(root, registration.objects.formats, found.paths, versions, found.deviations)
 
 
-def departures(state: State, gateway: Device, now: float) -> list[events.Event]:
-    """The events of those behind a gateway, to be stored with the end of its registration."""
-    children = (gateway.children or {}).values()
-    return [_left(state, child, "gateway", now) for child in children]
-
-
 def _left(state: State, child: Device, reason: str, now: float) -> events.Event:
     identifier = "" if child.registration is None else child.registration.id
     return state.event(events.DEVICE_DEREGISTERED, child, now, registration_id=identifier, reason=reason)
@@ -127,6 +128,8 @@ class Gateways:
         self._observations = observations
         self._idle = idle
         self._read: dict[str, tuple[str, list[int]]] = {}
+        self._named: dict[str, frozenset[str]] = {}
+        self._announced: dict[str, frozenset[str]] = {}
         self._to_restore: dict[str, None] = {}
 
     # The life of the gateway
@@ -153,10 +156,21 @@ class Gateways:
         if instances and known != (registration.id, instances):
             self._ask(gateway, registration, now)
 
+    def departures(self, gateway: Device, now: float) -> list[events.Event]:
+        """The events of those behind a gateway, to be stored with the end of its registration."""
+        children = gateway.children or {}
+        if children:
+            self._announced[gateway.endpoint] = frozenset(children)
+        return [_left(self._state, child, "gateway", now) for child in children.values()]
+
     def gone(self, gateway: Device, now: float) -> None:
-        """The gateway's registration ended; `departures` was stored with that."""
+        """The gateway's registration ended; `departures` were stored with that, but of those who came since."""
+        announced = self._announced.pop(gateway.endpoint, frozenset())
         self._read.pop(gateway.endpoint, None)
-        for child in list((gateway.children or {}).values()):
+        self._named.pop(gateway.endpoint, None)
+        for prefix, child in list((gateway.children or {}).items()):
+            if prefix not in announced:
+                self._state.commit((), (_left(self._state, child, "gateway", now),))
             self._leave(gateway, child, now)
 
     def _ask(self, gateway: Device, registration: Registration, now: float) -> None:
@@ -185,8 +199,10 @@ class Gateways:
         if registration is None or gateway.behind is not None:
             return
         wanted, refused = children_of(gateway.twin or {}, registration, self._state.settings.devices_per_gateway)
-        for _ in range(refused):
+        self._named[gateway.endpoint] = frozenset(wanted)
+        for kind, prefix in refused:
             self._state.count(_REFUSED)
+            noting(gateway, prefix.encode(), now)(kind)
         for prefix, child in list((gateway.children or {}).items()):
             if prefix not in wanted:
                 self._state.commit((), (_left(self._state, child, "unlisted", now),))
@@ -232,8 +248,10 @@ class Gateways:
             self._state.devices[device.endpoint] = device
             device.last_seen = now
             self._attach(gateway, device, behind, told.objects, now)
-            if gateway.registration is None:
-                self._state.commit((), (_left(self._state, device, "gateway", now),))
+            if told.prefix not in self._named.get(gateway.endpoint, ()):
+                # The gateway left, or names it no more, while this was being stored.
+                reason = "gateway" if gateway.registration is None else "unlisted"
+                self._state.commit((), (_left(self._state, device, reason, now),))
                 self._leave(gateway, device, now)
             else:
                 self._observations.registered(device, now)
@@ -311,7 +329,7 @@ class Gateways:
         """Put those that were stored behind their gateways again; after the twin, before the observations."""
         names, self._to_restore = list(self._to_restore), {}
         for gateway in self._known(names):
-            if gateway.registration is None:
+            if gateway.registration is None or not _was_read(gateway, gateway.registration):
                 continue
             most = self._state.settings.devices_per_gateway
             told, _ = children_of(gateway.twin or {}, gateway.registration, most)
@@ -329,8 +347,7 @@ class Gateways:
             registration = gateway.registration
             if registration is None:
                 continue
-            times = [known.time for path, known in (gateway.twin or {}).items() if path[0] == GATEWAY]
-            if max(times, default=0.0) >= registration.registered_at:
+            if _was_read(gateway, registration):
                 self._read[gateway.endpoint] = (registration.id, listed(registration))
                 self.learned(gateway, now)
             else:
@@ -350,6 +367,12 @@ class Gateways:
             if looked[key]:
                 found.append(device)
         return found
+
+
+def _was_read(gateway: Device, registration: Registration) -> bool:
+    """Whether what is known of ``/25`` was read since the gateway registered."""
+    times = [known.time for path, known in (gateway.twin or {}).items() if path[0] == GATEWAY]
+    return max(times, default=0.0) >= registration.registered_at
 
 
 def _may_take(device: Device | None, name: str, gateway: Device) -> bool:

@@ -19,7 +19,7 @@ from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
-from lwm2md.server.gateways import Gateways, departures
+from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
@@ -363,7 +363,7 @@ class RegistrationInterface:
             Write(stored.REFRESHES, registration.endpoint, None),
             Write(stored.DEVICES, registration.endpoint, stored.device_row(device)),
         ]
-        events_ = (event, *departures(self._state, device, now))
+        events_ = (event, *self._gateways.departures(device, now))
 
         def ended(committed: bool, now: float) -> None:
             if answer is not None:

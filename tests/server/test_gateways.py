@@ -178,6 +178,24 @@ class ComingTests(SynchronousTestCase):
             self.assertEqual(list(bench.server.devices), expected)
             self.assertGreater(bench.server.counters["gateway_devices_refused"], 0)
 
+    def test_meanwhile(self) -> None:
+        """Who is named no more, or whose gateway left, while it is being stored, is gone when that is done."""
+        for leave, reason in (
+            (lambda it: it.deregister(), "gateway"),
+            (lambda it: it.update(links="</3/0>"), "unlisted"),
+        ):
+            bench = Bench()
+            device = bench.device("gw")
+            device.register("lwm2m=1.1", "lt=300", links="</3/0>,</25/0>")
+            bench.hold()
+            device.reply(Answer(payload=D01, content_format=n.TLV))
+            leave(device)
+            bench.release()
+            child = bench.server.devices["gw/d01"]
+            self.assertEqual((child.registration, bench.server.devices["gw"].children), (None, None))
+            ends = [each for each in bench.events if each.type == events.DEVICE_DEREGISTERED]
+            self.assertEqual([each.fields["reason"] for each in ends if each.endpoint == "gw/d01"], [reason])
+
     def test_unstored(self) -> None:
         """Who could not be stored is not shown."""
         device = self.bench.device("gw")
@@ -185,6 +203,13 @@ class ComingTests(SynchronousTestCase):
         self.bench.failing = True
         device.reply(Answer(payload=D01, content_format=n.TLV))
         self.assertEqual(list(self.bench.server.devices), ["gw"])
+
+    def test_noted(self) -> None:
+        """What a gateway names in a way that can't be is noted as its deviation."""
+        gateway(self.bench, instance(0, "x", "3", "</3/0>") + D02)
+        self.assertEqual(list(self.bench.server.devices), ["gw", "gw/d02"])
+        found = self.bench.server.deviations("gw")["gateway-prefix"]
+        self.assertEqual((found.count, found.sample), (1, b"3"))
 
 
 class NameTests(SynchronousTestCase):
@@ -282,6 +307,19 @@ class UsingTests(SynchronousTestCase):
         self.assertEqual(self.bench.server.twin_rows("gw", Path((3303,))), ())
         value = self.bench.events[-1]
         self.assertEqual((value.type, value.endpoint), (events.DEVICE_VALUE, "gw/d01"))
+
+    def test_formats_with_names(self) -> None:
+        """Where a format names the values, the prefix stands before the ids."""
+        for content_format, payload in (
+            (n.SENML_JSON, b'[{"bn":"/d01/3303/0/","n":"5700","v":22.5}]'),
+            (n.SENML_CBOR, bytes.fromhex("81a200702f6430312f333330332f302f3537303002f94da0")),
+            (n.LWM2M_CBOR, bytes.fromhex("a163643031a1190ce7a100a1191644f94da0")),
+        ):
+            self.device.answers[n.GET, "/d01/3303/0"] = Answer(payload=payload, content_format=content_format)
+            operation = self.bench.submit("gw/d01", "read", "/3303/0")
+            self.assertEqual(operation.error, None, content_format)
+            (row,) = self.bench.server.twin_rows("gw/d01", Path((3303,)))
+            self.assertEqual((row.path, row.value), ("/3303/0/5700", 22.5))
 
     def test_every_operation(self) -> None:
         """Write, execute, create, delete, discover: each gets the prefix, and answers lose it."""
@@ -481,6 +519,20 @@ class RestartTests(SynchronousTestCase):
         other, _ = bench.restart()
         self.assertEqual(list(other.server.devices), ["gw", "gw/d01"])
 
+    def test_old_word(self) -> None:
+        """What a gateway said before its last registration is not taken for true after a start: it is read first."""
+        bench = Bench()
+        device = gateway(bench)
+        device.deregister()
+        bench.advance(10)
+        del device.answers[n.GET, "/25"]
+        device.register("lwm2m=1.1", "lt=300", links=LINKS)
+        device.answers[n.GET, "/25"] = Answer(payload=D01, content_format=n.TLV)
+        other, _ = bench.restart()
+        states = {name: found.state(other.now) for name, found in other.server.devices.items()}
+        self.assertEqual(states, {"gw": "online", "gw/d01": "online", "gw/d02": "offline"})
+        self.assertEqual([each.type for each in other.events if each.endpoint == "gw/d01"], [events.DEVICE_REGISTERED])
+
     def test_gateway_gone(self) -> None:
         """After the gateway's end those behind it are found again offline, still behind it."""
         bench = Bench()
@@ -512,7 +564,7 @@ class ChildrenTests(SynchronousTestCase):
         }
         listing = registration(tuple(Path((25, number)) for number in range(len(instances))))
         found, refused = children_of(twin, listing, 100)
-        return {prefix: [str(path) for path in child.objects.paths] for prefix, child in found.items()}, refused
+        return {prefix: [str(path) for path in child.objects.paths] for prefix, child in found.items()}, len(refused)
 
     def test_prefixes(self) -> None:
         """A prefix is one segment that is no Object ID; slashes around it don't count; of two the first counts."""
