@@ -135,7 +135,7 @@ class Node:
         reloaded = compare(self.settings, found)
         settings = self.settings = reloaded.settings
         self._parameters = _parameters(settings)
-        self.server.configure(_server_settings(settings))
+        self.server.configure(_server_settings(settings), self.now())
         self.server.library.use(settings.object_models)
         self.delivery.configure(settings.storage.events)
         self.tracing.configure(**_tracing_limits(settings))
@@ -322,11 +322,14 @@ def _server_settings(settings: Settings) -> ServerSettings:
         min_lifetime=int(settings.registration.min_lifetime),
         max_lifetime=int(settings.registration.max_lifetime),
         grace=settings.registration.grace,
+        forget_after=settings.registration.forget_after,
         awake=settings.queue.awake,
         timeout=settings.queue.timeout,
         ttl=settings.queue.ttl,
         queue_limit=settings.queue.limit,
         max_devices=settings.limits.devices,
+        devices_per_gateway=settings.limits.devices_per_gateway,
+        profile_ids=settings.limits.profile_ids,
         observations_per_device=settings.limits.observations_per_device,
         labels_per_device=settings.limits.labels_per_device,
         twin_values=settings.limits.twin_values_per_device,

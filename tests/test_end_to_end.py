@@ -40,6 +40,8 @@ class LeshanDeviceTests(TestCase):
         await self._execute(daemon, client)
         await self._create_and_delete(daemon)
         await self._observe(daemon, client)
+        await self._formats(daemon)
+        await self._compose(daemon, client)
 
         await client.command("update", "updated")
         await client.command("deregister", "deregistered")
@@ -80,10 +82,11 @@ class LeshanDeviceTests(TestCase):
         self.assertEqual(text["values"][0]["value"], -4.25)
         twin = await self._ok(daemon, 200, "GET", "/resources/3/0/0?source=twin")
         self.assertEqual(values(twin), {"/3/0/0": "Example Works"})
-        refused = await self._ok(daemon, 502, "GET", "/resources/3/0/4")
-        self.assertEqual(refused["coap_code"], "4.05")
-        refused = await self._ok(daemon, 502, "GET", "/resources/4242")
-        self.assertEqual(refused["coap_code"], "4.04")
+        for path, code in (("3/0/4", "4.05"), ("4242", "4.04")):
+            refused = await self._ok(daemon, 400, "GET", f"/resources/{path}")
+            self.assertEqual((refused["code"], refused["errors"][0]["field"]), ("bad-operation", "path"))
+            refused = await self._ok(daemon, 502, "GET", f"/resources/{path}?force=true")
+            self.assertEqual(refused["coap_code"], code)
 
     async def _write(self, daemon: Daemon, client: LeshanClient) -> None:
         await self._ok(daemon, 200, "PUT", "/resources/3/0/14", body={"value": "+05"})
@@ -117,7 +120,48 @@ class LeshanDeviceTests(TestCase):
         self.assertIn("/3441/7/110", [link["path"] for link in links["result"]["links"]])
         status, _ = await daemon.api("DELETE", f"{self.DEVICE}/resources/3441/7")
         self.assertIn(status, (200, 204))
-        await self._ok(daemon, 502, "GET", "/resources/3441/7")
+        await self._ok(daemon, 502, "GET", "/resources/3441/7?force=true")
+
+    async def _formats(self, daemon: Daemon) -> None:
+        """Every format that Leshan has, both ways."""
+        for name in ("tlv", "json", "senml-json", "senml-cbor"):
+            body = {
+                "values": {"110": name, "120": -7, "130": 2.5, "140": True, "150": "3q0=", "1120": {"0": 1, "9": 2}}
+            }
+            await self._ok(daemon, 200, "PUT", f"/resources/3441/0?format={name}", body=body)
+            asked = {"op": "read", "path": "/3441/0", "format": name}
+            operation = await self._ok(daemon, 200, "POST", "/operations", body=asked)
+            self.assertEqual((operation["state"], operation["format"]), ("done", name))
+            found = values(operation["result"])
+            self.assertEqual((found["/3441/0/110"], found["/3441/0/120"], found["/3441/0/130"]), (name, -7, 2.5))
+            self.assertEqual((found["/3441/0/140"], found["/3441/0/150"], found["/3441/0/1120/9"]), (True, "3q0=", 2))
+        for name in ("text", "cbor", "tlv", "senml-cbor"):
+            await self._ok(daemon, 200, "PUT", f"/resources/3441/0/120?format={name}", body={"value": 5})
+            found = values(await self._ok(daemon, 200, "GET", f"/resources/3441/0/120?format={name}"))
+            self.assertEqual(found, {"/3441/0/120": 5})
+
+    async def _compose(self, daemon: Daemon, client: LeshanClient) -> None:
+        """The composite operations, and an observation of several paths."""
+        written = {"op": "write-composite", "values": {"/3/0/14": "+07", "/3441/0/120": 12}}
+        self.assertEqual((await self._ok(daemon, 200, "POST", "/operations", body=written))["state"], "done")
+        read = {"op": "read-composite", "paths": ["/3/0/14", "/3441/0/120", "/3303/1", "/9999"]}
+        for name in (None, "senml-json", "senml-cbor"):
+            operation = await self._ok(daemon, 200, "POST", "/operations", body={**read, "format": name})
+            found = values(operation["result"])
+            self.assertEqual((found["/3/0/14"], found["/3441/0/120"], found["/3303/1/5700"]), ("+07", 12, 25.5), name)
+        events = await daemon.events("types=device.value")
+        paths = {"paths": ["/3303/1/5700", "/3/0/14"]}
+        wish = await self._ok(daemon, 201, "POST", "/observations", body=paths)
+        self.assertEqual(
+            (wish["state"], values((await events.next("device.value", source="observe")).data)["/3/0/14"]),
+            ("active", "+07"),
+        )
+        client.set("/3303/1/5700", 27.5)
+        told = (await events.next("device.value", source="observe")).data
+        self.assertEqual(values(told), {"/3303/1/5700": 27.5, "/3/0/14": "+07"})
+        status, _ = await daemon.api("DELETE", f"/v1/observations/{wish['id']}")
+        self.assertEqual(status, 204)
+        await events.close()
 
     async def _observe(self, daemon: Daemon, client: LeshanClient) -> None:
         events = await daemon.events("types=device.value")

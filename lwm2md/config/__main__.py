@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lwm2md.config import pages
@@ -15,5 +16,14 @@ def main(root: Path) -> None:
         (root / name).write_text(text, encoding="utf-8")
 
 
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line says; the exit status."""
+    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
+        sys.stderr.write("usage: python -m lwm2md.config [DIRECTORY]\n")
+        return 2
+    main(Path(arguments[0] if arguments else "."))
+    return 0
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+    sys.exit(run(sys.argv[1:]))

@@ -123,6 +123,12 @@ class Registration:
     grace: float = _setting(
         values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires", reloadable=True
     )
+    forget_after: float = _setting(
+        values.duration(0, 10 * _YEAR),
+        "30d",
+        "How long a device without a registration stays known, unless it has labels or observations; 0s is for ever",
+        reloadable=True,
+    )
 
 
 @attrs.frozen
@@ -154,7 +160,16 @@ class Limits:
     """Bounds of what the daemon keeps in memory and storage."""
 
     devices: int = _setting(
-        values.integer(1, 100_000_000), "1000000", "Devices known at once; more are refused", reloadable=True
+        values.integer(1, 100_000_000),
+        "1000000",
+        "Devices known at once; the longest gone gives way, else new ones are refused",
+        reloadable=True,
+    )
+    devices_per_gateway: int = _setting(
+        values.integer(0, 65534), "128", "Devices shown behind one LwM2M Gateway; more are left out", reloadable=True
+    )
+    profile_ids: int = _setting(
+        values.integer(0, 1_000_000), "1000", "Profile ids that operators may configure", reloadable=True
     )
     observations_per_device: int = _setting(
         values.integer(1, 65535), "64", "Observations of one device", reloadable=True

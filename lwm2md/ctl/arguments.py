@@ -11,11 +11,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, completing, modelling, tracing, values, watching
+from lwm2md.ctl import commands, completing, managing, modelling, tracing, values, watching
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
 _PATH: Final = ("path", {"metavar": "PATH", "type": values.lwm2m_path, "help": "a path such as /3/0/0"})
+_PATHS: Final = (
+    "paths",
+    {"metavar": "PATH", "type": values.any_path, "nargs": "+", "help": "paths such as /3/0/0; / is everything"},
+)
+_FORCE: Final = (
+    "--force",
+    {"action": "store_true", "help": "send it, whatever the device's model and list of Objects say"},
+)
+_FORMAT: Final = ("--format", {"metavar": "NAME", "help": "the Content-Format, such as tlv or senml-cbor"})
 _OBSERVED: Final = ("endpoint", {"metavar": "ENDPOINT|ID", "help": "a device, or the id of an observation"})
 _WHERE: Final = (
     "path",
@@ -91,6 +100,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _looking(add)
     _telling(add)
     _asking(add)
+    _managing(add)
     _watching(add)
     _tracing(add)
     return top
@@ -125,6 +135,14 @@ def _looking(add: Any) -> None:
         _EVERY,
     )
     add("device", commands.device, "Show one device", _ENDPOINT, _EVERY)
+    add(
+        "deviations",
+        commands.deviations,
+        "List in which ways a device departs from the specifications",
+        _ENDPOINT,
+        limit,
+        _EVERY,
+    )
     add("objects", commands.objects, "List the Objects of a device", _ENDPOINT, _EVERY)
     add(
         "operations",
@@ -175,29 +193,78 @@ def _asking(add: Any) -> None:
     initial = {"nargs": "*", "type": values.resource_pair, "metavar": "KEY=VALUE", "help": "such as 5700=21.5"}
     identifier = ("--id", {"type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
     changes = {"nargs": "+", "type": values.attribute, "metavar": "NAME=VALUE", "help": "such as pmin=10; pmin= unsets"}
-    add("read", commands.read, "Read from a device", _ENDPOINT, _PATH, ("--source", source), _EVERY)
-    add("write", commands.write, "Write to a device", _ENDPOINT, _PATH, ("values", written), partial, string)
-    add("execute", commands.execute, "Execute a Resource", _ENDPOINT, _PATH, ("arguments", arguments))
+    how = (_FORMAT, _FORCE)
+    at = (_ENDPOINT, _PATH)
+    add("read", commands.read, "Read from a device", *at, ("--source", source), *how, _EVERY)
+    add("write", commands.write, "Write to a device", *at, ("values", written), partial, string, *how)
+    add("execute", commands.execute, "Execute a Resource", *at, ("arguments", arguments), _FORCE)
+    new = (("values", initial), identifier, string)
+    add("create", commands.create, "Create an Object Instance", *at, *new, *how)
+    add("delete", commands.delete, "Delete an Object Instance, or a Resource Instance", *at, _FORCE)
+    depth = ("--depth", {"type": int, "choices": range(4), "help": "how many levels below PATH (LwM2M 1.2)"})
+    add("discover", commands.discover, "List paths and their attributes", *at, depth, _FORCE, _EVERY)
+    add("attributes", commands.attributes, "Write notification attributes", *at, ("attributes", changes), _FORCE)
+    _composing(add, string, how)
+
+
+def _composing(add: Any, string: Any, how: Any) -> None:
+    pairs = {"nargs": "*", "type": values.resource_pair, "metavar": "PATH=VALUE", "help": "such as /3/0/14=+02"}
+    removed = ("--delete", {"type": values.lwm2m_path, "action": "append", "default": [], "metavar": "PATH"})
+    add("read-composite", commands.read_composite, "Read several paths at once", _ENDPOINT, _PATHS, *how, _EVERY)
     add(
-        "create",
-        commands.create,
-        "Create an Object Instance",
+        "write-composite",
+        commands.write_composite,
+        "Write values of several Objects at once, or delete Resource Instances",
         _ENDPOINT,
-        _PATH,
-        ("values", initial),
-        identifier,
+        ("values", pairs),
+        removed,
         string,
+        *how,
     )
-    add("delete", commands.delete, "Delete an Object Instance", _ENDPOINT, _PATH)
-    add("discover", commands.discover, "List paths and their attributes", _ENDPOINT, _PATH, _EVERY)
-    add("attributes", commands.attributes, "Write notification attributes", _ENDPOINT, _PATH, ("attributes", changes))
+
+
+def _managing(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    which = {
+        "type": _instance,
+        "metavar": "N",
+        "help": "the Server Object Instance of this server, if there are several",
+    }
+    silence = {
+        "type": values.duration,
+        "dest": "seconds",
+        "metavar": "DURATION",
+        "help": "for how long, such as 15m (default: as the device has it)",
+    }
+    links = {"nargs": "?", "metavar": "LINKS", "help": "the list that it is to stand for, such as '</1/0>,</3/0>'"}
+    remove = {"action": "store_true", "help": "let it stand for nothing"}
+    add("update-trigger", managing.update_trigger, "Let a device send an Update", _ENDPOINT, ("--instance", which))
+    add(
+        "disable",
+        managing.disable,
+        "Let a device de-register and be silent for a while",
+        _ENDPOINT,
+        ("--for", silence),
+        ("--instance", which),
+    )
+    add("profile-ids", managing.profile_ids, "List the profile ids that stand for an object list", limit, _EVERY)
+    add(
+        "profile-id",
+        managing.profile_id,
+        "Show, set or remove what a profile id stands for",
+        ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
+        ("links", links),
+        ("--remove", remove),
+    )
 
 
 def _watching(add: Any) -> None:
     conditions = [(f"--{name}", {"type": values.number, "metavar": "NUMBER"}) for name in watching.ATTRIBUTES]
     watch = ("--watch", {"action": "store_true", "help": "go on and show the values as they come"})
     of = {"dest": "of", "metavar": "ENDPOINT", "help": "only those of this device"}
-    add("observe", watching.observe, "Observe a path", _ENDPOINT, _PATH, *conditions, watch)
+    how = (_FORMAT, _FORCE)
+    add("observe", watching.observe, "Observe a path", _ENDPOINT, _PATH, *conditions, watch, *how)
+    add("observe-composite", watching.observe, "Observe several paths as one", _ENDPOINT, _PATHS, watch, *how)
     add("unobserve", commands.unobserve, "Observe a path no longer", _OBSERVED, _WHERE)
     add(
         "events",

@@ -24,6 +24,7 @@ _UNANSWERED: Final = frozenset({"no answer", "outcome-unknown"})
 _DEVICES: Final = ("endpoint", "state", "version", "lifetime", "binding", "address", "last_seen", "labels")
 _OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_code", "error")
 _OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
+_DEVIATIONS: Final = ("kind", "count", "first", "last", "sample")
 _VALUES: Final = ("path", "name", "value", "unit", "time")
 
 
@@ -50,6 +51,13 @@ def devices(options: Namespace, client: Client, output: Output) -> int:
 def device(options: Namespace, client: Client, output: Output) -> int:
     """``device``: everything that is known of one."""
     output.facts(client.get(path_of("devices", options.endpoint)))
+    return DONE
+
+
+def deviations(options: Namespace, client: Client, output: Output) -> int:
+    """``deviations``: in which ways a device departs from the specifications."""
+    found = pages(client, path_of("devices", options.endpoint, "deviations"), {}, options.limit)
+    output.items(found, _heads(_DEVIATIONS), _DEVIATIONS)
     return DONE
 
 
@@ -118,7 +126,7 @@ def observations(options: Namespace, client: Client, output: Output) -> int:
 def read(options: Namespace, client: Client, output: Output) -> int:
     """``read``: values from the device, or those last known."""
     source = options.source
-    query = {**_asking(options), "source": source} if source != "device" else _asking(options)
+    query = {**asking(options), "source": source} if source != "device" else asking(options)
     answer = _patient(options, client, output, "GET", query)
     document = answer.document
     if "state" in document:
@@ -170,12 +178,29 @@ def delete(options: Namespace, client: Client, output: Output) -> int:
 
 def discover(options: Namespace, client: Client, output: Output) -> int:
     """``discover``: which paths there are, and their attributes."""
-    return _operate(options, client, output, {"op": "discover"})
+    return _operate(options, client, output, {**_at(options), "op": "discover", "depth": options.depth})
 
 
 def attributes(options: Namespace, client: Client, output: Output) -> int:
     """``attributes``: set or unset notification attributes at the device."""
-    return _operate(options, client, output, {"op": "write-attributes", "attributes": dict(options.attributes)})
+    request = {**_at(options), "op": "write-attributes", "attributes": dict(options.attributes)}
+    return _operate(options, client, output, request)
+
+
+def read_composite(options: Namespace, client: Client, output: Output) -> int:
+    """``read-composite``: values of several paths at once."""
+    request = {"op": "read-composite", "paths": [str(path) for path in options.paths]}
+    return _operate(options, client, output, request)
+
+
+def write_composite(options: Namespace, client: Client, output: Output) -> int:
+    """``write-composite``: values of several Objects at once, all or none."""
+    if not (options.values or options.delete):
+        raise CommandError("write-composite: PATH=VALUE or --delete PATH is expected", USAGE)
+    types = None if options.string else _types(options, client)
+    found: dict[str, object] = _values(Path(), options.values, types)
+    found.update({str(path): None for path in options.delete})
+    return _operate(options, client, output, {"op": "write-composite", "values": found})
 
 
 def unobserve(options: Namespace, client: Client, output: Output) -> int:
@@ -242,13 +267,16 @@ def finish(answer: Answer, output: Output, *, whole: bool = False) -> int:
         return PENDING
     late = state in _UNFINISHED or document["error"] in _UNANSWERED
     code = f"{document['coap_code']} " if document["coap_code"] else ""
-    what = f"{document['op']} {document['path']} of {document['endpoint']}"
+    where = " ".join(document.get("paths") or [document["path"]])
+    what = f"{document['op']} {where} of {document['endpoint']}"
     raise CommandError(f"{what}: {code}{document['error'] or state}", PENDING if late else FAILED)
 
 
 def _outcome(document: Mapping[str, Any], columns: int) -> Iterator[str]:
     result = document["result"] or {}
-    if result.get("links") is not None:
+    if result.get("values") is not None:
+        yield from values_table(result["values"], columns)
+    elif result.get("links") is not None:
         yield from table(("PATH", "ATTRIBUTES"), [(row["path"], row["attributes"]) for row in result["links"]], columns)
     elif result.get("location") is not None:
         yield show(result["location"])
@@ -272,8 +300,19 @@ def _resource(options: Namespace) -> str:
     return path_of("devices", options.endpoint, "resources", *map(str, options.path))
 
 
-def _asking(options: Namespace) -> dict[str, object]:
-    return {"wait": options.wait, "timeout": options.timeout}
+def asking(options: Namespace) -> dict[str, object]:
+    """The query of what asks a device: how long to wait, and how to ask."""
+    force = "true" if getattr(options, "force", False) else None
+    return {
+        "wait": options.wait,
+        "timeout": options.timeout,
+        "force": force,
+        "format": getattr(options, "format", None),
+    }
+
+
+def _at(options: Namespace) -> dict[str, object]:
+    return {"path": str(options.path)}
 
 
 def _patience(options: Namespace) -> float:
@@ -281,7 +320,7 @@ def _patience(options: Namespace) -> float:
 
 
 def _ask(method: str, options: Namespace, client: Client, output: Output, body: object = None) -> int:
-    return finish(_patient(options, client, output, method, _asking(options), body), output)
+    return finish(_patient(options, client, output, method, asking(options), body), output)
 
 
 def _patient(  # noqa: PLR0917
@@ -292,9 +331,9 @@ def _patient(  # noqa: PLR0917
 
 
 def _operate(options: Namespace, client: Client, output: Output, request: Mapping[str, object]) -> int:
-    body = {**request, "path": str(options.path)}
-    if options.timeout is not None:
-        body["timeout"] = options.timeout
+    given = {"timeout": options.timeout, "force": getattr(options, "force", None) or None}
+    given["format"] = getattr(options, "format", None)
+    body = {name: value for name, value in {**request, **given}.items() if value is not None}
     where = path_of("devices", options.endpoint, "operations")
     query, wait = {"wait": options.wait}, _patience(options)
     answer = ask(client, output.meter, "POST", where, query=query, body=body, wait=wait, where=operation_path)

@@ -186,6 +186,7 @@ _SOURCES: Final[Mapping[str, Callable[[Client, Mapping[str, str], str], Iterator
     "endpoint": _endpoints,
     "of": _endpoints,
     "path": _paths,
+    "paths": _paths,
     "id": _operations,
     "what": _models,
 }

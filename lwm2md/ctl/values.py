@@ -21,11 +21,13 @@ Types = Mapping[tuple[int, int], str]
 _PAIR: Final = re.compile(r"(/?[0-9]+(?:/[0-9]+)*)=(.*)", re.DOTALL)
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_NUMBER: Final = 40
 
 
 def lwm2m_path(text: str) -> Path:
-    """The type of a PATH argument; the leading slash may be missing. No command is about the root."""
+    """The type of a PATH argument; the leading slash may be missing. Few commands take the root."""
     try:
         path = Path.parse(text if text.startswith("/") or not text else f"/{text}")
     except PathError as error:
@@ -33,6 +35,11 @@ def lwm2m_path(text: str) -> Path:
     if not path:
         raise ArgumentTypeError("'/' names no Object")
     return path
+
+
+def any_path(text: str) -> Path:
+    """The type of a PATH of a composite operation, which may be the root."""
+    return Path() if text == "/" else lwm2m_path(text)
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -88,6 +95,14 @@ def number(text: str) -> float | int:
     return found
 
 
+def duration(text: str) -> int:
+    """The type of a DURATION argument, such as 90s, 15m, 24h or 7d, in seconds."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no duration such as 90s, 15m, 24h or 7d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
 def number_of(text: str) -> float | int | None:
     """The JSON number that the text is, or None."""
     try:
@@ -119,7 +134,7 @@ def typed(text: str, kind: str | None) -> object:
 
 def whole_path(base: Path, key: str) -> Path:
     """The path that a key of ``values`` stands for: absolute, or relative to ``base``. Raises PathError."""
-    return Path.parse(key if key.startswith("/") else f"{base}/{key}")
+    return Path.parse(key if key.startswith("/") else f"{base}/{key}" if base else f"/{key}")
 
 
 def body_of_values(base: Path, pairs: Sequence[tuple[str, str]], types: Types | None) -> dict[str, object]:

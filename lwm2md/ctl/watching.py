@@ -7,8 +7,8 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lwm2md.ctl.client import Answer, Client
-from lwm2md.ctl.commands import DEFAULT_WAIT, observation_path
+from lwm2md.ctl.client import Answer, Client, path_of
+from lwm2md.ctl.commands import DEFAULT_WAIT, asking, observation_path
 from lwm2md.ctl.errors import DONE, FAILED, PENDING, CommandError
 from lwm2md.ctl.following import Followed, follow
 from lwm2md.ctl.output import Output, complain
@@ -16,7 +16,7 @@ from lwm2md.ctl.patience import Meter, ask
 from lwm2md.ctl.tables import show
 from lwm2md.lwm2m.paths import Path
 
-ATTRIBUTES: Final = ("pmin", "pmax", "gt", "lt", "st")
+ATTRIBUTES: Final = ("pmin", "pmax", "gt", "lt", "st", "epmin", "epmax", "edge", "con", "hqmax")
 _COMMON: Final = frozenset({"id", "time", "type", "endpoint", "labels"})
 
 
@@ -38,11 +38,12 @@ def observe(options: Namespace, client: Client, output: Output) -> int:
         if answer.document["state"] == "refused":
             _shown(answer, output)
 
+    paths = options.paths if _composite(options) else (options.path,)
     # The stream is opened first: the value that answers the observation is the first one to be shown.
     query = {"types": "device.value", "endpoint": options.endpoint}
     for event in follow(client, query, None, sleep=time.sleep, note=complain, opened=put):
         for row in event.document.get("values", ()):
-            if options.path.covers(Path.parse(row["path"])):
+            if any(path.covers(Path.parse(row["path"])) for path in paths):
                 output.document(row, [value_line(row)])
     return DONE
 
@@ -68,18 +69,33 @@ def _member(name: str, value: Any) -> str:
 
 
 def _put(options: Namespace, client: Client, meter: Meter | None = None) -> Answer:
-    body = {name: value for name in ATTRIBUTES if (value := getattr(options, name)) is not None}
-    query = {"wait": options.wait, "timeout": options.timeout}
+    query = asking(options)
+    body = {"format": query.pop("format")} if options.format is not None else {}
+    query.pop("format", None)
     wait = DEFAULT_WAIT if options.wait is None else float(options.wait)
+    if _composite(options):
+        body["paths"] = [str(path) for path in options.paths]
+        path = path_of("devices", options.endpoint, "observations")
+        return ask(client, meter, "POST", path, query=query, body=body, wait=wait, where=_by_id)
+    body.update({name: value for name in ATTRIBUTES if (value := getattr(options, name)) is not None})
     path = observation_path(options)
     return ask(client, meter, "PUT", path, query=query, body=body, wait=wait, where=lambda _: path)
+
+
+def _composite(options: Namespace) -> bool:
+    return "paths" in options
+
+
+def _by_id(document: Mapping[str, Any]) -> str:
+    return path_of("observations", document["id"])
 
 
 def _shown(answer: Answer, output: Output) -> int:
     document = answer.document
     state = document["state"]
     if state == "refused":
-        what = f"observe {document['path']} of {document['endpoint']}"
+        where = " ".join(document.get("paths") or [document["path"]])
+        what = f"observe {where} of {document['endpoint']}"
         raise CommandError(f"{what}: {document['error'] or state}", FAILED)
     output.facts(document)
     return DONE if state == "active" else PENDING

@@ -15,6 +15,7 @@ DEVICE_REGISTERED: Final = "device.registered"
 DEVICE_UPDATED: Final = "device.updated"
 DEVICE_DEREGISTERED: Final = "device.deregistered"
 DEVICE_EXPIRED: Final = "device.expired"
+DEVICE_FORGOTTEN: Final = "device.forgotten"
 DEVICE_VALUE: Final = "device.value"
 DEVICE_AWAKE: Final = "device.awake"
 DEVICE_NOT_RESPONDING: Final = "device.not-responding"
@@ -27,6 +28,7 @@ TYPES: Final = (
     DEVICE_UPDATED,
     DEVICE_DEREGISTERED,
     DEVICE_EXPIRED,
+    DEVICE_FORGOTTEN,
     DEVICE_VALUE,
     DEVICE_AWAKE,
     DEVICE_NOT_RESPONDING,

@@ -37,6 +37,12 @@ class PostBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[str, object] | None = None
 
 
+class ProfileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The object list that a profile id stands for, in the link format of a Register."""
+
+    links: str
+
+
 class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A standing wish: notification attributes (OMA Core 5.1.2) and the Content-Format by name."""
 
@@ -50,6 +56,13 @@ class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edge: bool | int | None = None
     con: bool | int | None = None
     hqmax: int | None = None
+    format: str | None = None
+
+
+class CompositeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A standing wish for several ``paths`` as one, and the Content-Format by name."""
+
+    paths: tuple[str, ...]
     format: str | None = None
 
 

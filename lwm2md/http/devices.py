@@ -7,9 +7,17 @@ from typing import Final, get_args
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body, LabelsBody
-from lwm2md.http.documents import DeviceDocument, ObjectsDocument, Page, device_document, objects_document
+from lwm2md.http.documents import (
+    DeviationDocument,
+    DeviceDocument,
+    ObjectsDocument,
+    Page,
+    deviation_document,
+    device_document,
+    objects_document,
+)
 from lwm2md.http.operations import known_device
-from lwm2md.http.paging import page
+from lwm2md.http.paging import SortedKeys, page
 from lwm2md.http.replies import Reply, json_reply, no_content
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
@@ -75,6 +83,13 @@ def _objects(call: Call) -> Reply:
     return json_reply(objects_document(registration, {key: server.model_of(device, key) for key in found}))
 
 
+def _deviations(call: Call) -> Reply:
+    found = call.node.server.deviations(known_device(call).endpoint)
+    window = (call.query["limit"], call.query["after"])
+    items, cursor = page(found, SortedKeys(found), window, deviation_document)
+    return json_reply(Page(items, cursor))
+
+
 ROUTES: Final = (
     Route(
         "GET",
@@ -108,5 +123,13 @@ ROUTES: Final = (
         _objects,
         "Objects and instances with their models",
         answers={200: ObjectsDocument},
+    ),
+    Route(
+        "GET",
+        "/v1/devices/{endpoint}/deviations",
+        _deviations,
+        "In which ways a device departs from the specifications",
+        (p.LIMIT, p.AFTER),
+        answers={200: Page[DeviationDocument]},
     ),
 )

@@ -10,9 +10,11 @@ import msgspec
 from lwm2md.documents import time_text, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
+from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.library import ModelSource
 from lwm2md.server.records import (
+    Deviation,
     Device,
     DeviceState,
     Observation,
@@ -68,12 +70,13 @@ class ResultDocument(msgspec.Struct, omit_defaults=True):
 
 
 class OperationDocument(msgspec.Struct):
-    """One request to a device and how far it got."""
+    """One request to a device and how far it got; a composite one has ``paths``, and the root as its path."""
 
     id: str
     endpoint: str
     op: str
     path: str
+    paths: list[str] | None
     state: OperationState
     created: str | None
     sent: str | None
@@ -105,14 +108,24 @@ class DeviceDocument(msgspec.Struct):
     objects: list[str]
     object_versions: dict[str, str]
     root_path: str | None
+    gateway: str | None
+    device_id: str | None
+
+
+class ProfileDocument(msgspec.Struct):
+    """A profile id and the object list that it stands for."""
+
+    pid: str
+    links: str
 
 
 class ObservationDocument(msgspec.Struct):
-    """One standing wish and how it fares at the device."""
+    """One standing wish and how it fares at the device; a composite one has ``paths``, and the root as its path."""
 
     id: str
     endpoint: str
     path: str
+    paths: list[str] | None
     state: ObservationState
     attributes: dict[str, Any]
     format: str | None
@@ -120,6 +133,20 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+
+
+class DeviationDocument(msgspec.Struct):
+    """One way in which a device departs from the specifications, and how often it was seen.
+
+    ``sample`` is the beginning of the newest payload that has it: text, or hexadecimal digits, as ``encoding`` says.
+    """
+
+    kind: str
+    count: int
+    first: str | None
+    last: str | None
+    sample: str | None
+    encoding: Literal["text", "hex"] | None
 
 
 class ResourceDocument(msgspec.Struct):
@@ -186,6 +213,7 @@ def operation_document(operation: Operation, *, int64_as_string: bool = False) -
         operation.endpoint,
         operation.op,
         str(operation.path),
+        _paths(operation.paths),
         operation.state,
         time_text(operation.created),
         time_text(operation.sent),
@@ -197,6 +225,10 @@ def operation_document(operation: Operation, *, int64_as_string: bool = False) -
     )
 
 
+def _paths(paths: Iterable[Path]) -> list[str] | None:
+    return [str(path) for path in paths] or None
+
+
 def _result(result: Result, int64_as_string: bool) -> ResultDocument:
     values = None if result.values is None else values_of(result.values, int64_as_string=int64_as_string)
     links = None if result.links is None else [LinkDocument(link.path, link.attributes) for link in result.links]
@@ -206,12 +238,15 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
 def device_document(device: Device, now: float) -> DeviceDocument:
     """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
+    behind = device.behind
+    gateway, device_id = (None, None) if behind is None else (behind.gateway.endpoint, behind.device_id)
     registration = device.registration
     if registration is None:
         return DeviceDocument(
             device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
-            None, None, None, None, None, None, seen, [], {}, None,
+            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
         )  # fmt: skip
+    lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
         device.endpoint,
         registration.id,
@@ -225,12 +260,14 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.transport,
         registration.identity,
         time_text(registration.registered_at),
-        time_text(registration.updated_at),
-        time_text(registration.expires_at()),
+        time_text(lasting.updated_at),
+        time_text(lasting.expires_at()),
         seen,
         [str(path) for path in registration.objects.paths],
         {str(identifier): version for identifier, version in registration.objects.versions.items()},
         registration.objects.root,
+        gateway,
+        device_id,
     )
 
 
@@ -240,6 +277,7 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.id,
         observation.endpoint,
         str(observation.path),
+        _paths(observation.paths),
         observation.state,
         {} if observation.attributes is None else attributes_of(observation.attributes),
         observation.format,
@@ -248,6 +286,20 @@ def observation_document(observation: Observation) -> ObservationDocument:
         time_text(observation.last_notification),
         observation.notifications,
     )
+
+
+def deviation_document(deviation: Deviation) -> DeviationDocument:
+    """A deviation as ``/v1/devices/{endpoint}/deviations`` shows it."""
+    sample, encoding = _sample(deviation.sample)
+    first, last = time_text(deviation.first), time_text(deviation.last)
+    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding)
+
+
+def _sample(payload: bytes | None) -> tuple[str | None, Literal["text", "hex"] | None]:
+    if payload is None:
+        return None, None
+    text = payload.decode("ascii", "replace")
+    return (text, "text") if text.isascii() and text.isprintable() else (payload.hex(), "hex")
 
 
 def attributes_of(attributes: NotificationAttributes) -> dict[str, Any]:

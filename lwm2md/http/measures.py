@@ -51,6 +51,7 @@ MEASURES: Final = {
     "delivery_readers_dropped": _counter("Readers of events that were ended: too slow, or failing"),
     "delivery_resumes_failed": _counter("Follow-ups of commits that failed by a mistake of the daemon"),
     "server_registrations_refused": _counter("Registers, Updates and De-registers that were refused"),
+    "server_gateway_devices_refused": _counter("Devices that a gateway named and that could not be shown"),
     "server_notifications_undecodable": _counter("Notifications whose content could not be read"),
     "server_notifications_reordered": _counter("Notifications that came behind a newer one, and were not told"),
     "server_observations_ended_by_device": _counter("Observations that a device ended with an error"),

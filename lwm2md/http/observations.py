@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
 from lwm2md.http import parameters as p
-from lwm2md.http.bodies import Body, ObservationBody
+from lwm2md.http.bodies import Body, CompositeBody, ObservationBody
 from lwm2md.http.documents import ObservationDocument, Page, observation_document
-from lwm2md.http.operations import known_device
+from lwm2md.http.operations import by_id, known_device
 from lwm2md.http.paging import SortedKeys, page
 from lwm2md.http.problems import storage_failed
-from lwm2md.http.replies import Reply, json_reply, no_content
+from lwm2md.http.replies import NO_STORE, Reply, json_reply, no_content
 from lwm2md.http.request import Call
 from lwm2md.http.resources import lwm2m_path
 from lwm2md.http.routes import Route
@@ -43,11 +44,7 @@ def _list_of_device(call: Call) -> Reply:
 
 
 def _by_id(call: Call) -> Observation:
-    identifier = call.path_arguments["id"]
-    observation = call.node.server.observations.get(identifier)
-    if observation is None:
-        raise UnknownObservation(f"no observation {identifier!r} is known")
-    return observation
+    return by_id(call, call.node.server.observations, UnknownObservation)
 
 
 def _by_path(call: Call) -> Observation:
@@ -64,8 +61,7 @@ def _get_by_path(call: Call) -> Reply:
 
 
 def _put(call: Call) -> None:
-    device, path, body = known_device(call), lwm2m_path(call), call.document
-    node = call.node
+    path, body = lwm2m_path(call), call.document
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not None}
     request = OperationRequest(
         op="observe",
@@ -74,7 +70,27 @@ def _put(call: Call) -> None:
         attributes=given or None,
         ttl=call.query["ttl"],
         timeout=call.query["timeout"],
+        force=call.query["force"] == "true",
     )
+    _wish(call, request)
+
+
+def _post(call: Call) -> None:
+    body = call.document
+    request = OperationRequest(
+        op="observe-composite",
+        paths=body.paths,
+        format=body.format,
+        ttl=call.query["ttl"],
+        timeout=call.query["timeout"],
+        force=call.query["force"] == "true",
+    )
+    _wish(call, request)
+
+
+def _wish(call: Call, request: OperationRequest) -> None:
+    """Make or change a wish, and answer with it when the device has taken it, or the waiting is over."""
+    device, node = known_device(call), call.node
     wish: list[tuple[Observation, bool, Operation]] = []
     stored: list[bool] = []
 
@@ -82,12 +98,11 @@ def _put(call: Call) -> None:
         observation, created, operation = wish[0]
         if not stored[0]:
             raise storage_failed()
-        document = observation_document
         return answer_at_end(
             call,
             operation,
-            ended=lambda _: json_reply(document(observation), 201 if created else 200),
-            queued=lambda _: json_reply(document(observation), 202),
+            ended=lambda _: _made(observation, created=created),
+            queued=lambda _: json_reply(observation_document(observation), 202),
             keep=False,
         )
 
@@ -101,6 +116,13 @@ def _put(call: Call) -> None:
     if stored:
         call.complete(proceed)
     node.settle()
+
+
+def _made(observation: Observation, *, created: bool) -> Reply:
+    if not created:
+        return json_reply(observation_document(observation))
+    location = b"/v1/observations/" + quote(observation.id, safe="").encode("ascii")
+    return json_reply(observation_document(observation), 201, (*NO_STORE, (b"Location", location)))
 
 
 def _delete_by_id(call: Call) -> None:
@@ -128,6 +150,8 @@ def _remove(call: Call, observation: Observation) -> None:
 
 _PATH: Final = "/v1/devices/{endpoint}/observations/{path...}"
 _PAGE: Final = {200: Page[ObservationDocument]}
+_MADE: Final = {200: ObservationDocument, 201: ObservationDocument, 202: ObservationDocument}
+_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE)
 
 ROUTES: Final = (
     Route(
@@ -148,15 +172,25 @@ ROUTES: Final = (
         (p.LIMIT, p.AFTER),
         answers=_PAGE,
     ),
+    Route(
+        "POST",
+        "/v1/devices/{endpoint}/observations",
+        _post,
+        "Observe several paths as one",
+        _ASKING,
+        Body(CompositeBody),
+        _MADE,
+        fails=(409, 429, 503),
+    ),
     Route("GET", _PATH, _get_by_path, "The observation of a path", answers={200: ObservationDocument}),
     Route(
         "PUT",
         _PATH,
         _put,
         "Observe a path, or change how",
-        (p.WAIT, p.TTL, p.TIMEOUT),
+        _ASKING,
         Body(ObservationBody, optional=True),
-        {200: ObservationDocument, 201: ObservationDocument, 202: ObservationDocument},
+        _MADE,
         fails=(409, 429, 503),
     ),
     Route("DELETE", _PATH, _delete_by_path, "Cancel the observation of a path", answers={204: None}, fails=(503,)),

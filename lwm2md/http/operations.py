@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final, TypeVar, get_args
 from urllib.parse import quote
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body
 from lwm2md.http.documents import OperationDocument, Page, operation_document
-from lwm2md.http.problems import storage_failed, wrong_field
+from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
 from lwm2md.http.times import with_times
 from lwm2md.http.waiting import answer_at_end
-from lwm2md.server.errors import UnknownDevice, UnknownOperation
+from lwm2md.server.errors import Refused, UnknownDevice, UnknownOperation
 from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
 
+T = TypeVar("T")
 ASKING_FAILS: Final = (409, 429, 502, 503, 504)
 """The statuses of what may go wrong with a request to a device."""
 
@@ -39,23 +40,9 @@ def submit(call: Call, request: OperationRequest) -> Operation:
     registration = device.registration
     versions = registration.objects.versions if registration is not None else {}
     request = with_times(request, server.models.type_of(versions))
-    if request.key is not None:
-        known = _asked_before(server.operations, device.endpoint, request)
-        if known is not None:
-            return known
     operation = server.submit(device.endpoint, request, node.now())
     node.settle()
     return operation
-
-
-def _asked_before(operations: Mapping[str, Operation], endpoint: str, request: OperationRequest) -> Operation | None:
-    """The operation that the same call made before, recognized by its ``key``; looked for only where a key is given."""
-    for operation in operations.values():
-        if operation.request.key == request.key and operation.endpoint == endpoint:
-            if operation.request != request:
-                raise wrong_field("bad-operation", "key", "was used for another operation on this device")
-            return operation
-    return None
 
 
 def located(operation: Operation, call: Call) -> Reply:
@@ -100,12 +87,17 @@ def _list(call: Call) -> Reply:
     return json_reply(Page(items, None))
 
 
-def _known(call: Call) -> Operation:
+def by_id(call: Call, known: Mapping[str, T], missing: type[Refused]) -> T:
+    """What the path names by its id; raises ``missing``."""
     identifier = call.path_arguments["id"]
-    operation = call.node.server.operations.get(identifier)
-    if operation is None:
-        raise UnknownOperation(f"no operation {identifier!r} is known; the oldest are forgotten")
-    return operation
+    found = known.get(identifier)
+    if found is None:
+        raise missing(f"{identifier!r} is not known, or was forgotten")
+    return found
+
+
+def _known(call: Call) -> Operation:
+    return by_id(call, call.node.server.operations, UnknownOperation)
 
 
 def _get(call: Call) -> Reply:

@@ -126,6 +126,9 @@ def _bounded(kind: str, least: float, most: float, default: float | None) -> dic
 
 LIMIT: Final = whole("limit", "how many items at most", 1, 1000, 100)
 AFTER: Final = text("after", "the `next` cursor of the page before")
+FORCE: Final = choice(
+    "force", "`true` sends it, whatever the device's model and list of Objects say", ("true", "false"), "false"
+)
 WAIT: Final = seconds("wait", "seconds to wait for the end of the operation", 3600, 10)
 TTL: Final = seconds("ttl", "seconds that the request may wait for the device", 30 * 86400)
 TIMEOUT: Final = seconds("timeout", "seconds to wait for the device's answer", 3600)

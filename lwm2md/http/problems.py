@@ -30,6 +30,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown-operation": (404, "The operation is not known"),
     "unknown-observation": (404, "The observation is not known"),
     "unknown-model": (404, "The object model is not known"),
+    "unknown-profile-id": (404, "The profile id is not configured"),
     "unknown-trace": (404, "The trace is not known"),
     "no-value": (404, "No value is known yet"),
     "method-not-allowed": (405, "The route does not take this method"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
 from lwm2md.http.waiting import answer_at_end
 from lwm2md.lwm2m.paths import Path, PathError
-from lwm2md.server.operations import GONE, OUTCOME_UNKNOWN
+from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN
 from lwm2md.server.records import Operation, OperationRequest
 
 _FAILURES: Final = {"no answer": "no-answer", OUTCOME_UNKNOWN: OUTCOME_UNKNOWN, GONE: "not-registered"}
@@ -79,6 +80,7 @@ def _request(call: Call, op: str, path: Path, **fields: object) -> OperationRequ
         format=query.get("format"),
         timeout=query.get("timeout"),
         ttl=query.get("ttl"),
+        force=query.get("force") == "true",
         **fields,  # type: ignore[arg-type]
     )
 
@@ -94,19 +96,11 @@ def _get(call: Call) -> Reply | None:
     return json_reply(ValuesDocument(values_of(rows, int64_as_string=call.query["int64"] == "string")))
 
 
-def _write(call: Call, op: str) -> Reply | None:
+def _write(op: str, call: Call) -> Reply | None:
     body: ValueBody = call.document
     if (body.value is msgspec.UNSET) == (body.values is None):
         raise Problem("bad-body", 'either "value" or "values" is expected')
     return _run(call, _request(call, op, lwm2m_path(call), value=body.value, values=body.values))
-
-
-def _put(call: Call) -> Reply | None:
-    return _write(call, "write")
-
-
-def _patch(call: Call) -> Reply | None:
-    return _write(call, "write-partial")
 
 
 def _post(call: Call) -> Reply | None:
@@ -128,7 +122,7 @@ def _delete(call: Call) -> Reply | None:
 
 
 _TEMPLATE: Final = "/v1/devices/{endpoint}/resources/{path...}"
-_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT)
+_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE)
 _SOURCE: Final = p.choice("source", "`twin` is the value last read or notified", ("device", "twin"), "device")
 _DONE: Final = {200: OperationDocument, 202: OperationDocument}
 _EITHER: Final = {
@@ -138,6 +132,20 @@ _EITHER: Final = {
     ]
 }
 _WRITTEN: Final = Body(ValueBody, more=_EITHER)
+
+
+def _writing(method: str, op: str, summary: str) -> Route:
+    return Route(
+        method,
+        _TEMPLATE,
+        partial(_write, op),
+        summary,
+        (*_ASKING, p.FORMAT, p.INT64),
+        _WRITTEN,
+        _DONE,
+        fails=ASKING_FAILS,
+    )
+
 
 ROUTES: Final = (
     Route(
@@ -149,26 +157,8 @@ ROUTES: Final = (
         answers={200: ValuesDocument, 202: OperationDocument},
         fails=ASKING_FAILS,
     ),
-    Route(
-        "PUT",
-        _TEMPLATE,
-        _put,
-        "Write, replacing what is there",
-        (*_ASKING, p.FORMAT, p.INT64),
-        _WRITTEN,
-        _DONE,
-        fails=ASKING_FAILS,
-    ),
-    Route(
-        "PATCH",
-        _TEMPLATE,
-        _patch,
-        "Write in part",
-        (*_ASKING, p.FORMAT, p.INT64),
-        _WRITTEN,
-        _DONE,
-        fails=ASKING_FAILS,
-    ),
+    _writing("PUT", "write", "Write, replacing what is there"),
+    _writing("PATCH", "write-partial", "Write in part"),
     Route(
         "POST",
         _TEMPLATE,
@@ -179,5 +169,13 @@ ROUTES: Final = (
         {200: OperationDocument, 201: OperationDocument, 202: OperationDocument},
         fails=ASKING_FAILS,
     ),
-    Route("DELETE", _TEMPLATE, _delete, "Delete an instance", _ASKING, answers=_DONE, fails=ASKING_FAILS),
+    Route(
+        "DELETE",
+        _TEMPLATE,
+        _delete,
+        "Delete an Object Instance, or a Resource Instance",
+        _ASKING,
+        answers=_DONE,
+        fails=ASKING_FAILS,
+    ),
 )

@@ -11,6 +11,7 @@ from lwm2md.http import (
     observations,
     openapi,
     operations,
+    profiles,
     reload,
     resources,
     status,
@@ -28,6 +29,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *traces.ROUTES,
     *models.ROUTES,
     *reload.ROUTES,
+    *profiles.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

@@ -19,7 +19,7 @@ from lwm2md.server.records import OperationRequest
 from lwm2md.timestamps import parse
 
 TypeOf = Callable[[Path], ResourceModel | None]
-_WRITING: Final = frozenset({"write", "write-partial", "create"})
+_WRITING: Final = frozenset({"write", "write-partial", "create", "write-composite"})
 
 
 def with_times(request: OperationRequest, type_of: TypeOf) -> OperationRequest:
@@ -27,11 +27,11 @@ def with_times(request: OperationRequest, type_of: TypeOf) -> OperationRequest:
     if request.op not in _WRITING:
         return request
     if request.values is not None:
-        base = request.path.rstrip("/") + ("/0" if request.op == "create" else "")
+        base = (request.path or "").rstrip("/") + ("/0" if request.op == "create" else "")
         values = {key: _converted(_path(base, key), value, type_of, key) for key, value in request.values.items()}
         return msgspec.structs.replace(request, values=values)
     if request.value is not msgspec.UNSET:
-        value = _converted(_path(request.path, ""), request.value, type_of, "value")
+        value = _converted(_path(request.path or "", ""), request.value, type_of, "value")
         return msgspec.structs.replace(request, value=value)
     return request
 

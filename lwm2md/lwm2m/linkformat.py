@@ -9,7 +9,7 @@ never an error. Security Objects are never listed to anybody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -18,7 +18,7 @@ from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.links import Link, LinkError, compose, parse
 from lwm2md.lwm2m.paths import MAX_ID, Path, PathError
 
-__all__ = ["SECURITY_OBJECTS", "Link", "LinkError", "ObjectList", "compose", "object_list", "parse"]
+__all__ = ["SECURITY_OBJECTS", "Link", "LinkError", "ObjectList", "compose", "object_list", "objects_of", "parse"]
 
 SECURITY_OBJECTS: Final = frozenset({0, 21, 23})
 """LwM2M Security, OSCORE and COSE: their keys are the business of bootstrap only."""
@@ -49,13 +49,18 @@ def object_list(payload: bytes) -> ObjectList:
         links, deviations = parse(payload.decode())
     except UnicodeDecodeError as error:
         raise LinkError(f"not UTF-8 at byte {error.start}") from None
+    return objects_of(links, deviations)
+
+
+def objects_of(links: Sequence[Link], deviations: Iterable[str] = ()) -> ObjectList:
+    """Read links that were parsed already; ``deviations`` are those that were found then."""
     return _Reader(links, deviations).read()
 
 
 class _Reader:
     __slots__ = ("_deviations", "_links", "_objects", "_versions")
 
-    def __init__(self, links: tuple[Link, ...], deviations: tuple[str, ...]) -> None:
+    def __init__(self, links: Sequence[Link], deviations: Iterable[str]) -> None:
         self._links = links
         self._deviations = dict.fromkeys(deviations)
         self._objects: dict[int, set[int]] = {}

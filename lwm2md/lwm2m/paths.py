@@ -6,7 +6,7 @@ Rules: a path is a tuple of ids, so that it hashes, compares and sorts at a tupl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import lru_cache
 from typing import Final
 
@@ -82,6 +82,11 @@ class Path(tuple[int, ...]):
 
 
 ROOT: Final = Path()
+
+
+def covered(path: tuple[int, ...], paths: Set[tuple[int, ...]]) -> bool:
+    """Whether ``path`` is one of ``paths`` or lies below one: a few look-ups, however many there are."""
+    return any(path[:depth] in paths for depth in range(len(path) + 1))
 
 
 @lru_cache(maxsize=4096)

@@ -14,12 +14,18 @@ from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.linkformat import LinkError, parse
 from lwm2md.lwm2m.models import TypeOf
-from lwm2md.lwm2m.nodes import ContentError, Nodes
+from lwm2md.lwm2m.nodes import ContentError, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path, PathError
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server.records import Link, Result
 
+UNDECODABLE: Final = "undecodable"
+ABSURD_TIME: Final = "absurd-time"
+UNASKED: Final = "unasked-path"
+
+_ABSOLUTE: Final = 2.0**28
+_AHEAD: Final = 86400.0
 _SAMPLE: Final = 32
 _DIAGNOSTIC: Final = 200
 
@@ -34,31 +40,51 @@ def diagnostic(message: Message) -> str:
     return text if text and text.isprintable() else n.code_name(message.code)
 
 
-def decode_nodes(message: Message, path: Path, accept: int | None, type_of: TypeOf) -> tuple[Nodes, str]:
-    """The nodes of an answer to a Read or Observe of ``path``, and the name of their format. Raises BadAnswer."""
+def decode_nodes(
+    message: Message, path: Path, accept: int | None, type_of: TypeOf, *, note: Note = ignore, root: str = ""
+) -> tuple[Nodes, str]:
+    """The nodes of an answer to a Read or Observe of ``path``, and the name of their format. Raises BadAnswer.
+
+    The path of a composite one is the root; ``root`` is what stands before the ids in the names of its payload.
+    """
     if message.code != n.CONTENT:
         raise BadAnswer(f"a Read is answered with 2.05, not {n.dotted(message.code)}")
     try:
-        return formats.decode_answer(message.content_format, accept, path, message.payload, type_of)
+        return formats.decode_answer(
+            message.content_format, accept, path, message.payload, type_of, note=note, root=root
+        )
     except ContentError as error:
+        note(UNDECODABLE)
         sample = message.payload[:_SAMPLE].hex()
         raise BadAnswer(f"undecodable answer: {error}; it starts with {sample}") from None
 
 
-def rows(nodes: Nodes, type_of: TypeOf, now: float) -> tuple[ValueRow, ...]:
+def rows(nodes: Nodes, type_of: TypeOf, now: float, note: Note = ignore) -> tuple[ValueRow, ...]:
     """Nodes as value rows, named and typed by the model; values without a time of their own get ``now``."""
     found = []
     for entry in nodes:
         if entry.value is None:
             continue
         model = type_of(entry.path)
-        time = now if entry.time is None else entry.time
+        time = now if entry.time is None else resolved(entry.time, now, note)
         if model is None:
             found.append(ValueRow(str(entry.path), entry.value, infer(entry.value).value, None, None, time))
         else:
             unit = model.unit or None
             found.append(ValueRow(str(entry.path), entry.value, model.type.value, model.name, unit, time))
     return tuple(found)
+
+
+def resolved(time: float, now: float, note: Note = ignore) -> float:
+    """The Unix time of a value that came at ``now`` with this time: one below 2^28 is relative to that (RFC 8428).
+
+    What is no time that a value can have, from before 2^28 or from more than a day ahead, is the time of arrival.
+    """
+    found = time if time >= _ABSOLUTE else now + time
+    if _ABSOLUTE <= found <= now + _AHEAD:
+        return found
+    note(ABSURD_TIME)
+    return now
 
 
 def discovered(message: Message, root: str) -> Result:

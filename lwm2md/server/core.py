@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+import attrs
+
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Peer, Response
@@ -19,13 +21,26 @@ from lwm2md.lwm2m.models import Models, ObjectModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
+from lwm2md.server.deviations import deviations_of
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
+from lwm2md.server.gateways import Gateways
+from lwm2md.server.idle import Idle
 from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
-from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, Device, Observation, Operation, OperationRequest
+from lwm2md.server.reading import Reading
+from lwm2md.server.records import (
+    CANCEL_OBSERVE,
+    ESTABLISHING,
+    Deviation,
+    Device,
+    Observation,
+    Operation,
+    OperationRequest,
+    Target,
+)
 from lwm2md.server.refreshes import ALIVE, PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.requests import changes_of
@@ -48,13 +63,17 @@ class Server:
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
-        self._twin = Twin(state)
-        self._observations = Observations(state, self._twin, self._uplink)
-        self._operations = Operations(state, self._twin, self._observations, self._uplink)
+        self._twin = Twin(state, self._gateway_told)
+        reading = Reading(state)
+        self._observations = Observations(state, self._twin, reading, self._uplink)
+        self._operations = Operations(state, self._twin, reading, self._observations, self._uplink)
         self._observations.operations = self._operations
+        self._idle = Idle(state, self._forget_idle)
+        self._gateways = Gateways(state, self._operations, self._observations, self._idle)
         self._registration = RegistrationInterface(
-            state, uplink=self._uplink, registered=self._registered, gone=self._gone
+            state, self._gateways, self._idle, uplink=self._uplink, registered=self._registered, gone=self._gone
         )
+        self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
         self.library = Library(state)
@@ -73,9 +92,10 @@ class Server:
         """Take the engine through which devices are reached; once, before anything else."""
         self._state.engine = engine
 
-    def configure(self, settings: ServerSettings) -> None:
+    def configure(self, settings: ServerSettings, now: float) -> None:
         """Decide by other settings from now on; what was decided and planned already stays as it is."""
         self._state.settings = settings
+        self._idle.plan(now)
 
     # Devices ask
 
@@ -103,7 +123,7 @@ class Server:
         It is where the token was cancelled, and where no registered device speaks: modems that are reset by a server
         that should know them stop reporting.
         """
-        if self._observations.was_cancelled(message.token):
+        if self._observations.wishes.was_cancelled(message.token):
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
@@ -115,12 +135,18 @@ class Server:
     # Operators ask
 
     def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:
-        """Take an operation for a device; its watchers hear of its end. Raises a `Refused`."""
-        if request.op == OBSERVE:
+        """Take an operation for a device; its watchers hear of its end. Raises a `Refused`.
+
+        One with the ``key`` of an earlier one is that one.
+        """
+        known = self._operations.asked_before(endpoint, request)
+        if known is not None:
+            return known
+        if request.op in ESTABLISHING:
             return self.observe(endpoint, request, now)[2]
         if request.op == CANCEL_OBSERVE:
-            _, path = self._operations.check(endpoint, request)
-            wish = self._observations.find(endpoint, path)
+            _, order = self._operations.check(endpoint, request)
+            wish = self._observations.wishes.find(endpoint, order.target)
             return self._observations.cancel(wish, request, now)
         return self._operations.submit(endpoint, request, now)
 
@@ -135,21 +161,30 @@ class Server:
     def observe(
         self, endpoint: str, request: OperationRequest, now: float, then: Resume | None = None
     ) -> tuple[Observation, bool, Operation]:
-        """Wish to observe ``request.path``; the wish, whether it is new, and its operation. Raises a `Refused`."""
-        device, path = self._operations.check(endpoint, request)
-        changes = changes_of(request.attributes, path, self._state.resource_model(device))
+        """Wish to observe a path or several; the wish, whether it is new, and its operation. Raises a `Refused`."""
+        device, order = self._operations.check(endpoint, request)
+        changes = changes_of(request.attributes, order.path, self._state.resource_model(device))
         attributes = NotificationAttributes().changed(changes) if changes else None
-        return self._observations.put(endpoint, request, now, then, attributes)
+        return self._observations.put(device, order, now, then, attributes)
 
     def unobserve(
         self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True
     ) -> Operation | None:
         """End a wish; the operation that tells the device, if it is told. Raises UnknownObservation."""
-        return self._observations.remove(observation_id, now, then, active=active)
+        wish = self._state.observations.get(observation_id)
 
-    def observation(self, endpoint: str, path: Path) -> Observation:
-        """The wish for a path. Raises UnknownObservation."""
-        return self._observations.find(endpoint, path)
+        def ended(ok: bool, now: float) -> None:
+            device = self._state.devices.get(wish.endpoint) if wish is not None else None
+            if device is not None:
+                self._idle.add(device, now)
+            if then is not None:
+                then(ok, now)
+
+        return self._observations.remove(observation_id, now, ended, active=active)
+
+    def observation(self, endpoint: str, target: Target) -> Observation:
+        """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
+        return self._observations.wishes.find(endpoint, target)
 
     def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
         """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
@@ -180,26 +215,40 @@ class Server:
         def ended(ok: bool, now: float) -> None:
             if ok:
                 device.labels = labels or None
+                self._idle.add(device, now)
             then(ok, now)
 
-        row = stored.device_row(labels, device.last_seen)
+        row = stored.device_row(attrs.evolve(device, labels=labels or None))
         self._state.commit_exclusive(device.endpoint, (Write(stored.DEVICES, device.endpoint, row),), (), ended)
 
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
         """Remove everything known of a device: registration, wishes, queue, twin. Raises UnknownDevice."""
         self._device(endpoint)
-        self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, then_now, then))
+        self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, "removed", then_now, then))
 
-    def _forget(self, endpoint: str, now: float, then: Resume) -> None:
+    def _forget_idle(self, device: Device, reason: str, now: float, then: Resume) -> None:
+        """Forget a device that has no registration, unless it comes back in the meantime."""
+
+        def decide(now: float) -> None:
+            if device.registration is None and self._state.devices.get(device.endpoint) is device:
+                self._forget(device.endpoint, reason, now, then)
+            else:
+                then(False, now)
+
+        if not self._state.exclusive(device.endpoint, now, decide):
+            then(False, now)
+
+    def _forget(self, endpoint: str, reason: str, now: float, then: Resume) -> None:
         device = self._state.devices.get(endpoint)
         if device is None:
             self._state.commit((), (), then)
             return
         registration = device.registration
-        gone = []
+        gone = self._gateways.departures(device, now)
         if registration is not None:
             fields = {"reason": "removed", "registration_id": registration.id}
             gone.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **fields))
+        gone.append(self._state.event(events.DEVICE_FORGOTTEN, device, now, reason=reason))
         tables = (stored.REGISTRATIONS, stored.REFRESHES, stored.DEVICES)
         writes = [Write(table, endpoint, None) for table in tables]
 
@@ -208,18 +257,21 @@ class Server:
                 self._remove(device, now)
             then(ok, now)
 
-        writes += (*self._observations.removal(device), *self._twin.removal(device))
+        writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
         self._state.commit_exclusive(endpoint, writes, gone, ended)
 
     def _remove(self, device: Device, now: float) -> None:
         """Forget a device whose rows are gone, and once more the values that came in between."""
+        self._gateways.release(device, now)
         if device.registration is not None:
             self._registration.lifetimes.remove(device.registration)
             device.registration = None
+        self._gateways.gone(device, now)
+        device.disabled = False  # what waited for it to come back waits no more
         self._operations.drop(device, now)
-        self._state.erase(self._observations.removal(device))
+        self._state.erase(self._observations.wishes.removal(device))
         self._state.commit(self._twin.removal(device))
-        self._observations.forget(device)
+        self._observations.wishes.forget(device)
         device.twin = None
         del self._state.devices[device.endpoint]
 
@@ -230,6 +282,10 @@ class Server:
     def twin_rows(self, endpoint: str, path: Path) -> tuple[ValueRow, ...]:
         """The last known values at or below a path. Raises UnknownDevice."""
         return self._twin.rows(self._device(endpoint), path)
+
+    def deviations(self, endpoint: str) -> Mapping[str, Deviation]:
+        """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
+        return deviations_of(self._device(endpoint))
 
     def model_of(self, device: Device, object_id: int) -> ObjectModel | None:
         """The model of an Object in the version that a device registered, or the nearest."""
@@ -250,19 +306,28 @@ class Server:
         if not device.responding:
             device.responding = True
             self._state.commit((), (self._state.event(events.DEVICE_RESPONDING, device, now),))
+        if device.behind is not None:
+            self._uplink(device.behind.gateway, now)
+            return
         if registration is not None and registration.queue_mode:
             if now >= device.awake_until:
                 self._state.live(events.DEVICE_AWAKE, device, now)
             device.awake_until = now + self._state.settings.awake
-        if device.queue:
+        if device.queue or device.children:
             self._operations.dispatch(device, now)
 
     def _registered(self, device: Device, now: float) -> None:
         self._observations.registered(device, now)
+        self._gateways.registered(device, now)
 
     def _gone(self, device: Device, now: float) -> None:
+        self._gateways.gone(device, now)
         self._observations.gone(device)
         self._operations.drop(device, now)
+        self._idle.add(device, now)
+
+    def _gateway_told(self, device: Device, now: float) -> None:
+        self._gateways.learned(device, now)
 
     # Time
 
@@ -277,8 +342,10 @@ class Server:
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
         self._observations.start(now)
+        self._gateways.start(now)
         for device in self._state.devices.values():
             self._operations.start(device, now)
+            self._idle.add(device, now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
 
@@ -300,6 +367,8 @@ class Server:
     def restore(self, table: str, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
         """Take up rows of a table, in the order of `RESTORED`; returns what could not be read, a line each."""
         faults = []
+        if table == stored.OBSERVATIONS:
+            self._gateways.restore()
         read = self._readers()[table]
         for key, value in rows:
             try:
@@ -319,6 +388,7 @@ class Server:
             stored.REFRESHES: self._read_refresh,
             stored.TWIN: lambda key, value, _: self._twin.restore(*stored.read_twin(key, value)),
             stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
+            stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
             stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
         }
 
@@ -330,8 +400,16 @@ class Server:
             self._registration.lifetimes.restore_grants(value)
 
     def _read_device(self, key: str, value: bytes, now: float) -> None:
-        labels, last_seen = stored.read_device(value)
-        self._state.devices[key] = Device(key, labels or None, last_seen=last_seen)
+        device = self._state.devices[key] = stored.read_device(key, value, self._gateway)
+        if device.profiles is not None:
+            share = self._registration.lists.share
+            device.profiles = {profile: share(listed) for profile, listed in device.profiles.items()}
+        if device.behind is not None:
+            self._gateways.expect(device.behind.gateway)
+
+    def _gateway(self, endpoint: str) -> Device:
+        """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""
+        return self._state.devices.get(endpoint) or Device(endpoint)
 
     def _read_registration(self, key: str, value: bytes, now: float) -> None:
         registration = stored.read_registration(value)
@@ -350,6 +428,7 @@ class Server:
 RESTORED: Final = (
     stored.META,
     stored.MODELS,
+    stored.PROFILES,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,

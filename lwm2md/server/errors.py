@@ -66,6 +66,12 @@ class BuiltInModel(Refused):
     code: ClassVar[str] = "built-in-model"
 
 
+class UnknownProfile(Refused):
+    """The operator has configured no object list for this profile id."""
+
+    code: ClassVar[str] = "unknown-profile-id"
+
+
 class LimitReached(Refused):
     """A bound of the configuration is reached (observations per device, labels, models)."""
 

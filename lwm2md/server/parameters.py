@@ -16,10 +16,13 @@ from lwm2md.coap import numbers as n
 
 SUPPORTED_VERSIONS: Final = ("1.0", "1.1", "1.2")
 DEFAULT_LIFETIME: Final = 86400
+MAX_PROFILE: Final = 128
+"""The longest profile id, in characters."""
 _KNOWN: Final = frozenset({"ep", "lt", "lwm2m", "b", "Q", "sms", "pid"})
 _VERSION: Final = re.compile(r"(0|[1-9]\d?)\.(0|[1-9]\d?)", re.ASCII)
 _BINDINGS_1_0: Final = frozenset({"U", "UQ", "S", "SQ", "US", "UQS"})
 _BINDING_LETTERS: Final = frozenset("UMHTSN")
+_MAX_PROFILES: Final = 8
 _MAX_LABELS: Final = 16
 _MAX_LABEL: Final = 128
 
@@ -43,7 +46,7 @@ class RegistrationParameters:
     binding: str | None = None
     queue_mode: bool = False
     sms: str | None = None
-    profile: str | None = None
+    profiles: tuple[str, ...] = ()
     labels: Mapping[str, str] = attrs.field(factory=dict)
     deviations: tuple[str, ...] = ()
 
@@ -66,7 +69,7 @@ def parse(query: Iterable[str]) -> RegistrationParameters:
         binding=binding,
         queue_mode=queue_mode,
         sms=_sms(found),
-        profile=found.get("pid"),
+        profiles=_profiles(found),
         labels=_labels(found),
         deviations=deviations,
     )
@@ -141,6 +144,19 @@ def _sms(found: Mapping[str, str | None]) -> str | None:
     if not (number.isascii() and number.isdigit() and len(number) <= 15):
         raise Rejected(n.BAD_REQUEST, "sms must be an MSISDN")
     return number
+
+
+def _profiles(found: Mapping[str, str | None]) -> tuple[str, ...]:
+    """The profile ids of LwM2M 1.2: one, or several in quotation marks with commas between."""
+    if "pid" not in found:
+        return ()
+    text = found["pid"] or ""
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    profiles = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if len(profiles) > _MAX_PROFILES or not all(0 < len(profile) <= MAX_PROFILE for profile in profiles):
+        raise Rejected(n.BAD_REQUEST, "pid must be one or a few profile ids")
+    return profiles
 
 
 def _labels(found: Mapping[str, str | None]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from lwm2md.coap.engine import Peer
+from lwm2md.coap.message import Options
 from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
@@ -25,6 +26,8 @@ DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
 ObservationState = Literal["pending", "active", "refused"]
 Source = Literal["read", "observe", "send"]
+Target = Path | tuple[Path, ...]
+"""What an observation is of: one path, or a set of paths in their order."""
 
 READ: Final = "read"
 WRITE: Final = "write"
@@ -35,6 +38,9 @@ DELETE: Final = "delete"
 DISCOVER: Final = "discover"
 WRITE_ATTRIBUTES: Final = "write-attributes"
 OBSERVE: Final = "observe"
+READ_COMPOSITE: Final = "read-composite"
+WRITE_COMPOSITE: Final = "write-composite"
+OBSERVE_COMPOSITE: Final = "observe-composite"
 CANCEL_OBSERVE: Final = "cancel-observe"
 OPERATIONS: Final = (
     READ,
@@ -45,16 +51,34 @@ OPERATIONS: Final = (
     DELETE,
     DISCOVER,
     WRITE_ATTRIBUTES,
+    READ_COMPOSITE,
+    WRITE_COMPOSITE,
     OBSERVE,
+    OBSERVE_COMPOSITE,
     CANCEL_OBSERVE,
 )
+ESTABLISHING: Final = frozenset({OBSERVE, OBSERVE_COMPOSITE})
+"""The operations that make a standing wish."""
 AT_MOST_ONCE: Final = frozenset({EXECUTE, CREATE})
 FINAL_STATES: Final = frozenset({"done", "failed", "expired", "cancelled"})
 
 
+@attrs.frozen(slots=True)
+class Instances:
+    """Object Instances that were ``created`` and ``deleted`` after the device told the list ``objects``."""
+
+    objects: ObjectList
+    created: frozenset[Path] = frozenset()
+    deleted: frozenset[Path] = frozenset()
+
+
 @attrs.define(slots=True, eq=False)
 class Registration:
-    """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite."""
+    """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite.
+
+    ``refused_formats`` are Content-Formats that the device refused since it registered, each with the use it was for;
+    ``instances`` what was created and deleted since it told its list of Objects. Both are None for nearly every device.
+    """
 
     id: str
     endpoint: str
@@ -72,6 +96,8 @@ class Registration:
     registered_at: float
     updated_at: float
     expiry: Plan | None = attrs.field(default=None, repr=False)
+    refused_formats: frozenset[tuple[str, int | None]] | None = None
+    instances: Instances | None = None
 
     def expires_at(self) -> float | None:
         """When the lifetime is over, in Unix seconds; None for an infinite one."""
@@ -87,9 +113,37 @@ class TwinValue:
     source: Source
 
 
+@attrs.frozen(slots=True, eq=False)
+class Behind:
+    """Where a device is that an LwM2M Gateway speaks for (Object 25): the gateway, its prefix there, its Device ID."""
+
+    gateway: Device
+    prefix: str
+    device_id: str
+
+
+@attrs.define(slots=True, eq=False)
+class Deviation:
+    """One way in which a device departs from the specifications, passed over in what it sent.
+
+    ``first`` and ``last`` are Unix seconds; ``sample`` is the beginning of the newest payload that has it, if one has.
+    """
+
+    kind: str
+    first: float
+    last: float
+    count: int = 1
+    sample: bytes | None = None
+
+
 @attrs.define(slots=True, eq=False)
 class Device:
-    """Everything known of one Endpoint Client Name, registered or not."""
+    """Everything known of one Endpoint Client Name, registered or not.
+
+    One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
+    it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
+    ``disabled`` is one that was told to be silent until it registers again.
+    """
 
     endpoint: str
     labels: dict[str, str] | None = None
@@ -100,16 +154,27 @@ class Device:
     queue: deque[Operation] | None = None
     queue_check: Plan | None = attrs.field(default=None, repr=False)
     current: Operation | None = None
-    observations: dict[Path, Observation] | None = None
+    observations: dict[Target, Observation] | None = None
     twin: dict[Path, TwinValue] | None = None
+    deviations: dict[str, Deviation] | None = None
+    behind: Behind | None = None
+    children: dict[str, Device] | None = None
+    profiles: dict[str, ObjectList] | None = None
+    disabled: bool = False
+
+    @property
+    def carrier(self) -> Device:
+        """The device that messages go to: itself, or its gateway."""
+        return self if self.behind is None else self.behind.gateway
 
     def state(self, now: float) -> DeviceState:
         """What an operator wants to know first; ``now`` in Unix seconds."""
         if self.registration is None:
             return "offline"
-        if not self.responding:
+        carrier = self.carrier
+        if not (self.responding and carrier.responding):
             return "not-responding"
-        if self.registration.queue_mode and now >= self.awake_until:
+        if self.registration.queue_mode and now >= carrier.awake_until:
             return "sleeping"
         return "online"
 
@@ -124,7 +189,7 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """What a caller asks of a device: the body of ``POST /v1/devices/{endpoint}/operations``.
 
     ``timeout`` and ``ttl`` are seconds: how long to wait for the device's answer, and how long the request may wait
-    for the device.
+    for the device. ``force`` sends what the device's model, version or list of Objects speak against.
     """
 
     op: Literal[
@@ -136,20 +201,60 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         "delete",
         "discover",
         "write-attributes",
+        "read-composite",
+        "write-composite",
         "observe",
+        "observe-composite",
         "cancel-observe",
     ]
-    path: str
+    path: str | None = None
+    paths: tuple[str, ...] | None = None
     id: int | None = None
     value: object = msgspec.UNSET
     values: dict[str, object] | None = None
     arguments: dict[str, str | None] | None = None
     attributes: dict[str, float | int | bool | None] | None = None
+    depth: int | None = None
     format: str | None = None
     timeout: float | None = None
     ttl: float | None = None
     priority: int = 0
     key: str | None = None
+    force: bool = False
+
+
+class Composed(msgspec.Struct, frozen=True):
+    """A request ready for the engine, and the list of ``objects`` that it was made from.
+
+    ``accept`` is the Content-Format that was asked for, if one was. ``replaceable`` is the format that was chosen here,
+    with its use, where another can be tried if the device refuses it.
+    """
+
+    code: int
+    options: Options
+    payload: bytes
+    objects: ObjectList
+    accept: int | None = None
+    replaceable: tuple[str, int | None] | None = None
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A request that can be taken: what is asked, of which path or ``paths``, and the message that it makes now."""
+
+    request: OperationRequest
+    path: Path
+    paths: tuple[Path, ...] = ()
+    composed: Composed | None = None
+
+    @property
+    def target(self) -> Target:
+        """What is observed: the path, or the set of paths."""
+        return target_of(self.path, self.paths)
+
+
+def target_of(path: Path, paths: tuple[Path, ...]) -> Target:
+    """The path, or the set of paths where there are some."""
+    return tuple(sorted(paths)) if paths else path
 
 
 @attrs.frozen(slots=True)
@@ -171,12 +276,16 @@ class Result:
 
 @attrs.define(slots=True, eq=False)
 class Operation:
-    """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it."""
+    """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it.
+
+    ``composed`` is its message while that is at hand: not while it waits, since the registration may change.
+    """
 
     id: str
     endpoint: str
     request: OperationRequest
     path: Path
+    paths: tuple[Path, ...]
     created: float
     expires: float
     state: OperationState = "queued"
@@ -189,12 +298,18 @@ class Operation:
     internal: bool = False
     kept: bool = False
     token: bytes | None = None
+    composed: Composed | None = attrs.field(default=None, repr=False)
     watchers: list[Callable[[Operation], None]] | None = None
 
     @property
     def op(self) -> str:
         """The operation's name, as in `OPERATIONS`."""
         return self.request.op
+
+    @property
+    def target(self) -> Target:
+        """What is observed: the path, or the set of paths."""
+        return target_of(self.path, self.paths)
 
     @property
     def finished(self) -> bool:
@@ -205,6 +320,8 @@ class Operation:
 @attrs.define(slots=True, eq=False)
 class Observation:
     """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
+
+    A composite one is of all its ``paths``, and its path is the root.
 
     ``established`` is when the device took it last; ``superseded`` counts what is being stored in its place: another
     wish, or none. ``outdated`` names attributes that an earlier wish for the path has set and this one has not.
@@ -224,6 +341,12 @@ class Observation:
     established: float | None = None
     outdated: tuple[str, ...] = ()
     superseded: int = 0
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def target(self) -> Target:
+        """The path, or the set of paths."""
+        return target_of(self.path, self.paths)
 
     def changes(self) -> Changes:
         """The attributes that are to be written to the device; None unsets one."""

@@ -19,9 +19,12 @@ from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
+from lwm2md.server.gateways import Gateways
+from lwm2md.server.idle import Idle
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
+from lwm2md.server.profiles import Profiles
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import State
 
@@ -41,14 +44,19 @@ class RegistrationInterface:
     its name says, once that is durable.
     """
 
-    def __init__(self, state: State, *, uplink: Uplink, registered: Uplink, gone: Uplink) -> None:
+    def __init__(
+        self, state: State, gateways: Gateways, idle: Idle, *, uplink: Uplink, registered: Uplink, gone: Uplink
+    ) -> None:
         self._state = state
+        self._gateways = gateways
+        self._idle = idle
         self._registrations = state.registrations
         self._busy = state.busy
         self._uplink = uplink
         self._registered = registered
         self._gone = gone
         self.lists = ObjectLists()
+        self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, self.expired)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
@@ -61,7 +69,7 @@ class RegistrationInterface:
         if registration is None or registration.peer != peer or registration.endpoint in self._busy:
             return 0
         device = self._state.devices[registration.endpoint]
-        if device.queue:
+        if device.queue or device.children:
             return 0
         self._refresh(device, registration, now)
         return n.CHANGED
@@ -113,43 +121,48 @@ class RegistrationInterface:
         endpoint = parameters.endpoint or self._state.environment.describe(request.peer).identity
         if endpoint is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
-        if endpoint not in self._state.devices and len(self._state.devices) >= self._state.settings.max_devices:
-            return _FULL
-        objects = self._object_list(request, parameters, parameters.version or "1.0")
+        version = parameters.version or "1.0"
+        listed = self._object_list(request, parameters, version)
+        device = self._state.devices.get(endpoint)
+        objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
-            raise Rejected(n.CONFLICT if parameters.profile else n.BAD_REQUEST, "the object list is missing")
-        known = objects
+            raise Rejected(n.BAD_REQUEST, "the object list is missing")
+        said = _Said(parameters, objects, listed)
 
         def decide(request: IncomingRequest, now: float) -> None:
-            self._register_endpoint(request, endpoint, parameters, known, now)
+            self._register_endpoint(request, endpoint, said, now)
 
         return self._exclusively(request, endpoint, now, decide)
 
-    def _register_endpoint(
-        self,
-        request: IncomingRequest,
-        endpoint: str,
-        parameters: RegistrationParameters,
-        objects: ObjectList,
-        now: float,
-    ) -> None:
+    def _register_endpoint(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> None:
         device = self._state.devices.get(endpoint) or Device(endpoint)
-        previous = device.registration
-        registration = self._new_registration(request, endpoint, parameters, objects, now)
+        previous = device.registration if device.behind is None else None  # a gateway's word for it gives way
+        registration = self._new_registration(request, endpoint, said.parameters, said.objects, now)
         if previous is not None and previous.identity != registration.identity:
             raise Rejected(n.FORBIDDEN, "registered by another identity")
+        if not self._idle.room(endpoint, now):
+            self._state.engine.respond(request, _FULL, now)
+            return
         resumed = previous is not None and _same(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
         events_ = self._register_events(device, previous, registration, resumed, now)
         writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
-        if endpoint not in self._state.devices:
-            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(device.labels, now)))
+        profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
+        if endpoint not in self._state.devices or device.behind is not None or device.disabled or profiles is not None:
+            kept = attrs.evolve(
+                device, last_seen=now, behind=None, disabled=False, profiles=profiles or device.profiles
+            )
+            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
 
         def ended(committed: bool, now: float) -> None:
+            self._idle.arrived(endpoint)
             if not committed:
                 self._state.engine.respond(request, _UNAVAILABLE, now)
                 return
+            self._gateways.release(device, now)
+            device.disabled = False
+            device.profiles = profiles or device.profiles
             self._install(device, registration, now)
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
@@ -198,6 +211,9 @@ class RegistrationInterface:
             fields = {"reason": "resumed", "registration_id": registration.id}
             return [events.Event(events.DEVICE_UPDATED, now, endpoint, labels, fields)]
         found = []
+        if device.behind is not None and device.registration is not None:
+            gone = {"reason": "displaced", "registration_id": device.registration.id}
+            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
         if previous is not None:
             gone = {"reason": "replaced", "registration_id": previous.id}
             found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
@@ -242,7 +258,9 @@ class RegistrationInterface:
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
-        changes = self._changes(request, registration)
+        parameters = parse(request.message.query)
+        listed = self._object_list(request, parameters, registration.version)
+        changes = self._changes(device, registration, parameters, listed)
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
@@ -256,6 +274,10 @@ class RegistrationInterface:
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
         facts = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
+        profiles = self.profiles.learned(device, parameters.profiles, listed)
+        if profiles is not None:
+            kept = stored.device_row(attrs.evolve(device, profiles=profiles))
+            writes.append(Write(stored.DEVICES, registration.endpoint, kept))
 
         def ended(committed: bool, now: float) -> None:
             if not committed:
@@ -263,14 +285,16 @@ class RegistrationInterface:
                 return
             for name, value in changes.items():
                 setattr(registration, name, value)
+            device.profiles = profiles or device.profiles
             self._accept(device, registration, request, now)
             self.lifetimes.plan(registration)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
 
-    def _changes(self, request: IncomingRequest, registration: Registration) -> dict[str, object]:
+    def _changes(
+        self, device: Device, registration: Registration, parameters: RegistrationParameters, listed: ObjectList | None
+    ) -> dict[str, object]:
         """What an Update changes of a registration, by attribute name; parameters that say the same are no change."""
-        parameters = parse(request.message.query)
         settings = self._state.settings
         changes: dict[str, object] = {}
         if parameters.lifetime is not None:
@@ -289,7 +313,7 @@ class RegistrationInterface:
             changes["sms"] = parameters.sms
         if parameters.labels:
             changes["labels"] = bounded({**registration.labels, **parameters.labels})
-        objects = self._object_list(request, parameters, registration.version)
+        objects = self.profiles.resolve(device, parameters.profiles, listed, registration.version)
         if objects is not None:
             changes["objects"] = objects
         return {name: value for name, value in changes.items() if getattr(registration, name) != value}
@@ -301,7 +325,9 @@ class RegistrationInterface:
             self._withdraw(device, now)
             self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
         registration.updated_at = now
+        device.disabled = False
         self.lifetimes.refreshes.note(registration)
+        self._gateways.changed(device, now)
         self._uplink(device, now)
 
     def _withdraw(self, device: Device, now: float) -> None:
@@ -317,6 +343,7 @@ class RegistrationInterface:
         def answer(committed: bool, now: float) -> None:
             self._state.engine.respond(request, Response(n.DELETED) if committed else _UNAVAILABLE, now)
 
+        self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
 
     # The end of a registration
@@ -334,8 +361,9 @@ class RegistrationInterface:
         writes = [
             Write(stored.REGISTRATIONS, registration.endpoint, None),
             Write(stored.REFRESHES, registration.endpoint, None),
-            Write(stored.DEVICES, registration.endpoint, stored.device_row(device.labels, device.last_seen)),
+            Write(stored.DEVICES, registration.endpoint, stored.device_row(device)),
         ]
+        events_ = (event, *self._gateways.departures(device, now))
 
         def ended(committed: bool, now: float) -> None:
             if answer is not None:
@@ -347,11 +375,20 @@ class RegistrationInterface:
             else:
                 self.lifetimes.again(registration, now)
 
-        self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
+        self._state.commit_exclusive(registration.endpoint, writes, events_, ended)
 
     def expired(self, registration: Registration, now: float) -> None:
         """The lifetime is over; called when nothing else is being decided for the endpoint."""
         self._end(registration, events.DEVICE_EXPIRED, "lifetime", now)
+
+
+@attrs.frozen(slots=True)
+class _Said:
+    """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
+
+    parameters: RegistrationParameters
+    objects: ObjectList
+    listed: ObjectList | None
 
 
 def _same(previous: Registration, now: Registration) -> bool:

@@ -1,16 +1,16 @@
 """From an operator's operation to the CoAP request that carries it (OMA Transport, table of operations).
 
 RULES: everything is checked before a byte is sent, and what is wrong is named; paths get the registration's alternate
-root; no Uri-Host, no query but what the operation needs, since real clients refuse any other critical option.
+root; no Uri-Host, no query but what the operation needs, since real clients refuse any other critical option. What is
+written always says its Content-Format: a PUT without one is a Write-Attributes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
-import attrs
 import msgspec
 
 from lwm2md.coap import numbers as n
@@ -18,67 +18,115 @@ from lwm2md.coap.message import Options, options
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.attributes import BadAttributes, check_changes, check_sendable, to_query
 from lwm2md.lwm2m.execute import format_arguments
-from lwm2md.lwm2m.models import ResourceModel, TypeOf
-from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes
-from lwm2md.lwm2m.paths import Path, PathError
-from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, from_json
+from lwm2md.lwm2m.models import Models, TypeOf
+from lwm2md.lwm2m.nodes import ContentError, Nodes
+from lwm2md.lwm2m.paths import ROOT, Path
+from lwm2md.server import negotiation
+from lwm2md.server.checking import check, check_level, check_values
 from lwm2md.server.errors import BadOperation
-from lwm2md.server.records import OperationRequest, Registration
+from lwm2md.server.negotiation import COMPOSITE, ETCH, SINGLE, WRITING
+from lwm2md.server.payloads import instance_of, parse_path, written
+from lwm2md.server.records import (
+    CANCEL_OBSERVE,
+    CREATE,
+    DELETE,
+    DISCOVER,
+    EXECUTE,
+    OBSERVE,
+    OBSERVE_COMPOSITE,
+    READ,
+    READ_COMPOSITE,
+    WRITE,
+    WRITE_ATTRIBUTES,
+    WRITE_COMPOSITE,
+    WRITE_PARTIAL,
+    Composed,
+    Device,
+    OperationRequest,
+    Order,
+    Registration,
+)
 
-_LEVELS: Final[Mapping[str, tuple[int, ...]]] = {
-    "read": (1, 2, 3, 4),
-    "discover": (1, 2, 3),
-    "write": (2, 3, 4),
-    "write-partial": (2, 3),
-    "write-attributes": (1, 2, 3, 4),
-    "execute": (3,),
-    "create": (1,),
-    "delete": (2,),
-    "observe": (1, 2, 3, 4),
-    "cancel-observe": (1, 2, 3, 4),
+MOST_PATHS: Final = 100
+"""How many paths a composite operation may have."""
+
+_PATH_LISTS: Final = frozenset({READ_COMPOSITE, OBSERVE_COMPOSITE})
+_FETCHED: Final = {
+    n.SENML_JSON: n.SENML_JSON,
+    n.SENML_CBOR: n.SENML_CBOR,
+    n.SENML_ETCH_JSON: n.SENML_JSON,
+    n.SENML_ETCH_CBOR: n.SENML_CBOR,
+    n.LWM2M_CBOR: n.LWM2M_CBOR,
 }
-_NAMES: Final = ("the root", "an Object", "an Object Instance", "a Resource", "a Resource Instance")
+_NESTED: Final = frozenset({n.TLV, n.LWM2M_CBOR})
+"""The formats that can hold an Object Instance without Resources."""
+_LISTING: Final = {n.LWM2M_CBOR: n.SENML_CBOR}
 
 
-@attrs.frozen(slots=True)
-class Composed:
-    """A request ready for the engine; ``accept`` is the Content-Format that was asked for, if one was."""
+class _Made(msgspec.Struct, frozen=True):
+    """What a message is made of: the order, and the device that it is for; ``home`` as in `compose`."""
 
-    code: int
-    options: Options
-    payload: bytes = b""
-    accept: int | None = None
+    request: OperationRequest
+    path: Path
+    paths: tuple[Path, ...]
+    registration: Registration
+    models: Models
+    home: str | None = None
 
-
-def compose(request: OperationRequest, path: Path, registration: Registration, type_of: TypeOf) -> Composed:
-    """Make the CoAP request of an operation. Raises BadOperation, naming the field that is wrong."""
-    check_level(request.op, path)
-    if request.op in ("read", "observe", "cancel-observe"):
-        return _read(request, path, registration)
-    if request.op == "discover":
-        return _request(n.GET, path, registration, accept=n.LINK_FORMAT)
-    if request.op in ("write", "write-partial", "create"):
-        return _write(request, path, registration, type_of)
-    if request.op == "execute":
-        return _execute(request, path, registration)
-    if request.op == "write-attributes":
-        return write_attributes(changes_of(request.attributes, path, type_of), path, registration)
-    return _request(n.DELETE, path, registration)
+    def type_of(self) -> TypeOf:
+        """How the codecs find models."""
+        return self.models.type_of(self.registration.objects.versions)
 
 
-def check_level(op: str, path: Path) -> None:
-    """Raise BadOperation where the operation is not defined on paths of this length."""
-    if len(path) not in _LEVELS[op]:
-        allowed = " or ".join(_NAMES[level] for level in _LEVELS[op])
-        raise BadOperation(f"{op} takes the path of {allowed}, {path} is that of {_NAMES[len(path)]}", "path")
+def prepare(request: OperationRequest, registration: Registration, models: Models, home: str | None = None) -> Order:
+    """The order of a request that can be taken, with its message. Raises BadOperation, naming what is wrong."""
+    path, paths = targets(request)
+    if request.depth is not None and (request.op != DISCOVER or not 0 <= request.depth <= 3):
+        raise BadOperation("depth is from 0 to 3, and of discover only", "depth")
+    if not request.force and request.op != CANCEL_OBSERVE:
+        check(request, path, paths, registration, models)
+    return Order(request, path, paths, compose(request, path, paths, registration, models, home=home))
 
 
-def parse_path(text: str) -> Path:
-    """The path of a request. Raises BadOperation."""
-    try:
-        return Path.parse(text)
-    except PathError as error:
-        raise BadOperation(str(error), "path") from None
+def compose(
+    request: OperationRequest,
+    path: Path,
+    paths: tuple[Path, ...],
+    registration: Registration,
+    models: Models,
+    *,
+    home: str | None = None,
+) -> Composed:
+    """Make the CoAP request of an operation. Raises BadOperation, naming the field that is wrong.
+
+    ``home`` is the root path of the gateway that a device is behind: a composite operation goes there, and only the
+    names in it have the prefix of the device.
+    """
+    return _MAKERS[request.op](_Made(request, path, paths, registration, models, home))
+
+
+def home_of(device: Device) -> str | None:
+    """The root path of the gateway that a device is behind, None where it is behind none."""
+    registration = None if device.behind is None else device.behind.gateway.registration
+    return None if registration is None else registration.objects.root
+
+
+def targets(request: OperationRequest) -> tuple[Path, tuple[Path, ...]]:
+    """The path of a request, and the paths of a composite one, whose path is the root. Raises BadOperation."""
+    op = request.op
+    if op in _PATH_LISTS or (op == CANCEL_OBSERVE and request.paths is not None):
+        _check_rootless(request)
+        return ROOT, _paths(request.paths)
+    if request.paths is not None:
+        raise BadOperation(f"{op} takes one path", "paths")
+    if op == WRITE_COMPOSITE:
+        _check_rootless(request)
+        return ROOT, ()
+    if request.path is None:
+        raise BadOperation("path is missing", "path")
+    path = parse_path(request.path)
+    check_level(op, path)
+    return path, ()
 
 
 def changes_of(
@@ -97,129 +145,229 @@ def changes_of(
 
 def write_attributes(changes: Mapping[str, float | int | None], path: Path, registration: Registration) -> Composed:
     """A Write-Attributes: a PUT with the attributes in its query, and neither payload nor Content-Format."""
-    return _request(n.PUT, path, registration, query=to_query(changes))
+    return _message(n.PUT, path, registration, query=to_query(changes))
 
 
-def default_accept(path: Path, registration: Registration) -> int | None:
-    """The Content-Format to ask for: TLV, unless the device listed others; then text for one value, or its own."""
-    if not registration.objects.formats or n.TLV in registration.objects.formats:
-        return n.TLV
-    return n.TEXT if len(path) >= 3 and n.TEXT in registration.objects.formats else None
+def root_of(registration: Registration) -> str:
+    """What stands before the ids in the names that a format writes out: the alternate path, or nothing."""
+    return "" if registration.objects.root == "/" else registration.objects.root
 
 
-def _read(request: OperationRequest, path: Path, registration: Registration) -> Composed:
-    accept = default_accept(path, registration) if request.format is None else _format(request.format)
-    return _request(n.GET, path, registration, accept=accept)
+def _check_rootless(request: OperationRequest) -> None:
+    if request.path not in (None, "/"):
+        raise BadOperation(f"{request.op} has no path of its own", "path")
 
 
-def _execute(request: OperationRequest, path: Path, registration: Registration) -> Composed:
+def _paths(texts: tuple[str, ...] | None) -> tuple[Path, ...]:
+    if not texts:
+        raise BadOperation("paths is missing or empty", "paths")
+    if len(texts) > MOST_PATHS:
+        raise BadOperation(f"at most {MOST_PATHS} paths", "paths")
     try:
-        arguments = {int(digit): value for digit, value in (request.arguments or {}).items()}
+        found = tuple(map(parse_path, texts))
+    except BadOperation as error:
+        raise BadOperation(str(error), "paths") from None
+    if len(set(found)) < len(found):
+        raise BadOperation("a path is given twice", "paths")
+    return found
+
+
+# What each operation becomes
+
+
+def _read(made: _Made) -> Composed:
+    request, path = made.request, made.path
+    one = len(path) > 2
+    if request.format is None:
+        accept, replaceable = negotiation.default_accept(made.registration, one=one)
+        return _message(n.GET, path, made.registration, accept=accept, replaceable=replaceable)
+    accept = _format(request.format)
+    if accept in ETCH or (accept in SINGLE and not one and not request.force):
+        raise BadOperation(f"{request.format} can't hold the values of {path}", "format")
+    return _message(n.GET, path, made.registration, accept=accept)
+
+
+def _discover(made: _Made) -> Composed:
+    depth = made.request.depth
+    query = () if depth is None else (f"depth={depth}",)
+    return _message(n.GET, made.path, made.registration, query=query, accept=n.LINK_FORMAT)
+
+
+def _execute(made: _Made) -> Composed:
+    try:
+        arguments = {int(digit): value for digit, value in (made.request.arguments or {}).items()}
         payload = format_arguments(arguments)
     except ValueError as error:
         raise BadOperation(str(error), "arguments") from None
     if not payload:
-        return _request(n.POST, path, registration)
-    return _request(n.POST, path, registration, content_format=n.TEXT, payload=payload)
+        return _message(n.POST, made.path, made.registration)
+    return _message(n.POST, made.path, made.registration, content_format=n.TEXT, payload=payload)
 
 
-def _write(request: OperationRequest, path: Path, registration: Registration, type_of: TypeOf) -> Composed:
-    base, nodes = path, tuple(_nodes(request, path, type_of)) if request.op != "create" else ()
-    if request.op == "create":
-        # Without an id the payload is that of an instance, with no id around it: the device chooses one.
-        instance = _child(path, 0 if request.id is None else request.id)
-        base = instance if request.id is None else path
-        nodes = tuple(_create_nodes(request, instance, type_of))
-    content_format = _write_format(request, path, nodes)
-    try:
-        payload = formats.encode(content_format, base, nodes, type_of)
-    except ContentError as error:
-        raise BadOperation(str(error), "format" if request.format else "value") from None
-    code = n.PUT if request.op == "write" else n.POST
-    return _request(code, path, registration, content_format=content_format, payload=payload)
+def _delete(made: _Made) -> Composed:
+    return _message(n.DELETE, made.path, made.registration)
 
 
-def _write_format(request: OperationRequest, path: Path, nodes: Nodes) -> int:
-    """Text or opaque for one value, as every client takes them; TLV for anything more."""
-    if request.format is not None:
-        return _format(request.format)
-    if request.op != "write" or len(nodes) != 1 or nodes[0].path != path or nodes[0].value is None:
-        return n.TLV
-    return n.OPAQUE if isinstance(nodes[0].value, bytes) else n.TEXT
+def _write_attributes(made: _Made) -> Composed:
+    if not made.request.attributes:
+        raise BadOperation("attributes is missing or empty", "attributes")
+    changes = changes_of(made.request.attributes, made.path, made.type_of())
+    return write_attributes(changes, made.path, made.registration)
 
 
-def _nodes(request: OperationRequest, path: Path, type_of: TypeOf) -> Iterator[Entry]:
-    """The entries of a write, from ``value`` or from ``values`` by path."""
-    if request.values is not None:
-        for key, value in request.values.items():
-            yield from _entry(_below(path, key), value, type_of)
+def _write(made: _Made) -> Composed:
+    nodes = _nodes(made)
+    path, one = made.path, _is_one(made, nodes)
+    single = () if not one else (n.OPAQUE,) if isinstance(nodes[0].value, bytes) else (n.TEXT,)
+    several = negotiation.contents(made.registration.version, made.registration.objects.formats)
+    return _with_nodes(made, n.PUT if made.request.op == WRITE else n.POST, path, nodes, (*single, *several)[:3])
+
+
+def _is_one(made: _Made, nodes: Nodes) -> bool:
+    """Whether this is a Write of one value, which every client takes as text or opaque."""
+    return (
+        made.request.op == WRITE
+        and len(nodes) == 1
+        and len(made.path) > 2
+        and nodes[0].path == made.path
+        and nodes[0].value is not None
+    )
+
+
+def _create(made: _Made) -> Composed:
+    request, nodes = made.request, _nodes(made)
+    if request.id is not None:
+        several = negotiation.contents(made.registration.version, made.registration.objects.formats)
         if not request.values:
-            raise BadOperation("values is empty", "values")
-    elif request.value is not msgspec.UNSET:
-        if len(path) < 3:
-            raise BadOperation(f"value is for one Resource; {path} takes values by path", "value")
-        yield from _entry(path, request.value, type_of)
+            several = tuple(each for each in several if each in _NESTED) or (n.TLV,)
+            if request.format is not None and formats.NUMBERS.get(request.format) not in _NESTED:
+                raise BadOperation("an instance without values can be told in tlv or lwm2m-cbor only", "format")
+        return _with_nodes(made, n.POST, made.path, nodes, several)
+    if request.format not in (None, "tlv"):
+        raise BadOperation("only tlv can leave the id of the new instance to the device", "format")
+    # The payload is that of an instance, with no id around it.
+    return _with_nodes(made, n.POST, instance_of(request, made.path), nodes, (n.TLV,))
+
+
+def _write_composite(made: _Made) -> Composed:
+    nodes = _nodes(made)
+    etch = any(entry.value is None for entry in nodes)
+    if etch and not made.request.force and made.registration.version < "1.2":
+        version = made.registration.version
+        raise BadOperation(f"null needs LwM2M 1.2, the device has {version}", "values")
+    candidates = negotiation.composites(made.registration.objects.formats, etch=etch)
+    return _with_nodes(made, n.IPATCH, ROOT, nodes, candidates)
+
+
+def _fetch(made: _Made) -> Composed:
+    request, registration = made.request, made.registration
+    if request.op == OBSERVE_COMPOSITE and request.attributes:
+        raise BadOperation("attributes are those of each path, by write-attributes", "attributes")
+    if request.format is None:
+        found, good = negotiation.ordered(
+            registration, COMPOSITE, negotiation.composites(registration.objects.formats, etch=False)
+        )
+        number, replaceable = found[0], (COMPOSITE, found[0]) if good > 1 else None
     else:
-        raise BadOperation("value or values is missing", "value")
+        number, replaceable = _format(request.format), None
+    if number not in _FETCHED:
+        raise BadOperation(f"{request.format} is no format of composite operations", "format")
+    listing = _LISTING.get(number, number)
+    return _message(
+        n.FETCH,
+        ROOT,
+        registration,
+        content_format=listing,
+        accept=_FETCHED[number],
+        payload=formats.encode_paths(listing, made.paths, root=root_of(registration)),
+        replaceable=replaceable,
+        home=made.home,
+    )
 
 
-def _create_nodes(request: OperationRequest, instance: Path, type_of: TypeOf) -> Iterator[Entry]:
-    """The entries of a Create, with keys relative to the new instance."""
-    for key, value in (request.values or {}).items():
-        yield from _entry(_below(instance, key), value, type_of)
-    if not request.values:
-        yield Entry(instance, None)
+def _cancel_observe(made: _Made) -> Composed:
+    return _fetch(made) if made.paths else _read(made)
 
 
-def _entry(path: Path, value: object, type_of: TypeOf) -> Iterator[Entry]:
-    """One value, or all instances of a multiple Resource given as an object by id or as a list."""
-    model = type_of(path)
-    if isinstance(value, list) and len(path) == 3:
-        value = {str(index): each for index, each in enumerate(value)}
-    if isinstance(value, dict) and len(path) == 3:
-        for key, each in value.items():
-            yield Entry(_below(path, str(key)), _typed(path, model, each))
-        if not value:
-            yield Entry(path, None)
-    elif len(path) >= 3:
-        yield Entry(path, _typed(path, model, value))
-    else:
-        raise BadOperation(f"{path} is not the path of a Resource", "values")
+_MAKERS: Final[Mapping[str, Callable[[_Made], Composed]]] = {
+    READ: _read,
+    OBSERVE: _read,
+    CANCEL_OBSERVE: _cancel_observe,
+    DISCOVER: _discover,
+    WRITE: _write,
+    WRITE_PARTIAL: _write,
+    CREATE: _create,
+    EXECUTE: _execute,
+    DELETE: _delete,
+    WRITE_ATTRIBUTES: _write_attributes,
+    READ_COMPOSITE: _fetch,
+    OBSERVE_COMPOSITE: _fetch,
+    WRITE_COMPOSITE: _write_composite,
+}
 
 
-def _typed(path: Path, model: ResourceModel | None, value: object) -> Value:
-    kind = model.type if model is not None else None
-    if kind is ResourceType.NONE:
-        raise BadOperation(f"{path} is executable, it has no value", "values")
+# What they share
+
+
+def _nodes(made: _Made) -> Nodes:
+    nodes = written(made.request, made.path, made.type_of())
+    if not made.request.force:
+        check_values(made.request, made.path, nodes, made.registration, made.models)
+    return nodes
+
+
+def _with_nodes(made: _Made, code: int, base: Path, nodes: Nodes, candidates: tuple[int, ...]) -> Composed:
+    """A request with values in the format that the caller named, or the first candidate that can hold them."""
+    request, registration = made.request, made.registration
+    use = WRITING if made.path else COMPOSITE
+    wanted = (_format(request.format),) if request.format is not None else candidates
+    found, good = negotiation.ordered(registration, use, wanted)
+    reason = ""
+    for number in found:
+        try:
+            payload = _encode(made, number, base, nodes)
+        except ContentError as error:
+            reason, good = reason or str(error), good - 1
+            continue
+        replaceable = (use, number) if request.format is None and good > 1 else None
+        return _message(
+            code,
+            made.path,
+            registration,
+            content_format=number,
+            payload=payload,
+            replaceable=replaceable,
+            home=None if made.path else made.home,
+        )
+    raise BadOperation(reason, "format" if request.format else "value" if request.values is None else "values")
+
+
+def _encode(made: _Made, number: int, base: Path, nodes: Nodes) -> bytes:
+    if not made.path and number not in _FETCHED:
+        raise ContentError(f"{formats.NAMES.get(number, number)} is no format of composite operations")
+    if made.path and number in ETCH:
+        raise ContentError(f"{formats.NAMES[number]} is for write-composite")
+    root = root_of(made.registration)
     try:
-        return from_json(kind, value)
-    except ValueError_ as error:
-        raise BadOperation(f"{path}: {error}", "value") from None
+        return formats.encode(number, base, nodes, made.type_of(), root=root)
+    except ContentError:
+        if not made.request.force:
+            raise
+        return formats.encode(number, base, nodes, _untyped, root=root)
 
 
-def _below(base: Path, key: str) -> Path:
-    """A key of ``values``: a whole path below ``base``, or what follows it (``"6/0"``)."""
-    path = parse_path(key if key.startswith("/") else f"{base}/{key}")
-    if not base.covers(path):
-        raise BadOperation(f"{key} is not below {base}", "values")
-    return path
-
-
-def _child(path: Path, identifier: int) -> Path:
-    try:
-        return path.child(identifier)
-    except PathError as error:
-        raise BadOperation(str(error), "id") from None
+def _untyped(path: Path) -> None:
+    """A lookup that finds no model, for values that don't fit the one that there is."""
 
 
 def _format(name: str) -> int:
     number = formats.NUMBERS.get(name)
     if number is None:
-        raise BadOperation(f"format {name!r} is none of {', '.join(formats.NUMBERS)}", "format")
+        raise BadOperation(f"format {name[:40]!r} is none of {', '.join(formats.NUMBERS)}", "format")
     return number
 
 
-def _request(
+def _message(
     code: int,
     path: Path,
     registration: Registration,
@@ -228,8 +376,12 @@ def _request(
     content_format: int | None = None,
     accept: int | None = None,
     payload: bytes = b"",
+    replaceable: tuple[str, int | None] | None = None,
+    home: str | None = None,
 ) -> Composed:
-    return Composed(code, _options(path, registration.objects.root, query, content_format, accept), payload, accept)
+    objects = registration.objects
+    asked = _options(path, objects.root if home is None else home, query, content_format, accept)
+    return Composed(code, asked, payload, objects, accept, replaceable)
 
 
 @lru_cache(maxsize=4096)

@@ -11,18 +11,22 @@ class ServerSettings:
 
     ``default_lifetime``, ``min_lifetime`` and ``max_lifetime`` (0: no cap) shape the effective lifetime; ``grace`` is
     added before a registration expires. ``awake`` is how long a queue-mode device listens after an exchange,
-    ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device.
+    ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device. A device without a
+    registration is forgotten ``forget_after`` it was last seen (0: never).
     """
 
     default_lifetime: int = 86400
     min_lifetime: int = 1
     max_lifetime: int = 0
     grace: float = 0.0
+    forget_after: float = 30 * 86400.0
     awake: float = 93.0
     timeout: float = 93.0
     ttl: float = 86400.0
     queue_limit: int = 100
     max_devices: int = 1_000_000
+    devices_per_gateway: int = 128
+    profile_ids: int = 1000
     observations_per_device: int = 64
     labels_per_device: int = 64
     twin_values: int = 1000

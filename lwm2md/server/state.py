@@ -24,6 +24,7 @@ from lwm2md.server.settings import ServerSettings
 Decide = Callable[[float], None]
 COUNTERS: Final = (
     "registrations_refused",
+    "gateway_devices_refused",
     "notifications_undecodable",
     "notifications_reordered",
     "observations_ended_by_device",

@@ -6,6 +6,7 @@ A row that can't be read raises ``msgspec.ValidationError`` or ``msgspec.DecodeE
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Literal
 
@@ -14,9 +15,11 @@ import msgspec
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.models import ObjectModel
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
+    Behind,
+    Device,
     Observation,
     Operation,
     OperationRequest,
@@ -32,6 +35,7 @@ DEVICES = "devices"
 OBSERVATIONS = "observations"
 OPERATIONS = "operations"
 TWIN = "twin"
+PROFILES = "profile_ids"
 META = "meta"
 MODELS = "models"
 
@@ -64,9 +68,22 @@ class _Refresh(msgspec.Struct, array_like=True):
     address: str
 
 
+class _Objects(msgspec.Struct, omit_defaults=True):
+    paths: list[str]
+    root: str = "/"
+    formats: tuple[int, ...] = ()
+    versions: dict[int, str] = {}
+    deviations: tuple[str, ...] = ()
+
+
 class _Device(msgspec.Struct, omit_defaults=True):
     labels: dict[str, str] = {}
     last_seen: float = 0.0
+    disabled: bool = False
+    gateway: str | None = None
+    prefix: str = ""
+    device_id: str = ""
+    profiles: dict[str, _Objects] = {}
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -78,6 +95,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     format: str | None = None
     established: float | None = None
     outdated: tuple[str, ...] = ()
+    paths: list[str] = []
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -171,15 +189,36 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
     return msgspec.json.decode(value, type=list[tuple[float, float]])
 
 
-def device_row(labels: dict[str, str] | None, last_seen: float) -> bytes:
-    """The operator's labels and the time of the last uplink: what stays of a device without a registration."""
-    return encode(_Device(labels or {}, last_seen))
+def device_row(device: Device) -> bytes:
+    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
+    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    behind = device.behind
+    if behind is not None:
+        row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
+    for profile, found in (device.profiles or {}).items():
+        paths = [str(path) for path in found.paths]
+        row.profiles[profile] = _Objects(paths, found.root, found.formats, dict(found.versions), found.deviations)
+    return encode(row)
 
 
-def read_device(value: bytes) -> tuple[dict[str, str], float]:
-    """Labels and last uplink of a row."""
+def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Device:
+    """The device of a row; ``gateway`` finds the one that it is behind."""
     row = msgspec.json.decode(value, type=_Device)
-    return row.labels, row.last_seen
+    behind = None if row.gateway is None else Behind(gateway(row.gateway), row.prefix, row.device_id)
+    profiles = {
+        profile: ObjectList(
+            found.root, found.formats, tuple(map(Path.parse, found.paths)), found.versions, found.deviations
+        )
+        for profile, found in row.profiles.items()
+    }
+    return Device(
+        key,
+        row.labels or None,
+        last_seen=row.last_seen,
+        behind=behind,
+        profiles=profiles or None,
+        disabled=row.disabled,
+    )
 
 
 def observation_row(observation: Observation) -> bytes:
@@ -195,6 +234,7 @@ def observation_row(observation: Observation) -> bytes:
             observation.format,
             observation.established,
             observation.outdated,
+            [str(path) for path in observation.paths],
         )
     )
 
@@ -213,6 +253,7 @@ def read_observation(key: str, value: bytes) -> Observation:
         row.format,
         established=row.established,
         outdated=row.outdated,
+        paths=tuple(map(Path.parse, row.paths)),
     )
 
 
@@ -240,7 +281,8 @@ def read_operation(key: str, value: bytes) -> Operation:
         id=key,
         endpoint=row.endpoint,
         request=row.request,
-        path=Path.parse(row.request.path),
+        path=ROOT if row.request.path is None else Path.parse(row.request.path),
+        paths=tuple(map(Path.parse, row.request.paths or ())),
         created=row.created,
         expires=row.expires,
         state=row.state,

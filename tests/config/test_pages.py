@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.config import Settings, load, pages
-from lwm2md.config.__main__ import main
+from lwm2md.config.__main__ import main, run
 from lwm2md.config.schema import SECTIONS, settings_of, value_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +26,15 @@ class Pages(SynchronousTestCase):
         main(made)
         for name in ("etc/lwm2md.ini", "docs/settings.md"):
             self.assertEqual((ROOT / name).read_text("utf-8"), (made / name).read_text("utf-8"), f"make {name} anew")
+
+    def test_usage(self) -> None:
+        """An option, or more than one directory, is refused with a usage line, and nothing is written."""
+        made = Path(self.mktemp())
+        for arguments in (["--help"], ["-o", str(made)], [str(made), "more"], ["-"]):
+            with redirect_stderr(StringIO()) as told:
+                self.assertEqual((run(arguments), made.exists()), (2, False))
+            self.assertEqual(told.getvalue(), "usage: python -m lwm2md.config [DIRECTORY]\n")
+        self.assertEqual((run([str(made)]), (made / "etc/lwm2md.ini").exists()), (0, True))
 
     def test_as_shipped(self) -> None:
         """The shipped file sets nothing."""

@@ -34,7 +34,7 @@ class Candidates(SynchronousTestCase):
 
     def test_commands(self) -> None:
         """A command's name is completed, behind options of all commands too."""
-        self.assertEqual(complete("dev"), ["device", "devices"])
+        self.assertEqual(complete("devi"), ["deviations", "device", "devices"])
         self.assertEqual(complete("--json", "--wait", "5", "unob"), ["unobserve"])
         self.assertEqual(complete(""), sorted(commands_of(parser({}))))
         self.assertEqual(complete("nothing", ""), [])
@@ -65,6 +65,8 @@ class Candidates(SynchronousTestCase):
             server = Canned(self, [as_json(OBJECTS)])
             self.assertEqual(self._with_token(server.url, "read", "e/1", begun), found, begun)
             self.assertIn(b"/v1/devices/e%2F1/objects", server.requests[0])
+        server = Canned(self, [as_json(OBJECTS)])
+        self.assertEqual(self._with_token(server.url, "read-composite", "e/1", "/33", "/3/"), ["/3/0"])
 
     def test_nobody_there(self) -> None:
         """Without a daemon there are no candidates, and no error."""
@@ -107,7 +109,7 @@ class Bash(SynchronousTestCase):
 
     def test_words(self) -> None:
         """Commands and options are offered, and nothing where nothing fits."""
-        self.assertEqual(self.complete(NOBODY["LWM2MD_URL"], "dev"), ["device", "devices"])
+        self.assertEqual(self.complete(NOBODY["LWM2MD_URL"], "devi"), ["deviations", "device", "devices"])
         self.assertEqual(self.complete(NOBODY["LWM2MD_URL"], "devices", "--state", "=", "sl"), ["sleeping"])
         self.assertEqual(self.complete(NOBODY["LWM2MD_URL"], "nothing", ""), [""])
 

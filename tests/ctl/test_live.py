@@ -115,7 +115,8 @@ class Live(SynchronousTestCase):
     def test_refused(self) -> None:
         """What the device or the daemon refuses is one line and exit status 1."""
         for words, part in (
-            (("read", ENDPOINT, "/9/0"), "4.04"),
+            (("read", ENDPOINT, "/9/0"), "has not registered Object Instance /9/0"),
+            (("read", ENDPOINT, "/9/0", "--force"), "4.04"),
             (("write", ENDPOINT, "/1/0/2", "much"), "not a decimal number"),
             (("read", "nobody", "/3"), "unknown-device"),
             (("operation", "none"), "unknown-operation"),
@@ -141,7 +142,7 @@ class Live(SynchronousTestCase):
         links = self.done("discover", ENDPOINT, "/3303/0/5701")["result"]["links"]
         self.assertEqual(links[0]["attributes"], {"pmin": "1", "pmax": "10"})
         self.done("attributes", ENDPOINT, "/3303/0/5701", "pmin=", "pmax=")
-        refused = self.ctl("create", ENDPOINT, "/3", "--id", "5", "14=x")
+        refused = self.ctl("create", ENDPOINT, "/3", "--id", "5", "14=x", "--force")
         self.assertEqual((refused.status, "4.05" in refused.err), (FAILED, True), refused)
         operations = self.done("operations", "--endpoint", ENDPOINT, "--state", "done")
         self.assertEqual(operations[0]["state"], "done")
@@ -290,7 +291,7 @@ class Live(SynchronousTestCase):
         self.assertEqual([each["direction"] for each in found], ["out", "in"])
         lines = self.shown("messages", ENDPOINT, "--limit", "2").splitlines()
         self.assertRegex(lines[0], r"^\d\d:\d\d:\d\d\.\d{3} 127\.0\.0\.1:\d+ ← CON GET /3/0/0 #\d+ token=")
-        self.assertRegex(lines[1], r" → ACK 2\.05 Content #\d+ token=\w+ \[tlv\] [0-9a-f]+$")
+        self.assertRegex(lines[1], r" → ACK 2\.05 Content #\d+ token=\w+ \[senml-cbor\] [0-9a-f]+$")
 
     def test_trace(self) -> None:
         """A trace shows messages as they come; when it ends, its file is written and it is removed."""

@@ -25,6 +25,9 @@ COMMANDS = (
     "forget e",
     "objects e",
     "discover e /3",
+    "deviations e",
+    "read-composite e /3 /1/0/1",
+    "observe-composite e /3 /1/0/1",
     "operations",
     "operation 1",
     "cancel 1",
@@ -54,6 +57,11 @@ COMMANDS = (
     "traces 1",
     "trace e --pcapng /dev/null",
     "reload",
+    "update-trigger e",
+    "profile-ids",
+    "profile-id p",
+    "profile-id p </3/0>",
+    "profile-id p --remove",
 )
 """One command line for each thing that a command can ask for."""
 

@@ -33,6 +33,12 @@ _OPERATIONS: Final[tuple[dict[str, Any], ...]] = (
     {"op": "observe", "path": "/3303/0/5700"},
     {"op": "cancel-observe", "path": "/3303/0/5700"},
     {"op": "write-attributes", "path": "/3303/0/5700", "attributes": {"pmin": 1}},
+    {"op": "read", "path": "/3/0/4", "force": True},
+    {"op": "read-composite", "paths": ["/3/0", "/3303/0/5700"]},
+    {"op": "write-composite", "values": {"/3/0/14": "+02", "/1/0/1": 60}},
+    {"op": "observe-composite", "paths": ["/3/0/9", "/3303"]},
+    {"op": "cancel-observe", "paths": ["/3303", "/3/0/9"]},
+    {"op": "discover", "path": "/3", "depth": 3, "force": True},
 )
 _FOUND: Final = 200
 _QUEUED: Final = 202

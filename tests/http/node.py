@@ -64,9 +64,10 @@ class Device:
         self._mid = count(1)
         self._observe = count(1)
 
-    def register(self, links: str = "</1/0>,</3/0>,</5/0>,</3303/0>", *query: str) -> None:
+    def register(self, links: str = "</1/0>,</3/0>,</5/0>,</3303/0>", *query: str, version: str = "1.1") -> None:
         """Register with the server, and see that it is taken."""
-        asked = options(path=("rd",), query=(f"ep={self.endpoint}", "lt=300", "lwm2m=1.1", *query), content_format=40)
+        given = (f"ep={self.endpoint}", "lt=300", f"lwm2m={version}", *query)
+        asked = options(path=("rd",), query=given, content_format=40)
         self.send(Message(n.CON, n.POST, next(self._mid), b"r", asked, links.encode()))
 
     def notify(self, payload: bytes) -> None:

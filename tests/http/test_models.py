@@ -163,7 +163,7 @@ class PutTests(ApiTestCase):
 
     async def test_limit(self) -> None:
         """No more are kept than the configuration says; those that are there can be replaced."""
-        self.node.server.configure(ServerSettings(models=2))
+        self.node.server.configure(ServerSettings(models=2), self.node.now())
         await self.put(201, described(), described(ObjectVersion="2.0"))
         await self.refused(409, "limit-reached", "PUT", "/v1/models", file(described(ObjectVersion="3.0")))
         await self.put(200, described(Name="Gate"))

@@ -9,6 +9,7 @@ from tests.http.node import Answer
 from tests.http.support import ApiTestCase
 
 PATH = "/v1/devices/a/observations/3303/0/5700"
+COMPOSITE = "/v1/devices/a/observations"
 
 
 class ObservationsTests(ApiTestCase):
@@ -33,6 +34,37 @@ class ObservationsTests(ApiTestCase):
             self.assertEqual([each["id"] for each in (await self.call("GET", path)).json["items"]], [again.json["id"]])
         self.assertEqual((await self.call("DELETE", PATH)).status, 204)
         await self.refused(404, "unknown-observation", "GET", PATH)
+
+    async def test_composite(self) -> None:
+        """Several paths are observed as one, found and cancelled by its id; the same set is the same one."""
+        values = b'[{"n":"/3/0/9","v":7},{"n":"/3303/0/5700","v":21.5}]'
+        self.device.answers[n.FETCH, "/"] = Answer(n.CONTENT, values, n.SENML_JSON)
+        made = await self.call("POST", COMPOSITE, {"paths": ["/3/0/9", "/3303/0/5700"], "format": "senml-json"})
+        self.assertEqual((made.status, made.json["state"], made.json["path"]), (201, "active", "/"))
+        self.assertEqual((made.json["paths"], made.json["format"]), (["/3/0/9", "/3303/0/5700"], "senml-json"))
+        again = await self.call("POST", COMPOSITE, {"paths": ["/3303/0/5700", "/3/0/9"]})
+        self.assertEqual((again.status, again.json["id"]), (200, made.json["id"]))
+        self.assertEqual((await self.call("GET", made.headers["location"])).json["id"], made.json["id"])
+        self.assertEqual(len((await self.call("GET", COMPOSITE)).json["items"]), 1)
+        twin = await self.call("GET", "/v1/devices/a/resources/3/0/9?source=twin")
+        self.assertEqual(twin.json["values"][0]["value"], 7)
+        self.assertEqual((await self.call("DELETE", made.headers["location"])).status, 204)
+        self.assertEqual((await self.call("GET", COMPOSITE)).json["items"], [])
+
+    async def test_bad_composite(self) -> None:
+        """What is wrong with a composite observation is said by its member."""
+        for body, code, field in (
+            ({}, "bad-body", "paths"),
+            ({"paths": []}, "bad-operation", "paths"),
+            ({"paths": ["3"]}, "bad-operation", "paths"),
+            ({"paths": ["/3"] * 2}, "bad-operation", "paths"),
+            ({"paths": ["/3/0/4"]}, "bad-operation", "paths"),
+            ({"paths": ["/3"], "format": "tlv"}, "bad-operation", "format"),
+            ({"paths": ["/3"], "pmin": 1}, "bad-body", "pmin"),
+        ):
+            document = await self.refused(400, code, "POST", COMPOSITE, body)
+            self.assertEqual(document["errors"][0]["field"], field, body)
+        self.assertEqual(self.device.requests, [])
 
     async def test_by_id(self) -> None:
         """An observation is cancelled by its id, too."""

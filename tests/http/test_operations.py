@@ -102,6 +102,35 @@ class OperationsTests(ApiTestCase):
             [{"path": "/3/0", "attributes": {"pmin": "10"}}, {"path": "/3/0/0", "attributes": {}}],
         )
 
+    async def test_composite(self) -> None:
+        """Composite operations take paths, or values by whole path; times are RFC 3339 there as well."""
+        values = b'[{"n":"/3/0/9","v":7}]'
+        self.device.answers[n.FETCH, "/"] = Answer(n.CONTENT, values, n.SENML_JSON)
+        seen = await self.call("POST", POST, {"op": "read-composite", "paths": ["/3/0/9", "/3303"]})
+        self.assertEqual(
+            (seen.json["state"], seen.json["path"], seen.json["paths"]), ("done", "/", ["/3/0/9", "/3303"])
+        )
+        self.assertEqual([row["value"] for row in seen.json["result"]["values"]], [7])
+        self.device.answers[n.IPATCH, "/"] = Answer(n.CHANGED, b"", None)
+        written = {"/3/0/13": "2026-01-01T00:00:00Z", "/1/0/1": 60}
+        request = {"op": "write-composite", "values": written, "format": "senml-json"}
+        self.assertEqual((await self.call("POST", POST, request)).json["state"], "done")
+        self.assertEqual(self.device.requests[-1].payload, b'[{"n":"/3/0/13","v":1767225600},{"n":"/1/0/1","v":60}]')
+
+    async def test_deviations(self) -> None:
+        """What a device departs from is listed with a sample, in pages."""
+        for payload, number in ((b"Acme", 1541), (b"\xff\x00", n.TLV)):
+            self.device.answers[n.GET, "/3/0/0"] = Answer(n.CONTENT, payload, number)
+            await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})
+        where = "/v1/devices/a/deviations"
+        first = (await self.call("GET", f"{where}?limit=1")).json
+        second = (await self.call("GET", f"{where}?after={first['next']}")).json
+        (draft,), (broken,) = first["items"], second["items"]
+        self.assertEqual((draft["kind"], draft["count"], draft["sample"]), ("draft-content-format", 1, "Acme"))
+        self.assertEqual((broken["kind"], broken["sample"], broken["encoding"]), ("undecodable", "ff00", "hex"))
+        self.assertIsNone(second["next"])
+        await self.refused(404, "unknown-device", "GET", "/v1/devices/ghost/deviations")
+
     async def test_queue_full(self) -> None:
         """A device has a bounded queue; beyond it the caller is asked to come back."""
         self.device.mute = True
@@ -120,7 +149,7 @@ class OperationsTests(ApiTestCase):
             (400, "bad-json", "POST", POST, b'{"op":"read","path":"/3","value":' + b"[" * 50000),
             (400, "bad-body", "POST", POST, b""),
             (400, "bad-body", "POST", POST, b"[]"),
-            (400, "bad-body", "POST", POST, {"op": "read"}),
+            (400, "bad-operation", "POST", POST, {"op": "read"}),
             (400, "bad-body", "POST", POST, {"op": "explode", "path": "/3"}),
             (400, "bad-body", "POST", POST, {**read, "timeout": "soon"}),
             (400, "bad-body", "POST", POST, {**read, "colour": "red"}),

@@ -97,10 +97,33 @@ class ResourcesTests(ApiTestCase):
         self.answer(n.DELETE, "/3303/7", n.DELETED)
         self.assertEqual((await self.call("DELETE", f"{BASE}/3303/7")).status, 200)
 
+    async def test_resource_instances(self) -> None:
+        """Resource Instances are written one by one, in part or all, and deleted, by devices of LwM2M 1.2."""
+        device = self.node.device("new", registered=False)
+        device.register("</2/0>,</3/0>", version="1.2")
+        base = "/v1/devices/new/resources/2/0/2"
+        for method, path, body, code in (
+            ("PUT", "/1", {"value": 3}, n.PUT),
+            ("PUT", "", {"value": {"1": 3, "2": 4}}, n.PUT),
+            ("PATCH", "", {"value": {"1": 3}}, n.POST),
+            ("DELETE", "/1", None, n.DELETE),
+        ):
+            device.answers[code, f"/2/0/2{path}"] = Answer(n.CHANGED, b"", None)
+            seen = await self.call(method, base + path, body)
+            self.assertEqual((seen.status, seen.json["state"]), (200, "done"), seen.body)
+
+    async def test_force(self) -> None:
+        """What the model speaks against is refused with what is wrong, and sent by force."""
+        self.answer(n.GET, "/3/0/4", n.METHOD_NOT_ALLOWED)
+        document = await self.refused(400, "bad-operation", "GET", f"{BASE}/3/0/4")
+        self.assertEqual(document["errors"], [{"field": "path", "message": "/3/0/4 (Reboot) can't be read"}])
+        await self.refused(502, "device-error", "GET", f"{BASE}/3/0/4?force=true")
+        await self.refused(400, "bad-query", "GET", f"{BASE}/3/0/4?force=1")
+
     async def test_device_error(self) -> None:
         """A device's error is 502 with its code and what it said."""
         self.answer(n.PUT, "/3/0/0", n.METHOD_NOT_ALLOWED, b"read only")
-        document = await self.refused(502, "device-error", "PUT", f"{BASE}/3/0/0", {"value": "x"})
+        document = await self.refused(502, "device-error", "PUT", f"{BASE}/3/0/0?force=true", {"value": "x"})
         self.assertEqual(document["coap_code"], "4.05")
         self.assertIn("read only", document["detail"])
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.lwm2m.paths import ROOT, Path, PathError
+from lwm2md.lwm2m.paths import ROOT, Path, PathError, covered
 
 IDS = st.lists(st.integers(0, 65534), max_size=4)
 
@@ -60,6 +60,14 @@ class PathTests(SynchronousTestCase):
         self.assertTrue(ROOT.covers(path))
         self.assertFalse(path.covers(Path.parse("/3")))
         self.assertFalse(path.covers(Path.parse("/3/1/0")))
+
+    def test_covered(self) -> None:
+        """A path is covered by a set of paths where one of them covers it."""
+        paths = frozenset(map(Path.parse, ("/3/0", "/5", "/6/0/1/2")))
+        for text in ("/", "/3", "/3/0", "/3/0/1", "/3/1", "/5", "/5/0/1/2", "/6/0/1", "/6/0/1/2", "/30"):
+            path = Path.parse(text)
+            self.assertEqual(covered(path, paths), any(each.covers(path) for each in paths), text)
+        self.assertTrue(covered(Path.parse("/9"), frozenset((ROOT,))))
 
     def test_order(self) -> None:
         """Paths sort by number, a parent before its children."""

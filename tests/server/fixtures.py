@@ -88,7 +88,7 @@ class Bench:
         assert answer.code == n.CREATED, answer
         return device
 
-    def submit(self, endpoint: str, op: str, path: str, **fields: object) -> Operation:
+    def submit(self, endpoint: str, op: str, path: str | None, **fields: object) -> Operation:
         """Ask for an operation, and let it leave."""
         request = OperationRequest(op=op, path=path, **fields)  # type: ignore[arg-type]
         operation = self.server.submit(endpoint, request, self.now)

@@ -102,14 +102,14 @@ class LibraryTests(SynchronousTestCase):
         """What was not put can't be taken back, and no more is put than there may be."""
         self.assertRaises(BuiltInModel, self.remove, 3, "1.0")
         self.assertRaises(UnknownModel, self.remove, 3, "9.9")
-        self.bench.server.configure(ServerSettings(models=1))
+        self.bench.server.configure(ServerSettings(models=1), self.bench.now)
         self.put(described())
         self.assertRaises(LimitReached, self.put, described(ObjectVersion="2.0"))
         self.assertEqual(self.bench.tables[stored.MODELS].keys(), {"32770:1.2"})
 
     def test_limit_of_what_is_coming(self) -> None:
         """What is being stored counts, and no longer when it was not."""
-        self.bench.server.configure(ServerSettings(models=1))
+        self.bench.server.configure(ServerSettings(models=1), self.bench.now)
         self.bench.hold()
         self.put(described())
         self.assertRaises(LimitReached, self.put, described(ObjectVersion="2.0"))

@@ -54,19 +54,19 @@ class ComposeTests(SynchronousTestCase):
             ("write-partial", "/1/0", {"values": {"/1/0/1": 60}}, "0.02 /1/0 11542:c1013c"),
             ("execute", "/3/0/4", {}, "0.02 /3/0/4"),
             ("execute", "/3/0/4", {"arguments": {"0": "a", "1": None}}, "0.02 /3/0/4 0:303d2761272c31"),
-            ("create", "/1", {"id": 5, "values": {"1": 60}}, "0.02 /1 11542:0305c1013c"),
-            ("create", "/1", {"values": {"1": 60}}, "0.02 /1 11542:c1013c"),
-            ("create", "/1", {"id": 5}, "0.02 /1 11542:0005"),
-            ("create", "/1", {}, "0.02 /1 11542:"),
-            ("delete", "/1/5", {}, "0.04 /1/5"),
+            ("create", "/1", {"id": 5, "force": True, "values": {"1": 60}}, "0.02 /1 11542:0305c1013c"),
+            ("create", "/1", {"force": True, "values": {"1": 60}}, "0.02 /1 11542:c1013c"),
+            ("create", "/3303", {"id": 5}, "0.02 /3303 11542:0005"),
+            ("create", "/3303", {}, "0.02 /3303 11542:"),
+            ("delete", "/1/5", {"force": True}, "0.04 /1/5"),
             ("write-attributes", VALUE, {"attributes": {"pmin": 1, "gt": None}}, f"0.03 {VALUE}?pmin=1&gt"),
         ]
         for op, path, fields, expected in table:
             self.assertEqual(self.sent(op, path, **fields), expected, (op, path, fields))
 
     def test_root(self) -> None:
-        """Paths go below the alternate root that was registered; without TLV the device chooses the format."""
-        links = '</lwm2m>;rt="oma.lwm2m";ct="0 110",</lwm2m/3/0>'
+        """Paths go below the alternate root that was registered; where no format is known the device chooses."""
+        links = '</lwm2m>;rt="oma.lwm2m";ct="0 50",</lwm2m/3/0>'
         self.device.register("lwm2m=1.1", "lt=300", links=links)
         self.assertEqual(self.sent("read", "/3/0"), "0.01 /lwm2m/3/0")
         self.assertEqual(self.sent("read", "/3/0/0"), "0.01 /lwm2m/3/0/0 accept=0")
@@ -85,7 +85,7 @@ class ComposeTests(SynchronousTestCase):
             ("write", "/1/0/1", {"value": "x"}, "value"),
             ("write", "/1/0", {"values": {}}, "values"),
             ("write", "/1/0", {"values": {"/3/0/1": 1}}, "values"),
-            ("write", "/3/0/4", {"value": 1}, "values"),
+            ("write", "/3/0/4", {"value": 1}, "value"),
             ("execute", "/3/0", {}, "path"),
             ("execute", "/3/0/4", {"arguments": {"10": "a"}}, "arguments"),
             ("execute", "/3/0/4", {"arguments": {"0": "'"}}, "arguments"),
@@ -148,7 +148,7 @@ class QueueTests(SynchronousTestCase):
         for number in range(4):
             self.read(number)
         with self.assertRaises(QueueFull):
-            self.read(4)
+            self.read(6)
 
     def test_ttl(self) -> None:
         """What has waited too long expires, by itself, in the order of the times; the rest goes on."""
@@ -373,13 +373,13 @@ class AnswerTests(SynchronousTestCase):
     def test_create(self) -> None:
         """A Create tells the path of the new instance: the device's, or the one that was asked for."""
         table = [
-            ({}, Answer(n.CREATED, location=("1", "7")), "done", "/1/7"),
-            ({"id": 5}, Answer(n.CREATED), "done", "/1/5"),
+            ({}, Answer(n.CREATED, location=("3303", "7")), "done", "/3303/7"),
+            ({"id": 5}, Answer(n.CREATED), "done", "/3303/5"),
             ({}, Answer(n.CREATED), "done", None),
             ({}, Answer(n.CREATED, location=("x",)), "failed", None),
         ]
         for fields, answer, state, location in table:
-            operation = self.ask(answer, "create", "/1", **fields)
+            operation = self.ask(answer, "create", "/3303", **fields)
             found = operation.result.location if operation.result is not None else None
             self.assertEqual((operation.state, found), (state, location))
 
@@ -451,7 +451,7 @@ class OnceTests(SynchronousTestCase):
 
     def test_stored_before_sent(self) -> None:
         """Execute and Create leave when it is stored that they were sent; other operations at once."""
-        for op, path in (("execute", "/3/0/4"), ("create", "/1")):
+        for op, path in (("execute", "/3/0/4"), ("create", "/3303")):
             before = len(self.device.requests)
             self.bench.hold()
             self.bench.submit("d", op, path)
@@ -460,7 +460,7 @@ class OnceTests(SynchronousTestCase):
             self.assertEqual(len(self.device.requests), before + 1)
             self.device.reply(Answer(n.CHANGED))
         self.bench.hold()
-        self.assertEqual(self.bench.submit("d", "delete", "/1/3").token, self.device.requests[-1].token)
+        self.assertEqual(self.bench.submit("d", "delete", "/1/0").token, self.device.requests[-1].token)
 
     def test_not_stored(self) -> None:
         """An Execute that can't be stored is not sent, and fails; the next operation goes on."""
@@ -529,6 +529,24 @@ class OnceTests(SynchronousTestCase):
         self.device.reply(Answer(n.CHANGED))
         self.assertEqual(len(self.bench.server.operations), 3)
         self.assertEqual(len(self.bench.tables["operations"]), 0)
+
+    def test_key(self) -> None:
+        """A key stands for its operation on its device, over a restart, and is free when that is forgotten."""
+        first = self.bench.submit("d", "execute", "/3/0/4", key="k")
+        self.assertIs(self.bench.submit("d", "execute", "/3/0/4", key="k"), first)
+        with self.assertRaises(BadOperation) as caught:
+            self.bench.submit("d", "execute", "/1/0/8", key="k")
+        self.assertEqual((caught.exception.field, len(self.device.requests)), ("key", 1))
+        other = self.bench.registered("other", 2)
+        self.assertIsNot(self.bench.submit("other", "execute", "/3/0/4", key="k"), first)
+        self.device.reply(Answer(n.CHANGED))
+        other.reply(Answer(n.CHANGED))
+        self.bench, _ = self.bench.restart()
+        self.assertEqual(self.bench.submit("d", "execute", "/3/0/4", key="k").id, first.id)
+        other.answers[n.GET, "/3/0/0"] = Answer(n.NOT_FOUND)
+        for _ in range(4):
+            self.bench.submit("other", "read", "/3/0/0")
+        self.assertNotEqual(self.bench.submit("d", "execute", "/3/0/4", key="k").id, first.id)
 
     def test_every_refusal(self) -> None:
         """Every refusal has a word of its own that the API shows."""

@@ -23,9 +23,10 @@ SETTINGS = ServerSettings(
     timeout=40.0,
     flush_interval=50.0,
 )
-OPERATIONS = ("read", "execute", "write", "observe", "cancel-observe", "delete")
-FIELDS: dict[str, dict[str, object]] = {"write": {"value": 1}, "execute": {}, "delete": {}}
-TARGETS = {"execute": "/3/0/4", "delete": "/1/3", "write": "/1/0/1"}
+OPERATIONS = ("read", "execute", "write", "create", "delete", "observe", "cancel-observe", "observe-composite")
+FIELDS: dict[str, dict[str, object]] = {"write": {"value": 1}, "create": {"id": 3}, "delete": {"force": True}}
+TARGETS = {"execute": "/3/0/4", "create": "/3303", "delete": "/1/3", "write": "/1/0/1"}
+COMPOSITE: dict[str, object] = {"paths": PATHS[:2]}
 
 
 class Story:
@@ -86,7 +87,7 @@ class Story:
             return
         request = self.chance.choice(device.requests[-2:])
         observe = self.chance.choice((None, 1)) if request.observe == 0 else None
-        answer = Answer(self.chance.choice((69, 69, 68, 132)), b"21", n.TEXT, observe=observe)
+        answer = Answer(self.chance.choice((69, 69, 68, 132, 134, 143)), b"21", n.TEXT, observe=observe)
         if self.chance.random() < 0.1:
             device.send(Message(n.RST, n.EMPTY, request.mid, b""))
         else:
@@ -95,8 +96,11 @@ class Story:
     def submit(self, device: FakeDevice) -> None:
         """Ask for an operation."""
         op = self.chance.choice(OPERATIONS)
-        path = TARGETS.get(op) or self.chance.choice(PATHS)
-        request = OperationRequest(op=op, path=path, **FIELDS.get(op, {}))  # type: ignore[arg-type]
+        composite = op == "observe-composite" or (op == "cancel-observe" and self.chance.random() < 0.5)
+        fields = (
+            COMPOSITE if composite else {"path": TARGETS.get(op) or self.chance.choice(PATHS), **FIELDS.get(op, {})}
+        )
+        request = OperationRequest(op=op, **fields)  # type: ignore[arg-type]
         try:
             operation = self.bench.server.submit(device.endpoint, request, self.bench.now)
         except Refused:

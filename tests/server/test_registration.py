@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode, encode_body, options
+from lwm2md.lwm2m.models import default_version
 from lwm2md.server.settings import ServerSettings
 from tests.server.fixtures import LINKS, START, Bench, peer
 
@@ -53,7 +54,11 @@ class RegisterTests(SynchronousTestCase):
             (("ep=d", "sms=abc", *full), LINKS, n.BAD_REQUEST, "sms must be an MSISDN"),
             (("ep=d", "sms=1234567890123456", *full), LINKS, n.BAD_REQUEST, "sms must be an MSISDN"),
             (("ep=d", *full), "", n.BAD_REQUEST, "the object list is missing"),
-            (("ep=d", "pid=6:27354b9a", *full), "", n.CONFLICT, "the object list is missing"),
+            (("ep=d", "pid=6:27354b9a", *full), "", n.CONFLICT, "unknown profile id: send the object list"),
+            (("ep=d", "pid", *full), LINKS, n.BAD_REQUEST, "pid must be one or a few profile ids"),
+            (("ep=d", 'pid=""', *full), LINKS, n.BAD_REQUEST, "pid must be one or a few profile ids"),
+            (("ep=d", "pid=a,,b", *full), LINKS, n.BAD_REQUEST, "pid must be one or a few profile ids"),
+            (("ep=d", "pid=1,2,3,4,5,6,7,8,9", *full), LINKS, n.BAD_REQUEST, "pid must be one or a few profile ids"),
             (("ep=d", *full), "no links", n.BAD_REQUEST, ""),
             (("ep=d", *full, *(f"x{i}=1" for i in range(17))), LINKS, n.BAD_REQUEST, "too many or too long parameters"),
             (("ep=d", *full, "x=" + "y" * 129), LINKS, n.BAD_REQUEST, "too many or too long parameters"),
@@ -116,6 +121,21 @@ class RegisterTests(SynchronousTestCase):
         self.assertEqual([str(path) for path in found.objects.paths], ["/1/0", "/3/0"])
         self.assertEqual(found.objects.versions[3], "1.1")
         self.assertTrue(found.objects.deviations)
+
+    def test_1_2(self) -> None:
+        """What LwM2M 1.2 has: its bindings, the queue-mode flag, the versions that it implies, links with ``lwm2m``."""
+        links = '</>;rt="oma.lwm2m";ct="112 11544";lwm2m=1.2,</1/0>,</3/0>,</5/0>,</9/0>;ver=1.1,</25/0>,</3303/0>'
+        for number, binding in enumerate(("U", "M", "H", "UMHTSN", "NU")):
+            device = self.bench.device(f"d{number}", number)
+            answer = device.register("lwm2m=1.2", "lt=300", f"b={binding}", "Q", "sms=491234", links=links)
+            assert answer is not None
+            self.assertEqual(answer.code, n.CREATED, binding)
+            found = self.bench.server.devices[f"d{number}"].registration
+            assert found is not None
+            self.assertEqual((found.binding, found.queue_mode, found.objects.formats), (binding, True, (112, 11544)))
+            versions = {key: default_version(key, "1.2") for key in (1, 3, 5, 9, 25, 3303)} | {9: "1.1"}
+            self.assertEqual((found.objects.versions, found.objects.deviations), (versions, ()))
+            self.assertEqual(versions[1], "1.2")
 
     def test_content_format(self) -> None:
         """A list without a Content-Format, or as text, is a list; as anything else it is refused."""

@@ -1,0 +1,238 @@
+"""One operation at its device: the request that leaves, what comes back, and what is made of it.
+
+RULES: an answer becomes a result or an error, never an exception. A Content-Format that was chosen here and that the
+device refuses is replaced within the same operation; that is safe for a Create too, since a refused one did nothing.
+What may have been done is never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from lwm2md import events
+from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import Failure, Received
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m.paths import Path
+from lwm2md.server import negotiation, stored
+from lwm2md.server.answers import BadAnswer, created, diagnostic, discovered
+from lwm2md.server.checking import instances_changed
+from lwm2md.server.effects import Write
+from lwm2md.server.errors import BadOperation, Refused
+from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, Ledger
+from lwm2md.server.reading import Reading
+from lwm2md.server.records import (
+    AT_MOST_ONCE,
+    CANCEL_OBSERVE,
+    CREATE,
+    DELETE,
+    DISCOVER,
+    ESTABLISHING,
+    EXECUTE,
+    READ,
+    READ_COMPOSITE,
+    Composed,
+    Device,
+    Operation,
+    Registration,
+    Result,
+)
+from lwm2md.server.requests import compose, home_of
+from lwm2md.server.state import State
+from lwm2md.server.twin import Twin
+
+_ERRORS: Final = {
+    "timeout": "no answer",
+    "reset": "the device answered with Reset",
+    "overloaded": "too much is under way to this address",
+    "bad-response": "the answer can't be understood",
+    "cancelled": "the address of the device changed",
+}
+_DISABLE: Final = (1, 4)
+"""Object and Resource of the Server Object's Disable."""
+
+_SPECIAL: Final = ESTABLISHING | {CANCEL_OBSERVE}
+
+Outcome = Received | str
+
+
+class Special(Protocol):
+    """The operations that another part carries out: those that observe, and the cancellation."""
+
+    def send(self, device: Device, operation: Operation, done: Callable[[Outcome, float], None], now: float) -> bytes:
+        """Send it; call ``done`` with what came of it."""
+        ...
+
+    def answered(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+        """Make the result of a 2.xx answer. Raises BadAnswer."""
+        ...
+
+    def failed(self, operation: Operation) -> None:
+        """Hear that the operation ended without success."""
+        ...
+
+
+class Exchanges:
+    """The requests that are under way, one to each device.
+
+    ``again`` puts an operation back to be sent once more, ``over`` hears that one is no longer under way.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        ledger: Ledger,
+        special: Special,
+        *,
+        reading: Reading,
+        twin: Twin,
+        uplink: Callable[[Device, float], None],
+    ) -> None:
+        self._state = state
+        self._ledger = ledger
+        self._special = special
+        self._reading = reading
+        self._twin = twin
+        self._uplink = uplink
+        self.again: Callable[[Device, Operation], None]
+        self.over: Callable[[Device, Operation, float], None]
+
+    def send(self, device: Device, operation: Operation, now: float) -> None:
+        """Send an operation whose turn has come; it has ended at once where that can't be done any more."""
+
+        def done(outcome: Outcome, then: float) -> None:
+            self._outcome(device, operation, outcome, then)
+
+        try:
+            if operation.op in _SPECIAL:
+                operation.token = self._special.send(device, operation, done, now)
+                return
+            composed = self.composed(device, operation)
+        except Refused as error:
+            # The registration changed since it was checked, or the wish is gone.
+            device.carrier.current = None
+            self._ledger.end(operation, "failed", now, error=str(error))
+            return
+        operation.token = self._state.engine.request(
+            self.registration(device).peer,
+            composed.code,
+            composed.options,
+            composed.payload,
+            on_outcome=done,
+            timeout=self.timeout(operation),
+            now=now,
+        )
+
+    def timeout(self, operation: Operation) -> float:
+        """How long the device may take to answer, in seconds."""
+        return self._state.settings.timeout if operation.request.timeout is None else operation.request.timeout
+
+    def composed(self, device: Device, operation: Operation) -> Composed:
+        """The message of an operation, made anew where the list of Objects is another one since. Raises a Refused."""
+        registration = self.registration(device)
+        known = operation.composed
+        if known is None or known.objects is not registration.objects:
+            known = compose(
+                operation.request,
+                operation.path,
+                operation.paths,
+                registration,
+                self._state.models,
+                home=home_of(device),
+            )
+            operation.composed = known
+        return known
+
+    @staticmethod
+    def registration(device: Device) -> Registration:
+        """The registration that a request goes to. Raises BadOperation when it ended meanwhile."""
+        if device.registration is None:
+            raise BadOperation(GONE)
+        return device.registration
+
+    # What comes back
+
+    def _outcome(self, device: Device, operation: Operation, outcome: Outcome, now: float) -> None:
+        spoke = isinstance(outcome, Received) or outcome in (Failure.RESET, Failure.BAD_RESPONSE)
+        if spoke and device.registration is not None:
+            self._uplink(device, now)
+        if operation.finished:
+            pass  # it was cancelled, or the registration ended
+        elif not isinstance(outcome, Received):
+            self._unanswered(device, operation, outcome, now)
+        elif outcome.message.code >> 5 != 2 and self._refused_format(device, operation, outcome.message.code):
+            self.send(device, operation, now)
+            if not operation.finished:
+                return
+        else:
+            self._answered(device, operation, outcome.message, now)
+        self.over(device, operation, now)
+
+    def _refused_format(self, device: Device, operation: Operation, code: int) -> bool:
+        """Whether the device refuses a format that was chosen here, and there is another one to try."""
+        composed, registration = operation.composed, device.registration
+        if composed is None or registration is None or not negotiation.learn(registration, composed, code):
+            return False
+        operation.composed = None
+        return True
+
+    def _answered(self, device: Device, operation: Operation, message: Message, now: float) -> None:
+        operation.coap_code = n.dotted(message.code)
+        if message.code >> 5 != 2:
+            self._ledger.end(operation, "failed", now, error=diagnostic(message))
+            return
+        try:
+            operation.result = self._result(device, operation, message, now)
+        except (BadAnswer, Refused) as error:
+            self._ledger.end(operation, "failed", now, error=str(error))
+            return
+        if operation.op == EXECUTE and (operation.path[0], operation.path[2]) == _DISABLE:
+            self._disable(device)
+        self._ledger.end(operation, "done", now)
+
+    def _disable(self, device: Device) -> None:
+        """The device leaves, and comes back by itself: what waits for it waits until then, over a restart too."""
+        device.disabled = True
+        self._state.commit((Write(stored.DEVICES, device.endpoint, stored.device_row(device)),))
+
+    def _result(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+        op = operation.op
+        if op in _SPECIAL:
+            return self._special.answered(device, operation, message, now)
+        if op in (READ, READ_COMPOSITE):
+            accept = operation.composed.accept if operation.composed is not None else None
+            values, operation.format = self._reading.values(
+                device, operation.path, operation.paths, message, accept=accept, now=now
+            )
+            self._twin.learn(device, operation.paths or (operation.path,), values, "read", now=now)
+            return Result(values=values)
+        registration = self.registration(device)
+        if op == DISCOVER:
+            return discovered(message, registration.objects.root)
+        if op == CREATE:
+            result = created(message, operation.path, operation.request.id, registration.objects.root)
+            if result.location is not None:
+                instances_changed(registration, Path.parse(result.location), created=True)
+            return result
+        if op == DELETE and len(operation.path) == 2:
+            instances_changed(registration, operation.path, created=False)
+        return Result()
+
+    def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float) -> None:
+        registration = device.registration
+        sleeper = registration is not None and registration.queue_mode
+        if outcome == Failure.TIMEOUT and sleeper:
+            device.carrier.awake_until = min(device.carrier.awake_until, now)
+        elif outcome == Failure.TIMEOUT and registration is not None and device.responding:
+            device.responding = False
+            fields = {"operation": operation.id, "last_seen": events.Timestamp(device.last_seen)}
+            self._state.commit((), (self._state.event(events.DEVICE_NOT_RESPONDING, device, now, **fields),))
+        again = outcome == Failure.CANCELLED or (outcome == Failure.TIMEOUT and sleeper)
+        if again and registration is not None and operation.op not in AT_MOST_ONCE:
+            # It moved, or fell asleep, before it could take the request: its turn comes again.
+            self.again(device, operation)
+            return
+        unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
+        error = OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome)
+        self._ledger.end(operation, "failed", now, error=error)

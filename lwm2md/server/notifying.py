@@ -1,0 +1,108 @@
+"""What devices tell because they are observed (OMA Core 6.4, RFC 7641).
+
+RULES: a notification is acknowledged when its values are durable, and not at all where they could not be stored, so
+that the device sends it again. One that came late has no say in what is known; its values with times of their own are
+told all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import Received
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server import negotiation, stored
+from lwm2md.server.answers import BadAnswer, diagnostic
+from lwm2md.server.effects import Write
+from lwm2md.server.reading import Reading
+from lwm2md.server.records import Device, Observation
+from lwm2md.server.state import State
+from lwm2md.server.twin import Twin
+from lwm2md.server.wishes import Wishes
+
+
+class Notifications:
+    """Takes notifications: their values go to the twin and to everybody who reads events."""
+
+    def __init__(
+        self, state: State, wishes: Wishes, reading: Reading, twin: Twin, uplink: Callable[[Device, float], None]
+    ) -> None:
+        self._state = state
+        self._wishes = wishes
+        self._reading = reading
+        self._twin = twin
+        self._uplink = uplink
+        self._storing: set[tuple[bytes, int]] = set()
+        self.listener = self._notified  # one bound method for all
+
+    def values(
+        self, device: Device, wish: Observation, message: Message, now: float
+    ) -> tuple[tuple[ValueRow, ...], str]:
+        """The values of a notification or first answer, and the name of their format. Raises BadAnswer."""
+        accept = None
+        if message.content_format is None and device.registration is not None and not wish.paths:
+            named = negotiation.number_of(wish.format)
+            one = len(wish.path) > 2
+            accept = named if named is not None else negotiation.default_accept(device.registration, one=one)[0]
+        return self._reading.values(device, wish.path, wish.paths, message, accept=accept, now=now)
+
+    def established(self, wish: Observation, when: float | None) -> None:
+        """Store when the device took a wish, or that it has it no more, unless something else is being stored."""
+        wish.established = when
+        if not wish.superseded:
+            self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
+
+    def _notified(self, received: Received, fresh: bool) -> None:
+        wish = self._wishes.with_token(received.message.token)
+        device = self._state.devices.get(wish.endpoint) if wish is not None else None
+        if wish is None or device is None or device.registration is None:
+            self._acknowledge(received, True, received.now)
+            return
+        now, message = received.now, received.message
+        unverified = received.peer != device.registration.peer
+        if not unverified:
+            self._uplink(device, now)
+        key = (wish.token, message.mid)
+        if key in self._storing:
+            return  # a retransmission of what is being stored, and acknowledged then
+        if message.code >> 5 != 2:
+            self._ended(wish, message)
+            self._acknowledge(received, True, now)
+            return
+        values = self._read(device, wish, message, now)
+        if values is not None and not fresh:
+            self._state.count("notifications_reordered")
+            values = tuple(row for row in values if row.time != now) or None
+        if values is None:
+            self._acknowledge(received, True, now)
+            return
+        fields: dict[str, object] = {"unverified_path": True} if unverified else {}
+        self._storing.add(key)
+
+        def kept(durable: bool, now: float) -> None:
+            self._storing.discard(key)
+            self._acknowledge(received, durable, now)
+
+        whole = (wish.paths or (wish.path,)) if fresh else ()
+        self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
+
+    def _read(self, device: Device, wish: Observation, message: Message, now: float) -> tuple[ValueRow, ...] | None:
+        wish.state, wish.error = "active", None
+        wish.last_notification, wish.notifications = now, wish.notifications + 1
+        try:
+            return self.values(device, wish, message, now)[0]
+        except BadAnswer as error:
+            wish.error = str(error)
+            self._state.count("notifications_undecodable")
+            return None
+
+    def _ended(self, wish: Observation, message: Message) -> None:
+        wish.state, wish.error = "refused", f"{n.dotted(message.code)} {diagnostic(message)}"
+        self.established(wish, None)
+        self._state.count("observations_ended_by_device")
+
+    def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
+        if durable:
+            self._state.engine.acknowledge(received, now)

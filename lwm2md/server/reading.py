@@ -1,0 +1,50 @@
+"""The values in an answer or a notification, and the deviations that were passed over to read them.
+
+RULES: a value below a path that nobody asked for never becomes known. Time stamps are made absolute here, by the time
+of arrival.
+"""
+
+from __future__ import annotations
+
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m.paths import Path, covered
+from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.answers import UNASKED, decode_nodes, rows
+from lwm2md.server.deviations import noting
+from lwm2md.server.records import Device
+from lwm2md.server.requests import root_of
+from lwm2md.server.state import State
+
+
+class Reading:
+    """Reads what devices answer and notify."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def values(
+        self,
+        device: Device,
+        path: Path,
+        paths: tuple[Path, ...],
+        message: Message,
+        *,
+        accept: int | None,
+        now: float,
+    ) -> tuple[tuple[ValueRow, ...], str]:
+        """The values of ``path``, or of all ``paths`` of a composite operation, and the name of their format.
+
+        ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
+        """
+        type_of = self._state.resource_model(device)
+        note = noting(device, message.payload, now)
+        registration = device.registration
+        root = root_of(registration) if registration is not None else ""
+        nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
+        if paths:
+            whole = frozenset(paths)
+            asked = tuple(entry for entry in nodes if covered(entry.path, whole))
+            if len(asked) < len(nodes):
+                note(UNASKED)
+            nodes = asked
+        return rows(nodes, type_of, now, note), name
