@@ -23,7 +23,7 @@ test: $(TESTING)
 lint: $(TESTING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict lwm2md tests bench
+	$(BIN)/mypy --strict lwm2md tests bench tools
 
 bench: $(TESTING)
 	$(BIN)/python -m bench.run

@@ -19,15 +19,18 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from lwm2md.coap.interfaces import Datagram
+from lwm2md.device.behaviour import Timeline
 from lwm2md.device.client import Client
+from lwm2md.device.link import Link
 from lwm2md.device.objects import Settings, supported
+from lwm2md.device.script import Script, ScriptedWorld
+from lwm2md.device.simulation import Moving
 from lwm2md.device.tree import Supported
 from lwm2md.device.world import World, stream
-from lwm2md.lwm2m.models import parse
+from lwm2md.device_member import Address, Member, ScriptedMember
+from lwm2md.lwm2m.models import Models, parse
 from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.net.driver import Deadlines
-from lwm2md.net.port import DatagramPort
 from lwm2md.net.udp import listen
 
 GRACE: Final = 5.0
@@ -37,61 +40,57 @@ _SPARE_FILES: Final = 64
 
 
 @attrs.frozen(slots=True)
-class Plan:
-    """Which devices to run: the server's address, each device's settings, and the pace in seconds."""
+class Group:
+    """Devices of one kind: their server's address, each one's settings, the time in seconds over which their starts are
+    spread, and their script (None: the built-in world).
+    """
 
     server: Endpoint
     devices: tuple[Settings, ...]
     stagger: float = 0.0
-    interval: float = 10.0
+    script: Script | None = None
+
+
+@attrs.frozen(slots=True)
+class Plan:
+    """Which devices to run, and whether every detail of what they do is logged."""
+
+    groups: tuple[Group, ...]
     verbose: bool = False
 
 
-class Member:
-    """One device on its port. It is closed when the device has stopped."""
-
-    __slots__ = ("_clock", "_deadlines", "_gone", "client", "due", "port")
+class _Start:
+    """Starts the devices of a group one after the other."""
 
     def __init__(
-        self, clock: Any, deadlines: Deadlines, client: Client, port: DatagramPort, gone: Callable[[Member], None]
+        self,
+        group: Group,
+        models: Models,
+        now: float,
+        start: Callable[[Group, Mapping[int, Supported], int, float], None],
+        deadlines: Deadlines,
     ) -> None:
         self.due: float | None = None
-        self.client = client
-        self.port = port
-        self._clock = clock
+        self._group = group
+        self._began = now
+        self._start = start
         self._deadlines = deadlines
-        self._gone = gone
-
-    def start(self) -> None:
-        """Read the port and register."""
-        self.port.start(self.receive)
-        self._flush(self.client.start(self._clock.seconds()))
-
-    def stop(self) -> None:
-        """De-register."""
-        self._flush(self.client.stop(self._clock.seconds()))
-
-    def receive(self, batch: list[Datagram]) -> None:
-        """Take a batch that has arrived."""
-        self._flush(self.client.receive(batch, self._clock.seconds()))
+        self._count = 0
+        self._pace = group.stagger / max(1, len(group.devices))
+        own = None if group.script is None else group.script.supported
+        self._kind = supported(models, group.devices[0].version) if own is None else own
 
     def wake(self, now: float) -> None:
-        """Do what is due."""
-        self._flush(self.client.expire(now))
+        """Start the devices whose turn it is."""
+        while self._count < len(self._group.devices) and self._began + self._count * self._pace <= now:
+            self._count += 1
+            self._start(self._group, self._kind, self._count, now)
+        waiting = self._count < len(self._group.devices)
+        self._deadlines.set(self, self._began + self._count * self._pace if waiting else None)
 
-    def close(self) -> None:
-        """Give the port back and do nothing any more."""
+    def stop(self) -> None:
+        """Start no more."""
         self._deadlines.set(self, None)
-        self.port.close()
-
-    def _flush(self, out: list[Datagram]) -> None:
-        if out:
-            self.port.send(out)
-        if self.client.stopped:
-            self.close()
-            self._gone(self)
-        else:
-            self._deadlines.set(self, self.client.next_deadline())
 
 
 class Fleet(Service):
@@ -100,37 +99,32 @@ class Fleet(Service):
     name = "lwm2m-device"
 
     def __init__(self, reactor: Any, plan: Plan, random: Callable[[int], bytes] = os.urandom) -> None:
-        self.due: float | None = None
         self.members: set[Member] = set()
         self._reactor = reactor
         self._plan = plan
         self._random = random
-        self._log = Logger()
+        self._log = Logger(namespace="device")
         self._deadlines = Deadlines(reactor)
-        self._supported: dict[str, Mapping[int, Supported]] = {}
-        self._waiting = list(reversed(plan.devices))
-        self._pace = plan.stagger / max(1, len(plan.devices))
-        self._began = 0.0
+        self._starts: list[_Start] = []
         self._ended: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Start the devices, one after the other; raises SystemExit where there are not enough file descriptors."""
         super().startService()  # type: ignore[no-untyped-call]
-        _allow_files(len(self._plan.devices) + _SPARE_FILES)
-        text = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        models = parse(text)
-        self._supported = {one.version: {} for one in self._plan.devices}
-        for version in self._supported:
-            self._supported[version] = supported(models, version)
-        self._began = self._reactor.seconds()
-        self.wake(self._began)
+        _allow_files(sum(len(group.devices) for group in self._plan.groups) + _SPARE_FILES)
+        models = built_in_models()
+        now = self._reactor.seconds()
+        self._starts = [_Start(group, models, now, self._start, self._deadlines) for group in self._plan.groups]
+        for start in self._starts:
+            start.wake(now)
 
     def stopService(self) -> Deferred[None]:
         """De-register every device; the result comes when all answers are there or after GRACE seconds."""
         super().stopService()  # type: ignore[no-untyped-call]
         ended: Deferred[None] = Deferred()
         self._ended = ended
-        self._waiting.clear()
+        for start in self._starts:
+            start.stop()
         for member in tuple(self.members):
             member.stop()
         if self.members:
@@ -140,35 +134,47 @@ class Fleet(Service):
             self._finish()
         return ended
 
-    def wake(self, now: float) -> None:
-        """Start the devices whose turn it is."""
-        total = len(self._plan.devices)
-        while self._waiting and self._start_time(total - len(self._waiting)) <= now:
-            self._start(self._waiting.pop(), now)
-        self._deadlines.set(self, self._start_time(total - len(self._waiting)) if self._waiting else None)
-
-    def _start_time(self, index: int) -> float:
-        return self._began + index * self._pace
-
-    def _start(self, settings: Settings, now: float) -> None:
+    def _start(self, group: Group, kind: Mapping[int, Supported], number: int, now: float) -> None:
+        settings, script = group.devices[number - 1], group.script
         try:
-            port = listen(self._reactor, _local(self._plan.server), pktinfo=False)
+            port, server = self._address(group)
         except OSError as error:
             self._log.error("{endpoint} has no socket: {reason}", endpoint=settings.endpoint, reason=error.strerror)
             return
+        if script is not None:
+            settings = script.settle(settings, number)
+        report = partial(self._report, settings.endpoint)
         client = Client(
             settings,
-            supported=self._supported[settings.version],
-            server=pack(port.local, self._plan.server),
-            world=World(stream(settings.endpoint), self._plan.interval, now),
+            supported=kind,
+            server=server,
+            world=_world(group, settings, now),
             random=self._random,
-            report=partial(self._report, settings.endpoint),
+            report=report,
             now=now,
             on_error=self._failed,
         )
-        member = Member(self._reactor, self._deadlines, client, port, self._gone)
+        if script is None or not script.acts:
+            member = Member(self._reactor, self._deadlines, client, port, self._gone)
+        else:
+            member = ScriptedMember(
+                self._reactor,
+                self._deadlines,
+                client,
+                (port, server),
+                self._gone,
+                link=Link(script.behaviour, script.key(settings.endpoint, "link"), report, now),
+                timeline=Timeline(script.events, now),
+                move=partial(self._address, group),
+                report=report,
+            )
         self.members.add(member)
         member.start()
+
+    def _address(self, group: Group) -> Address:
+        """Open a port of one's own; with it comes the server as its peer. Raises OSError."""
+        port = listen(self._reactor, _local(group.server), pktinfo=False)
+        return port, pack(port.local, group.server)
 
     def _gone(self, member: Member) -> None:
         self.members.discard(member)
@@ -190,6 +196,17 @@ class Fleet(Service):
 
     def _failed(self, traceback: str) -> None:
         self._log.error("a device failed: {traceback}", traceback=traceback)
+
+
+def built_in_models() -> Models:
+    """The models that come with the program."""
+    return parse(files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8"))
+
+
+def _world(group: Group, settings: Settings, now: float) -> Moving:
+    if group.script is None or group.script.supported is None:
+        return World(stream(settings.endpoint), settings.interval, now)
+    return ScriptedWorld(group.script, settings.endpoint, now)
 
 
 def _local(remote: Endpoint) -> Endpoint:

@@ -75,6 +75,7 @@ class Node:
         environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
+        self.server.library.use(settings.object_models)
         self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
@@ -135,6 +136,7 @@ class Node:
         settings = self.settings = reloaded.settings
         self._parameters = _parameters(settings)
         self.server.configure(_server_settings(settings))
+        self.server.library.use(settings.object_models)
         self.delivery.configure(settings.storage.events)
         self.tracing.configure(**_tracing_limits(settings))
         return reloaded
@@ -329,5 +331,6 @@ def _server_settings(settings: Settings) -> ServerSettings:
         labels_per_device=settings.limits.labels_per_device,
         twin_values=settings.limits.twin_values_per_device,
         operations_kept=settings.limits.operations_kept,
+        models=settings.limits.models,
         flush_interval=settings.storage.flush_interval,
     )

@@ -9,9 +9,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.daemons import Daemon, start_devices
+from tests.lwm2m.descriptions import described, file, item
 from tests.peers import libcoap
 from tests.peers.leshan_client import LeshanClient
-from tests.processes import free_port, reactor
+from tests.processes import directory, free_port, reactor
 
 
 def values(document: dict[str, Any]) -> dict[str, Any]:
@@ -187,6 +188,41 @@ class RestartTests(TestCase):
         self.assertEqual((status, ended["state"]), (200, "done"))
 
 
+class ModelsTests(TestCase):
+    """The operator's own object models and a device that others wrote."""
+
+    timeout = 120
+
+    async def test_models_type_values(self) -> None:
+        """A DDF file that is put types what a device sends at once, after a kill too, until it is taken back."""
+        daemon = await Daemon.start(self)
+        client = LeshanClient.start(self, daemon.coap, "modelled")
+        await client.registered()
+        where = "/v1/devices/modelled/resources/3441/0/110"
+        status, _ = await daemon.api("PUT", where, body={"value": "hej"})
+        self.assertEqual(status, 200)
+        blob = item(110, Name="Blob", Operations="RW", Type="Opaque", RangeEnumeration="0..9", Units="")
+        text = file(described(blob, ObjectID="3441", ObjectVersion="1.0", Name="Mine"))
+        status, document = await daemon.api("PUT", "/v1/models", data=text)
+        self.assertEqual(status, 201, document)
+        await self._blob(daemon, where)
+        await daemon.process.kill()
+        again = await daemon.again()
+        await self._blob(again, where)
+        status, objects = await again.api("GET", "/v1/devices/modelled/objects")
+        self.assertIn("Mine", [found["name"] for found in objects["items"]])
+        status, _ = await again.api("DELETE", "/v1/models/3441/1.0")
+        self.assertEqual(status, 204)
+        (row,) = (await again.api("GET", where))[1]["values"]
+        self.assertEqual((row["value"], row["type"], row["name"]), ("hej", "string", "String Value"))
+
+    async def _blob(self, daemon: Daemon, where: str) -> None:
+        status, document = await daemon.api("GET", where)
+        self.assertEqual(status, 200, document)
+        (row,) = document["values"]
+        self.assertEqual((row["value"], row["type"], row["name"]), ("aGVq", "opaque", "Blob"))
+
+
 class LibcoapTests(TestCase):
     """libcoap's client against the daemon, over IPv4 and IPv6."""
 
@@ -230,6 +266,69 @@ class FleetTests(TestCase):
         await devices.wait()
         status, page = await daemon.api("GET", "/v1/devices?state=offline&limit=1000")
         self.assertEqual(len(page["items"]), 50)
+
+
+class WorldTests(TestCase):
+    """A device that a world file describes, as the API sees it."""
+
+    timeout = 60
+
+    WORLD = """
+    [device]
+    endpoint = "w-{n}"
+    lifetime = 60
+    queue = true
+    labels = { kind = "scripted" }
+    [objects.3.0]
+    0 = "Works of {endpoint}"
+    [objects.40000.0]
+    1 = { value = 7, type = "integer" }
+    [behaviour]
+    sleep = { awake = 0.5, asleep = 2 }
+    [[event]]
+    at = 5
+    do = "address"
+    [[event]]
+    at = 8
+    do = "reboot"
+    back = 1
+    """
+
+    async def test_sleep_address_and_reboot(self) -> None:
+        """It sleeps through a read and answers it when it wakes, gets another address, and restarts."""
+        file = directory(self) / "w.toml"
+        file.write_text(self.WORLD, "utf-8")
+        daemon = await Daemon.start(self)
+        events = await daemon.events()
+        device = start_devices(self, daemon.coap, "--world", str(file))
+        registered = (await events.next("device.registered")).data
+        self.assertEqual((registered["endpoint"], registered["labels"]), ("w-1", {"kind": "scripted"}))
+
+        await device.await_line("w-1 asleep")
+        status, document = await daemon.api("GET", "/v1/devices/w-1/resources/3/0/0?wait=10")
+        self.assertEqual((status, values(document)), (200, {"/3/0/0": "Works of w-1"}))
+        await device.await_line("w-1 awake")
+
+        moved = await device.await_line(r"w-1 has another address: port (\d+)")
+        await device.await_line("w-1 → Update → 2.04", since=device.lines.index(moved.string))
+        status, document = await daemon.api("GET", "/v1/devices/w-1")
+        self.assertEqual((document["state"], document["address"].rpartition(":")[2]), ("online", moved[1]))
+        self.assertEqual(document["registration_id"], registered["registration_id"])
+
+        restarted = await device.await_line("w-1 restarting")
+        again = (await events.next("device.updated", reason="resumed")).data
+        self.assertEqual(again["endpoint"], "w-1")
+        await device.await_line("w-1 registered", since=device.lines.index(restarted.string))
+
+    async def test_mistakes(self) -> None:
+        """A file with mistakes ends the process with one line for each, and status 1."""
+        file = directory(self) / "w.toml"
+        file.write_text("[device]\nlifetme = 5\n[objects.3.0]\n9 = 200\n", "utf-8")
+        device = start_devices(self, "coap://127.0.0.1:5683", "--world", str(file))
+        self.assertEqual(await device.wait(), 1)
+        self.assertEqual(len(device.lines), 2, device.output())
+        self.assertRegex(device.lines[0], r"w\.toml: device\.lifetme = 5: expected .*did you mean 'lifetime'\?")
+        self.assertRegex(device.lines[1], r"w\.toml: objects\.3\.0\.9 = 200: expected integer 0\.\.100")
 
 
 class BadStartTests(TestCase):

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from lwm2md.coap import numbers as n
 from tests import web
 from tests.daemons import Daemon, start_devices
+from tests.lwm2m.descriptions import described, file, item
 from tests.processes import directory, reactor
 from tests.test_node import Device
 
@@ -69,6 +70,32 @@ class ReloadTests(TestCase):
         self.assertEqual((await daemon.api("POST", "/v1/reload"))[1]["changed"], ["[logging] level"])
         await daemon.process.await_line(r"reloaded, changed: \[logging\] level", since=mark)
         self.assertEqual(len(daemon.process.lines[mark:]), 1)
+
+    async def test_models(self) -> None:
+        """Object models in the directory that the configuration names are taken together with it, or not at all."""
+        place = self.file.parent / "models"
+        place.mkdir()
+        (place / "door.xml").write_bytes(file())
+        daemon = await Daemon.start(self, config=self.write("[lwm2md]\nmodels = models\n"))
+        door = "/v1/models/32770/1.2"
+        self.assertEqual((await daemon.api("GET", door))[1]["source"], "directory")
+        self.assertEqual((await daemon.api("POST", "/v1/reload"))[1]["changed"], [])
+        (place / "door.xml").write_bytes(file(described(Name="Gate")))
+        self.assertEqual((await daemon.api("POST", "/v1/reload"))[1]["changed"], ["[lwm2md] models"])
+        self.assertEqual((await daemon.api("GET", door))[1]["name"], "Gate")
+        (place / "door.xml").write_bytes(file(described(Name="Wall")))
+        (place / "wrong.xml").write_bytes(file(described(item(Type="Text"))))
+        mark = daemon.process.mark()
+        daemon.process.signal(signal.SIGHUP)
+        await daemon.process.await_line(
+            r"not reloaded: .*wrong\.xml, line 4: Object 32770/Item 0/Type: one of", since=mark
+        )
+        status, problem = await daemon.api("POST", "/v1/reload")
+        self.assertEqual((status, problem["code"]), (422, "bad-configuration"))
+        self.assertEqual((await daemon.api("GET", door))[1]["name"], "Gate")
+        self.write("")
+        self.assertEqual((await daemon.api("POST", "/v1/reload"))[1]["changed"], ["[lwm2md] models"])
+        self.assertEqual((await daemon.api("GET", door))[0], 404)
 
     async def test_faults(self) -> None:
         """With a fault in it nothing of it is taken; every fault is logged, and told to who asked."""

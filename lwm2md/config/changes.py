@@ -1,7 +1,8 @@
 """What a reload does: which settings differ from those that run, which take effect now, and which need a restart.
 
-RULES: nothing is applied here. The settings that come out hold what runs for everything that needs a restart, so that
-such a change is told again with every reload until there is one. No value is shown: some are secrets.
+RULES: nothing is applied here. Files in the directory of object models are a part of the setting that names it. The
+settings that come out hold what runs for everything that needs a restart, so that such a change is told again with
+every reload until there is one. No value is shown: some are secrets.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 import attrs
 
 from lwm2md.config.schema import SECTIONS, Settings, settings_of, value_of
+
+_MODELS = "[lwm2md] models"
 
 
 @attrs.frozen
@@ -37,5 +40,8 @@ def compare(running: Settings, found: Settings) -> Reloaded:
                 new[setting.key.replace("-", "_")] = value
             (changed if setting.reloadable else restart).append(f"[{name}] {setting.key}")
         sections[name] = attrs.evolve(getattr(running, name), **new)
-    settings = attrs.evolve(running, **sections, files=found.files, origins=found.origins)
+    if _MODELS not in changed and running.object_models != found.object_models:
+        changed.append(_MODELS)
+    besides = {name: getattr(found, name) for name in ("files", "origins", "object_models", "remarks")}
+    settings = attrs.evolve(running, **sections, **besides)
     return Reloaded(settings, tuple(changed), tuple(restart))

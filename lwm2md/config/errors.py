@@ -26,7 +26,8 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 class ConfigError:
     """One fault: its ``file`` (``--set`` for the command line), place, what was ``expected``, a guess what was meant.
 
-    ``problem`` names faults that are not about a value (``unknown key``); ``value`` is never that of a secret.
+    ``problem`` names faults that are not about a value (``unknown key``), and may say all, with nothing ``expected``;
+    ``value`` is never that of a secret.
     """
 
     file: str
@@ -54,7 +55,7 @@ class ConfigError:
         return " ".join(words)
 
     def _reason(self) -> str:
-        reason = f"{self.problem}, expected {self.expected}" if self.problem else f"expected {self.expected}"
+        reason = ", ".join(filter(None, (self.problem, f"expected {self.expected}" if self.expected else None)))
         return f"{reason}; did you mean '{self.suggestion}'?" if self.suggestion else reason
 
 

@@ -1,8 +1,8 @@
 """Loading: files, ``conf.d``, command line; then every entry against the schema; then what settings ask of each other.
 
 RULES: later overrides earlier: the main file, ``conf.d/*.ini`` beside it in the order of their names, ``--set``. Every
-entry is checked, the overridden ones too. All faults are reported together. Of the environment only ``env:NAME`` of a
-secret is read.
+entry is checked, the overridden ones too. All faults are reported together, those of the files of object models too.
+Of the environment only ``env:NAME`` of a secret is read.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ def load(path: str | None = None, sets: Sequence[str] = ()) -> Settings:
     settings = _build(values, origins, tuple(files))
     broken = {(error.section, error.key) for error in errors}
     errors += [error for needed, error in _relations(settings) if broken.isdisjoint(needed)]
+    settings = _with_models(settings, errors)
     if errors:
         raise ConfigErrors(errors)
     return settings
 
 
 def describe(settings: Settings) -> Iterator[str]:
-    """Give the lines of ``--check``: the files in their order, then each setting that was set, secrets masked."""
+    """Give the lines of ``--check``: the files in their order, then each setting that was set, secrets masked, then
+    what is odd in the files of object models.
+    """
     for file in settings.files:
         yield f"file {file}"
     for name, section in SECTIONS.items():
@@ -53,6 +56,29 @@ def describe(settings: Settings) -> Iterator[str]:
             if origin is not None:
                 value = setting.kind.show(value_of(settings, name, setting.key))
                 yield f"[{name}] {setting.key} = {value} ({origin})"
+    yield from (f"note {remark}" for remark in settings.remarks)
+
+
+def _with_models(settings: Settings, errors: list[ConfigError]) -> Settings:
+    """The settings with the models of the directory; add what is wrong with its files to ``errors``."""
+    if not settings.lwm2md.models:
+        return settings
+    from lwm2md.config import modelfiles  # noqa: PLC0415  most configurations name no directory
+
+    try:
+        found = modelfiles.read(_beside(settings, ("lwm2md", "models"), settings.lwm2md.models))
+    except OSError as error:
+        reason = f"a readable directory ({error.strerror})"
+        errors.append(_fault(settings, "lwm2md", "models", reason))
+        return settings
+    errors += found.errors
+    return attrs.evolve(settings, object_models=found.models, remarks=found.remarks)
+
+
+def _beside(settings: Settings, key: _Key, path: str) -> str:
+    """A path that is relative to the file that has it; to the working directory where the command line does."""
+    origin = settings.origins.get(key)
+    return str(Path(origin).parent / path) if origin in settings.files else path
 
 
 def _drop_ins(path: str) -> list[str]:

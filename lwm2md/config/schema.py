@@ -7,14 +7,17 @@ plugins come from the plugins' own schemas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from lwm2md.config import values
 from lwm2md.config.addresses import Address, Network, listen, networks
 from lwm2md.config.values import Kind, Secret
+
+if TYPE_CHECKING:
+    from lwm2md.lwm2m.models import ObjectModel
 
 LOOPBACK: Final = "127.0.0.1"
 LEVELS: Final = ("debug", "info", "warn", "error")
@@ -47,6 +50,12 @@ class Daemon:
         values.text(4096), "./lwm2md-state", "Directory of what the daemon keeps; relative to its working directory"
     )
     name: str = _setting(values.text(64), "lwm2md", "Name of this daemon in its status", reloadable=True)
+    models: str = _setting(
+        values.directory(),
+        "",
+        "Directory with DDF files, *.xml, of object models beside the built-in; relative to the file that names it",
+        reloadable=True,
+    )
 
 
 @attrs.frozen
@@ -184,6 +193,9 @@ class Limits:
         "Ended operations that can still be looked up; the oldest go first",
         reloadable=True,
     )
+    models: int = _setting(
+        values.integer(0, 60_000), "1000", "Object models that may be put through the API", reloadable=True
+    )
     messages_size: int = _setting(
         values.size(0),
         "16MiB",
@@ -249,7 +261,7 @@ class Settings:
     """The whole configuration: an attribute per section, and where it came from.
 
     ``files`` are those that were read, in order; ``origins`` says for each (section, key) that was set which file, or
-    ``--set``, had the last word.
+    ``--set``, had the last word. ``object_models`` are those of the directory that ``[lwm2md] models`` names.
     """
 
     lwm2md: Daemon = Daemon()
@@ -262,6 +274,8 @@ class Settings:
     logging: Logging = Logging()
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)
+    object_models: Sequence[ObjectModel] = attrs.field(default=(), repr=False)
+    remarks: Sequence[str] = attrs.field(default=(), repr=False)
 
 
 SECTIONS: Final[Mapping[str, type]] = {

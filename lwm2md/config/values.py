@@ -216,6 +216,17 @@ def text(longest: int = 255) -> Kind:
     return Kind("text", parse, str, f"1 to {longest} characters")
 
 
+def directory() -> Kind:
+    """The path of a directory; empty is none."""
+
+    def parse(text: str) -> str:
+        if len(text) > 4096 or not text.isprintable():
+            raise BadValue("the path of a directory, or nothing")
+        return text
+
+    return Kind("directory", parse, str, "PATH")
+
+
 def storage_url() -> Kind:
     """Where to keep what must survive: ``sqlite:`` (in the state directory), ``sqlite:PATH`` or ``memory:``."""
     expected = "sqlite: (a file in the state directory), sqlite:PATH or memory:"

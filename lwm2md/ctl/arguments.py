@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, completing, tracing, values, watching
+from lwm2md.ctl import commands, completing, modelling, tracing, values, watching
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
@@ -149,7 +149,17 @@ def _looking(add: Any) -> None:
 def _telling(add: Any) -> None:
     limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
     shell = ("shell", {"choices": ("bash", "zsh"), "help": "the shell that is to complete"})
-    add("models", commands.models, "List object models", limit, _EVERY)
+    action = {"nargs": "?", "choices": tuple(modelling.ACTIONS), "default": "list", "help": "(default: list)"}
+    what = {"nargs": "*", "metavar": "WHAT", "help": "OBJECT [VERSION] to show, OBJECT VERSION to delete, FILE to put"}
+    add(
+        "models",
+        modelling.models,
+        "List, show, put and delete object models",
+        ("action", action),
+        ("what", what),
+        limit,
+        _EVERY,
+    )
     add("health", commands.health, "Show whether the daemon lives and serves", _EVERY)
     add("metrics", commands.metrics, "Show all counters")
     add("openapi", commands.openapi, "Show the API's document for programs (OpenAPI)")

@@ -105,10 +105,16 @@ class Client:
     def request(
         self, method: str, path: str, query: Query = _NOTHING, body: object = None, wait: float = 0.0
     ) -> Answer:
-        """One request; ``wait`` seconds are granted on top. Raises CommandError for all but 2xx."""
+        """One request, with JSON or the bytes of XML; ``wait`` seconds are granted on top.
+
+        Raises CommandError for all but 2xx.
+        """
         headers: dict[str, str] = {}
         data = None
-        if body is not None:
+        if isinstance(body, bytes):
+            data = body
+            headers["Content-Type"] = "application/xml"
+        elif body is not None:
             data = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
         connection, response = self._send(method, self._target(path, query), data, headers, self._timeout + wait)

@@ -24,7 +24,6 @@ _UNANSWERED: Final = frozenset({"no answer", "outcome-unknown"})
 _DEVICES: Final = ("endpoint", "state", "version", "lifetime", "binding", "address", "last_seen", "labels")
 _OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_code", "error")
 _OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
-_MODELS: Final = ("id", "version", "name", "multiple", "mandatory")
 _VALUES: Final = ("path", "name", "value", "unit", "time")
 
 
@@ -57,7 +56,7 @@ def device(options: Namespace, client: Client, output: Output) -> int:
 def objects(options: Namespace, client: Client, output: Output) -> int:
     """``objects``: what a device has, with the names of the models."""
     found = client.get(path_of("devices", options.endpoint, "objects"))["items"]
-    names = ("id", "name", "version", "instances")
+    names = ("id", "name", "version", "model_version", "instances")
     output.items(found, _heads(names), names)
     return DONE
 
@@ -72,12 +71,6 @@ def operations(options: Namespace, client: Client, output: Output) -> int:
 def observation(options: Namespace, client: Client, output: Output) -> int:
     """``observation``: one standing wish, by its id or by device and path."""
     output.facts(client.get(observation_path(options)))
-    return DONE
-
-
-def models(options: Namespace, client: Client, output: Output) -> int:
-    """``models``: the object models that the daemon knows."""
-    output.items(pages(client, "/v1/models", {}, options.limit), _heads(_MODELS), _MODELS)
     return DONE
 
 

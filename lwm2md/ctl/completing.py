@@ -10,7 +10,7 @@ from argparse import Action, ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from lwm2md.ctl.client import Client, find_token, path_of
+from lwm2md.ctl.client import Client, find_token, pages, path_of
 from lwm2md.ctl.errors import DONE, CommandError
 from lwm2md.ctl.output import Output
 
@@ -173,9 +173,19 @@ def _operations(client: Client, given: Mapping[str, str], begun: str) -> Iterato
     return (item["id"] for item in client.get("/v1/operations", {"limit": 1000})["items"])
 
 
+def _models(client: Client, given: Mapping[str, str], begun: str) -> Iterator[str]:
+    """Objects, and behind one its versions; files are for the shell to complete."""
+    if given.get("action") not in ("show", "delete"):
+        return iter(())
+    if "what" in given:
+        return (item["version"] for item in client.get(path_of("models", given["what"]))["items"])
+    return (str(item["id"]) for item in pages(client, "/v1/models", {}, None))
+
+
 _SOURCES: Final[Mapping[str, Callable[[Client, Mapping[str, str], str], Iterator[str]]]] = {
     "endpoint": _endpoints,
     "of": _endpoints,
     "path": _paths,
     "id": _operations,
+    "what": _models,
 }

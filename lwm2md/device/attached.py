@@ -2,7 +2,8 @@
 
 Source: OMA LwM2M Core TS 1.2, 5.1.2 and 7.3. RULES: for an observation of a path each value comes from the path itself,
 else from its parent, up to the Object, else from /1/0/2, /1/0/3 and /1/0/26; what is attached below does not count. The
-parameters of an observation replace all that is attached to its path or inherited. A valueless attribute unsets.
+parameters of an observation replace all that is attached to its path or inherited. A valueless attribute unsets. What
+was written one after the other and contradicts itself is no error: the conditions, or epmin, then don't hold.
 """
 
 from __future__ import annotations
@@ -25,21 +26,23 @@ from lwm2md.lwm2m.paths import Path
 MAX_PATHS: Final = 64
 
 _NONE: Final = NotificationAttributes()
+_SINCE: Final = {"epmin": "1.1", "epmax": "1.1", "edge": "1.2", "con": "1.2", "hqmax": "1.2"}
 _DEFAULTS: Final = {"pmin": Path((1, 0, 2)), "pmax": Path((1, 0, 3)), "con": Path((1, 0, 26))}
 
 
 class Attached:
-    """The attributes of one device, by path."""
+    """The attributes of one tree, by path; ``server`` is the tree that has the Server Object, if it is another."""
 
-    __slots__ = ("_by_path", "_tree")
+    __slots__ = ("_by_path", "_server", "_tree")
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, server: Tree | None = None) -> None:
         self._tree = tree
+        self._server = server or tree
         self._by_path: dict[Path, NotificationAttributes] = {}
 
-    def write(self, path: Path, query: tuple[str, ...]) -> None:
-        """Write-Attributes on the existing ``path``. Raises Refused; then nothing has changed."""
-        changes = parameters(self._tree, path, query)
+    def write(self, path: Path, query: tuple[str, ...], version: str) -> None:
+        """Write-Attributes in LwM2M ``version`` on the existing ``path``. Raises Refused; then nothing has changed."""
+        changes = parameters(self._tree, path, query, version)
         here = self._by_path.get(path)
         if here is None and len(self._by_path) >= MAX_PATHS:
             raise Refused(numbers.INTERNAL_SERVER_ERROR, "no room for attributes of another path")
@@ -63,9 +66,9 @@ class Attached:
         missing: dict[str, int | float | None] = {
             name: value
             for name, default in _DEFAULTS.items()
-            if getattr(found, name) is None and isinstance(value := self._tree.value(default), int)
+            if getattr(found, name) is None and isinstance(value := self._server.value(default), int)
         }
-        return found.changed(missing) if missing else found
+        return _coherent(found.changed(missing) if missing else found)
 
     def removed(self, path: Path) -> None:
         """The Instance at ``path`` is gone, and what was attached to it and below."""
@@ -77,14 +80,24 @@ class Attached:
         self._by_path.clear()
 
 
-def parameters(tree: Tree, path: Path, query: tuple[str, ...]) -> Changes:
-    """Read attributes for ``path`` and check them against its level and type. Raises Refused (4.00)."""
+def parameters(tree: Tree, path: Path, query: tuple[str, ...], version: str) -> Changes:
+    """Read attributes for ``path`` and check them against its level, its type and the version. Raises Refused."""
     model = tree.model(path)
     try:
         changes = parse_query(query)
+        if unknown := [name for name in changes if _SINCE.get(name, version) > version]:
+            raise BadAttributes(f"{unknown[0]} came with LwM2M {_SINCE[unknown[0]]}")
         check_changes(changes, path, None if model is None else model.type)
     except BadAttributes as error:
         raise Refused(numbers.BAD_REQUEST, str(error)) from error
     if model is not None and not readable(model):
         raise Refused(numbers.METHOD_NOT_ALLOWED, f"{path} is not readable")
     return changes
+
+
+def _coherent(found: NotificationAttributes) -> NotificationAttributes:
+    if found.gt is not None and found.lt is not None and found.lt + 2 * (found.st or 0) >= found.gt:
+        found = found.changed({"gt": None, "lt": None, "st": None})
+    if found.epmin is not None and found.epmax is not None and found.epmin >= found.epmax:
+        found = found.changed({"epmin": None})
+    return found

@@ -3,7 +3,7 @@
 RULES: only the server's datagrams are taken, everything else is dropped unseen; a disabled device hears nothing. What
 a request causes beyond its answer (an Update, a restart) starts after the answer has left, at the next ``expire``. A
 Register ends all observations, as a restart ends the attached attributes too. Outcomes of requests that no longer
-matter are told apart by their serial number.
+matter are told apart by their serial number. Paths that begin with the prefix of a device behind this one are its.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.interfaces import Datagram, Failure, IncomingRequest, Peer, Received, Response
 from lwm2md.coap.message import Message, options
-from lwm2md.device import announcing, objects
-from lwm2md.device.attached import Attached
-from lwm2md.device.discovery import object_list
+from lwm2md.device import announcing, gateway, objects
 from lwm2md.device.errors import Refused
-from lwm2md.device.observers import Observation, Observers
+from lwm2md.device.narrating import asked, told
+from lwm2md.device.observers import Observation
 from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, Retry, State, Step
-from lwm2md.device.requests import CREATED, DELETED, FORMATS, REFUSED, WRITTEN, Outcome, Requests, with_observe
-from lwm2md.device.simulation import Simulation
-from lwm2md.device.tree import Supported, Tree
-from lwm2md.device.world import CURRENT_TIME, World
+from lwm2md.device.requests import CREATED, DELETED, WRITTEN, Outcome, with_observe
+from lwm2md.device.simulation import Moving
+from lwm2md.device.tree import Stored, Supported
+from lwm2md.device.unit import Unit
+from lwm2md.device.world import CURRENT_TIME, World, stream
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import Value
 
 BOOT_TIME: Final = 1.0
 """Seconds from a reboot to the Register that follows it."""
@@ -46,16 +47,16 @@ class Client:
     """
 
     __slots__ = (
-        "_attached",
+        "_children",
         "_later",
-        "_observers",
+        "_on_error",
+        "_own",
+        "_random",
         "_report",
-        "_requests",
         "_serial",
         "_server",
         "_settings",
-        "_simulation",
-        "_tree",
+        "_units",
         "engine",
         "registration",
     )
@@ -66,7 +67,7 @@ class Client:
         *,
         supported: Mapping[int, Supported],
         server: Peer,
-        world: World,
+        world: Moving,
         random: Callable[[int], bytes],
         report: Report,
         now: float,
@@ -75,15 +76,34 @@ class Client:
         self._settings = settings
         self._server = server
         self._report = report
-        self._tree = Tree(supported, objects.instances(settings))
-        self._attached = Attached(self._tree)
-        self._observers = Observers(self._tree, self._attached)
-        self._simulation = Simulation(self._tree, world, now)
-        self._requests = Requests(self._tree, self._attached, self._observers, self._execute, settings.version)
+        self._random = random
         self._later: list[Callable[[float], None]] = []
         self._serial = 0
-        self.registration = Registration(settings.version, settings.lifetime)
-        self.engine = Engine(self, random, on_error=on_error)
+        self._own = Unit(
+            settings, supported, self._initial(), world, execute=self._execute, now=now, root=settings.root
+        )
+        self._children = {child.prefix: self._child(child, supported, now) for child in settings.children}
+        self._units = (self._own, *self._children.values())
+        self.registration = Registration(settings.version, settings.lifetime, profiled=settings.profile != 0)
+        self._show_children(now)
+        self._on_error = on_error
+        self.engine = self._new_engine()
+
+    def _initial(self) -> Mapping[Path, Mapping[int, Stored]]:
+        return {**objects.instances(self._settings), **gateway.instances(self._settings.children)}
+
+    def _child(self, child: objects.Child, supported: Mapping[int, Supported], now: float) -> Unit:
+        initial = objects.child_instances(child)
+        return Unit(
+            self._settings,
+            gateway.known(supported, initial),
+            initial,
+            World(stream(child.endpoint), self._settings.interval, now),
+            execute=self._execute,
+            now=now,
+            root=(child.prefix,),
+            server=self._own.tree,
+        )
 
     def start(self, now: float) -> list[Datagram]:
         """Register; the datagrams to send. Raises IllegalMove when started before."""
@@ -94,6 +114,29 @@ class Client:
         """De-register for good; the datagrams to send. Raises IllegalMove when not started, or stopped before."""
         self._leave(now, None)
         return self.engine.take()
+
+    def reboot(self, now: float, down: float) -> list[Datagram]:
+        """Lose power for ``down`` seconds: message IDs and tokens start anew, and nobody knows of a registration."""
+        if self.registration.state is not State.STOPPED:
+            self._restart(now, down)
+            self.engine = self._new_engine()
+        return []
+
+    def leave(self, now: float, silence: float | None) -> list[Datagram]:
+        """De-register; after ``silence`` seconds, in which nothing is heard, register again, with None never."""
+        if self.registration.state not in (*_DEAF, State.LEAVING):
+            self._leave(now, silence)
+        return self.engine.take()
+
+    def update(self, now: float) -> list[Datagram]:
+        """Update the registration, if there is one; the datagrams to send."""
+        self._trigger(now)
+        return self.engine.take()
+
+    def set(self, path: Path, value: Value, now: float) -> None:
+        """A value changes by itself."""
+        if self._own.tree.put(path, value):
+            self._own.touch((path,), now)
 
     @property
     def stopped(self) -> bool:
@@ -112,7 +155,7 @@ class Client:
             return 0.0
         dues = [self.engine.next_deadline(), self.registration.deadline]
         if self.registration.state not in _DEAF:
-            dues += (self._simulation.world.next_step, self._observers.next_deadline())
+            dues += (unit.next_deadline() for unit in self._units)
         return min((due for due in dues if due is not None), default=None)
 
     def expire(self, now: float) -> list[Datagram]:
@@ -123,96 +166,112 @@ class Client:
             action(now)
         self._perform(self.registration.due(now), now)
         if self.registration.state not in _DEAF:
-            if now >= self._simulation.world.next_step:
-                self._touch(self._simulation.step(now), now)
-            self._observers.expire(now, self._notify)
+            for unit in self._units:
+                unit.expire(now, partial(self._notify, unit))
         return out + self.engine.take()
 
     def handle(self, request: IncomingRequest, now: float) -> Response:
         """Answer a request of the server (for the engine)."""
-        self._simulation.tick(now)
-        outcome = self._requests.handle(request.message, now)
-        self._follow(outcome, now)
-        if outcome.what == REFUSED:
-            reason = outcome.response.payload.decode("utf-8", "replace")
-            method = numbers.code_name(request.message.code)
-            target = "/".join(request.message.path)
-            self._report(f"refused {method} /{target}: {numbers.dotted(outcome.response.code)} {reason}", True)
-        else:
-            self._report(f"{outcome.what} {outcome.path}", False)
+        path = request.message.path
+        unit = self._children.get(path[0], self._own) if path else self._own
+        unit.simulation.tick(now)
+        outcome = unit.requests.handle(request.message, now)
+        self._follow(unit, outcome, now)
+        self._report(asked(request.message, outcome.response, outcome.what), True)
         return outcome.response
 
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
         """Nobody waits for that response: have it Reset (for the engine)."""
         return True
 
-    def _follow(self, outcome: Outcome, now: float) -> None:
+    def _follow(self, unit: Unit, outcome: Outcome, now: float) -> None:
         """Let the rest of the device know what a request changed."""
         if outcome.what == CREATED:
-            self._simulation.measure(outcome.path, now)
-            self._touch((outcome.path,), now)
-            self._later.append(partial(self._tell, {OBJECTS}))
+            unit.simulation.measure(outcome.path, now)
+            unit.touch((outcome.path,), now)
+            self._relist(unit, now)
         elif outcome.what == DELETED:
             if len(outcome.path) == 2:
-                self._attached.removed(outcome.path)
-                self._observers.removed(outcome.path)
-                self._later.append(partial(self._tell, {OBJECTS}))
-            self._touch((outcome.path,), now)
+                unit.attached.removed(outcome.path)
+                unit.observers.removed(outcome.path)
+                self._relist(unit, now)
+            unit.touch((outcome.path,), now)
         elif outcome.what == WRITTEN:
-            self._touch(outcome.changed, now)
+            unit.touch(outcome.changed, now)
             if CURRENT_TIME in outcome.changed:
-                self._simulation.clock_written(now)
+                unit.simulation.clock_written(now)
             news = {what for path, what in _NEWS.items() if path in outcome.changed}
-            if news:
+            if news and unit is self._own:
                 self.registration.lifetime = self._number(objects.LIFETIME, self._settings.lifetime)
                 self._later.append(partial(self._tell, news))
 
-    def _touch(self, paths: Iterable[Path], now: float) -> None:
-        if len(self._observers):
-            for path in paths:
-                self._observers.touch(path, now)
+    def _relist(self, unit: Unit, now: float) -> None:
+        """The Instances of ``unit`` have changed: the server is told, by an Update or by the Gateway Object."""
+        if unit is self._own:
+            self._later.append(partial(self._tell, {OBJECTS}))
+        else:
+            self._show_children(now)
+
+    def _show_children(self, now: float) -> None:
+        if objects.GATEWAY in self._own.tree.supported:
+            for index, unit in enumerate(self._children.values()):
+                changed = gateway.show(self._own.tree, index, unit.tree, self.registration.version)
+                if changed is not None:
+                    self._own.touch((changed,), now)
 
     def _tell(self, news: Iterable[str], now: float) -> None:
         self._perform(self.registration.changed(news, now), now)
 
-    def _execute(self, path: Path, arguments: Arguments) -> None:
-        """Plan the execution of a Resource. Raises Refused."""
-        action = _ACTIONS.get((path[0], path[2]))
-        if action is None:
+    def _execute(self, unit: Unit, path: Path, arguments: Arguments, now: float) -> None:
+        """Execute a Resource, or plan it for after the answer. Raises Refused."""
+        what = (path[0], path[2])
+        if what == (objects.SERVER, objects.BOOTSTRAP_TRIGGER):
             raise Refused(numbers.METHOD_NOT_ALLOWED, "there is no bootstrap server")
-        if arguments and (path[0], path[2]) != (objects.SERVER, objects.UPDATE_TRIGGER):
-            raise Refused(numbers.BAD_REQUEST, "no arguments are expected")
-        self._later.append(partial(action, self, path))
+        if arguments and path[0] in (objects.SERVER, objects.DEVICE) and not _names_our_binding(what, arguments):
+            raise Refused(numbers.BAD_REQUEST, "these arguments are not expected")
+        action = _ACTIONS.get(what)
+        if action is None:
+            unit.touch(unit.execute(path, arguments, self._random), now)
+        elif unit is self._own:
+            self._later.append(partial(action, self))
+        else:
+            self._later.append(partial(self._restart_child, unit, what[1] == objects.FACTORY_RESET))
 
-    def _disable(self, path: Path, now: float) -> None:
+    def _disable(self, now: float) -> None:
         if self.registration.state in (State.REGISTERED, State.UPDATING):
             self._leave(now, float(self._number(objects.DISABLE_TIMEOUT, objects.DEFAULT_DISABLE_TIMEOUT)))
 
-    def _trigger(self, path: Path, now: float) -> None:
+    def _trigger(self, now: float) -> None:
         self._perform(self.registration.trigger(now), now)
 
-    def _reboot(self, path: Path, now: float) -> None:
+    def _reboot(self, now: float) -> None:
         if self.registration.state not in _DEAF and self.registration.state is not State.LEAVING:
-            self._report("restarting", False)
-            self._drop()
-            self._attached.clear()
-            self.registration.restart(now, BOOT_TIME)
+            self._restart(now, BOOT_TIME)
 
-    def _factory_reset(self, path: Path, now: float) -> None:
-        for number in self._tree.supported:
-            for instance in tuple(self._tree.instances(number)):
-                self._tree.remove(Path((number, instance)))
-        for instance_path, resources in objects.instances(self._settings).items():
-            self._tree.commit(instance_path, dict(resources))
-        self._simulation.step(now)
+    def _restart(self, now: float, down: float) -> None:
+        self._report("restarting", False)
+        self._drop()
+        for unit in self._units:
+            unit.restart()
+        self.registration.restart(now, down)
+
+    def _new_engine(self) -> Engine:
+        return Engine(self, self._random, on_error=self._on_error)
+
+    def _factory_reset(self, now: float) -> None:
+        self._own.reset(self._initial(), now)
+        self._show_children(now)
         self.registration.lifetime = self._settings.lifetime
-        self._reboot(path, now)
+        self._reboot(now)
 
-    def _reset_errors(self, path: Path, now: float) -> None:
-        self._touch(self._simulation.forget_errors(), now)
-
-    def _reset_extremes(self, path: Path, now: float) -> None:
-        self._touch(self._simulation.forget_extremes(path.parent), now)
+    def _restart_child(self, unit: Unit, reset: bool, now: float) -> None:
+        """A device behind this one restarts: it forgets what a restart forgets, the gateway stays registered."""
+        self._report(f"{unit.requests.root} restarting", False)
+        unit.restart()
+        if reset:
+            index = list(self._children.values()).index(unit)
+            unit.reset(objects.child_instances(self._settings.children[index]), now)
+            self._show_children(now)
 
     def _leave(self, now: float, silence: float | None) -> None:
         step = self.registration.leave(now, silence)
@@ -222,7 +281,8 @@ class Client:
     def _drop(self) -> None:
         """Let go of everything that is under way with the server."""
         self._serial += 1
-        self._observers.clear()
+        for unit in self._units:
+            unit.observers.clear()
         self.engine.abort(self._server)
 
     def _perform(self, step: Step | None, now: float) -> None:
@@ -233,24 +293,22 @@ class Client:
         registration = self.registration
         registration.retry = self._retry()
         query: tuple[str, ...] = ()
-        listed = step is Step.REGISTER
+        payload = b""
         code, path = numbers.POST, registration.location
         if step is Step.REGISTER:
-            self._observers.clear()
-            self._requests.version = registration.version
+            for unit in self._units:
+                unit.observers.clear()
+                unit.requests.speak(registration.version)
             path = (*self._settings.prefix, "rd")
-            query = announcing.register_query(self._settings, registration, self._tree)
+            query, payload = announcing.register(self._settings, registration, self._own.tree)
         elif step is Step.UPDATE:
-            news = registration.take_news()
-            listed = OBJECTS in news
-            query = announcing.update_query(self._settings, registration, self._tree, news)
+            query, payload = announcing.update(self._settings, registration, self._own.tree, registration.take_news())
         else:
             code = numbers.DELETE
-        payload = object_list(self._tree, registration.version, FORMATS).encode() if listed else b""
         self.engine.request(
             self._server,
             code,
-            options(path=path, query=query, content_format=numbers.LINK_FORMAT if listed else None),
+            options(path=path, query=query, content_format=numbers.LINK_FORMAT if payload else None),
             payload,
             on_outcome=partial(self._answered, step, self._serial),
             now=now,
@@ -261,17 +319,19 @@ class Client:
             return
         if step is Step.DEREGISTER:
             self.registration.left(now)
-            self._report("de-registered" if self.stopped else "disabled", False)
+            deadline = self.registration.deadline
+            self._report("de-registered" if deadline is None else f"de-registered for {deadline - now:g} s", False)
             return
         if not isinstance(result, Received):
             again = self.registration.unanswered(now)
             self._report_failure(step, f"no answer ({result})", now)
         elif step is Step.REGISTER and result.message.code == numbers.CREATED:
             again = self.registration.registered(result.message.location, now)
-            self._report(f"registered at {'/'.join(result.message.location)}", False)
+            location = "/".join(result.message.location)
+            self._report(f"registered at {location}, lifetime {self.registration.lifetime} s", False)
         elif step is Step.UPDATE and result.message.code == numbers.CHANGED:
             again = self.registration.updated(now)
-            self._report("updated its registration", True)
+            self._report("→ Update → 2.04", True)
         else:
             message = result.message
             again = self.registration.refused(message.code, now, message.max_age)
@@ -284,10 +344,10 @@ class Client:
         again = "at once" if deadline is None else f"in {deadline - now:g} s"
         self._report(f"{step.value} failed: {why}, registering again {again}", False)
 
-    def _notify(self, observation: Observation, confirmable: bool, now: float) -> bool:
+    def _notify(self, unit: Unit, observation: Observation, confirmable: bool, now: float) -> bool:
         """Send the present state to an observer; False when there is none any more, which it is told."""
         try:
-            response = self._requests.read(observation.path, observation.accept)
+            response = unit.requests.report(observation)
             alive = True
         except Refused as refusal:
             response, alive = Response(refusal.code, refusal.reason.encode()), False
@@ -296,17 +356,19 @@ class Client:
             observation.token,
             with_observe(response, observation.sequence) if alive else response,
             confirmable=confirmable or not alive,
-            on_result=partial(self._delivered, observation),
+            on_result=partial(self._delivered, unit, observation),
             now=now,
         )
-        self._report(f"notified {observation.path}", True)
+        path = observation.paths[0]
+        value = unit.tree.value(path) if len(path) > 2 and len(observation.paths) == 1 else None
+        self._report(told(f"{unit.requests.root}{observation.shown}", response, value), True)
         return alive
 
-    def _delivered(self, observation: Observation, failure: str | None, now: float) -> None:
+    def _delivered(self, unit: Unit, observation: Observation, failure: str | None, now: float) -> None:
         if failure is None:
-            self._observers.delivered(observation)
-        elif self._observers.lost(observation):
-            self._report(f"observation of {observation.path} ended ({failure})", False)
+            unit.observers.delivered(observation)
+        elif unit.observers.lost(observation):
+            self._report(f"observation of {unit.requests.root}{observation.shown} ended ({failure})", False)
 
     def _retry(self) -> Retry:
         default = Retry()
@@ -317,16 +379,18 @@ class Client:
         )
 
     def _number(self, path: Path, default: int) -> int:
-        value = self._tree.value(path)
+        value = self._own.tree.value(path)
         return value if isinstance(value, int) else default
 
 
+def _names_our_binding(what: tuple[int, int], arguments: Arguments) -> bool:
+    return what == (objects.SERVER, objects.UPDATE_TRIGGER) and arguments == {0: "U"}
+
+
 _NEWS: Final = {objects.LIFETIME: LIFETIME, objects.BINDING: BINDING}
-_ACTIONS: Final[Mapping[tuple[int, int], Callable[[Client, Path, float], None]]] = {
+_ACTIONS: Final[Mapping[tuple[int, int], Callable[[Client, float], None]]] = {
     (objects.SERVER, objects.DISABLE): Client._disable,
     (objects.SERVER, objects.UPDATE_TRIGGER): Client._trigger,
     (objects.DEVICE, objects.REBOOT): Client._reboot,
     (objects.DEVICE, objects.FACTORY_RESET): Client._factory_reset,
-    (objects.DEVICE, objects.RESET_ERRORS): Client._reset_errors,
-    (objects.TEMPERATURE, objects.RESET_EXTREMES): Client._reset_extremes,
 }

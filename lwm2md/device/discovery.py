@@ -23,28 +23,35 @@ _DEFAULT_DEPTH: Final = {1: 2, 2: 1, 3: 1}
 _FROM_1_2: Final = ("edge", "con", "hqmax")
 
 
-def object_list(tree: Tree, version: str, formats: tuple[int, ...]) -> str:
-    """The links of a Register or Update in LwM2M ``version``, with the Content-Formats the device has."""
+def object_list(tree: Tree, version: str, formats: tuple[int, ...], root: str = "") -> str:
+    """The links of a Register or Update in LwM2M ``version``: ``root``, the Content-Formats to tell, the Objects."""
     contents: tuple[tuple[str, str | None], ...] = (("rt", "oma.lwm2m"),)
-    if version != "1.0":
+    if formats:
         contents += (("ct", " ".join(map(str, formats))),)
-    links = [Link("/", contents)]
+    return compose([Link(root or "/", contents), *_objects(tree, version, root)])
+
+
+def objects_alone(tree: Tree, version: str) -> str:
+    """The links of the Objects without the root, as a gateway lists those of a device and a profile is hashed."""
+    return compose(_objects(tree, version, ""))
+
+
+def _objects(tree: Tree, version: str, root: str) -> Iterator[Link]:
     for number in sorted(tree.supported):
         told = _version(tree, number, version)
         instances = sorted(tree.instances(number))
         if told or not instances:
-            links.append(Link(f"/{number}", told))
-        links += [Link(f"/{number}/{instance}") for instance in instances]
-    return compose(links)
+            yield Link(f"{root}/{number}", told)
+        yield from (Link(f"{root}/{number}/{instance}") for instance in instances)
 
 
-def discover(tree: Tree, attached: Attached, path: Path, version: str, depth: int | None) -> str:
+def discover(tree: Tree, attached: Attached, path: Path, version: str, depth: int | None, *, root: str = "") -> str:
     """The links of a Discover on the existing ``path`` of one to three ids, ``depth`` levels deep (None: default)."""
     levels = _DEFAULT_DEPTH[len(path)] if depth is None else depth
     if version == "1.0" and len(path) == 3:
         levels = 0
     return compose(
-        Link(str(here), _attributes(tree, attached, here, version, inherit=here == path))
+        Link(f"{root}{here}", _attributes(tree, attached, here, version, inherit=here == path))
         for here in _below(tree, path, levels)
     )
 

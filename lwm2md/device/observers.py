@@ -1,16 +1,17 @@
 """The observation table of the device: who watches which path, and when the next notification is due.
 
 Source: RFC 7641 and OMA LwM2M Core TS 1.2, 6.4 and 7.3. RULES: the answer to the Observe counts as the first
-notification; each one restarts ``pmin`` and ``pmax``; the conditions compare with the value that was last *reported*;
-a trigger within ``pmin`` is kept and sent at its end with the value of that time; ``pmax`` counts only when it is
-positive and not below ``pmin``; notifications are Non-confirmable, but for ``con`` and for one at least every 24
-hours; one Confirmable is under way per observation. An observation whose path is gone ends with an error and without
-an Observe option.
+notification; each one restarts ``pmin`` and ``pmax``; a trigger within ``pmin`` is kept and sent at its end with the
+value of that time; ``pmax`` counts only when it is positive and not below ``pmin``; notifications are Non-confirmable,
+but for ``con`` and for one at least every 24 hours; one Confirmable is under way per observation. An observation whose
+path is gone ends with an error and without an Observe option. A composite one has a Watch for each of its paths, with
+the attributes of that path, and any of them makes it tell all; it never ends by a path that is gone. ``epmax`` asks for
+nothing that does not happen anyway: a value is looked at when it changes, or at the end of ``epmin``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -29,25 +30,49 @@ _SEQUENCE_MASK: Final = 0xFFFFFF
 
 
 @attrs.define(slots=True, eq=False)
-class Observation:
-    """One observer of one path.
+class Watch:
+    """One path of an observation.
 
-    ``reported`` is the value that was last told, None for an Object or Instance. Times are Unix seconds: of the last
-    notification, of the last confirmable one, and of the last look at the conditions.
+    ``reported`` is the value that was last told, ``seen`` the last one that was looked at, both None for an Object or
+    Instance; ``evaluated_at`` is the Unix time of that look; ``wanted`` says that the conditions were met since,
+    ``unevaluated`` that there is something to look at when ``epmin`` is over.
     """
 
-    token: bytes
     path: Path
-    accept: int | None
-    override: NotificationAttributes | None
-    sequence: int
     reported: Stored | None
-    sent_at: float
-    confirmed_at: float
+    seen: Stored | None
     evaluated_at: float
     wanted: bool = False
     unevaluated: bool = False
+
+
+@attrs.define(slots=True, eq=False)
+class Observation:
+    """One observer of one path, or of several at once.
+
+    ``override`` are the parameters of its own. Times are Unix seconds: of the last notification, and of the last
+    Confirmable one.
+    """
+
+    token: bytes
+    watches: tuple[Watch, ...]
+    accept: int | None
+    override: NotificationAttributes | None
+    sequence: int
+    sent_at: float
+    confirmed_at: float
+    composite: bool = False
     under_way: bool = False
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What is observed."""
+        return tuple(watch.path for watch in self.watches)
+
+    @property
+    def shown(self) -> str:
+        """What is observed, for people."""
+        return " ".join(map(str, self.paths))
 
 
 Send = Callable[[Observation, bool, float], bool]
@@ -55,7 +80,7 @@ Send = Callable[[Observation, bool, float], bool]
 
 
 class Observers:
-    """The observations of one device by its server. ``now`` is Unix time in seconds everywhere."""
+    """The observations of one tree by the server. ``now`` is Unix time in seconds everywhere."""
 
     __slots__ = ("_attached", "_by_token", "_tree")
 
@@ -71,14 +96,22 @@ class Observers:
         return iter(tuple(self._by_token.values()))
 
     def observe(
-        self, token: bytes, path: Path, accept: int | None, override: NotificationAttributes | None, now: float
+        self,
+        token: bytes,
+        paths: Iterable[Path],
+        accept: int | None,
+        override: NotificationAttributes | None,
+        now: float,
+        *,
+        composite: bool = False,
     ) -> Observation | None:
         """Start an observation, or start it again for a known token; None when there is no room for another."""
         known = self._by_token.get(token)
         if known is None and len(self._by_token) >= MAX_OBSERVATIONS:
             return None
         sequence = 0 if known is None else known.sequence + 1 & _SEQUENCE_MASK
-        observation = Observation(token, path, accept, override, sequence, self._snapshot(path), now, now, now)
+        watches = tuple(Watch(path, value := self._snapshot(path), value, now) for path in paths)
+        observation = Observation(token, watches, accept, override, sequence, now, now, composite)
         self._by_token[token] = observation
         return observation
 
@@ -93,18 +126,19 @@ class Observers:
     def touch(self, path: Path, now: float) -> None:
         """The value at or below ``path`` may have changed."""
         for observation in self._by_token.values():
-            if not observation.wanted and (observation.path.covers(path) or path.covers(observation.path)):
-                self._evaluate(observation, now)
+            for watch in observation.watches:
+                if not watch.wanted and (watch.path.covers(path) or path.covers(watch.path)):
+                    self._evaluate(observation, watch, now)
 
     def removed(self, path: Path) -> None:
         """The Instance at ``path`` is gone: whoever observed it or something in it is told at once."""
         for observation in self._by_token.values():
-            if path.covers(observation.path):
-                observation.wanted, observation.sent_at = True, _LONG_AGO
+            if not observation.composite and path.covers(observation.watches[0].path):
+                observation.watches[0].wanted, observation.sent_at = True, _LONG_AGO
 
-    def attributes(self, observation: Observation) -> NotificationAttributes:
-        """The attributes that hold for an observation: its own parameters, or those attached and inherited."""
-        return self._attached.effective(observation.path, observation.override)
+    def attributes(self, observation: Observation, watch: Watch) -> NotificationAttributes:
+        """The attributes that hold for a path: the observation's own parameters, or those attached and inherited."""
+        return self._attached.effective(watch.path, observation.override)
 
     def delivered(self, observation: Observation) -> None:
         """The Confirmable notification under way was acknowledged."""
@@ -125,56 +159,67 @@ class Observers:
     def expire(self, now: float, send: Send) -> None:
         """Send what is due."""
         for observation in tuple(self._by_token.values()):
-            if observation.unevaluated:
-                self._evaluate(observation, now)
+            for watch in observation.watches:
+                if watch.unevaluated:
+                    self._evaluate(observation, watch, now)
             due = self._due(observation)
             if due is not None and due <= now:
                 self._notify(observation, now, send)
 
     def _notify(self, observation: Observation, now: float, send: Send) -> None:
-        confirmable = bool(self.attributes(observation).con) or now - observation.confirmed_at >= DAY
+        confirmable = now - observation.confirmed_at >= DAY or any(
+            self.attributes(observation, watch).con for watch in observation.watches
+        )
         observation.sequence = observation.sequence + 1 & _SEQUENCE_MASK
         observation.under_way = confirmable
         if not send(observation, confirmable, now):
             self._by_token.pop(observation.token, None)
             return
-        observation.wanted = observation.unevaluated = False
-        observation.reported = self._snapshot(observation.path)
-        observation.sent_at = observation.evaluated_at = now
+        for watch in observation.watches:
+            watch.wanted = watch.unevaluated = False
+            watch.reported = watch.seen = self._snapshot(watch.path)
+            watch.evaluated_at = now
+        observation.sent_at = now
         if confirmable:
             observation.confirmed_at = now
 
     def _due(self, observation: Observation) -> float | None:
         if observation.under_way:
             return None
-        attributes = self.attributes(observation)
+        return min(self._path_due(observation, watch) for watch in observation.watches)
+
+    def _path_due(self, observation: Observation, watch: Watch) -> float:
+        attributes = self.attributes(observation, watch)
         pmin, pmax = attributes.pmin or 0, attributes.pmax or 0
         due = observation.confirmed_at + DAY
-        if observation.wanted:
+        if watch.wanted:
             due = min(due, observation.sent_at + pmin)
         if pmax > 0 and pmax >= pmin:
             due = min(due, observation.sent_at + pmax)
-        if observation.unevaluated:
-            due = min(due, observation.evaluated_at + (attributes.epmin or 0))
+        if watch.unevaluated:
+            due = min(due, watch.evaluated_at + (attributes.epmin or 0))
         return due
 
-    def _evaluate(self, observation: Observation, now: float) -> None:
-        attributes = self.attributes(observation)
-        if now < observation.evaluated_at + (attributes.epmin or 0):
-            observation.unevaluated = True
+    def _evaluate(self, observation: Observation, watch: Watch, now: float) -> None:
+        attributes = self.attributes(observation, watch)
+        if now < watch.evaluated_at + (attributes.epmin or 0):
+            watch.unevaluated = True
             return
-        observation.unevaluated, observation.evaluated_at = False, now
-        observation.wanted = self._differs(observation, attributes)
+        watch.unevaluated, watch.evaluated_at = False, now
+        watch.wanted = self._differs(watch, attributes)
 
-    def _differs(self, observation: Observation, attributes: NotificationAttributes) -> bool:
-        old, new = observation.reported, self._snapshot(observation.path)
-        if new is None or old is None:
+    def _differs(self, watch: Watch, attributes: NotificationAttributes) -> bool:
+        told, seen, new = watch.reported, watch.seen, self._snapshot(watch.path)
+        watch.seen = new
+        if told is None or seen is None or new is None:
+            return len(watch.path) < 3 or new is not told
+        if isinstance(told, dict) and isinstance(seen, dict) and isinstance(new, dict):
+            if not told.keys() == seen.keys() == new.keys():
+                return True
+            return any(triggers(attributes, told[number], seen[number], new[number]) for number in told)
+        if isinstance(told, dict) or isinstance(seen, dict) or isinstance(new, dict):
             return True
-        if isinstance(old, dict) and isinstance(new, dict):
-            return old.keys() != new.keys() or any(triggers(attributes, old[number], new[number]) for number in old)
-        if isinstance(old, dict) or isinstance(new, dict):
-            return True
-        return triggers(attributes, old, new)
+        return triggers(attributes, told, seen, new)
 
     def _snapshot(self, path: Path) -> Stored | None:
         if len(path) < 3:

@@ -4,7 +4,8 @@ Source: OMA LwM2M Core TS 6.2 and the retry Resources /1/x/17 to 20. RULES: an U
 before the lifetime ends, at its half when it is shorter than twice that; any refused or unanswered Update leads to a
 full Register; a failed Register is tried again after ``timer * 2 ** (n - 1)``; after ``count`` of them the sequence
 has failed and the next one starts after ``sequence_delay``; 4.12 steps the version down at once; 4.03 waits a
-sequence delay; 4.00 is tried once more without what goes beyond the plain parameters; 5.03 waits its Max-Age.
+sequence delay; 4.00 is tried once more without what goes beyond the plain parameters; 4.09 once more with the list of
+Objects where a profile id alone was not enough; 5.03 waits its Max-Age.
 
 The machine holds no engine: its methods are told what happened and return the ``Step`` that has to be sent now.
 """
@@ -67,7 +68,10 @@ def refresh_after(lifetime: int) -> float | None:
 
 @attrs.define(slots=True)
 class Registration:
-    """One server account's registration. ``lifetime``, in seconds, is read at each refresh, so it may be changed."""
+    """One server account's registration. ``lifetime``, in seconds, is read at each refresh, so it may be changed.
+
+    ``profiled`` says that a profile id may stand for the list of Objects, from LwM2M 1.2 on.
+    """
 
     version: str = "1.1"
     lifetime: int = 86400
@@ -76,10 +80,16 @@ class Registration:
     location: tuple[str, ...] = ()
     deadline: float | None = None
     plain: bool = False
+    profiled: bool = False
     _attempts: int = 0
     _news: set[str] = attrs.field(factory=set)
     _refresh: bool = False
     _silence: float | None = None
+
+    @property
+    def profile_alone(self) -> bool:
+        """Whether a Register has a profile id and no list of Objects."""
+        return self.profiled and self.version == "1.2" and not self.plain
 
     def start(self, now: float) -> Step:
         """The device starts and registers."""
@@ -105,6 +115,9 @@ class Registration:
             return self._register(now)
         if code == numbers.PRECONDITION_FAILED and self.version != VERSIONS[0]:
             self.version = VERSIONS[VERSIONS.index(self.version) - 1]
+            return self._register(now)
+        if code == numbers.CONFLICT and self.profile_alone:
+            self.profiled = False
             return self._register(now)
         if code == numbers.BAD_REQUEST and not self.plain:
             self.plain = True

@@ -93,8 +93,8 @@ class Tree:
 
     def model(self, path: Path) -> ResourceModel | None:
         """The model of the Resource that ``path`` is or lies in, None when it is not supported."""
-        supported = self.supported.get(path[0])
-        return None if supported is None or len(path) < 3 else supported.resource(path[2])
+        supported = self.supported.get(path[0]) if len(path) > 2 else None
+        return None if supported is None else supported.resource(path[2])
 
     def exists(self, path: Path) -> bool:
         """Whether something is at ``path``: a supported Object, an Instance, a Resource with a value or executable."""

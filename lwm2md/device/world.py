@@ -87,8 +87,8 @@ class World:
         day = math.sin(2 * math.pi * (now % DAY) / DAY + instance)
         return round(self._base + 5 * day + noise, 2)
 
-    def device(self, now: float) -> Iterator[tuple[Path, Value]]:
-        """The moving values of the objects Device, Connectivity Monitoring and Location."""
+    def moved(self, now: float, *, everything: bool = False) -> Iterator[tuple[Path, Value]]:
+        """The moving values of the objects Device, Connectivity Monitoring and Location; ``everything`` is the same."""
         level = int(self._battery)
         yield BATTERY_LEVEL, level
         yield BATTERY_VOLTAGE, 3300 + level * 9

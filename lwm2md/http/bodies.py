@@ -85,6 +85,19 @@ class Body(Generic[T]):
             raise Problem("bad-json", "the body is nested too deeply") from None
 
 
+class XmlBody:
+    """A body of XML, which the handler reads; ``example`` shows what is expected."""
+
+    __slots__ = ("example",)
+
+    def __init__(self, example: str) -> None:
+        self.example = example
+
+    def decode(self, data: bytes) -> bytes:
+        """The body as it is."""
+        return data
+
+
 def _misfit(message: str) -> Problem:
     found = _WHERE.match(message)
     reason = found["message"] if found else message

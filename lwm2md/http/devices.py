@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body, LabelsBody
 from lwm2md.http.documents import DeviceDocument, ObjectsDocument, Page, device_document, objects_document
 from lwm2md.http.operations import known_device
 from lwm2md.http.paging import page
-from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import Reply, json_reply, no_content
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
+from lwm2md.http.waiting import answer_when_durable
 from lwm2md.server import selectors
 from lwm2md.server.records import Device, DeviceState
 
@@ -56,31 +56,21 @@ def _get(call: Call) -> Reply:
 
 def _patch(call: Call) -> None:
     device, node, labels = known_device(call), call.node, call.document.labels
-    _change(call, lambda then: node.server.set_labels(device.endpoint, labels, node.now(), then), lambda: _get(call))
+    answer_when_durable(
+        call, lambda then: node.server.set_labels(device.endpoint, labels, node.now(), then), lambda: _get(call)
+    )
 
 
 def _delete(call: Call) -> None:
     device, node = known_device(call), call.node
-    _change(call, lambda then: node.server.forget(device.endpoint, node.now(), then), no_content)
-
-
-def _change(call: Call, change: Callable[[Callable[[bool, float], None]], Any], reply: Callable[[], Reply]) -> None:
-    """Change the core, and answer with ``reply`` when the change is durable."""
-
-    def outcome(committed: bool) -> Reply:
-        if not committed:
-            raise storage_failed()
-        return reply()
-
-    change(lambda committed, _: call.complete(lambda: outcome(committed)))
-    call.node.settle()
+    answer_when_durable(call, lambda then: node.server.forget(device.endpoint, node.now(), then), no_content)
 
 
 def _objects(call: Call) -> Reply:
     device, server = known_device(call), call.node.server
     registration = device.registration
     if registration is None:
-        return json_reply(ObjectsDocument([]))
+        return json_reply(ObjectsDocument([], []))
     found = {path.object for path in registration.objects.paths if path.object is not None}
     return json_reply(objects_document(registration, {key: server.model_of(device, key) for key in found}))
 

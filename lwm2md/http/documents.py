@@ -11,6 +11,7 @@ from lwm2md.documents import time_text, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.library import ModelSource
 from lwm2md.server.records import (
     Device,
     DeviceState,
@@ -135,29 +136,42 @@ class ResourceDocument(msgspec.Struct):
 
 
 class ObjectDocument(msgspec.Struct):
-    """One Object of a device with its instances and its model; ``name`` is null where no model is known."""
+    """One Object of a device with its instances and its model; ``name`` is null where no model is known.
+
+    ``version`` is what the device registered, ``model_version`` that of the model, the nearest where it has no other.
+    """
 
     id: int
     version: str
+    model_version: str | None
     name: str | None
     instances: list[int]
     resources: list[ResourceDocument]
 
 
 class ObjectsDocument(msgspec.Struct):
-    """The Objects of a device."""
+    """The Objects of a device; ``notices`` say where a model of another version, or none, had to do."""
 
     items: list[ObjectDocument]
+    notices: list[str]
 
 
 class ModelDocument(msgspec.Struct):
-    """One object model in one version."""
+    """One object model in one version; ``lwm2m_version`` is the least version of LwM2M that it is for."""
 
     id: int
     version: str
     name: str
     multiple: bool
     mandatory: bool
+    lwm2m_version: str
+    source: ModelSource
+
+
+class WholeModelDocument(ModelDocument):
+    """One object model in one version, with its Resources."""
+
+    resources: list[ResourceDocument]
 
 
 def values_of(rows: Iterable[ValueRow], *, int64_as_string: bool = False) -> list[ValueDocument]:
@@ -252,7 +266,16 @@ def objects_document(registration: Registration, model_of: Mapping[int, ObjectMo
             found = instances.setdefault(path.object, [])
             if path.instance is not None:
                 found.append(path.instance)
-    return ObjectsDocument([_object(registration, key, instances[key], model_of[key]) for key in sorted(instances)])
+    items = [_object(registration, key, instances[key], model_of[key]) for key in sorted(instances)]
+    return ObjectsDocument(items, [notice for notice in map(_notice, items) if notice is not None])
+
+
+def _notice(found: ObjectDocument) -> str | None:
+    if found.model_version is None:
+        return f"object {found.id} version {found.version}: no model is known"
+    if found.model_version != found.version:
+        return f"object {found.id} version {found.version}: the model of version {found.model_version} is used"
+    return None
 
 
 def _object(
@@ -260,7 +283,20 @@ def _object(
 ) -> ObjectDocument:
     version = registration.objects.versions.get(identifier) or default_version(identifier, registration.version)
     resources = [] if model is None else [resource_document(found) for _, found in sorted(model.resources.items())]
-    return ObjectDocument(identifier, version, None if model is None else model.name, sorted(instances), resources)
+    used, name = (None, None) if model is None else (model.version, model.name)
+    return ObjectDocument(identifier, version, used, name, sorted(instances), resources)
+
+
+def model_document(model: ObjectModel, source: ModelSource) -> ModelDocument:
+    """A model as the list of models shows it."""
+    return ModelDocument(model.id, model.version, model.name, model.multiple, model.mandatory, model.enabler, source)
+
+
+def whole_model_document(model: ObjectModel, source: ModelSource) -> WholeModelDocument:
+    """A model as ``/v1/models/{object}/{version}`` shows it."""
+    resources = [resource_document(found) for _, found in sorted(model.resources.items())]
+    row = model_document(model, source)
+    return WholeModelDocument(**msgspec.structs.asdict(row), resources=resources)
 
 
 def resource_document(model: ResourceModel) -> ResourceDocument:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from lwm2md.http.bodies import Body
 from lwm2md.http.parameters import Parameter
 from lwm2md.http.problems import ProblemDocument
 from lwm2md.http.replies import JSON, Reply
@@ -26,6 +27,8 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         {"pattern": f"^{_IDENTIFIER}(/{_IDENTIFIER}){{0,3}}$"},
     ),
     "id": ("the `id` that the list shows", {"minLength": 1}),
+    "object": ("Object ID", {"pattern": f"^{_IDENTIFIER}$"}),
+    "version": ("version of the Object, such as `1.0`", {"pattern": r"^[0-9]{1,5}(\.[0-9]{1,5}){1,2}$"}),
 }
 _HEADERS: Final[Mapping[int, tuple[str, str]]] = {
     201: ("Location", "where the new resource is"),
@@ -42,7 +45,7 @@ def document(routes: Sequence[Route], version: str) -> Document:
     types = [ProblemDocument]
     for route in routes:
         types += [answer for answer in route.answers.values() if answer is not None]
-        if route.body is not None:
+        if isinstance(route.body, Body):
             types.append(route.body.type)
     schemas, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REFERENCE)
     by_type = dict(zip(types, schemas, strict=True))
@@ -78,10 +81,13 @@ def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:
             str(status): _response(status, route, by_type) for status in sorted({*route.answers, *route.problems})
         },
     }
-    if route.body is not None:
+    if isinstance(route.body, Body):
         schema = {**by_type[route.body.type], **route.body.more}
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": not route.body.optional, "content": content}
+    elif route.body is not None:
+        found = {"schema": {"type": "string"}, "example": route.body.example}
+        operation["requestBody"] = {"required": True, "content": {"application/xml": found}}
     if route.open:
         operation["security"] = [] if route.template != "/metrics" else [{"token": []}, {}]
     return operation

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from lwm2md.http.bodies import Body
+from lwm2md.http.bodies import Body, XmlBody
 from lwm2md.http.parameters import Parameter
 from lwm2md.http.problems import Problem
 
@@ -37,7 +37,7 @@ class Route:
     handler: Handler
     summary: str
     query: Sequence[Parameter] = ()
-    body: Body[Any] | None = None
+    body: Body[Any] | XmlBody | None = None
     answers: Mapping[int, Any] = attrs.field(factory=dict)
     media_type: str = JSON
     open: bool = False

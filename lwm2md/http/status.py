@@ -1,17 +1,14 @@
-"""What the daemon is and how it fares: status, health, metrics, models."""
+"""What the daemon is and how it fares: status, health, metrics."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Final
 
 import msgspec
 
 from lwm2md.documents import time_text
 from lwm2md.http import metrics
-from lwm2md.http import parameters as p
 from lwm2md.http.authentication import require_token
-from lwm2md.http.documents import ModelDocument, Page
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
@@ -106,36 +103,8 @@ def _metrics(call: Call) -> Reply:
     return Reply(200, call.channel.factory.metrics.render(), metrics.CONTENT_TYPE.encode("ascii"), NO_STORE)
 
 
-def _models(call: Call) -> Reply:
-    limit, after = call.query["limit"], call.query["after"]
-    models = sorted(call.node.server.models, key=lambda model: (model.id, _order(model.version)))
-    start = 0
-    if after is not None:
-        identifier, _, version = after.partition(":")
-        cursor_of = (int(identifier), _order(version))
-        start = bisect_right(models, cursor_of, key=lambda model: (model.id, _order(model.version)))
-    found = models[start : start + limit]
-    cursor = f"{found[-1].id}:{found[-1].version}" if found and start + limit < len(models) else None
-    items = [ModelDocument(each.id, each.version, each.name, each.multiple, each.mandatory) for each in found]
-    return json_reply(Page(items, cursor))
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
-
-
-_AFTER: Final = p.matching("after", p.AFTER.summary, r"[0-9]{1,5}:[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
-
 ROUTES: Final = (
     Route("GET", "/v1/status", _status, "The state of the daemon", answers={200: StatusDocument}),
-    Route(
-        "GET",
-        "/v1/models",
-        _models,
-        "List object models",
-        (p.LIMIT, _AFTER),
-        answers={200: Page[ModelDocument]},
-    ),
     Route("GET", "/health/live", _live, "Whether the daemon runs", answers={200: None}, media_type=TEXT, open=True),
     Route(
         "GET",

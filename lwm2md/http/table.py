@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from lwm2md.http import devices, events, observations, openapi, operations, reload, resources, status, traces
+from lwm2md.http import (
+    devices,
+    events,
+    models,
+    observations,
+    openapi,
+    operations,
+    reload,
+    resources,
+    status,
+    traces,
+)
 from lwm2md.http.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -15,6 +26,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *observations.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,
+    *models.ROUTES,
     *reload.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,

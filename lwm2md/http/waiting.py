@@ -1,4 +1,4 @@
-"""Waiting for the end of an operation on behalf of a caller, for at most ``wait`` seconds.
+"""Waiting on behalf of a caller: for an operation to end, at most ``wait`` seconds, or for a change to be durable.
 
 RULES: who is told "202, queued" can rely on it: the operation is durable before. A caller that goes away ends the
 waiting, not the operation.
@@ -13,9 +13,22 @@ from twisted.internet.interfaces import IDelayedCall
 from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import Reply
 from lwm2md.http.request import Call
+from lwm2md.server.effects import Resume
 from lwm2md.server.records import Operation
 
 Render = Callable[[Operation], Reply]
+
+
+def answer_when_durable(call: Call, change: Callable[[Resume], object], reply: Callable[[], Reply]) -> None:
+    """Let ``change`` change the core, and answer with ``reply`` when that is durable."""
+
+    def outcome(committed: bool) -> Reply:
+        if not committed:
+            raise storage_failed()
+        return reply()
+
+    change(lambda committed, _: call.complete(lambda: outcome(committed)))
+    call.node.settle()
 
 
 def answer_at_end(

@@ -6,14 +6,15 @@ the nearest. The table is text in the format that the head of ``models.txt`` des
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
 import attrs
 
+from lwm2md.lwm2m import ranges
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ResourceType, Value, ValueError_
 
@@ -41,7 +42,7 @@ class ResourceModel:
 
 @attrs.frozen(slots=True)
 class ObjectModel:
-    """One version of an Object."""
+    """One version of an Object; ``enabler`` is the least version of LwM2M that it is for."""
 
     id: int
     version: str
@@ -49,6 +50,7 @@ class ObjectModel:
     multiple: bool
     mandatory: bool
     resources: Mapping[int, ResourceModel]
+    enabler: str = "1.0"
 
 
 TypeOf = Callable[[Path], ResourceModel | None]
@@ -63,7 +65,7 @@ class Models:
         for model in objects:
             self._objects.setdefault(model.id, {})[model.version] = model
         self._ordered = {
-            identifier: sorted(((_order(version), model) for version, model in versions.items()), key=itemgetter(0))
+            identifier: sorted(((order(version), model) for version, model in versions.items()), key=itemgetter(0))
             for identifier, versions in self._objects.items()
         }
 
@@ -78,7 +80,15 @@ class Models:
             return None
         if version is None:
             return self._ordered[identifier][-1][1]
-        return versions.get(version) or _nearest(self._ordered[identifier], _order(version))
+        return versions.get(version) or _nearest(self._ordered[identifier], order(version))
+
+    def exactly(self, identifier: int, version: str) -> ObjectModel | None:
+        """The model of that version and no other."""
+        return self._objects.get(identifier, {}).get(version)
+
+    def with_others(self, others: Iterable[ObjectModel]) -> Models:
+        """A set in which ``others`` stand beside these, in the place of those of the same Object and version."""
+        return Models((*self, *others))
 
     def resource(self, path: tuple[int, ...], versions: Mapping[int, str]) -> ResourceModel | None:
         """The model of a path of three or four ids, the Object being in the version that ``versions`` has for it."""
@@ -119,19 +129,26 @@ def check_range(model: ResourceModel, value: Value) -> None:
     """Raise ValueError_ if the value is outside the model's range: numbers by value, String and Opaque by bytes."""
     if not model.range or isinstance(value, bool | tuple):
         return
-    measure = len(value.encode()) if isinstance(value, str) else len(value) if isinstance(value, bytes) else value
-    if not any(low <= measure <= high for low, high in _bounds(model.range)):
+    measure = (
+        len(value.encode("utf-8", "surrogatepass"))
+        if isinstance(value, str)
+        else len(value)
+        if isinstance(value, bytes)
+        else value
+    )
+    if not any(low <= measure <= high for low, high in ranges.bounds(model.range)):
         what = "length" if isinstance(value, str | bytes) else "value"
         raise ValueError_(f"{what} {measure} of {model.name} is outside {model.range}")
 
 
-@lru_cache(maxsize=1024)
-def _bounds(text: str) -> tuple[tuple[float, float], ...]:
-    pairs = (part.partition("..") for part in text.split(","))
-    return tuple((float(low), float(high or low)) for low, _, high in pairs)
+def limits(model: ResourceModel) -> tuple[float, float]:
+    """The least and the greatest that the model's range lets through; infinite where it has none."""
+    pairs = ranges.bounds(model.range) if model.range else ((-math.inf, math.inf),)
+    return min(low for low, _ in pairs), max(high for _, high in pairs)
 
 
-def _order(version: str) -> tuple[int, ...]:
+def order(version: str) -> tuple[int, ...]:
+    """What versions are sorted by: 1.10 is above 1.9."""
     # Devices send any text as a version: what is no number counts as the lowest.
     return tuple(int(part) if part.isdecimal() and len(part) < 10 else 0 for part in version.split("."))
 
@@ -141,7 +158,6 @@ def _nearest(ordered: list[tuple[tuple[int, ...], ObjectModel]], wanted: tuple[i
 
 
 _TYPES: Final = {kind.value: kind for kind in ResourceType}
-_RANGE: Final = re.compile(r"(?:-?[0-9.]+?(?:\.\.-?[0-9.]+)?(?:,|$))*")
 _SPANS: Final = re.compile(r"(\d+\.\d+)?-(\d+\.\d+)?")
 
 _Line = tuple[ResourceModel, str]
@@ -182,10 +198,17 @@ def _resource(fields: list[str]) -> _Line:
     identifier, name, operations, kind, shape, span, unit, only = fields + [""] * (8 - len(fields))
     if operations not in ("", "R", "W", "RW", "E") or shape not in ("S", "S!", "M", "M!"):
         raise ValueError(f"wrong operations {operations!r} or shape {shape!r}")
-    if _RANGE.fullmatch(span) is None or (only and _SPANS.fullmatch(only) is None):
+    if (span and not ranges.well_formed(span)) or (only and _SPANS.fullmatch(only) is None):
         raise ValueError(f"wrong range {span!r} or versions {only!r}")
     model = ResourceModel(
-        int(identifier), name, operations, _TYPES[kind], shape.startswith("M"), shape.endswith("!"), span, unit
+        int(identifier),
+        name.replace("¦", "|"),
+        operations,
+        _TYPES[kind],
+        shape.startswith("M"),
+        shape.endswith("!"),
+        span,
+        unit,
     )
     return model, only
 
@@ -194,17 +217,26 @@ def _object(fields: list[str], lines: list[_Line]) -> Iterator[ObjectModel]:
     if len(fields) != 5:
         raise ValueError(f"an object has five fields, not {fields!r}")
     identifier, name, versions, multiple, mandatory = fields
-    for version in versions.split():
+    for word in versions.split():
+        version, _, enabler = word.partition("@")
         resources: dict[int, ResourceModel] = {}
         for model, only in lines:
             if not only or _within(version, only):
                 if model.id in resources:
                     raise ValueError(f"resource {model.id} twice in object {identifier} version {version}")
                 resources[model.id] = model
-        yield ObjectModel(int(identifier), version, name, multiple == "multiple", mandatory == "mandatory", resources)
+        yield ObjectModel(
+            int(identifier),
+            version,
+            name,
+            multiple == "multiple",
+            mandatory == "mandatory",
+            resources,
+            enabler or "1.0",
+        )
 
 
 def _within(version: str, only: str) -> bool:
     first, _, last = only.partition("-")
-    order = _order(version)
-    return (not first or _order(first) <= order) and (not last or order <= _order(last))
+    this = order(version)
+    return (not first or order(first) <= this) and (not last or this <= order(last))

@@ -21,6 +21,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
+from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
@@ -56,12 +57,17 @@ class Server:
         )
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
-        self.models = models
+        self.library = Library(state)
         self.devices: Mapping[str, Device] = state.devices
         self.operations: Mapping[str, Operation] = state.operations
         self.observations: Mapping[str, Observation] = state.observations
         self.effects: list[Commit] = state.effects
         self.counters: Mapping[str, int] = state.counters
+
+    @property
+    def models(self) -> Models:
+        """The object models in force."""
+        return self._state.models
 
     def attach(self, engine: Engine) -> None:
         """Take the engine through which devices are reached; once, before anything else."""
@@ -300,11 +306,14 @@ class Server:
                 read(key, value, now)
             except Exception as error:  # one bad row must not keep a fleet out
                 faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
+        if table == stored.MODELS:
+            self.library.refresh()
         return faults
 
     def _readers(self) -> Mapping[str, Callable[[str, bytes, float], None]]:
         return {
             stored.META: self._read_meta,
+            stored.MODELS: lambda _, value, __: self.library.restore(value),
             stored.DEVICES: self._read_device,
             stored.REGISTRATIONS: self._read_registration,
             stored.REFRESHES: self._read_refresh,
@@ -340,6 +349,7 @@ class Server:
 
 RESTORED: Final = (
     stored.META,
+    stored.MODELS,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,

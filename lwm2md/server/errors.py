@@ -54,7 +54,19 @@ class UnknownObservation(Refused):
     code: ClassVar[str] = "unknown-observation"
 
 
+class UnknownModel(Refused):
+    """No model of this Object in this version is known."""
+
+    code: ClassVar[str] = "unknown-model"
+
+
+class BuiltInModel(Refused):
+    """The model was not put through the API, so it can't be removed there."""
+
+    code: ClassVar[str] = "built-in-model"
+
+
 class LimitReached(Refused):
-    """A bound of the configuration is reached (observations per device, labels)."""
+    """A bound of the configuration is reached (observations per device, labels, models)."""
 
     code: ClassVar[str] = "limit-reached"

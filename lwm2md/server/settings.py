@@ -27,4 +27,5 @@ class ServerSettings:
     labels_per_device: int = 64
     twin_values: int = 1000
     operations_kept: int = 10_000
+    models: int = 1000
     flush_interval: float = 60.0

@@ -1,4 +1,4 @@
-"""How registrations, operations, observations and twin values are written to storage and read back.
+"""How registrations, operations, observations, twin values and object models are written to storage and read back.
 
 One msgspec structure per table; values are JSON, so that an operator can look into the database with its own tools.
 A row that can't be read raises ``msgspec.ValidationError`` or ``msgspec.DecodeError``.
@@ -13,6 +13,7 @@ import msgspec
 
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
@@ -32,6 +33,7 @@ OBSERVATIONS = "observations"
 OPERATIONS = "operations"
 TWIN = "twin"
 META = "meta"
+MODELS = "models"
 
 
 class _Registration(msgspec.Struct, omit_defaults=True):
@@ -280,3 +282,18 @@ def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
     elif row.kind == "float":
         plain = float(row.value)  # NaN and the infinities, for which JSON has no number
     return endpoint, Path.parse(path), TwinValue(plain, row.time, row.source)
+
+
+def model_key(identifier: int, version: str) -> str:
+    """The key of an object model."""
+    return f"{identifier}:{version}"
+
+
+def model_row(model: ObjectModel) -> bytes:
+    """An operator's object model, as table ``models`` keeps it."""
+    return encode(model)
+
+
+def read_model(value: bytes) -> ObjectModel:
+    """The object model of a row."""
+    return msgspec.json.decode(value, type=ObjectModel)

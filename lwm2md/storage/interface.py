@@ -18,7 +18,9 @@ from lwm2md.server.effects import Write
 
 __all__ = ["LOGS", "TABLES", "Append", "Batch", "Condition", "Storage", "StorageError", "Write"]
 
-TABLES: Final = frozenset({"registrations", "refreshes", "devices", "observations", "operations", "twin", "meta"})
+TABLES: Final = frozenset(
+    {"registrations", "refreshes", "devices", "observations", "operations", "twin", "meta", "models"}
+)
 LOGS: Final = frozenset({"events"})
 
 Rows = list[tuple[str, bytes]]

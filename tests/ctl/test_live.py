@@ -21,6 +21,7 @@ from lwm2md.ctl.errors import DONE, FAILED, PENDING, USAGE
 from tests.ctl.support import Ran, run
 from tests.fuzz.daemon import ROOT, Daemon, Device
 from tests.fuzz.peers import Device as Scripted
+from tests.lwm2m.descriptions import described, file, item
 from tests.tracing.test_pcapng import read
 
 ENDPOINT = "dev/1"
@@ -242,6 +243,45 @@ class Live(SynchronousTestCase):
         self.assertEqual(self.done("observation", ENDPOINT, "/3/0/13")["id"], made["id"])
         self.assertEqual(self.done("observation", made["id"])["path"], "/3/0/13")
         self.assertIn("no longer", self.shown("unobserve", made["id"]))
+
+    def test_models(self) -> None:
+        """Object models are listed, shown, put and deleted."""
+        door = self.directory / "door.xml"
+        door.write_bytes(file(described(item(0, RangeEnumeration="some"))))
+        put = self.done("models", "put", str(door))
+        self.assertEqual((put["items"][0]["name"], len(put["remarks"])), ("Door", 1))
+        shown = self.shown("models", "put", str(door)).splitlines()
+        self.assertEqual(shown[0], "32770 1.2 Door")
+        self.assertIn("line 4, Object 32770/Item 0/RangeEnumeration", shown[1])
+        self.assertEqual(self.done("models", "show", "32770")["source"], "api")
+        self.assertEqual(self.done("models", "show", "32770", "1.2")["resources"][0]["name"], "Angle")
+        self.assertRegex(self.shown("models", "show", "32770", "1.2"), r"name +Door\n(.*\n)+0 +Angle +R +integer")
+        self.assertRegex(self.shown("models", "list", "--limit", "1"), "LWM2M Security .* built-in")
+        self.assertEqual(self.ctl("completion", "words", "models", "show", "32770", "").out, "1.2\n")
+        self.assertEqual(self.ctl("completion", "words", "models", "delete", "3277").out, "32770\n")
+        self.assertEqual(self.done("models", "delete", "32770", "1.2"), [])
+        self.assertEqual(self.ctl("models", "show", "32770").status, FAILED)
+
+    def test_models_refused(self) -> None:
+        """What is wrong with a file is told with line and element; wrong usage says what is right."""
+        wrong = self.directory / "wrong.xml"
+        wrong.write_bytes(file(described(item(0, Type="Text"), item("x"))))
+        ran = self.ctl("models", "put", str(wrong))
+        self.assertEqual((ran.status, ran.err.count("\n")), (FAILED, 1))
+        self.assertIn("line 4, Object 32770/Item 0/Type: one of string", ran.err)
+        self.assertIn("line 5, Object 32770/Item: an id", ran.err)
+        self.assertIn("built-in-model", self.ctl("models", "delete", "3", "1.0").err)
+        for words in (
+            ("put",),
+            ("put", "/nonexistent.xml"),
+            ("show",),
+            ("show", "1", "2", "3"),
+            ("delete", "3"),
+            ("list", "3"),
+            ("put", str(wrong), "--watch=1"),
+            ("take",),
+        ):
+            self.assertEqual(self.ctl("models", *words).status, USAGE, words)
 
     def test_messages(self) -> None:
         """The last messages of a device are shown, decoded or in a line each."""

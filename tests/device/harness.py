@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.interfaces import IncomingRequest, Received, Response
-from lwm2md.coap.message import Message, options
-from lwm2md.device.attached import Attached
+from lwm2md.coap.message import Message, Options, options
 from lwm2md.device.client import Client
-from lwm2md.device.objects import Settings, instances, supported
-from lwm2md.device.observers import Observers
-from lwm2md.device.requests import Outcome, Requests
-from lwm2md.device.simulation import Simulation
-from lwm2md.device.tree import Tree
+from lwm2md.device.objects import Settings, instances, of_object, supported
+from lwm2md.device.requests import Outcome
+from lwm2md.device.tree import Supported, Tree
+from lwm2md.device.unit import Unit
 from lwm2md.device.world import World, stream
+from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.models import Models, parse
 from lwm2md.lwm2m.paths import Path
@@ -34,6 +34,12 @@ def models() -> Models:
     return parse(files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8"))
 
 
+def known(version: str, *numbers_: int) -> Mapping[int, Supported]:
+    """The usual Objects of a device and others."""
+    more = {number: of_object(models(), version, number) for number in numbers_}
+    return {**supported(models(), version), **more}
+
+
 def counting() -> Callable[[int], bytes]:
     """Bytes that count up: reproducible, and different each time."""
     numbers_ = itertools.count(1)
@@ -41,18 +47,33 @@ def counting() -> Callable[[int], bytes]:
 
 
 class Bench:
-    """The tree of a device and what answers requests on it, without an engine."""
+    """The Objects of a device and what answers requests on them, without an engine."""
 
-    def __init__(self, version: str = "1.1") -> None:
-        settings = Settings("test-device", 300, version)
-        self.tree = Tree(supported(models(), version), instances(settings))
-        self.simulation = Simulation(self.tree, World(stream("test-device"), 10.0, NOW), NOW)
-        self.attached = Attached(self.tree)
-        self.observers = Observers(self.tree, self.attached)
+    def __init__(
+        self,
+        version: str = "1.1",
+        *,
+        settings: Settings | None = None,
+        more: tuple[int, ...] = (),
+        objects: Mapping[int, Supported] | None = None,
+    ) -> None:
+        self.settings = settings or Settings("test-device", 300, version)
+        self.unit = Unit(
+            self.settings,
+            objects or known(self.settings.version, *more),
+            instances(self.settings),
+            World(stream("test-device"), 10.0, NOW),
+            execute=self._execute,
+            now=NOW,
+            root=self.settings.root,
+        )
+        self.tree = self.unit.tree
+        self.simulation = self.unit.simulation
+        self.observers = self.unit.observers
+        self.requests = self.unit.requests
         self.executed: list[tuple[Path, Arguments]] = []
-        self.requests = Requests(self.tree, self.attached, self.observers, self._execute, version)
 
-    def _execute(self, path: Path, arguments: Arguments) -> None:
+    def _execute(self, unit: Unit, path: Path, arguments: Arguments, now: float) -> None:
         self.executed.append((path, arguments))
 
     def ask(
@@ -107,16 +128,18 @@ class Registrar:
 class Pair:
     """A device and a server with a link between them, and a clock that the test moves."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *more: int) -> None:
         self.now = NOW
         self.errors: list[str] = []
         self.lines: list[str] = []
         self.settings = settings or Settings("test-device", 300)
         self.registrar = Registrar()
         self.server = Engine(self.registrar, counting(), on_error=self.errors.append)
+        objects = known(self.settings.version, *more)
+        self.model = Tree(objects, {}).model
         self.device = Client(
             self.settings,
-            supported=supported(models(), self.settings.version),
+            supported=objects,
             server=SERVER,
             world=World(stream(self.settings.endpoint), 10.0, NOW),
             random=counting(),
@@ -158,13 +181,14 @@ class Pair:
         self.now = end
         self.settle()
 
-    def ask(self, code: int, path: str, payload: bytes = b"", **rest: int) -> Message:
+    def ask(self, code: int, path: str, payload: bytes = b"", **rest: Any) -> Message:
         """Send a request to the device and return its answer."""
         outcomes: list[Received | str] = []
+        segments = path.split("/")[1:] if path != "/" else ()
         self.server.request(
             DEVICE,
             code,
-            options(path=path.split("/")[1:], **rest),  # type: ignore[arg-type]
+            options(path=segments, **rest),
             payload,
             on_outcome=lambda result, now: outcomes.append(result),
             now=self.now,
@@ -175,8 +199,16 @@ class Pair:
         assert isinstance(result, Received), result
         return result.message
 
+    def observe_all(self, *paths: str) -> list[Message]:
+        """Observe several paths at once; the list into which the first answer and all notifications go."""
+        payload = formats.encode_paths(numbers.SENML_CBOR, [Path.parse(path) for path in paths])
+        return self._observe(numbers.FETCH, options(content_format=numbers.SENML_CBOR), payload)[1]
+
     def observe(self, path: str) -> tuple[bytes, list[Message]]:
         """Observe a path; the token, and the list into which the first answer and all notifications go."""
+        return self._observe(numbers.GET, options(path=path.split("/")[1:]))
+
+    def _observe(self, code: int, made: Options, payload: bytes = b"") -> tuple[bytes, list[Message]]:
         seen: list[Message] = []
 
         def first(result: Received | str, now: float) -> None:
@@ -185,8 +217,9 @@ class Pair:
 
         token = self.server.observe(
             DEVICE,
-            numbers.GET,
-            options(path=path.split("/")[1:]),
+            code,
+            made,
+            payload,
             on_outcome=first,
             on_notification=lambda received, fresh: seen.append(received.message),
             now=self.now,

@@ -1,12 +1,15 @@
-"""Our device against a server that others wrote: Eclipse Leshan's demo server, driven through its REST API."""
+"""Our device against servers that others wrote: Eclipse Leshan's demo server over its REST API, and a newer engine."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from lwm2md.coap import numbers
 from tests.peers.leshan_demo_server import LeshanDemoServer
+from tests.peers.leshan_server import LeshanServer
 from tests.processes import Process, script
 
 _DEVICE = "our-device"
@@ -82,6 +85,50 @@ class LeshanDemoServerTests(TestCase):
         await device.stop()
         await events.next("DEREGISTRATION", endpoint=_DEVICE)
 
+    async def _value(self, server: LeshanDemoServer, path: str) -> Any:
+        return (await self._ask(server, "GET", path, "CONTENT(205)"))["content"]["value"]
+
+    async def _one_value(self, server: LeshanDemoServer, name: str, second: int) -> None:
+        for text in (f"zone {second}", "Zürich"):
+            await self._ask(server, "PUT", f"/3/0/15?format={name}", "CHANGED(204)", body={"id": 15, "value": text})
+            self.assertEqual(await self._value(server, f"/3/0/15?format={name}"), text)
+        moment = f"2021-01-01T00:00:0{second}Z"
+        time = {"id": 13, "kind": "singleResource", "type": "time", "value": moment}
+        await self._ask(server, "PUT", f"/3/0/13?format={name}", "CHANGED(204)", body=time)
+        self.assertEqual((await self._value(server, f"/3/0/13?format={name}"))[:17], moment[:17])
+        self.assertEqual(await self._value(server, f"/6/0/0?format={name}"), 46.5)
+        await self._ask(server, "GET", f"/3/0/6/1?format={name}", "CONTENT(205)")
+
+    async def _several_values(self, server: LeshanDemoServer, name: str, lifetime: int) -> None:
+        for path in ("/3", "/3/0", "/3/0/6"):
+            await self._ask(server, "GET", f"{path}?format={name}", "CONTENT(205)")
+        partial = {"id": 0, "resources": [{"id": 1, "value": lifetime}, {"id": 3, "value": 60}]}
+        await self._ask(server, "PUT", f"/1/0?format={name}&replace=false", "CHANGED(204)", body=partial)
+        answer = await self._ask(server, "GET", f"/1/0?format={name}", "CONTENT(205)")
+        values = {resource["id"]: resource["value"] for resource in answer["content"]["resources"]}
+        self.assertEqual((values[1], values[3], values[5]), (lifetime, 60, 86400))
+
+    async def test_every_format(self) -> None:
+        """Values of every level are read and written in each format that Leshan has, and refused where none fits."""
+        server = await LeshanDemoServer.start(self)
+        world = Path(self.mktemp()).resolve()
+        world.write_text(
+            '[objects.5.0]\n0 = ""\n3 = 0\n5 = 0\n7 = "firmware"\n9 = 2\n[objects.6.0]\n0 = 46.5\n', "utf-8"
+        )
+        device = self._device(server, "--endpoint", _DEVICE, "--label", "a=b", "--world", str(world))
+        await device.await_line(f"{_DEVICE} registered at rd/")
+        for second, name in enumerate(("TLV", "JSON", "SENML_JSON", "SENML_CBOR", "TEXT", "CBOR")):
+            await self._one_value(server, name, second)
+            if name not in ("TEXT", "CBOR"):
+                await self._several_values(server, name, 200 + second)
+        for name in ("TEXT", "CBOR", "OPAQUE"):
+            for path in ("/3", "/3/0", "/3/0/6"):
+                await self._ask(server, "GET", f"{path}?format={name}", "NOT_ACCEPTABLE(406)")
+        await self._ask(server, "GET", "/3/0/0?format=OPAQUE", "NOT_ACCEPTABLE(406)")
+        package = {"id": 0, "kind": "singleResource", "type": "opaque", "value": "0102"}
+        await self._ask(server, "PUT", "/5/0/0?format=OPAQUE", "CHANGED(204)", body=package)
+        await device.stop()
+
     async def test_fleet_in_every_version(self) -> None:
         """A fleet registers one after the other, in each version, with its flags and names."""
         server = await LeshanDemoServer.start(self)
@@ -99,3 +146,65 @@ class LeshanDemoServerTests(TestCase):
             await fleet.stop()
             gone = {(await events.next("DEREGISTRATION")).data["endpoint"] for _ in range(3)}
             self.assertEqual(gone, {f"fleet-{version}-{number:02d}" for number in (1, 2, 3)})
+
+
+class LeshanServerTests(TestCase):
+    """A device that has every type of value, registered at Leshan's server engine of a later version."""
+
+    timeout = 120
+
+    async def _start(self, *lines: str) -> LeshanServer:
+        server = await LeshanServer.start(self)
+        world = Path(self.mktemp()).resolve()
+        values = ('110 = "a"', "120 = -5", "130 = 21.5", "140 = true", "1120 = [1, 2]", *lines)
+        world.write_text("\n".join(("[objects.3442.0]", *values, "[objects.3303.0]", "5700 = 20.5")), "utf-8")
+        options = ("--server", server.coap, "--endpoint", _DEVICE, "--world", str(world))
+        Process.start(self, [script("twistd"), "-n", "lwm2m-device", *options])
+        await server.registered(_DEVICE)
+        return server
+
+    async def test_composite(self) -> None:
+        """Values of several Objects are read, written and observed together, in both formats."""
+        server = await self._start()
+        for number, text in ((numbers.SENML_JSON, "b"), (numbers.SENML_CBOR, "c")):
+            paths = ("/3442/0/120", "/3442/0/1120", "/1/0/1", "/3303/0/5700", "/3/0/99")
+            code, values = await server.ask("read-composite", _DEVICE, number, paths)
+            self.assertEqual((code, values["/3442/0/120"], values["/3442/0/1120/1"]), ("CONTENT(205)", "-5", "2"))
+            self.assertEqual(values["/3303/0/5700"], "20.5")
+
+            code, values = await server.ask("observe-composite", _DEVICE, number, ("/3442/0/110", "/3442/0/1120/0"))
+            self.assertEqual((code, values["/3442/0/1120/0"]), ("CONTENT(205)", "1"))
+            written = {"/3442/0/110": text, "/3442/0/140": "false", "/3442/0/1120/0": "1"}
+            code, _ = await server.ask("write-composite", _DEVICE, number, values=written)
+            self.assertEqual(code, "CHANGED(204)")
+            self.assertEqual(await server.notified(), {"/3442/0/110": text, "/3442/0/1120/0": "1"})
+            code, _ = await server.ask("cancel-composite", _DEVICE, number)
+            self.assertEqual(code, "CONTENT(205)")
+
+            code, _ = await server.ask("write-composite", _DEVICE, number, values={"/3442/0/110": "x", "/3/0/0": "y"})
+            self.assertEqual(code, "METHOD_NOT_ALLOWED(405)")
+            code, values = await server.ask("read-composite", _DEVICE, number, ("/3442/0/110", "/3442/0/140"))
+            self.assertEqual(values, {"/3442/0/110": text, "/3442/0/140": "false"})
+
+    async def test_levels_and_formats(self) -> None:
+        """Instances, Resources and Resource Instances are created, replaced, updated and read in every format."""
+        server = await self._start()
+        everything = (numbers.TLV, numbers.JSON, numbers.SENML_JSON, numbers.SENML_CBOR)
+        for identifier, number in enumerate(everything, 1):
+            instance = f"/3442/{identifier}"
+            made = {f"{instance}/120": "1", f"{instance}/1120/3": "7"}
+            self.assertEqual((await server.ask("create", _DEVICE, number, (instance,), made))[0], "CREATED(201)")
+            for verb, given, expected in (
+                ("update", {f"{instance}/110": "up"}, {f"{instance}/110": "up", **made}),
+                ("replace", {f"{instance}/130": "1.5"}, {f"{instance}/130": "1.5"}),
+            ):
+                self.assertEqual((await server.ask(verb, _DEVICE, number, (instance,), given))[0], "CHANGED(204)")
+                self.assertEqual(await server.ask("read", _DEVICE, number, (instance,)), ("CONTENT(205)", expected))
+            several = {f"{instance}/1120/{each}": str(each) for each in (1, 2)}
+            asked = await server.ask("replace", _DEVICE, number, (f"{instance}/1120",), several)
+            self.assertEqual(asked[0], "CHANGED(204)")
+            await server.ask("replace", _DEVICE, number, (f"{instance}/1120/1",), {f"{instance}/1120/1": "9"})
+            several[f"{instance}/1120/1"] = "9"
+            self.assertEqual((await server.ask("read", _DEVICE, number, (f"{instance}/1120",)))[1], several)
+            one = f"{instance}/1120/1"
+            self.assertEqual((await server.ask("read", _DEVICE, number, (one,)))[1], {one: "9"})

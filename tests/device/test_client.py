@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md.coap import numbers
 from lwm2md.coap.interfaces import Response
 from lwm2md.coap.message import Message, options
-from lwm2md.coap.numbers import DELETE, GET, POST, PUT, TEXT, TLV
+from lwm2md.coap.numbers import DELETE, FETCH, GET, POST, PUT, TEXT, TLV
 from lwm2md.device.errors import IllegalMove
 from lwm2md.device.objects import Settings
 from lwm2md.device.registration import State
@@ -35,15 +36,102 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(message.content_format, numbers.LINK_FORMAT)
         self.assertEqual(
             message.payload,
-            b'</>;rt="oma.lwm2m";ct="0 42 11542",</1/0>,</3/0>,</4/0>,</6/0>,</3303>;ver=1.1,</3303/0>',
+            b'</>;rt="oma.lwm2m";ct="60 110 112 11542",</1/0>,</3/0>,</4/0>,</6/0>,</3303>;ver=1.1,</3303/0>',
         )
 
     def test_register_1_0(self) -> None:
-        """A Register of 1.0 has queue mode in its binding, no list of formats and no versions."""
+        """A Register of 1.0 has queue mode in its binding, JSON as the only format to tell, and no versions."""
         pair = _started(Settings("one", 300, "1.0", True))
         [message] = pair.registrar.requests
         self.assertEqual(message.query, ("lwm2m=1.0", "ep=one", "lt=300", "b=UQ"))
-        self.assertEqual(message.payload, b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</6/0>,</3303/0>')
+        self.assertEqual(message.payload, b'</>;rt="oma.lwm2m";ct=11543,</1/0>,</3/0>,</4/0>,</6/0>,</3303/0>')
+
+    def test_register_1_2(self) -> None:
+        """A Register of 1.2 tells its formats too."""
+        pair = _started(Settings("one", 300, "1.2", True))
+        [message] = pair.registrar.requests
+        self.assertEqual(message.query, ("lwm2m=1.2", "ep=one", "lt=300", "b=U", "Q"))
+        self.assertTrue(
+            message.payload.startswith(b'</>;rt="oma.lwm2m";ct="60 110 112 320 322 11542 11544",</1/0>,</3/0>,')
+        )
+
+    def test_binding(self) -> None:
+        """A device says of its transports what it is told, in 1.0 with the Q of queue mode."""
+        pair = _started(Settings("one", 300, "1.1", True, binding="UT"))
+        self.assertEqual(pair.registrar.requests[0].query, ("lwm2m=1.1", "ep=one", "lt=300", "b=UT", "Q"))
+        pair = _started(Settings("one", 300, "1.0", True, binding="US"))
+        self.assertEqual(pair.registrar.requests[0].query, ("lwm2m=1.0", "ep=one", "lt=300", "b=USQ"))
+
+    def test_alternate_path(self) -> None:
+        """With an alternate path all Objects are registered, asked for, discovered and named below it."""
+        pair = _started(Settings("one", 300, "1.1", root=("lwm2m",)))
+        self.assertTrue(
+            pair.registrar.requests[0].payload.startswith(
+                b'</lwm2m>;rt="oma.lwm2m";ct="60 110 112 11542",</lwm2m/1/0>,</lwm2m/3/0>,'
+            )
+        )
+        self.assertEqual(pair.ask(GET, "/lwm2m/3/0/0").payload, b"lwm2md")
+        self.assertEqual(pair.ask(GET, "/3/0/0").code, numbers.NOT_FOUND)
+        self.assertEqual(pair.ask(GET, "/lwm2m").code, numbers.BAD_REQUEST)
+        self.assertEqual(pair.ask(GET, "/lwm2m/6/0/2", accept=numbers.LINK_FORMAT).payload, b"</lwm2m/6/0/2>")
+        named = b'[{"bn":"/lwm2m/6/0/","n":"2","v":410.0}]'
+        self.assertEqual(pair.ask(GET, "/lwm2m/6/0/2", accept=numbers.SENML_JSON).payload, named)
+        named = b'[{"bn":"/lwm2m","n":"/6/0/2","v":410.0}]'
+        for path in ("/lwm2m", "/"):
+            answer = pair.ask(FETCH, path, b'[{"n":"/lwm2m/6/0/2"}]', content_format=numbers.SENML_JSON)
+            self.assertEqual((answer.code, answer.payload), (numbers.CONTENT, named))
+
+    def test_profile(self) -> None:
+        """A profile id stands for the list of Objects; a server that does not know it gets both at once."""
+        pair = Pair(Settings("one", 300, "1.2", profile=5))
+        pair.start()
+        [alone] = pair.registrar.requests
+        hashed = "</1/0>,</3/0>,</4/0>,</6/0>,</3303>;ver=1.1,</3303/0>"
+        profile = f"pid=5:{hashlib.sha256(hashed.encode()).hexdigest()[:16]}"
+        self.assertEqual((alone.query[-1], alone.payload, alone.content_format), (profile, b"", None))
+
+        pair = Pair(Settings("one", 300, "1.2", profile=5))
+        pair.registrar.answers[POST] = Response(numbers.CONFLICT)
+        pair.start()
+        alone, both = pair.registrar.requests
+        self.assertEqual((alone.query[-1], both.query[-1]), (profile, profile))
+        self.assertIn(hashed.encode(), both.payload)
+        self.assertEqual(pair.device.registration.state, State.WAITING)
+
+    def test_profile_in_other_lengths(self) -> None:
+        """The length of the hash follows the suite, also the one that the server writes; an Update tells it anew."""
+        pair = _started(Settings("one", 300, "1.2", profile=6))
+        [name, digest] = pair.registrar.requests[0].query[-1].split(":")
+        self.assertEqual((name, len(digest)), ("pid=6", 8))
+        self.assertEqual(pair.ask(PUT, "/1/0/27", b"1", content_format=TEXT).code, numbers.CHANGED)
+        pair.ask(POST, "/3303")
+        pair.settle()
+        [name, digest] = pair.registrar.requests[-1].query[-1].split(":")
+        self.assertEqual((name, len(digest)), ("pid=1", 64))
+        self.assertIn(b"</3303/1>", pair.registrar.requests[-1].payload)
+
+    def test_no_profile_before_1_2(self) -> None:
+        """A device that stepped down to 1.1, or that is told 4.00, registers without a profile id."""
+        for code, versions in (
+            (numbers.PRECONDITION_FAILED, ["1.2", "1.1", "1.0"]),
+            (numbers.BAD_REQUEST, ["1.2"] * 2),
+        ):
+            pair = Pair(Settings("one", 300, "1.2", profile=5))
+            pair.registrar.answers[POST] = Response(code)
+            pair.start()
+            self.assertEqual([one.query[0] for one in pair.registrar.requests], [f"lwm2m={one}" for one in versions])
+            for message in pair.registrar.requests[1:]:
+                self.assertFalse([one for one in message.query if one.startswith("pid")])
+                self.assertIn(b"</3/0>", message.payload)
+
+    def test_nothing_newer_after_stepping_down(self) -> None:
+        """A device that stepped down to 1.0 speaks 1.0 in everything."""
+        pair = Pair(Settings("one", 300, "1.2"))
+        pair.registrar.answers[POST] = Response(numbers.PRECONDITION_FAILED)
+        pair.start()
+        self.assertEqual(pair.ask(GET, "/3/0").content_format, TLV)
+        self.assertEqual(pair.ask(FETCH, "/").code, numbers.METHOD_NOT_ALLOWED)
+        self.assertEqual(pair.ask(GET, "/3/0/0", accept=numbers.SENML_CBOR).code, numbers.NOT_ACCEPTABLE)
 
     def test_versions_after_stepping_down(self) -> None:
         """After 4.12 the older version is used at once, and versions of Objects that it does not imply are told."""
@@ -197,6 +285,7 @@ class ActionTests(SynchronousTestCase):
         pair = _started()
         self.assertEqual(pair.ask(POST, "/3/0/4", b"1", content_format=TEXT).code, numbers.BAD_REQUEST)
         self.assertEqual(pair.ask(POST, "/1/0/8", b"0='U'", content_format=TEXT).code, numbers.CHANGED)
+        self.assertEqual(pair.ask(POST, "/1/0/8", b"0='T'", content_format=TEXT).code, numbers.BAD_REQUEST)
 
     def test_reset_extremes(self) -> None:
         """Reset Min and Max makes both the present value."""
@@ -235,7 +324,7 @@ class ObservationTests(SynchronousTestCase):
         pair.server.forget(token)
         pair.advance(60)
         self.assertEqual(len(seen), 1)
-        self.assertEqual(sum("notified" in line for line in pair.lines), 1)
+        self.assertEqual(sum("Notify" in line for line in pair.lines), 1)
         self.assertIn("observation of /3303/0/5700 ended (reset)", pair.lines)
 
     def test_cancel(self) -> None:
@@ -254,7 +343,7 @@ class ObservationTests(SynchronousTestCase):
         pair.settle()
         self.assertEqual(len(answers), 1)
         pair.advance(60)
-        self.assertFalse([line for line in pair.lines if "notified" in line])
+        self.assertFalse([line for line in pair.lines if "Notify" in line])
 
     def test_deleted_while_observed(self) -> None:
         """Observing an Instance that is deleted ends with a 4.04 without an Observe option."""

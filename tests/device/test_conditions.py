@@ -8,7 +8,7 @@ from lwm2md.device.conditions import triggers
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.values import Value
 
-_TABLE: tuple[tuple[dict[str, float], Value | None, Value, bool], ...] = (
+_TABLE: tuple[tuple[dict[str, float], Value, Value, bool], ...] = (
     # The examples of the specification.
     ({"gt": 45, "st": 10}, 45, 50, True),
     ({"gt": 45, "st": 10}, 38, 49, True),
@@ -36,7 +36,6 @@ _TABLE: tuple[tuple[dict[str, float], Value | None, Value, bool], ...] = (
     ({}, 1, 1, False),
     ({}, "a", "b", True),
     ({"pmin": 1}, 1, 2, True),
-    ({}, None, 1, True),
     # edge
     ({"edge": 1}, False, True, True),
     ({"edge": 1}, True, False, False),
@@ -55,5 +54,19 @@ class ConditionTests(SynchronousTestCase):
     def test_table(self) -> None:
         """Every row of the table holds."""
         for attributes, reported, value, expected in _TABLE:
-            found = triggers(NotificationAttributes(**attributes), reported, value)  # type: ignore[arg-type]
+            found = triggers(NotificationAttributes(**attributes), reported, reported, value)  # type: ignore[arg-type]
             self.assertEqual(found, expected, f"{attributes} {reported!r} -> {value!r}")
+
+    def test_crossing_after_a_way_back(self) -> None:
+        """A crossing and an edge compare with the value before, a step with the last one that was told."""
+        for attributes, told, before, value, expected in (
+            (NotificationAttributes(gt=45), 50, 40, 50, True),
+            (NotificationAttributes(lt=20), 10, 30, 10, True),
+            (NotificationAttributes(gt=45), 40, 46, 47, False),
+            (NotificationAttributes(edge=1), True, False, True, True),
+            (NotificationAttributes(edge=0), False, True, False, True),
+            (NotificationAttributes(edge=1), False, True, True, False),
+            (NotificationAttributes(st=10), 50, 41, 40, True),
+            (NotificationAttributes(st=10), 50, 30, 45, False),
+        ):
+            self.assertEqual(triggers(attributes, told, before, value), expected, (attributes, told, before, value))

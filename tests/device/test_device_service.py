@@ -11,8 +11,10 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md.coap.engine import Engine
+from lwm2md.device.behaviour import Behaviour, Event
 from lwm2md.device.objects import Settings
-from lwm2md.device_service import GRACE, Fleet, Plan
+from lwm2md.device.script import Script
+from lwm2md.device_service import GRACE, Fleet, Group, Plan
 from lwm2md.net.addresses import Endpoint
 from lwm2md.net.driver import Driver
 from lwm2md.net.udp import listen
@@ -48,7 +50,9 @@ class StaggerTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a fleet of ten that starts within a hundred seconds."""
         self.reactor = _FakeReactor()
-        self.fleet = Fleet(self.reactor, Plan(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0), counting())
+        self.fleet = Fleet(
+            self.reactor, Plan((Group(Endpoint("127.0.0.1", free_port()), _devices(10), 100.0),)), counting()
+        )
 
     def test_start_is_spread(self) -> None:
         """Devices start one after the other, with one timer of the reactor for all of them."""
@@ -60,6 +64,19 @@ class StaggerTests(SynchronousTestCase):
             self.reactor.pump([1.0] * 10)
         self.assertEqual(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10])
         self.fleet.stopService()
+        self.assertEqual(self.reactor.readers, set())
+
+    def test_scripts_share_the_timer(self) -> None:
+        """Devices with a script have that one timer too, and change their sockets under it."""
+        script = Script(behaviour=Behaviour(awake=5.0), events=(Event("address", 30.0),))
+        group = Group(Endpoint("127.0.0.1", free_port()), _devices(3), 0.0, script)
+        fleet = Fleet(self.reactor, Plan((group,)), counting())
+        fleet.startService()
+        before = {member.port.local.port for member in fleet.members}
+        self.reactor.pump([1.0] * 40)
+        self.assertEqual((len(self.reactor.getDelayedCalls()), len(self.reactor.readers)), (1, 3))
+        self.assertTrue(before.isdisjoint({member.port.local.port for member in fleet.members}))
+        fleet.stopService()
         self.assertEqual(self.reactor.readers, set())
 
     def test_end_without_answers(self) -> None:
@@ -104,7 +121,7 @@ class LoopbackTests(TestCase):
         port = listen(_reactor, Endpoint(host, 0))
         driver.add(port)
         self.addCleanup(driver.stop)
-        fleet = Fleet(_reactor, Plan(port.local, _devices(5), verbose=True))
+        fleet = Fleet(_reactor, Plan((Group(port.local, _devices(5)),), verbose=True))
         fleet.startService()
         await self._until(lambda: len(registrar.requests) == 5)
         self.assertEqual(len({member.port.local.port for member in fleet.members}), 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.coap.numbers import DELETE, PUT
+from lwm2md.coap.numbers import DELETE, GET, PUT
 from lwm2md.device.observers import DAY, MAX_OBSERVATIONS, Observation
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.paths import Path
@@ -22,7 +22,7 @@ class _Watched(Bench):
         self.sent: list[tuple[float, bool, float | None]] = []
         if query:
             assert self.code(PUT, path, query=query) == "2.04"
-        observation = self.observers.observe(b"t", Path.parse(path), None, None, NOW)
+        observation = self.observers.observe(b"t", (Path.parse(path),), None, None, NOW)
         assert observation is not None
         self.observation = observation
 
@@ -40,7 +40,7 @@ class _Watched(Bench):
         value = self.tree.value(_VALUE)
         assert value is None or isinstance(value, float)
         self.sent.append((now - NOW, confirmable, value))
-        return self.tree.exists(observation.path)
+        return self.tree.exists(observation.paths[0])
 
     def due(self) -> float:
         """Seconds from the start to the next deadline."""
@@ -139,6 +139,32 @@ class TimingTests(SynchronousTestCase):
         bench.expire(5)
         self.assertEqual(bench.due(), 55)
 
+    def test_epmax_asks_for_nothing_more(self) -> None:
+        """A change is looked at when it happens, so that epmax is kept without doing anything."""
+        bench = _Watched("epmax=20")
+        self.assertEqual(bench.due(), DAY)
+        bench.show(21.0, 5)
+        self.assertEqual(bench.sent, [(5, False, 21.0)])
+
+    def test_conditions_and_periods_together(self) -> None:
+        """Crossing or step, whichever comes first, is held by pmin; pmax comes without either."""
+        bench = _Watched("gt=25", "lt=15", "st=4", "pmin=10", "pmax=60")
+        for after, value in ((11, 23.9), (12, 24.0), (13, 25.5), (21, 14.9), (24, 12.0), (25, 14.0)):
+            bench.show(value, after)
+        bench.expire(83)
+        bench.expire(84)
+        self.assertEqual(bench.sent, [(12, False, 24.0), (24, False, 12.0), (84, False, 14.0)])
+
+    def test_contradictions_written_one_by_one(self) -> None:
+        """Conditions that contradict each other don't hold, nor an epmin that is not below epmax."""
+        bench = _Watched("gt=25")
+        self.assertEqual(bench.code(PUT, "/3303/0/5700", query=("lt=30",)), "2.04")
+        self.assertEqual(bench.code(PUT, "/3303/0", query=("epmax=10",)), "2.04")
+        self.assertEqual(bench.code(PUT, "/3303/0/5700", query=("epmin=10",)), "2.04")
+        bench.show(21.0, 1)
+        bench.show(22.0, 2)
+        self.assertEqual([at for at, _, _ in bench.sent], [1, 2])
+
     def test_inheritance(self) -> None:
         """A value comes from the nearest level above, never from below."""
         bench = _Watched()
@@ -146,13 +172,13 @@ class TimingTests(SynchronousTestCase):
         bench.ask(PUT, "/3303/0", query=("pmax=50",))
         bench.ask(PUT, "/3303/0/5601", query=("pmax=10",))
         self.assertEqual(bench.due(), 50)
-        self.assertEqual(bench.observers.attributes(bench.observation).pmin, 1)
+        self.assertEqual(bench.observers.attributes(bench.observation, bench.observation.watches[0]).pmin, 1)
 
     def test_parameters_replace(self) -> None:
         """The parameters of an observation replace everything attached."""
         bench = _Watched("pmin=10", "pmax=60")
         parameters = NotificationAttributes(pmax=20)
-        bench.observers.observe(b"t", _VALUE, None, parameters, NOW)
+        bench.observers.observe(b"t", (_VALUE,), None, parameters, NOW)
         bench.show(21.0, 1)
         self.assertEqual(bench.sent, [(1, False, 21.0)])
         self.assertEqual(bench.due(), 21)
@@ -216,12 +242,41 @@ class DeliveryTests(SynchronousTestCase):
         bench.expire(3)
         self.assertEqual(bench.sent[1:], [(3, True, 22.0)])
 
+    def test_confirmable_by_the_server_object(self) -> None:
+        """Where no con is attached /1/x/26 decides; con=0 stands over it."""
+        bench = _Watched()
+        bench.tree.put(Path((1, 0, 26)), 1)
+        bench.show(21.0, 1)
+        bench.observers.delivered(bench.observation)
+        bench.ask(PUT, "/3303", query=("con=0",))
+        bench.show(22.0, 2)
+        self.assertEqual([confirmable for _, confirmable, _ in bench.sent], [True, False])
+
+    def test_edge(self) -> None:
+        """A Boolean with an edge is told on that edge only."""
+        for edge, expected in (("edge=1", [1.0, 3.0]), ("edge=0", [2.0]), ("edge", [1.0, 2.0, 3.0])):
+            bench = Bench("1.2")
+            switch = Path((1, 0, 6))
+            self.assertEqual(bench.code(PUT, "/1/0/6", query=(edge,)), "2.04")
+            bench.ask(GET, "/1/0/6", observe=0)
+            sent: list[float] = []
+
+            def send(observation: Observation, confirmable: bool, now: float, sent: list[float] = sent) -> bool:
+                sent.append(now - NOW)
+                return True
+
+            for after in (1, 2, 3):
+                bench.tree.put(switch, after % 2 == 1)
+                bench.observers.touch(switch, NOW + after)
+                bench.observers.expire(NOW + after, send)
+            self.assertEqual(sent, expected, edge)
+
     def test_sequence_rises(self) -> None:
         """Sequence numbers rise, also over a renewal of the observation, and wrap at 24 bits."""
         bench = _Watched()
         bench.show(21.0, 1)
         self.assertEqual(bench.observation.sequence, 1)
-        renewed = bench.observers.observe(b"t", _VALUE, None, None, NOW)
+        renewed = bench.observers.observe(b"t", (_VALUE,), None, None, NOW)
         assert renewed is not None
         self.assertEqual(renewed.sequence, 2)
         renewed.sequence = 0xFFFFFF
@@ -231,16 +286,16 @@ class DeliveryTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """There is no room for more than so many observations; known ones are renewed all the same."""
         bench = _Watched()
-        made = [bench.observers.observe(bytes((n, 0)), _VALUE, None, None, NOW) for n in range(MAX_OBSERVATIONS)]
+        made = [bench.observers.observe(bytes((n, 0)), (_VALUE,), None, None, NOW) for n in range(MAX_OBSERVATIONS)]
         self.assertEqual([one is None for one in made], [False] * (MAX_OBSERVATIONS - 1) + [True])
-        self.assertIsNotNone(bench.observers.observe(b"t", _VALUE, None, None, NOW))
+        self.assertIsNotNone(bench.observers.observe(b"t", (_VALUE,), None, None, NOW))
         self.assertEqual(len(list(bench.observers)), MAX_OBSERVATIONS)
 
     def test_ends(self) -> None:
         """Cancelling, losing and clearing end an observation; losing an older one of that token does not."""
         bench = _Watched()
         old = bench.observation
-        bench.observers.observe(b"t", _VALUE, None, None, NOW)
+        bench.observers.observe(b"t", (_VALUE,), None, None, NOW)
         self.assertFalse(bench.observers.lost(old))
         self.assertIsNotNone(bench.observers.cancel(b"t"))
         self.assertIsNone(bench.observers.cancel(b"t"))

@@ -7,10 +7,30 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
-from lwm2md.coap.numbers import DELETE, FETCH, GET, IPATCH, LINK_FORMAT, OPAQUE, POST, PUT, SENML_CBOR, TEXT, TLV
+from lwm2md.coap.numbers import (
+    CBOR,
+    DELETE,
+    FETCH,
+    GET,
+    IPATCH,
+    JSON,
+    LINK_FORMAT,
+    LWM2M_CBOR,
+    OPAQUE,
+    POST,
+    PUT,
+    SENML_CBOR,
+    SENML_ETCH_CBOR,
+    SENML_JSON,
+    TEXT,
+    TLV,
+)
 from lwm2md.device.tree import Stored
 from lwm2md.device.writing import MAX_INSTANCES
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m import formats
+from lwm2md.lwm2m.nodes import ContentError, Entry
+from lwm2md.lwm2m.paths import ROOT, Path
+from lwm2md.lwm2m.values import Value
 from tests.device.harness import NOW, Bench
 
 Case = tuple[int, str, dict[str, object], str]
@@ -29,8 +49,10 @@ _SYNTAX: tuple[Case, ...] = (
     (PUT, "/", {}, "4.00"),
     (POST, "/", {}, "4.00"),
     (DELETE, "/", {}, "4.00"),
-    (FETCH, "/", {}, "4.05"),
-    (IPATCH, "/", {}, "4.05"),
+    (FETCH, "/", {}, "4.15"),
+    (IPATCH, "/", {}, "4.15"),
+    (FETCH, "/3", {}, "4.02"),
+    (IPATCH, "/3", {}, "4.02"),
     (numbers.PATCH, "/3/0", {}, "4.05"),
 )
 _SECURITY: tuple[Case, ...] = tuple(
@@ -39,11 +61,25 @@ _SECURITY: tuple[Case, ...] = tuple(
     for path in ("/0", "/0/0", "/0/0/5", "/21", "/23/0")
 )
 _ORDER: tuple[Case, ...] = (
-    (GET, "/77/9/9", {"accept": SENML_CBOR}, "4.04"),
-    (GET, "/3/9", {"accept": SENML_CBOR}, "4.06"),
+    (GET, "/x/9/9", {"accept": LWM2M_CBOR}, "4.02"),
+    (GET, "/77/9/9", {"accept": LWM2M_CBOR}, "4.04"),
+    (GET, "/0/9/9", {"accept": LWM2M_CBOR}, "4.01"),
+    (GET, "/3/9", {"accept": LWM2M_CBOR}, "4.06"),
     (GET, "/3/9/99", {}, "4.04"),
-    (PUT, "/3/9/99", {"content": SENML_CBOR}, "4.15"),
+    (GET, "/3/9/99", {"accept": TEXT}, "4.04"),
+    (GET, "/3/0/4", {"accept": OPAQUE}, "4.05"),
+    (PUT, "/77/9/99", {"content": LWM2M_CBOR}, "4.04"),
+    (PUT, "/3/9/99", {"content": LWM2M_CBOR}, "4.15"),
+    (POST, "/3/9/99", {"content": LWM2M_CBOR}, "4.15"),
     (PUT, "/3/9/0", {"content": TEXT}, "4.04"),
+    (POST, "/3/9/99", {}, "4.04"),
+    (POST, "/3/0/0", {"content": TEXT, "payload": b"x"}, "4.05"),
+    (POST, "/3/0/4", {"content": TEXT, "payload": b"x"}, "4.00"),
+    (DELETE, "/77/0/0", {}, "4.04"),
+    (FETCH, "/3", {"content": TLV}, "4.02"),
+    (FETCH, "/", {"content": TLV, "accept": TLV}, "4.15"),
+    (FETCH, "/", {"content": SENML_CBOR, "accept": TLV, "payload": b"x"}, "4.06"),
+    (IPATCH, "/", {"content": SENML_ETCH_CBOR}, "4.15"),
     (PUT, "/3/0/99", {"content": TEXT}, "4.04"),
     (PUT, "/3/0/0", {"content": TLV, "payload": b"\xff"}, "4.05"),
     (PUT, "/1/0/1", {"content": TLV, "payload": b"\xff"}, "4.00"),
@@ -63,7 +99,9 @@ _READ: tuple[Case, ...] = (
     (GET, "/3/0/0", {"accept": OPAQUE}, "4.06"),
     (GET, "/3/0/6", {"accept": TEXT}, "4.06"),
     (GET, "/3/0", {"accept": TEXT}, "4.06"),
-    (GET, "/3/0", {"accept": 11543}, "4.06"),
+    (GET, "/3/0", {"accept": JSON}, "2.05"),
+    (GET, "/3/0", {"accept": SENML_ETCH_CBOR}, "4.06"),
+    (GET, "/3/0", {"accept": 9999}, "4.06"),
 )
 _DISCOVER: tuple[Case, ...] = (
     (GET, "/3", {"accept": LINK_FORMAT}, "2.05"),
@@ -121,7 +159,10 @@ _CREATE: tuple[Case, ...] = (
     (POST, "/3303", {"content": TLV, "payload": b"\x08\x00\x07\xe4\x16\x76Hall"}, "4.00"),
     (POST, "/3303", {"content": TLV, "payload": b"\x00\x05\x00\x06"}, "4.00"),
     (POST, "/3303", {"content": TEXT, "payload": b"Hall"}, "4.00"),
-    (POST, "/3303", {"content": SENML_CBOR, "payload": b"\x80"}, "4.15"),
+    (POST, "/3303", {"content": SENML_CBOR, "payload": b"\x80"}, "2.01"),
+    (POST, "/3303", {"content": SENML_JSON, "payload": b'[{"n":"/3303/5/5750","vs":"Hall"}]'}, "2.01"),
+    (POST, "/3303", {"content": SENML_JSON, "payload": b'[{"n":"/3442/5/120","v":1}]'}, "4.00"),
+    (POST, "/3303", {"content": LWM2M_CBOR, "payload": b"\xa0"}, "4.15"),
     (POST, "/3303", {"payload": b"Hall"}, "4.15"),
     (POST, "/3", {"content": TLV, "payload": b""}, "4.05"),
     (POST, "/1", {"content": TLV, "payload": b"\xc1\x01\x05"}, "4.05"),
@@ -151,6 +192,9 @@ _ATTRIBUTES: tuple[Case, ...] = (
     (PUT, "/3303/0/5700", {"query": ("pmin=x",)}, "4.00"),
     (PUT, "/3303/0/5700", {"query": ("dim=3",)}, "4.00"),
     (PUT, "/3303/0/5700", {"query": ("pmin=1", "pmin=2")}, "4.00"),
+    (PUT, "/3303/0/5700", {"query": ("epmin=1", "epmax=2")}, "2.04"),
+    (PUT, "/3303/0/5700", {"query": ("con=1",)}, "4.00"),
+    (PUT, "/3303/0/5700", {"query": ("pmin=9", "pmax=5")}, "2.04"),
     (PUT, "/3/0/4", {"query": ("pmin=1",)}, "4.05"),
     (PUT, "/3/9", {"query": ("pmin=1",)}, "4.04"),
     (PUT, "/3/0/99", {"query": ("pmin=1",)}, "4.04"),
@@ -176,17 +220,47 @@ _FROM_1_2: tuple[Case, ...] = (
     (GET, "/3303/9", {"observe": 0, "query": ("pmin=1",)}, "4.04"),
     (POST, "/1/0/1", {"content": TLV, "payload": b"\xc1\x01\x05"}, "4.05"),
     (DELETE, "/3/0/6/0", {}, "4.05"),
+    (PUT, "/3303/0", {"query": ("con=1", "hqmax=5")}, "2.04"),
+    (PUT, "/1/0/6", {"query": ("edge=1",)}, "2.04"),
+    (PUT, "/1/0", {"query": ("edge=1",)}, "4.00"),
+    (PUT, "/3/0/7", {"query": ("edge=1",)}, "4.00"),
+    (PUT, "/3/0/7", {"query": ("con=2",)}, "4.00"),
+    (PUT, "/3/0/7", {"query": ("epmin=10", "epmax=10")}, "4.00"),
 )
 _UNTIL_1_0: tuple[Case, ...] = (
     (GET, "/3/0/6", {}, "2.05"),
     (GET, "/3/0/6/0", {}, "4.05"),
     (PUT, "/3/0/7/0", {"query": ("pmin=1",)}, "4.05"),
+    (PUT, "/3/0", {"query": ("pmin=1",)}, "2.04"),
+    (PUT, "/3/0", {"query": ("epmin=1",)}, "4.00"),
+    (FETCH, "/", {}, "4.05"),
+    (IPATCH, "/", {}, "4.05"),
+    (GET, "/3/0", {"accept": SENML_CBOR}, "4.06"),
+    (PUT, "/1/0/1", {"content": SENML_CBOR}, "4.15"),
+    (PUT, "/1/0/1", {"content": CBOR}, "4.15"),
 )
 
 
 def _record(identifier: int, value: bytes) -> bytes:
     """One Resource as TLV."""
     return bytes((0xC0 | len(value), identifier)) + value
+
+
+def _encoded(content: int, path: str, value: Value) -> bytes:
+    """A value for a path in a format, or nothing where there is no such payload."""
+    kind = Bench("1.2").tree.model
+    try:
+        return formats.encode(content, ROOT, (Entry(Path.parse(path), value),), kind)
+    except ContentError:
+        return b""
+
+
+_written = st.builds(
+    _encoded,
+    st.sampled_from((SENML_CBOR, SENML_JSON, LWM2M_CBOR)),
+    st.sampled_from(("/1/0/1", "/1/0/0", "/3/0/15", "/3/0/6/0", "/0/0/0", "/3303/0/5750", "/3303/1/5750", "/77/0/0")),
+    st.one_of(st.integers(-5, 2**40), st.booleans(), st.text(max_size=5), st.binary(max_size=5)),
+)
 
 
 class CodeTests(SynchronousTestCase):
@@ -259,8 +333,8 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual((response.payload, response.options), (b"lwm2md", ((numbers.CONTENT_FORMAT, b""),)))
 
     def test_tlv_of_multiple_resource(self) -> None:
-        """A multiple Resource is TLV when no format is asked for."""
-        response = Bench().ask(GET, "/3/0/6").response
+        """A multiple Resource of a device of 1.0 is TLV when no format is asked for."""
+        response = Bench("1.0").ask(GET, "/3/0/6").response
         self.assertEqual(response.payload, bytes.fromhex("8606410005410101"))
 
     def test_only_readable_resources(self) -> None:
@@ -271,11 +345,12 @@ class ReadTests(SynchronousTestCase):
         self.assertIn(0, numbers_)
 
     def test_empty_object(self) -> None:
-        """An Object without Instances is an empty payload."""
-        bench = Bench()
-        bench.ask(DELETE, "/3303/0")
-        response = bench.ask(GET, "/3303").response
-        self.assertEqual((response.code, response.payload), (numbers.CONTENT, b""))
+        """An Object without Instances is an empty payload, or an empty list."""
+        for accept, payload in ((TLV, b""), (SENML_CBOR, b"\x80"), (SENML_JSON, b"[]")):
+            bench = Bench()
+            bench.ask(DELETE, "/3303/0")
+            response = bench.ask(GET, "/3303", accept=accept).response
+            self.assertEqual((response.code, response.payload), (numbers.CONTENT, payload))
 
     def test_diagnostic(self) -> None:
         """A refusal says in a few words why."""
@@ -319,17 +394,22 @@ class WriteTests(SynchronousTestCase):
             self.assertEqual(bench.tree.copy(Path((1, 0))), before, payload)
 
     @given(
-        st.sampled_from(((PUT, "/1/0"), (POST, "/1/0"), (PUT, "/1/0/1"), (PUT, "/3/0/15"), (POST, "/3303"))),
-        st.sampled_from((TEXT, OPAQUE, TLV)),
-        st.one_of(st.binary(max_size=40), st.builds(_record, st.integers(0, 30), st.binary(max_size=7))),
+        st.sampled_from(
+            (
+                *((PUT, "/1/0"), (POST, "/1/0"), (PUT, "/1/0/1"), (PUT, "/3/0/15"), (POST, "/3303")),
+                *((IPATCH, "/"), (FETCH, "/"), (PUT, "/3/0/6/0"), (POST, "/1/0/1")),
+            )
+        ),
+        st.sampled_from(tuple(formats.CODECS)),
+        st.one_of(st.binary(max_size=40), st.builds(_record, st.integers(0, 30), st.binary(max_size=7)), _written),
     )
     @settings(max_examples=300, deadline=None)
     def test_refused_means_untouched(self, target: tuple[int, str], content: int, payload: bytes) -> None:
         """Whatever the payload, a refused change leaves the tree as it was, and the answer is a known code."""
-        bench = Bench()
+        bench = Bench("1.2")
         before = {path: bench.tree.copy(path) for path in bench.tree.all_instances()}
         code = bench.code(*target, content=content, payload=payload)
-        self.assertIn(code, ("2.01", "2.04", "4.00", "4.05", "4.15"))
+        self.assertIn(code, ("2.01", "2.04", "2.05", "4.00", "4.01", "4.04", "4.05", "4.15"))
         if not code.startswith("2."):
             self.assertEqual({path: bench.tree.copy(path) for path in bench.tree.all_instances()}, before)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from lwm2md.device.functions import NEVER, Counter, Cycle, Walk
+from lwm2md.device.script import Motion, Script, ScriptedWorld
 from lwm2md.device.simulation import Simulation
 from lwm2md.device.world import World, stream
 from lwm2md.lwm2m.models import check_range
 from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import ResourceType
 from tests.device.harness import NOW, Bench
+
+VALUE = Path((3303, 0, 5700))
+BATTERY = Path((3, 0, 9))
 
 
 class StreamTests(SynchronousTestCase):
@@ -23,6 +30,90 @@ class StreamTests(SynchronousTestCase):
         self.assertNotIn(other(8), drawn)
 
 
+class ScriptedWorldTests(SynchronousTestCase):
+    """Values that move as a file says."""
+
+    def world(self, *motions: Motion, seed: str = "") -> ScriptedWorld:
+        """A world of one device that starts now."""
+        return ScriptedWorld(Script(motions=motions, seed=seed), "d", NOW)
+
+    def test_moves_at_the_times_of_its_functions(self) -> None:
+        """Each value moves when its function says so; in between there is nothing to do."""
+        fast = Motion(BATTERY, Counter(every=10), ResourceType.INTEGER)
+        slow = Motion(VALUE, Cycle((1.0, 2.0), 25), ResourceType.FLOAT)
+        world = self.world(fast, slow)
+        steps = []
+        while world.next_step <= NOW + 50:
+            now = world.next_step
+            steps.append((now - NOW, dict(world.moved(now))))
+        self.assertEqual(
+            steps,
+            [
+                (0, {BATTERY: 0, VALUE: 1.0}),
+                (10, {BATTERY: 1}),
+                (20, {BATTERY: 2}),
+                (25, {VALUE: 2.0}),
+                (30, {BATTERY: 3}),
+                (40, {BATTERY: 4}),
+                (50, {BATTERY: 5, VALUE: 1.0}),
+            ],
+        )
+
+    def test_times_that_are_no_binary_fractions(self) -> None:
+        """A step of a tenth of a second comes once each, for hours."""
+        world = self.world(Motion(BATTERY, Counter(every=0.1), ResourceType.INTEGER))
+        for step in range(40_000):
+            self.assertEqual(list(world.moved(world.next_step)), [(BATTERY, step)])
+
+    def test_everything(self) -> None:
+        """Everything that moves can be asked for, and stays where it is."""
+        world = self.world(Motion(BATTERY, Counter(every=10), ResourceType.INTEGER))
+        self.assertEqual(list(world.moved(NOW)), [(BATTERY, 0)])
+        self.assertEqual(list(world.moved(NOW + 3)), [])
+        self.assertEqual(list(world.moved(NOW + 3, everything=True)), [(BATTERY, 0)])
+        self.assertEqual(world.next_step, NOW + 10)
+
+    def test_nothing_moves(self) -> None:
+        """A world in which nothing moves has nothing to do, ever."""
+        self.assertEqual(self.world().next_step, NEVER)
+
+    def test_values_fit(self) -> None:
+        """Numbers are rounded and cut to what the Resource takes; other values are left alone."""
+        for motion, value, expected in (
+            (Motion(VALUE, Counter(), ResourceType.FLOAT), 1.23456, 1.23),
+            (Motion(VALUE, Counter(), ResourceType.FLOAT, 0), 1.6, 2.0),
+            (Motion(VALUE, Counter(), ResourceType.FLOAT, low=0, high=5), -1, 0.0),
+            (Motion(VALUE, Counter(), ResourceType.INTEGER, low=0, high=100), 100.6, 100),
+            (Motion(VALUE, Counter(), ResourceType.BOOLEAN), True, True),
+            (Motion(VALUE, Counter(), ResourceType.STRING), "on", "on"),
+        ):
+            fitted = motion.fit(value)
+            self.assertEqual((fitted, type(fitted)), (expected, type(expected)))
+
+    def test_seed_and_name(self) -> None:
+        """Chances depend on the seed and the name of the device."""
+        walk = Motion(VALUE, Walk(start=0), ResourceType.FLOAT)
+        script = Script(motions=(walk,))
+        seen = [
+            dict(ScriptedWorld(one, name, NOW).moved(NOW + 100))
+            for one, name in ((script, "a"), (script, "a"), (script, "b"), (evolve(script, seed="x"), "a"))
+        ]
+        self.assertEqual(seen[0], seen[1])
+        self.assertEqual(len({repr(values) for values in seen}), 3)
+
+    def test_extremes_follow(self) -> None:
+        """A sensor value that moves takes the least and the greatest measured value and the time with it."""
+        bench = Bench()
+        script = Script(motions=(Motion(VALUE, Cycle((5.0, 30.0, 10.0), 10), ResourceType.FLOAT),))
+        simulation = Simulation(bench.tree, ScriptedWorld(script, "d", NOW), NOW)
+        for number, value in ((5601, 5.0), (5602, 5.0)):
+            bench.tree.put(Path((3303, 0, number)), value)
+        changed = simulation.step(NOW + 10)
+        self.assertIn(Path((3303, 0, 5602)), changed)
+        found = [bench.tree.value(Path((3303, 0, number))) for number in (5700, 5601, 5602, 5518)]
+        self.assertEqual(found, [30.0, 5.0, 30.0, int(NOW) + 10])
+
+
 class WorldTests(SynchronousTestCase):
     """Days of a device's life."""
 
@@ -33,7 +124,7 @@ class WorldTests(SynchronousTestCase):
             world = World(stream(name), 10.0, NOW)
             for step in range(20):
                 world.advance(NOW + 10 * step)
-            seen.append((dict(world.device(NOW)), world.temperature(0, NOW)))
+            seen.append((dict(world.moved(NOW)), world.temperature(0, NOW)))
         self.assertEqual(seen[0], seen[1])
         self.assertNotEqual(seen[0], seen[2])
 

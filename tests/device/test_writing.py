@@ -4,42 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap.numbers import DELETE, GET, OPAQUE, POST, PUT, TEXT, TLV
-from lwm2md.device.attached import Attached
-from lwm2md.device.objects import Settings, instances, supported
-from lwm2md.device.observers import Observers
-from lwm2md.device.requests import Requests
-from lwm2md.device.tree import Stored, Supported, Tree
+from lwm2md.device.objects import Settings
+from lwm2md.device.tree import Stored
 from lwm2md.device.writing import MAX_RESOURCE_INSTANCES
+from lwm2md.lwm2m.models import check_range
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import ObjectLink
-from tests.device.harness import Bench, models
+from lwm2md.lwm2m.values import ObjectLink, check
+from tests.device.harness import Bench, known, models
 
-_TEST = 3442
-_DATA = 19
+_INSTANCES: Mapping[Path, Mapping[int, Stored]] = {
+    Path((3303, 0)): {},
+    Path((3442, 0)): {120: 5, 1120: {0: 1, 5: 2}},
+    Path((19, 0)): {0: {0: b"a"}},
+}
 
 
 class _Richer(Bench):
     """A device that has the test object and binary containers too."""
 
     def __init__(self, version: str = "1.1") -> None:
-        super().__init__(version)
-        objects = dict(supported(models(), version))
-        for number in (_TEST, _DATA):
-            model = models().object(number)
-            assert model is not None
-            objects[number] = Supported(model, frozenset(model.resources), dynamic=True)
-        present: dict[Path, Mapping[int, Stored]] = {
-            **instances(Settings("test-device", 300, version)),
-            Path((_TEST, 0)): {120: 5, 1120: {0: 1, 5: 2}},
-            Path((_DATA, 0)): {0: {0: b"a"}},
-        }
-        self.tree = Tree(objects, present)
-        self.attached = Attached(self.tree)
-        self.observers = Observers(self.tree, self.attached)
-        self.requests = Requests(self.tree, self.attached, self.observers, self._execute, version)
+        settings = Settings("test-device", 300, version, instances=_INSTANCES)
+        super().__init__(
+            settings=settings,
+            more=(
+                3442,
+                19,
+            ),
+        )
 
     def value(self, path: str) -> object:
         """What is stored for a Resource."""
@@ -56,7 +51,7 @@ class MultipleTests(SynchronousTestCase):
         self.assertEqual(bench.value("/3442/0/1120"), {3: 7})
         self.assertEqual(bench.code(PUT, "/3442/0/1120", content=TLV, payload=bytes.fromhex("a00460")), "2.04")
         self.assertEqual(bench.value("/3442/0/1120"), {})
-        self.assertEqual(bench.ask(GET, "/3442/0/1120").response.payload, bytes.fromhex("a00460"))
+        self.assertEqual(bench.ask(GET, "/3442/0/1120", accept=TLV).response.payload, bytes.fromhex("a00460"))
 
     def test_partial_keeps_instances(self) -> None:
         """A partial Write keeps the Instances that it does not name."""
@@ -148,6 +143,32 @@ class TypeTests(SynchronousTestCase):
             (b"65535:0", "4.00"),
         ):
             self.assertEqual(bench.code(PUT, "/3442/0/170", content=TEXT, payload=text), code, text)
+
+    def test_create_fills_in(self) -> None:
+        """What is mandatory and not for the server to write has a value of its type and range after a Create."""
+        filled = 0
+        for number in sorted({model.id for model in models()}):
+            bench = Bench(more=(number,))
+            outcome = bench.ask(POST, f"/{number}")
+            if outcome.what != "created":
+                continue
+            resources = bench.tree.copy(outcome.path)
+            for model in bench.tree.supported[number].model.resources.values():
+                if model.mandatory and "R" in model.operations:
+                    stored = resources[model.id]
+                    if not isinstance(stored, dict):
+                        check_range(model, check(model.type, stored))
+                        filled += 1
+        self.assertGreater(filled, 20)
+
+    def test_create_single(self) -> None:
+        """An Object with a single Instance has number 0 and no other, and only one."""
+        objects = dict(known("1.1", 3442))
+        model = attrs.evolve(objects[3442].model, multiple=False)
+        objects[3442] = attrs.evolve(objects[3442], model=model)
+        for given, codes in ((b"\xc1\x78\x05", ["2.01", "4.05"]), (b"\x08\x01\x03\xc1\x78\x05", ["4.00", "4.00"])):
+            bench = Bench(objects=objects)
+            self.assertEqual([bench.code(POST, "/3442", content=TLV, payload=given) for _ in codes], codes)
 
     def test_create_needs_mandatory(self) -> None:
         """A Create without a mandatory writable Resource is refused, and nothing is there."""

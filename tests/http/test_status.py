@@ -31,19 +31,6 @@ class StatusTests(ApiTestCase):
         self.assertEqual(document["storage"], {"kind": "sqlite", "waiting": 0, "failures": 0})
         self.assertEqual(document["plugins"], [])
 
-    async def test_models(self) -> None:
-        """Models are listed in pages, by Object and version."""
-        page = (await self.call("GET", "/v1/models?limit=2")).json
-        first = page["items"][0]
-        self.assertEqual((first["id"], first["name"]), (0, "LWM2M Security"))
-        rest = (await self.call("GET", f"/v1/models?limit=1000&after={page['next']}")).json
-        known = [(item["id"], item["version"]) for item in page["items"] + rest["items"]]
-        self.assertEqual(len(set(known)), len(list(self.node.server.models)))
-        self.assertIsNone(rest["next"])
-        await self.refused(400, "bad-query", "GET", "/v1/models?after=ghost")
-        unknown = (await self.call("GET", "/v1/models?limit=1&after=3:0.5")).json
-        self.assertEqual((unknown["items"][0]["id"], unknown["items"][0]["version"]), (3, "1.0"))
-
     async def test_metrics(self) -> None:
         """Metrics are Prometheus' text, of all parts."""
         self.node.device("a")

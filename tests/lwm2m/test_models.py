@@ -26,6 +26,9 @@ def resource(text: str, version: str) -> ResourceModel:
     return found
 
 
+OBJECTS, VERSIONS = 301, 386
+
+
 class TableTests(SynchronousTestCase):
     """The shipped table says what the registry says."""
 
@@ -42,12 +45,15 @@ class TableTests(SynchronousTestCase):
             (10, "1.0"): 12, (10, "1.1"): 14, (19, "1.0"): 6,
             (21, "1.0"): 6, (21, "1.1"): 7, (21, "2.0"): 7, (25, "1.0"): 3, (25, "2.0"): 3,
             (3300, "1.0"): 9, (3300, "1.1"): 13, (3303, "1.0"): 7, (3303, "1.1"): 12,
-            (3316, "1.0"): 9, (3316, "1.1"): 13, (3336, "1.0"): 6, (3336, "2.0"): 10,
+            (3316, "1.0"): 9, (3316, "1.1"): 13, (3336, "1.0"): 7, (3336, "2.0"): 10,
             (3441, "1.0"): 19, (3442, "1.0"): 25, (10340, "1.0"): 13, (10352, "1.0"): 3, (33629, "1.0"): 17,
         }  # fmt: skip
         self.assertEqual(table, {key: len(model(*key).resources) for key in table})
         self.assertEqual(table.keys(), {(found.id, found.version) for found in MODELS} & table.keys())
-        self.assertEqual(87, len({found.id for found in MODELS}))
+        # What Leshan's and Nordic's artifacts describe with their operations, and the Objects of the reference beside.
+        self.assertEqual(OBJECTS, len({found.id for found in MODELS}))
+        self.assertEqual(VERSIONS, len(list(MODELS)))
+        self.assertLessEqual({*range(8), 9, 10, *range(21, 26)}, {found.id for found in MODELS})
 
     def test_device(self) -> None:
         """Object 3 is the Device, with its well-known Resources."""
@@ -79,7 +85,50 @@ class TableTests(SynchronousTestCase):
                 self.assertTrue(entry.name)
                 if entry.range:
                     with self.assertRaises(ValueError_):
-                        check_range(entry, b"x" * 300 if entry.type is ResourceType.OPAQUE else _outside(entry))
+                        check_range(entry, _outside(entry))
+
+    def test_registry(self) -> None:
+        """Objects of the registry are there, field by field, in each of their versions."""
+        for identifier, version, head, lines in (
+            (3408, "1.0", ("Manhole Cover", True, False, "1.1"), """
+                1|Safety Angle Threshold|R|integer|S!|0..180|rad
+                2|Manhole Cover Tilt|R|integer|S!|0..180|rad
+                3|Cover Open Status|R|boolean|S!"""),
+            (22, "1.0", ("Virtual Observe Notify", True, False, "1.1"), """
+                0|ObserveLinks|RW|corelnk|M!
+                1|Report|R|string|S!
+                2|ResourceFilter|RW|boolean|S
+                3|ReportLinks|RW|corelnk|M
+                4|ObserveRelation|RW|integer|S"""),
+            (25, "1.0", ("LwM2M Gateway", True, False, "1.0"), """
+                0|Device ID|RW|string|S!
+                1|Prefix|RW|string|S!
+                2|IoT Device Objects|R|objlnk|S!"""),
+            (25, "2.0", ("LwM2M Gateway", True, False, "1.1"), """
+                0|Device ID|R|string|S!
+                1|Prefix|R|string|S!
+                3|IoT Device Objects|R|corelnk|S!"""),
+            (2048, "1.0", ("CmdhPolicy", True, False, "1.0"), """
+                0|Name|RW|string|S!
+                1|DefaultRule|RW|objlnk|S!
+                2|LimiRules|RW|objlnk|M!
+                3|NetworkAccessECRules|RW|objlnk|M!
+                4|BufferRules|RW|objlnk|M!"""),
+            (3336, "1.1", ("Location", True, False, "1.0"), """
+                5514|Latitude|R|string|S!
+                5515|Longitude|R|string|S!
+                5516|Uncertainty|R|string|S
+                5517|Velocity|R|opaque|S
+                5518|Timestamp|R|time|S
+                5705|Compass Direction|R|float|S|0..360|deg
+                5750|Application Type|RW|string|S
+                6042|Measurement Quality Indicator|R|integer|S|0..23
+                6049|Measurement Quality Level|R|integer|S|0..100
+                6050|Fractional Timestamp|R|float|S|0..1|s"""),
+        ):  # fmt: skip
+            found = model(identifier, version)
+            self.assertEqual((found.name, found.multiple, found.mandatory, found.enabler), head)
+            self.assertEqual([found.resources[key] for key in sorted(found.resources)], _resources(lines))
 
     def test_speed(self) -> None:
         """The whole table is read in a moment."""
@@ -88,10 +137,25 @@ class TableTests(SynchronousTestCase):
         self.assertLess(time.process_time() - before, 0.5)
 
 
-def _outside(entry: ResourceModel) -> str | int | float:
-    if entry.type is ResourceType.STRING:
-        return "x" * 300
-    return 100_000.5 if entry.type is ResourceType.FLOAT else 100_000
+def _resources(lines: str) -> list[ResourceModel]:
+    """Resources written shortly: id, name, operations, type, shape, range, unit."""
+    found = []
+    for line in lines.split("\n")[1:]:
+        number, name, operations, kind, shape, span, unit = (*line.strip().split("|"), "", "")[:7]
+        found.append(
+            ResourceModel(
+                int(number), name, operations, ResourceType(kind), shape[0] == "M", shape[1:] == "!", span, unit
+            )
+        )
+    return found
+
+
+def _outside(entry: ResourceModel) -> str | bytes | int | float:
+    if entry.type in (ResourceType.STRING, ResourceType.CORELNK):
+        return "x" * 70_000
+    if entry.type is ResourceType.OPAQUE:
+        return bytes(70_000)
+    return 1e30 if entry.type is ResourceType.FLOAT else 10**30
 
 
 class LookupTests(SynchronousTestCase):
@@ -111,7 +175,8 @@ class LookupTests(SynchronousTestCase):
             (None, "1.3"),
         ):
             self.assertEqual(expected, model(4, asked).version, asked)
-        self.assertEqual("2.1", model(20, "1.0").version)
+        self.assertEqual("2.1", model(20, "3.0").version)
+        self.assertEqual("1.0", model(23, "0.1").version)
 
     def test_versions_are_numbers(self) -> None:
         """Version 1.10 is above 1.9."""
@@ -148,6 +213,28 @@ class LookupTests(SynchronousTestCase):
             self.assertEqual(versions, tuple(default_version(identifier, enabler) for enabler in ("1.0", "1.1", "1.2")))
 
 
+class SetTests(SynchronousTestCase):
+    """Sets of models that are laid over each other."""
+
+    def test_with_others(self) -> None:
+        """Others take the place of the same version and stand beside all other ones; the first set stays as it was."""
+        mine = ObjectModel(3303, "1.1", "Mine", True, False, {})
+        new = ObjectModel(3303, "1.5", "New", True, False, {})
+        both = MODELS.with_others((mine, new))
+        self.assertIs(both.object(3303, "1.1"), mine)
+        self.assertIs(both.object(3303, "1.9"), new)
+        self.assertIs(both.object(3303, "1.0"), MODELS.object(3303, "1.0"))
+        self.assertIs(both.object(3), MODELS.object(3))
+        self.assertEqual("Temperature", model(3303, "1.5").name)
+        self.assertEqual(len(list(both)), len(list(MODELS)) + 1)
+
+    def test_exactly(self) -> None:
+        """A version that is not there has no model of exactly that version."""
+        self.assertIsNone(MODELS.exactly(3303, "1.5"))
+        self.assertIsNone(MODELS.exactly(9999, "1.0"))
+        self.assertIs(MODELS.exactly(3303, "1.1"), MODELS.object(3303, "1.1"))
+
+
 class RangeTests(SynchronousTestCase):
     """Ranges of models."""
 
@@ -164,6 +251,10 @@ class RangeTests(SynchronousTestCase):
             (made(ResourceType.STRING, "1..3"), ("a", "abc"), ("", "abcd", "\u00e9\u00e9")),
             (made(ResourceType.OPAQUE, "16,32"), (b"x" * 16, b"x" * 32), (b"", b"x" * 17)),
             (made(ResourceType.STRING, "3"), ("abc",), ("ab",)),
+            (made(ResourceType.UNSIGNED, "0..18446744073709551615"), (0, 2**64 - 1), (2**64, -1)),
+            (made(ResourceType.INTEGER, "0..9007199254740992"), (2**53,), (2**53 + 1,)),
+            (made(ResourceType.FLOAT, "0,3.8..20.5"), (0.0, 3.8, 20.5), (0.1, 3.79, float("inf"))),
+            (made(ResourceType.STRING, "0..3"), ("\ud800",), ("\ud800a",)),
         ):
             for value in right:
                 check_range(entry, value)
@@ -174,6 +265,17 @@ class RangeTests(SynchronousTestCase):
 
 class ParseTests(SynchronousTestCase):
     """The format of the table."""
+
+    def test_bars(self) -> None:
+        """A bar in a name is written as a broken one, for the whole ones part fields."""
+        found = parse("object|9|Nine|1.0|multiple|optional\n1|¦a¦|R|string|S").exactly(9, "1.0")
+        assert found is not None
+        self.assertEqual("|a|", found.resources[1].name)
+
+    def test_enablers(self) -> None:
+        """A version may name the least LwM2M version that it is for."""
+        found = parse("object|9|Nine|1.0 1.1@1.2|multiple|optional\n1|One|R|string|S")
+        self.assertEqual([(each.version, each.enabler) for each in found], [("1.0", "1.0"), ("1.1", "1.2")])
 
     def test_groups(self) -> None:
         """Groups are put in where they are named, also into other groups, by version."""
@@ -197,6 +299,8 @@ class ParseTests(SynchronousTestCase):
             "1|x|R|text|S",
             "1|x|R|string|X",
             "1|x|R|string|S|a..b",
+            "1|x|R|string|S|1.2.3",
+            "1|x|R|string|S|0..1,",
             "1|x|R|string|S|||1.1",
             "1|x|R|string|S||||",
             "+nothing",

@@ -1,0 +1,2 @@
+-- The operator's object models, by Object ID and version.
+CREATE TABLE models (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;

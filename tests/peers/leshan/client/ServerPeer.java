@@ -1,0 +1,197 @@
+import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+import org.eclipse.leshan.core.model.LwM2mModel;
+import org.eclipse.leshan.core.node.LwM2mNode;
+import org.eclipse.leshan.core.node.LwM2mObjectInstance;
+import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.observation.CompositeObservation;
+import org.eclipse.leshan.core.observation.Observation;
+import org.eclipse.leshan.core.observation.SingleObservation;
+import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
+import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.core.request.CreateRequest;
+import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
+import org.eclipse.leshan.core.request.ObserveCompositeRequest;
+import org.eclipse.leshan.core.request.ReadCompositeRequest;
+import org.eclipse.leshan.core.request.ReadRequest;
+import org.eclipse.leshan.core.request.WriteCompositeRequest;
+import org.eclipse.leshan.core.request.WriteRequest;
+import org.eclipse.leshan.core.response.LwM2mResponse;
+import org.eclipse.leshan.core.response.ObserveCompositeResponse;
+import org.eclipse.leshan.core.response.ObserveResponse;
+import org.eclipse.leshan.core.response.ReadCompositeResponse;
+import org.eclipse.leshan.core.response.ReadResponse;
+import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.LeshanServerBuilder;
+import org.eclipse.leshan.server.model.StaticModelProvider;
+import org.eclipse.leshan.server.observation.ObservationListener;
+import org.eclipse.leshan.server.registration.Registration;
+import org.eclipse.leshan.server.registration.RegistrationListener;
+import org.eclipse.leshan.server.registration.RegistrationUpdate;
+import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+
+/**
+ * Leshan's server engine on one port: a line of JSON in for each request to a device, lines of JSON out.
+ *
+ * In: {@code {"do": VERB, "endpoint": NAME, "format": NUMBER, "paths": [PATH...], "entries": [ENTRY...]}}, where a verb is
+ * read, replace, update, create, read-composite, write-composite, observe-composite or cancel-composite, and an entry is
+ * that of {@link CodecPeer}. Out: {@code {"registered": NAME}}, {@code {"answer": CODE, "entries": [...]}}, {@code
+ * {"notified": [ENTRY...]}} and {@code {"error": TEXT}}.
+ */
+public final class ServerPeer implements RegistrationListener, ObservationListener {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final long PATIENCE = 10_000;
+
+    private final LwM2mModel model = Models.all("1.1");
+    private final Nodes nodes = new Nodes(model);
+    private final PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true,
+            StandardCharsets.UTF_8);
+    private final LeshanServer server;
+    private CompositeObservation observation;
+
+    private ServerPeer(String uri) {
+        server = new LeshanServerBuilder().setObjectModelProvider(new StaticModelProvider(model))
+                .setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder().addEndpoint(uri).build())
+                .build();
+    }
+
+    private void start() {
+        server.getRegistrationService().addListener(this);
+        server.getObservationService().addListener(this);
+        server.start();
+        say(Map.of("started", true));
+    }
+
+    private synchronized void say(Map<String, ?> line) {
+        try {
+            out.println(JSON.writeValueAsString(line));
+        } catch (java.io.IOException error) {
+            throw new java.io.UncheckedIOException(error);
+        }
+    }
+
+    private Map<String, Object> answer(JsonNode task) throws Exception {
+        Registration device = server.getRegistrationService().getByEndpoint(task.get("endpoint").asText());
+        LwM2mResponse response = server.send(device, request(task), PATIENCE);
+        Map<String, Object> answer = new HashMap<>();
+        answer.put("answer", response == null ? "none" : response.getCode().toString());
+        if (response instanceof ReadResponse read && read.isSuccess()) {
+            List<Nodes.Entry> found = new ArrayList<>();
+            Nodes.flatten(new LwM2mPath(task.get("paths").get(0).asText()), read.getContent(), null, found);
+            answer.put("entries", found.stream().map(Nodes.Entry::shown).toList());
+        } else if (response instanceof ReadCompositeResponse read && read.isSuccess()) {
+            answer.put("entries", flat(read.getContent()));
+        }
+        if (response instanceof ObserveCompositeResponse observed && observed.isSuccess()) {
+            observation = observed.getObservation();
+        }
+        return answer;
+    }
+
+    private DownlinkDeviceManagementRequest<? extends LwM2mResponse> request(JsonNode task) {
+        ContentFormat format = ContentFormat.fromCode(task.get("format").asInt());
+        List<LwM2mPath> paths = new ArrayList<>();
+        task.path("paths").forEach(each -> paths.add(new LwM2mPath(each.asText())));
+        List<Nodes.Entry> entries = new ArrayList<>();
+        task.path("entries").forEach(each -> entries.add(Nodes.Entry.of(each)));
+        switch (task.get("do").asText()) {
+        case "read":
+            return new ReadRequest(format, paths.get(0).toString());
+        case "replace":
+            return write(WriteRequest.Mode.REPLACE, format, paths.get(0), entries);
+        case "update":
+            return write(WriteRequest.Mode.UPDATE, format, paths.get(0), entries);
+        case "create":
+            return new CreateRequest(format, paths.get(0).getObjectId(),
+                    (LwM2mObjectInstance) nodes.build(paths.get(0), entries));
+        case "read-composite":
+            return new ReadCompositeRequest(paths, format, format, null);
+        case "write-composite":
+            Map<LwM2mPath, LwM2mNode> written = new LinkedHashMap<>();
+            entries.forEach(each -> written.put(each.path(), nodes.build(each.path(), List.of(each))));
+            return new WriteCompositeRequest(format, written, null);
+        case "observe-composite":
+            return new ObserveCompositeRequest(format, format, paths);
+        case "cancel-composite":
+            return new CancelCompositeObservationRequest(observation);
+        default:
+            throw new IllegalArgumentException("unknown verb in " + task);
+        }
+    }
+
+    private WriteRequest write(WriteRequest.Mode mode, ContentFormat format, LwM2mPath path,
+            List<Nodes.Entry> entries) {
+        return new WriteRequest(mode, format, path.toString(), nodes.build(path, entries));
+    }
+
+    private static List<Map<String, String>> flat(Map<LwM2mPath, LwM2mNode> content) {
+        List<Nodes.Entry> found = new ArrayList<>();
+        content.forEach((path, node) -> Nodes.flatten(path, node, null, found));
+        return found.stream().map(Nodes.Entry::shown).toList();
+    }
+
+    @Override
+    public void registered(Registration device, Registration old, Collection<Observation> lost) {
+        say(Map.of("registered", device.getEndpoint()));
+    }
+
+    @Override
+    public void updated(RegistrationUpdate update, Registration device, Registration old) {
+        say(Map.of("updated", device.getEndpoint()));
+    }
+
+    @Override
+    public void unregistered(Registration device, Collection<Observation> lost, boolean expired, Registration next) {
+        say(Map.of("unregistered", device.getEndpoint()));
+    }
+
+    @Override
+    public void newObservation(Observation made, Registration device) {
+    }
+
+    @Override
+    public void cancelled(Observation ended) {
+    }
+
+    @Override
+    public void onResponse(SingleObservation of, Registration device, ObserveResponse response) {
+    }
+
+    @Override
+    public void onResponse(CompositeObservation of, Registration device, ObserveCompositeResponse response) {
+        say(Map.of("notified", flat(response.getContent())));
+    }
+
+    @Override
+    public void onError(Observation of, Registration device, Exception error) {
+        say(Map.of("error", String.valueOf(error)));
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        ServerPeer peer = new ServerPeer(arguments[0]);
+        peer.start();
+        for (String line = input.readLine(); line != null; line = input.readLine()) {
+            try {
+                peer.say(peer.answer(JSON.readTree(line)));
+            } catch (Exception error) {
+                peer.say(Map.of("error", String.valueOf(error)));
+            }
+        }
+        System.exit(0);
+    }
+}

@@ -1,0 +1,63 @@
+"""Eclipse Leshan's Java server engine (2.0.0-M18), which can more than its demo server; the main is ServerPeer.java.
+
+RULES: one request at a time; values go as text, in the forms that ``leshan/client/Texts.java`` names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import TestCase
+
+from tests.peers import leshan_client, maven
+from tests.processes import Process, free_port
+
+Values = dict[str, str]
+"""What a device answered: values by path."""
+
+
+@attrs.define
+class LeshanServer:
+    """A running server: devices register at `coap`."""
+
+    process: Process
+    coap: str
+    _mark: int = 0
+
+    @classmethod
+    async def start(cls, case: TestCase) -> LeshanServer:
+        """Start it on a free port and wait until it serves."""
+        coap = f"coap://127.0.0.1:{free_port()}"
+        command = maven.java(leshan_client.install(), "ServerPeer", coap, slf4j_internal_verbosity="ERROR")
+        process = Process.start(case, command)
+        await process.await_line('"started"')
+        return cls(process, coap)
+
+    async def registered(self, endpoint: str) -> None:
+        """Wait until a device has registered."""
+        await self.process.await_line(f'^{{"registered":"{endpoint}"')
+
+    async def ask(
+        self, do: str, endpoint: str, number: int, paths: Sequence[str] = (), values: Mapping[str, str] = {}
+    ) -> tuple[str, Values]:
+        """Have it send a request; the code of the answer, such as "CONTENT(205)", and its values."""
+        mark = self._mark = self.process.mark()
+        entries = [{"path": path, "value": value} for path, value in values.items()]
+        task = {"do": do, "endpoint": endpoint, "format": number, "paths": list(paths), "entries": entries}
+        self.process.say(json.dumps(task))
+        found = await self.process.await_line(r'^(\{.*"(?:answer|error)":.*)$', since=mark)
+        answer = json.loads(found[1])
+        return answer.get("answer", answer.get("error")), _values(answer.get("entries", ()))
+
+    async def notified(self) -> Values:
+        """The values of the next notification after the last request."""
+        found = await self.process.await_line(r'^\{"notified":.*$', since=self._mark)
+        self._mark = self.process.lines.index(found[0], self._mark) + 1
+        return _values(json.loads(found[0])["notified"])
+
+
+def _values(entries: Any) -> Values:
+    return {entry["path"]: entry["value"] for entry in entries}

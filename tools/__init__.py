@@ -1,0 +1,1 @@
+"""What the people who maintain the project run by hand."""
