@@ -34,6 +34,7 @@ _TWO: Final = struct.Struct(">BH")
 _FOUR: Final = struct.Struct(">BI")
 _EIGHT: Final = struct.Struct(">BQ")
 
+_SHOWN: Final = 80
 _NAN: Final = bytes.fromhex("f97e00")
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
 """The major types."""
@@ -54,7 +55,8 @@ def load(payload: bytes) -> Any:
                 raise
             item, end = _load(payload, "surrogateescape")
     except Exception as error:  # the library lets errors of several kinds through, and none of them is ours
-        raise ContentError(f"malformed CBOR: {error}") from None
+        # The text may hold what came, at any length and with surrogates.
+        raise ContentError(f"malformed CBOR: {str(error)[:_SHOWN]!a}") from None
     if end != len(payload):
         raise ContentError("there is something behind the CBOR item")
     return item

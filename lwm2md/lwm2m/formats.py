@@ -83,9 +83,10 @@ def decode(
     ``root`` is what stands before the ids in the names of a format that has names: an alternate path such as
     ``/lwm2m``, or the prefix of a gateway's device. Raises ContentError, UnsupportedFormat for another format.
     """
-    if content_format in ALIASES:
+    codec = CODECS.get(content_format)
+    if codec is None:
+        codec = _codec(ALIASES.get(content_format, content_format))
         note(DRAFT_FORMAT)
-    codec = _codec(ALIASES.get(content_format, content_format))
     return codec.decode(base, payload, type_of, note, root)
 
 
@@ -133,7 +134,7 @@ def decode_answer(
     if not payload and len(base) < 3:
         return (Entry(base, None),) if base else (), NAMES[TEXT]
     if len(base) < 3:
-        raise ContentError(f"no Content-Format, and {base} may be more than one value")
+        raise ContentError(f"no Content-Format, and {base} is more than one value")
     # A text may happen to be TLV, of instances: the type in its first byte is none that the value of a Resource has.
     is_text = accept in (None, TEXT) or (accept == TLV and payload[:1] in _PRINTABLE)
     if accept is not None and not is_text:

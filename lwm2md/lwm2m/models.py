@@ -88,10 +88,18 @@ class Models:
         return None if model is None else model.resources.get(path[2])
 
     def type_of(self, versions: Mapping[int, str]) -> TypeOf:
-        """The lookup that the content formats take, for one device's versions."""
+        """The lookup that the content formats take, for one device's versions as they are now."""
+        # A payload has many Resources of few Objects.
+        known: dict[int, Mapping[int, ResourceModel]] = {}
 
         def find(path: Path) -> ResourceModel | None:
-            return self.resource(path, versions)
+            if len(path) < 3:
+                return None
+            resources = known.get(path[0])
+            if resources is None:
+                model = self.object(path[0], versions.get(path[0]))
+                resources = known[path[0]] = {} if model is None else model.resources
+            return resources.get(path[2])
 
         return find
 

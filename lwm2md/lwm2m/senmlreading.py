@@ -19,7 +19,7 @@ from lwm2md.lwm2m.senmlnames import NAMES, PLACES, base_name, check_labels, full
 WITHOUT_VALUE: Final = "senml-without-value"
 WITHOUT_ROOT: Final = "senml-without-root"
 
-_MAX_NUMBER: Final = 2**64
+_MAX_NUMBER: Final = 2.0**64
 
 
 class RecordReader:
@@ -58,13 +58,16 @@ class RecordReader:
         name_label, time_label, below = self._form.labels.name, self._form.labels.time, self._below
         simple, base, since, inside = self._simple, "", self._base_time, not below
         for record in records:
-            # Nearly all records are a name, a value of its type, and mostly no time; others are sorted out later.
+            # Nearly all records are a name, a value of its type, and maybe a time; others are sorted out later.
             size = len(record)
             if simple and size < 4:
                 try:
                     name = base + record[name_label]
                     path, key = PLACES[name]
-                    kind, label, reader = plans[key] if key in plans else self._plan(path, key)
+                    try:
+                        kind, label, reader = plans[key]
+                    except KeyError:
+                        kind, label, reader = self._plan(path, key)
                     value = record[label]
                     if type(value) is not kind:
                         value = reader(value, note)
@@ -72,10 +75,13 @@ class RecordReader:
                         if size == 2 and since is None:
                             found[name] = Entry(path, value)
                         else:
-                            time = (since or 0.0) + _number(record[time_label] if size == 3 else 0)
+                            shift = record[time_label] if size == 3 else 0
+                            time = (since or 0.0) + (shift if type(shift) is int else _number(shift))
+                            if not -_MAX_NUMBER < time < _MAX_NUMBER:
+                                raise LookupError(name)
                             found[name, time] = Entry(path, value, time)
                         continue
-                except (LookupError, TypeError, ValueError):
+                except (LookupError, TypeError, ValueError, OverflowError):
                     pass
             self._record(record)
             simple, base, since = self._simple, self._name, self._base_time

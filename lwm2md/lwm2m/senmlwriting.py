@@ -22,7 +22,7 @@ _Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
-_MAX_TIME: Final = 2**64
+_MAX_TIME: Final = 2.0**64
 _SIGNED: Final = (int, -(2**63), 2**63)
 _PLAIN: Final[dict[ResourceType, _Plain]] = {
     ResourceType.FLOAT: (float, 0, 0),
@@ -56,7 +56,10 @@ def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: s
                 raise ContentError(f"{path} is not below {base}")
         else:
             short = name
-        kind, low, high, label = plans[key] if key in plans else writer.plan(path, key)
+        try:
+            kind, low, high, label = plans[key]
+        except KeyError:
+            kind, low, high, label = writer.plan(path, key)
         if type(value) is not kind or (kind is int and not low <= value < high):  # type: ignore[operator]
             if value is None and not writer.removes(path):
                 skipped += 1

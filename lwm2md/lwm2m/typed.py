@@ -63,7 +63,7 @@ def _read_integer(value: object, note: Note) -> Value:
     if type(value) is not int:
         value = _whole(value, note)
     if not -_INT64 <= value < _INT64:
-        raise ContentError(f"{value:.30g} is no signed integer of 64 bits")
+        raise ContentError("no signed integer of 64 bits")
     return value
 
 
@@ -71,7 +71,7 @@ def _read_unsigned(value: object, note: Note) -> Value:
     if type(value) is not int:
         value = _whole(value, note)
     if not 0 <= value < _UINT64:
-        raise ContentError(f"{value:.30g} is no unsigned integer of 64 bits")
+        raise ContentError("no unsigned integer of 64 bits")
     return value
 
 

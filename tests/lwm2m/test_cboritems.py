@@ -142,6 +142,15 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(["\udcff", "ü"], load(b"\x82\x61\xff\x62\xc3\xbc"))
         self.assertEqual("\udced\udca0\udc80", load(b"\x63\xed\xa0\x80"))
 
+    def test_errors_are_short(self) -> None:
+        """What is said of a payload is short and printable, whatever it holds."""
+        for key in (b"\x63\xff\xfe\x00", dump("a" * LARGE), dump(bytes(LARGE))):
+            with self.assertRaises(ContentError) as caught:
+                load(mapping(2) + (key + b"\x00") * 2)
+            self.assertLess(len(str(caught.exception)), 200)
+            self.assertTrue(str(caught.exception).isprintable())
+            self.assertTrue(str(caught.exception).isascii())
+
     def test_keys(self) -> None:
         """In a large payload no key may be an array that is no path, a map or in a tag, at any depth."""
         pad = dump(bytes(LARGE))

@@ -546,6 +546,23 @@ class RecordTests(SynchronousTestCase):
             with self.assertRaises(ContentError, msg=item):
                 decode(SENML_CBOR, ROOT, bytes.fromhex(item), TYPES)
 
+    def test_huge(self) -> None:
+        """Numbers of hundreds of digits are refused wherever they stand, whatever the type."""
+        for where in ("/3442/0/120", "/3442/0/125", "/3442/0/130", "/3442/0/140", "/3442/0/160", "/9999/0/1"):
+            for record in (
+                f'"n":"{where}","v":HUGE',
+                f'"n":"{where}","v":1,"t":HUGE',
+                f'"bt":HUGE,"n":"{where}","v":1',
+                f'"bt":HUGE,"n":"{where}","v":1,"t":-HUGE',
+                f'"bv":HUGE,"n":"{where}","v":1',
+                f'"bver":HUGE,"n":"{where}","v":1',
+                f'"s":HUGE,"n":"{where}","v":1,"t":-HUGE',
+            ):
+                for digits in (20, 40, 400, 4000):
+                    payload = f"[{{{record}}}]".replace("HUGE", "9" * digits).encode()
+                    with self.assertRaises(ContentError):
+                        decode(SENML_JSON, ROOT, b'[{"n":"/3442/0/130","v":1},' + payload[1:], TYPES)
+
     def test_labels_and_colons(self) -> None:
         """Colons, quotes and backslashes in strings are not taken for labels."""
         for text in ("a:b", 'a":"b', 'a\\":b', '\\": \\', "\\\\", ":", '":', "é:\n\t"):
