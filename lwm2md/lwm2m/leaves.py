@@ -31,7 +31,7 @@ def model_of(base: Path, type_of: TypeOf) -> ResourceModel | None:
 
 def single(base: Path, value: Value, model: ResourceModel | None, note: Note) -> Nodes:
     """The nodes for one value that was given for that path."""
-    return (Entry(placed(base, model, note), value),)
+    return (Entry(placed(base, model, note) if len(base) == 3 else base, value),)
 
 
 def empty(path: Path, type_of: TypeOf) -> Nodes:

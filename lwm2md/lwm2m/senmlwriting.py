@@ -22,7 +22,8 @@ _Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
-_MAX_TIME: Final = 2.0**64
+_MAX_TIME: Final = 2.0**63
+"""The difference of two times below it fits into CBOR."""
 _SIGNED: Final = (int, -(2**63), 2**63)
 _PLAIN: Final[dict[ResourceType, _Plain]] = {
     ResourceType.FLOAT: (float, 0, 0),

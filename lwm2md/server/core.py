@@ -427,8 +427,8 @@ class Server:
 
 RESTORED: Final = (
     stored.META,
-    stored.PROFILES,
     stored.MODELS,
+    stored.PROFILES,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,

@@ -54,12 +54,6 @@ class UnknownObservation(Refused):
     code: ClassVar[str] = "unknown-observation"
 
 
-class UnknownProfile(Refused):
-    """The operator has configured no object list for this profile id."""
-
-    code: ClassVar[str] = "unknown-profile"
-
-
 class UnknownModel(Refused):
     """No model of this Object in this version is known."""
 
@@ -70,6 +64,12 @@ class BuiltInModel(Refused):
     """The model was not put through the API, so it can't be removed there."""
 
     code: ClassVar[str] = "built-in-model"
+
+
+class UnknownProfile(Refused):
+    """The operator has configured no object list for this profile id."""
+
+    code: ClassVar[str] = "unknown-profile-id"
 
 
 class LimitReached(Refused):

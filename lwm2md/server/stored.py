@@ -35,7 +35,7 @@ DEVICES = "devices"
 OBSERVATIONS = "observations"
 OPERATIONS = "operations"
 TWIN = "twin"
-PROFILES = "profiles"
+PROFILES = "profile_ids"
 META = "meta"
 MODELS = "models"
 

@@ -19,7 +19,7 @@ from lwm2md.server.effects import Write
 __all__ = ["LOGS", "TABLES", "Append", "Batch", "Condition", "Storage", "StorageError", "Write"]
 
 TABLES: Final = frozenset(
-    {"registrations", "refreshes", "devices", "observations", "operations", "twin", "profiles", "models", "meta"}
+    {"registrations", "refreshes", "devices", "observations", "operations", "twin", "meta", "models", "profile_ids"}
 )
 LOGS: Final = frozenset({"events"})
 

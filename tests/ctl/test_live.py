@@ -291,7 +291,7 @@ class Live(SynchronousTestCase):
         self.assertEqual([each["direction"] for each in found], ["out", "in"])
         lines = self.shown("messages", ENDPOINT, "--limit", "2").splitlines()
         self.assertRegex(lines[0], r"^\d\d:\d\d:\d\d\.\d{3} 127\.0\.0\.1:\d+ ← CON GET /3/0/0 #\d+ token=")
-        self.assertRegex(lines[1], r" → ACK 2\.05 Content #\d+ token=\w+ \[tlv\] [0-9a-f]+$")
+        self.assertRegex(lines[1], r" → ACK 2\.05 Content #\d+ token=\w+ \[senml-cbor\] [0-9a-f]+$")
 
     def test_trace(self) -> None:
         """A trace shows messages as they come; when it ends, its file is written and it is removed."""

@@ -25,7 +25,7 @@ class ProfilesTests(ApiTestCase):
         self.assertEqual(gone.status, 204)
         for method in ("GET", "DELETE"):
             missing = await self.call(method, "/v1/profile-ids/oma:sensor")
-            self.assertEqual((missing.status, missing.json["code"]), (404, "unknown-profile"))
+            self.assertEqual((missing.status, missing.json["code"]), (404, "unknown-profile-id"))
 
     async def test_used(self) -> None:
         """A device that registers with nothing but the id has the list."""

@@ -211,14 +211,14 @@ class OperatorTests(SynchronousTestCase):
         device.register("lwm2m=1.2", "lt=300", "pid=oma:x", links="")
         self.profiles.remove("oma:x", lambda ok, now: None)
         self.bench.settle()
-        self.assertEqual((paths(self.bench, "d"), self.bench.tables["profiles"]), (["/1/0", "/3/0"], {}))
+        self.assertEqual((paths(self.bench, "d"), self.bench.tables["profile_ids"]), (["/1/0", "/3/0"], {}))
         self.assertRaises(UnknownProfile, self.profiles.links, "oma:x")
         self.assertRaises(UnknownProfile, self.profiles.remove, "oma:x", lambda ok, now: None)
 
     def test_restart(self) -> None:
         """What was configured is there after a restart; a row that is no list is left out and told."""
         configure(self.bench, "oma:x", LINKS)
-        self.bench.tables["profiles"]["bad"] = b"no links"
+        self.bench.tables["profile_ids"]["bad"] = b"no links"
         other, faults = self.bench.restart()
         self.assertEqual((other.server.profiles.configured, len(faults)), ({"oma:x": LINKS}, 1))
 
