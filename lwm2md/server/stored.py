@@ -18,6 +18,7 @@ from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
+    NO_LABELS,
     Behind,
     Device,
     Observation,
@@ -166,7 +167,7 @@ def read_registration(value: bytes) -> Registration:
         queue_mode=row.queue_mode,
         sms=row.sms,
         objects=ObjectList(row.root, row.formats, paths, row.versions, row.deviations),
-        labels=row.labels,
+        labels=row.labels or NO_LABELS,
         registered_at=row.registered_at,
         updated_at=row.updated_at,
     )
