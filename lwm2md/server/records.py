@@ -87,7 +87,6 @@ class Registration:
     id: str
     endpoint: str
     peer: Peer
-    address: str
     transport: str
     identity: str | None
     version: str
