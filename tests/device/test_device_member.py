@@ -104,8 +104,8 @@ class Stage:
         )
         self.member.start()
 
-    def _address(self) -> Address:
-        self.ports.append(FakePort(40000 + len(self.ports), self._arrive))
+    def _address(self, number: int = 0) -> Address:
+        self.ports.append(FakePort(number or 40000 + len(self.ports), self._arrive))
         return self.ports[-1], self.ports[-1].server
 
     def _report(self, text: str, detail: bool) -> None:
@@ -207,7 +207,7 @@ class EventTests(SynchronousTestCase):
         """A device that gets no other address stays where it is."""
         stage = Stage(events=(Event("address", 10),))
 
-        def fail() -> Address:
+        def fail(number: int) -> Address:
             raise OSError(24, "Too many open files")
 
         stage.member._move = fail

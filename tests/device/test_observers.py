@@ -257,6 +257,7 @@ class DeliveryTests(SynchronousTestCase):
         for edge, expected in (("edge=1", [1.0, 3.0]), ("edge=0", [2.0]), ("edge", [1.0, 2.0, 3.0])):
             bench = Bench("1.2")
             switch = Path((1, 0, 6))
+            bench.tree.put(switch, False)
             self.assertEqual(bench.code(PUT, "/1/0/6", query=(edge,)), "2.04")
             bench.ask(GET, "/1/0/6", observe=0)
             sent: list[float] = []
