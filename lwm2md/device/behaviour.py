@@ -35,8 +35,8 @@ class Behaviour:
     It sleeps ``awake`` seconds after its last one, with its socket closed, until its registration or something of
     ``wakes`` has to be sent, but for ``asleep`` seconds at most (None: it never sleeps, it sleeps on). Then it has
     another port, unless it ``keeps_port``. It swallows every ``drop``\\ th answer and spoils every ``wrong``\\ th, to
-    which it gives ``wrong_code`` (0: none); each one leaves between ``late[0]`` and ``late[1]`` seconds late. A datagram
-    is lost with the probability ``loss``, in both directions.
+    which it gives ``wrong_code`` (0: none); each one leaves between ``late[0]`` and ``late[1]`` seconds late. A
+    datagram is lost with the probability ``loss``, in both directions.
     """
 
     awake: float | None = None
