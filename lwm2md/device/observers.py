@@ -3,13 +3,13 @@
 Source: RFC 7641 and OMA LwM2M Core TS 1.2, 6.4 and 7.3. RULES: the answer to the Observe counts as the first
 notification; each one restarts ``pmin`` and ``pmax``; a trigger within ``pmin`` is kept and sent at its end with the
 value of that time; ``pmax`` counts only when it is positive and not below ``pmin``; notifications are Non-confirmable,
-but for ``con`` and for one at least every 24 hours; one Confirmable is under way per observation. An observation whose
-path is gone ends with an error and without an Observe option. A composite one has a Watch for each of its paths, with
-the attributes of that path, and any of them makes it tell all; it never ends by a path that is gone. ``epmax`` asks for
-nothing that does not happen anyway: a value is looked at when it changes, or at the end of ``epmin``. What is due while
-nobody listens is stored (``storing``) and told later at once, before anything else; where ``hqmax`` is set anywhere,
-only paths with an ``hqmax`` are. A Register ends the observations, and what they had stored waits for the same paths to
-be observed again.
+but for ``con`` and for one at least every 24 hours; one Confirmable is under way per observation, and a newer state
+takes its place. An observation whose path is gone ends with an error and without an Observe option. A composite one has
+a Watch for each of its paths, with the attributes of that path, and any of them makes it tell all; it never ends by a
+path that is gone. ``epmax`` asks for nothing that does not happen anyway: a value is looked at when it changes, or at
+the end of ``epmin``. What is due while nobody listens is stored (``storing``) and told later at once, before anything
+else; where ``hqmax`` is set anywhere, only paths with an ``hqmax`` are. A Register ends the observations, and what they
+had stored waits for the same paths to be observed again.
 """
 
 from __future__ import annotations
@@ -159,10 +159,11 @@ class Observers:
         """The attributes that hold for a path: the observation's own parameters, or those attached and inherited."""
         return self._attached.effective(watch.path, observation.override)
 
-    def delivered(self, observation: Observation) -> None:
-        """The Confirmable notification under way was acknowledged."""
-        observation.under_way = False
-        _forget(observation)
+    def delivered(self, observation: Observation, sequence: int) -> None:
+        """The notification of that sequence number was acknowledged; a newer one may be under way by now."""
+        if sequence == observation.sequence:
+            observation.under_way = False
+            _forget(observation)
 
     def undelivered(self, observation: Observation) -> None:
         """Nobody acknowledged the notification under way, and the observation goes on: there is news still."""
@@ -233,8 +234,10 @@ class Observers:
         return None if self._left is None else self._left.pop(observation.paths, None)
 
     def _notify(self, observation: Observation, now: float, send: Send) -> None:
-        confirmable = now - observation.confirmed_at >= DAY or any(
-            self.attributes(observation, watch).con for watch in observation.watches
+        confirmable = (
+            observation.under_way
+            or now - observation.confirmed_at >= DAY
+            or any(self.attributes(observation, watch).con for watch in observation.watches)
         )
         observation.sequence = observation.sequence + 1 & _SEQUENCE_MASK
         observation.under_way = confirmable
@@ -256,11 +259,11 @@ class Observers:
         observation.sent_at = now
 
     def _due(self, observation: Observation) -> float | None:
+        news = self._news(observation)
         if observation.under_way:
-            return None
+            return None if observation.history else news
         if observation.history or observation.stalled:
             return _LONG_AGO
-        news = self._news(observation)
         daily = observation.confirmed_at + DAY
         return daily if news is None else min(news, daily)
 

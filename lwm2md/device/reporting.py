@@ -113,7 +113,7 @@ class Reporting:
         self._notify(
             observation.token,
             with_observe(response, observation.sequence) if alive else response,
-            partial(self._delivered, unit, observation),
+            partial(self._delivered, unit, observation, observation.sequence),
             now,
             confirmable=confirmable or not alive,
         )
@@ -124,9 +124,9 @@ class Reporting:
         )
         return alive
 
-    def _delivered(self, unit: Unit, observation: Observation, failure: str | None, now: float) -> None:
+    def _delivered(self, unit: Unit, observation: Observation, sequence: int, failure: str | None, now: float) -> None:
         if failure is None:
-            unit.observers.delivered(observation)
+            unit.observers.delivered(observation, sequence)
         elif failure == Failure.CANCELLED or (
             failure == Failure.TIMEOUT and (self._settings.keeps or self._reach.offline)
         ):
