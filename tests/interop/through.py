@@ -31,11 +31,11 @@ class Through:
         self.case.assertEqual(status, expected, (method, path, document))
         return document
 
-    async def read(self, path: str, format: str | None = None, *, force: bool = False) -> dict[str, Any]:
-        """The values that a Read gives, by path; in ``format`` the device must have answered."""
-        operation = await self.do("read", path, format=format, force=force)
-        if format is not None:
-            self.case.assertEqual(operation["format"], format, path)
+    async def read(self, path: str, name: str | None = None, *, force: bool = False) -> dict[str, Any]:
+        """The values that a Read gives, by path; in the format ``name`` the device must have answered."""
+        operation = await self.do("read", path, format=name, force=force)
+        if name is not None:
+            self.case.assertEqual(operation["format"], name, path)
         return values(operation["result"])
 
     async def do(self, op: str, path: str | None = None, *, code: str | None = None, **fields: Any) -> Any:
