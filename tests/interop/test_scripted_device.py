@@ -108,7 +108,7 @@ class NewestVersionTests(ScriptedTestCase):
         device, through = await self._registered()
         answer = bytes.fromhex("a2830300091864830100011a00015180")
         await device.answers("FETCH", "/", answer, n.LWM2M_CBOR, accept=n.LWM2M_CBOR)
-        read = {"paths": ["/3/0/9", "/1/0/1"]}
+        read: dict[str, Any] = {"paths": ["/3/0/9", "/1/0/1"]}
         found = values((await through.do("read-composite", format="lwm2m-cbor", **read))["result"])
         self.assertEqual(found, {"/3/0/9": 100, "/1/0/1": 86400})
         asked = await device.asked()
@@ -168,7 +168,7 @@ class NewestVersionTests(ScriptedTestCase):
         self.assertEqual((await device.asked()).path, "/d01/3303/0/5700")
         answer = b'[{"n":"/d01/3303/0/5700","v":20.5},{"n":"/d01/3/0/14","vs":"+01"}]'
         await device.answers("FETCH", "/", answer, n.SENML_JSON)
-        read = {"paths": ["/3303/0/5700", "/3/0/14"], "format": "senml-json"}
+        read: dict[str, Any] = {"paths": ["/3303/0/5700", "/3/0/14"], "format": "senml-json"}
         found = values((await through.do("read-composite", **read))["result"])
         self.assertEqual(found, {"/3303/0/5700": 20.5, "/3/0/14": "+01"})
         asked = await device.asked()

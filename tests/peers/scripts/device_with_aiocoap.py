@@ -1,4 +1,4 @@
-"""A device that answers what it is told to, on aiocoap, driven by lines of JSON; runs where there is nothing but aiocoap.
+"""A device that answers what it is told to, on aiocoap, driven by lines of JSON, where there is nothing but aiocoap.
 
 It knows nothing of LwM2M: whatever its payloads are is up to the test. Each request that comes is told under id 0.
 """
