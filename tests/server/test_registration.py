@@ -650,7 +650,7 @@ class LifetimeTests(SynchronousTestCase):
         found = after.server.devices["d"].registration
         assert found is not None
         assert before is not None
-        names = ("id", "peer", "address", "version", "lifetime", "binding", "queue_mode", "sms", "labels", "objects")
+        names = ("id", "peer", "version", "lifetime", "binding", "queue_mode", "sms", "labels", "objects")
         for name in names:
             self.assertEqual(getattr(found, name), getattr(before, name))
         answer = device.update()
