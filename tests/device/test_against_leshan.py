@@ -322,6 +322,13 @@ class LeshanServerTests(TestCase):
                 await server.ask("update", _DEVICE, number, ("/3442/0",), {"/3442/0/120": str(value)})
                 self.assertEqual((await server.notified())["/3442/0/120"], str(value))
                 self.assertEqual((await server.reply("cancel", _DEVICE)).get("answer"), "CONTENT(205)")
+        instance = "/3442/0/1120/1"
+        for number in (*EVERYTHING, numbers.TEXT, numbers.CBOR):
+            await server.reply("observe", _DEVICE, number, (instance,))
+            value += 1
+            await server.ask("replace", _DEVICE, number, (instance,), {instance: str(value)})
+            self.assertEqual(await server.notified(), {instance: str(value)})
+            await server.reply("cancel", _DEVICE)
         await server.ask("create", _DEVICE, numbers.TLV, ("/3442/5",), {"/3442/5/120": "1"})
         await self._code(server, "CONTENT(205)", "observe", "/3442/5")
         await self._code(server, "DELETED(202)", "delete", "/3442/5")
@@ -331,3 +338,16 @@ class LeshanServerTests(TestCase):
         await server.reply("forget", _DEVICE)
         await server.ask("replace", _DEVICE, numbers.TEXT, ("/3442/0/120",), {"/3442/0/120": "7"})
         await self.device.await_line(r"observation of /3442/0/120 ended \(reset\)")
+
+    async def test_large_values(self) -> None:
+        """Values of several kilobytes are written and read in blocks, alone and within an Instance."""
+        server = await self._start()
+        values = {"/3442/0/110": "abcdefgh" * 400, "/3442/0/150": "0123456789abcdef" * 400}
+        for number in EVERYTHING:
+            self.assertEqual((await server.ask("update", _DEVICE, number, ("/3442/0",), values))[0], "CHANGED(204)")
+            found = (await server.ask("read", _DEVICE, number, ("/3442/0",)))[1]
+            self.assertEqual({path: found[path] for path in values}, values)
+        for path, value in values.items():
+            number = numbers.OPAQUE if path.endswith("150") else numbers.TEXT
+            self.assertEqual((await server.ask("replace", _DEVICE, number, (path,), {path: value}))[0], "CHANGED(204)")
+            self.assertEqual((await server.ask("read", _DEVICE, number, (path,)))[1], {path: value})

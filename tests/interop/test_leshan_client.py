@@ -282,9 +282,19 @@ class ObserveTests(LeshanClientTestCase):
     """Observations of every level, and how they end."""
 
     async def test_levels_and_ends(self) -> None:
-        """Resource, Instance and Object are observed in every format, told of changes, and cancelled."""
+        """Resource Instance, Resource, Instance and Object are observed in every format, told of changes, cancelled."""
         device = await self.start()
         events = await self.daemon.events("types=device.value")
+        instance = "/3442/0/1120/0"
+        for number, name in enumerate((*SEVERAL, "text", "cbor")):
+            await device.do("write", "/3442/0/1120", value=[number])
+            await device.call("PUT", f"/observations{instance}", 201, body={"format": name})
+            await events.next("device.value", source="observe")
+            await device.do("write", instance, value=number + 10)
+            told = values((await events.next("device.value", source="observe")).data)
+            self.assertEqual(told, {instance: number + 10}, name)
+            await device.call("DELETE", f"/observations{instance}", 204)
+            await events.next("device.value", source="read")
         value = 30.0
         for path in ("/3303/0/5700", "/3303/0", "/3303"):
             for name in SEVERAL:

@@ -87,7 +87,7 @@ class NewestVersionTests(ScriptedTestCase):
         self.assertEqual(_nested(cbor2.loads(asked.payload)), content)
 
     async def test_operations(self) -> None:
-        """Discover has a depth, Resource Instances are deleted, and attributes are all that 1.2 has."""
+        """Discover has a depth, the Update Trigger a binding, Resource Instances are deleted, attributes all of 1.2."""
         device, through = await self._registered()
         await device.answers("GET", "/3/0", b"</3/0>;pmin=10,</3/0/7>;dim=2,</3/0/7/0>,</3/0/7/1>;con=1", 40, accept=40)
         links = await through.links("/3/0", depth=2)
@@ -95,6 +95,9 @@ class NewestVersionTests(ScriptedTestCase):
         self.assertEqual(links["/3/0/7/1"], {"con": "1"})
         asked = await device.asked()
         self.assertEqual((asked.query, asked.accept), (["depth=2"], n.LINK_FORMAT))
+        await device.answers("POST", "/1/0/8", code="2.04")
+        await through.do("execute", "/1/0/8", arguments={"0": "U"})
+        self.assertEqual(((asked := await device.asked()).format, asked.payload), (n.TEXT, b"0='U'"))
         await device.answers("DELETE", "/3442/0/1120/3", code="2.02")
         self.assertEqual((await through.do("delete", "/3442/0/1120/3"))["coap_code"], "2.02")
         self.assertEqual((await device.asked()).payload, b"")
