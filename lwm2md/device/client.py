@@ -37,6 +37,8 @@ Report = Callable[[str, bool], None]
 """Told in words what happened, and whether that is a detail."""
 
 _DEAF: Final = (State.IDLE, State.DISABLED, State.STOPPED)
+_UNKNOWN: Final = (State.REGISTERING, State.WAITING)
+"""Where there is no registration, but may be one with the next answer."""
 
 
 class Client:
@@ -147,7 +149,12 @@ class Client:
         """Take the datagrams that arrived, return those to send."""
         if self.registration.state in _DEAF:
             return []
-        return self.engine.receive([datagram for datagram in batch if datagram[1] == self._server], now)
+        out: list[Datagram] = []
+        for data, peer in batch:
+            # Without a registration a request is not heard, and comes again; an answer before it may complete that.
+            if peer == self._server and not (self.registration.state in _UNKNOWN and _asks(data)):
+                out += self.engine.receive([(data, peer)], now)
+        return out
 
     def next_deadline(self) -> float | None:
         """When ``expire`` has something to do, None for never; 0 stands for at once."""
@@ -381,6 +388,11 @@ class Client:
     def _number(self, path: Path, default: int) -> int:
         value = self._own.tree.value(path)
         return value if isinstance(value, int) else default
+
+
+def _asks(data: bytes) -> bool:
+    """Whether a datagram is a request: the code is its second octet."""
+    return len(data) > 1 and numbers.is_request(data[1])
 
 
 def _names_our_binding(what: tuple[int, int], arguments: Arguments) -> bool:
