@@ -171,6 +171,12 @@ class OperationTests(LeshanClientTestCase):
             await events.next("device.updated")
         self.assertIn("/3442/13", objects)
         await device.refused("read", "/3303/2", "path")
+        await device.do("create", "/1", id=5, values={"1": 60}, force=True, code="4.00")
+        await device.do("write", "/1/0", values={"1": 60}, force=True, code="4.00")
+        for identifier in (0, 10, 11, 12, 13):
+            await device.do("delete", f"/3442/{identifier}")
+        for name in SEVERAL:
+            self.assertEqual(await device.read("/3442", name), {})
 
     async def test_execute(self) -> None:
         """Arguments arrive in order and are kept; what can't be executed is refused here, and by the device."""
@@ -353,5 +359,9 @@ class ObserveTests(LeshanClientTestCase):
             expected = {"/3442/0/110": name, "/3442/0/1120/0": number, "/3/0/14": f"+1{number}"}
             while told != expected:  # a notification for each of the two is as good
                 told = values((await events.next("device.value", source="observe")).data)
+            seen = self.client.process.mark()
+            self.client.set("/3303/0/5700", 5.0 + number)
+            await device.read("/3303/0/5701")
+            self.assertEqual(self.client.process.lines[seen:], ["read /3303/0/5701 2.05"])
             status, _ = await self.daemon.api("DELETE", f"/v1/observations/{wish['id']}")
             self.assertEqual(status, 204)
