@@ -255,9 +255,14 @@ class ActionTests(SynchronousTestCase):
     def test_reboot(self) -> None:
         """Reboot is answered, then the device forgets observations and attributes and registers without an Update."""
         pair = _started()
-        pair.observe("/3303/0/5700")
+        _, seen = pair.observe("/3303/0/5700")
+        self.assertEqual(pair.ask(PUT, "/3303/0/5701", query=("pmin=5",)).code, numbers.CHANGED)
+        self.assertIn(b"pmin=5", pair.ask(GET, "/3303/0", accept=numbers.LINK_FORMAT).payload)
         self.assertEqual(pair.ask(POST, "/3/0/4").code, numbers.CHANGED)
         pair.advance(2)
+        self.assertNotIn(b"pmin=5", pair.ask(GET, "/3303/0", accept=numbers.LINK_FORMAT).payload)
+        pair.advance(60)
+        self.assertEqual(len(seen), 1)
         self.assertEqual([one.path for one in pair.registrar.requests], [("rd",), ("rd",)])
         self.assertEqual(pair.device.registration.location, ("rd", "id2"))
 
