@@ -21,15 +21,20 @@ from lwm2md.lwm2m.models import Models, ObjectModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
-from lwm2md.server.deviations import deviations_of
+from lwm2md.server.abilities import Abilities
+from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
+from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Write
-from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
+from lwm2md.server.errors import BadOperation, LimitReached, QueueFull, UnknownDevice
+from lwm2md.server.findings import Findings
 from lwm2md.server.gateways import Gateways
+from lwm2md.server.identifying import Identifying
 from lwm2md.server.idle import Idle
 from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
     CANCEL_OBSERVE,
@@ -63,15 +68,27 @@ class Server:
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
-        self._twin = Twin(state, self._gateway_told)
+        self.device_profiles = Profiling(state)
+        self._twin = Twin(state, self._gateway_told, self.device_profiles.changed)
         reading = Reading(state)
+        abilities = Abilities(state, self.device_profiles)
         self._observations = Observations(state, self._twin, reading, self._uplink)
-        self._operations = Operations(state, self._twin, reading, self._observations, self._uplink)
+        self._operations = Operations(
+            state, self._twin, reading, self._observations, uplink=self._uplink, abilities=abilities
+        )
         self._observations.operations = self._operations
+        self._identifying = Identifying(state, self.device_profiles, self._operations)
+        self._findings = Findings(state)
         self._idle = Idle(state, self._forget_idle)
         self._gateways = Gateways(state, self._operations, self._observations, self._idle)
         self._registration = RegistrationInterface(
-            state, self._gateways, self._idle, uplink=self._uplink, registered=self._registered, gone=self._gone
+            state,
+            self._gateways,
+            self._idle,
+            self.device_profiles,
+            uplink=self._uplink,
+            registered=self._registered,
+            gone=self._gone,
         )
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
@@ -120,10 +137,15 @@ class Server:
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
         """Whether a response that nobody waits for is answered with Reset.
 
-        It is where the token was cancelled, and where no registered device speaks: modems that are reset by a server
-        that should know them stop reporting.
+        It is where the token was cancelled, where the device has refused or ended the observation and goes on all the
+        same, and where no registered device speaks: modems that are reset by a server that should know them stop
+        reporting.
         """
         if self._observations.wishes.was_cancelled(message.token):
+            return True
+        wish = self._observations.wishes.with_token(message.token)
+        if wish is not None and wish.state == "refused":
+            noting(self._state, self._device(wish.endpoint), message.payload, now)(REFUSED_STREAM)
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
@@ -199,7 +221,7 @@ class Server:
             if device is None or kept is None:
                 then(False, now)  # it was forgotten, or got other labels, while this call waited for its turn
             else:
-                self._store_labels(device, kept, then)
+                self._store_kept(device, attrs.evolve(device, labels=kept or None), then)
 
         self._exclusively(endpoint, now, decide)
 
@@ -211,14 +233,32 @@ class Server:
             raise LimitReached(f"at most {most} labels of {_MAX_LABEL} characters", "labels")
         return kept
 
-    def _store_labels(self, device: Device, labels: dict[str, str], then: Resume) -> None:
+    def set_profile(self, endpoint: str, name: str | None, now: float, then: Resume) -> None:
+        """Give a device a profile by hand; None takes it away. Raises UnknownDevice, BadOperation."""
+        self._device(endpoint)
+        if name is not None and name not in self.device_profiles.definitions:
+            raise BadOperation(f"no profile {name!r}", "profile")
+
+        def decide(now: float) -> None:
+            device = self._state.devices.get(endpoint)
+            if device is None:
+                then(False, now)
+            else:
+                self._store_kept(device, attrs.evolve(device, hand=name), then)
+
+        self._exclusively(endpoint, now, decide)
+
+    def _store_kept(self, device: Device, kept: Device, then: Resume) -> None:
+        """Keep what the operator has said of a device: labels and profile of ``kept``."""
+
         def ended(ok: bool, now: float) -> None:
             if ok:
-                device.labels = labels or None
+                device.labels, device.hand = kept.labels, kept.hand
+                self.device_profiles.changed(device)
                 self._idle.add(device, now)
             then(ok, now)
 
-        row = stored.device_row(attrs.evolve(device, labels=labels or None))
+        row = stored.device_row(kept)
         self._state.commit_exclusive(device.endpoint, (Write(stored.DEVICES, device.endpoint, row),), (), ended)
 
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
@@ -258,6 +298,7 @@ class Server:
             then(ok, now)
 
         writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
+        writes.append(self._findings.removal(device))
         self._state.commit_exclusive(endpoint, writes, gone, ended)
 
     def _remove(self, device: Device, now: float) -> None:
@@ -273,6 +314,7 @@ class Server:
         self._state.commit(self._twin.removal(device))
         self._observations.wishes.forget(device)
         device.twin = None
+        self._findings.forget(device)
         del self._state.devices[device.endpoint]
 
     def _exclusively(self, endpoint: str, now: float, decide: Callable[[float], None]) -> None:
@@ -286,6 +328,14 @@ class Server:
     def deviations(self, endpoint: str) -> Mapping[str, Deviation]:
         """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
         return deviations_of(self._device(endpoint))
+
+    def deviation_counts(self) -> Mapping[str, int]:
+        """How often each kind of deviation was passed over since the start."""
+        return self._state.deviations
+
+    def profile(self, device: Device) -> DeviceProfile:
+        """How a device is to be treated, from all that is said of it."""
+        return self._state.profile(device)
 
     def model_of(self, device: Device, object_id: int) -> ObjectModel | None:
         """The model of an Object in the version that a device registered, or the nearest."""
@@ -319,6 +369,7 @@ class Server:
     def _registered(self, device: Device, now: float) -> None:
         self._observations.registered(device, now)
         self._gateways.registered(device, now)
+        self._identifying.look(device, now)
 
     def _gone(self, device: Device, now: float) -> None:
         self._gateways.gone(device, now)
@@ -341,6 +392,7 @@ class Server:
 
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
+        self.device_profiles.start(now)
         self._observations.start(now)
         self._gateways.start(now)
         for device in self._state.devices.values():
@@ -348,9 +400,11 @@ class Server:
             self._idle.add(device, now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
+        self._findings.flush(now)
 
     def stop(self, now: float) -> None:
-        """Ask for every refresh to be stored: nothing is decided any more."""
+        """Ask for everything to be stored that is written behind: nothing is decided any more."""
+        self._findings.finish()
         self._registration.lifetimes.refreshes.finish(now)
 
     def _flush(self, now: float) -> None:
@@ -388,6 +442,8 @@ class Server:
             stored.REFRESHES: self._read_refresh,
             stored.TWIN: lambda key, value, _: self._twin.restore(*stored.read_twin(key, value)),
             stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
+            stored.FINDINGS: lambda key, value, _: self._findings.restore(key, value),
+            stored.DEVICE_PROFILES: lambda _, value, __: self.device_profiles.restore(value),
             stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
             stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
         }
@@ -429,9 +485,11 @@ RESTORED: Final = (
     stored.META,
     stored.MODELS,
     stored.PROFILES,
+    stored.DEVICE_PROFILES,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,
+    stored.FINDINGS,
     stored.TWIN,
     stored.OBSERVATIONS,
     stored.OPERATIONS,

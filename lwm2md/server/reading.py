@@ -37,7 +37,7 @@ class Reading:
         ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
         """
         type_of = self._state.resource_model(device)
-        note = noting(device, message.payload, now)
+        note = noting(self._state, device, message.payload, now)
         registration = device.registration
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)

@@ -17,8 +17,11 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.server.definitions import Definition
+from lwm2md.server.deviceprofiles import Learned
 from lwm2md.server.records import (
     Behind,
+    Deviation,
     Device,
     Observation,
     Operation,
@@ -38,6 +41,8 @@ TWIN = "twin"
 PROFILES = "profile_ids"
 META = "meta"
 MODELS = "models"
+DEVICE_PROFILES = "device_profiles"
+FINDINGS = "findings"
 
 
 class _Registration(msgspec.Struct, omit_defaults=True):
@@ -84,6 +89,20 @@ class _Device(msgspec.Struct, omit_defaults=True):
     prefix: str = ""
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
+    hand: str | None = None
+
+
+class _Deviation(msgspec.Struct, array_like=True):
+    kind: str
+    first: float
+    last: float
+    count: int
+    sample: bytes | None
+
+
+class _Findings(msgspec.Struct, omit_defaults=True):
+    deviations: list[_Deviation] = []
+    learned: Learned | None = None
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -190,8 +209,8 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
-    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
+    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -218,7 +237,29 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         behind=behind,
         profiles=profiles or None,
         disabled=row.disabled,
+        hand=row.hand,
     )
+
+
+def findings_row(device: Device) -> bytes:
+    """What was found out of a device: its deviations, and what it has shown of its abilities."""
+    found = (device.deviations or {}).values()
+    deviations = [_Deviation(each.kind, each.first, each.last, each.count, each.sample) for each in found]
+    return encode(_Findings(deviations, device.learned))
+
+
+def read_findings(value: bytes) -> tuple[dict[str, Deviation], Learned | None]:
+    """The deviations by kind, and the abilities, of a row."""
+    row = msgspec.json.decode(value, type=_Findings)
+    found = (
+        Deviation(each.kind, each.first, each.last, each.count, each.sample, each.count) for each in row.deviations
+    )
+    return {each.kind: each for each in found}, row.learned
+
+
+def read_definition(value: bytes) -> Definition:
+    """The definition of a device profile of a row."""
+    return msgspec.json.decode(value, type=Definition)
 
 
 def observation_row(observation: Observation) -> bytes:
