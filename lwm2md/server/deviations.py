@@ -7,6 +7,7 @@ sends. What each kind means, and what to do about it, is in `lwm2md.server.diagn
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from lwm2md.lwm2m.nodes import Note
@@ -22,11 +23,17 @@ def noting(state: State, device: Device, payload: bytes, now: float) -> Note:
     """What a decoder tells of the deviations that it passed over in a payload of a device."""
 
     def note(kind: str) -> None:
-        state.deviations[kind] = state.deviations.get(kind, 0) + 1
+        count(state, (kind,))
         if _count(device, kind, payload, now):
             state.found_out.add(device)
 
     return note
+
+
+def count(state: State, kinds: Iterable[str]) -> None:
+    """Count what was passed over, of any device."""
+    for kind in kinds:
+        state.deviations[kind] = state.deviations.get(kind, 0) + 1
 
 
 def deviations_of(device: Device) -> dict[str, Deviation]:
@@ -39,11 +46,17 @@ def deviations_of(device: Device) -> dict[str, Deviation]:
     return {**found, **(device.deviations or {})}
 
 
-def kinds_of(device: Device) -> frozenset[str]:
-    """The kinds of those known of a device."""
+def kinds_of(device: Device) -> Collection[str]:
+    """The kinds of those known of a device, each once."""
     registration = device.registration
     registered = registration.objects.deviations if registration is not None else ()
-    return frozenset((*registered, *(device.deviations or ())))
+    found = device.deviations
+    return {*registered, *found} if registered and found else found or registered
+
+
+def has(device: Device, kind: str) -> bool:
+    """Whether a device has a deviation of a kind."""
+    return kind in kinds_of(device)
 
 
 def _count(device: Device, kind: str, payload: bytes, now: float) -> bool:

@@ -9,13 +9,29 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from lwm2md.server import stored
+from lwm2md.server.deviceprofiles import Learned
 from lwm2md.server.effects import Write
-from lwm2md.server.records import Device
+from lwm2md.server.records import Deviation, Device
 from lwm2md.server.state import State
 
 _MOST: Final = 1000
 _SOON: Final = 0.05
+
+
+class _Deviation(msgspec.Struct, array_like=True):
+    kind: str
+    first: float
+    last: float
+    count: int
+    sample: bytes | None
+
+
+class _Row(msgspec.Struct, omit_defaults=True):
+    deviations: list[_Deviation] = []
+    learned: Learned | None = None
 
 
 class Findings:
@@ -51,8 +67,12 @@ class Findings:
         if device is None:
             self._state.erase((Write(stored.FINDINGS, endpoint, None),))
             return
-        deviations, device.learned = stored.read_findings(row)
-        device.deviations = deviations or None
+        found = msgspec.json.decode(row, type=_Row)
+        deviations = {
+            each.kind: Deviation(each.kind, each.first, each.last, each.count, each.sample, each.count)
+            for each in found.deviations
+        }
+        device.deviations, device.learned = deviations or None, found.learned
 
     def _store(self, unstored: set[Device]) -> None:
         chosen = list(islice(unstored, _MOST))
@@ -67,7 +87,7 @@ class Findings:
             if not committed:
                 self._state.found_out.update(each for each in chosen if self._is_known(each))
 
-        writes = [Write(stored.FINDINGS, each.endpoint, stored.findings_row(each)) for each in chosen]
+        writes = [Write(stored.FINDINGS, each.endpoint, _row(each)) for each in chosen]
         self._state.commit(writes, (), ended)
 
     def _is_known(self, device: Device) -> bool:
@@ -76,3 +96,9 @@ class Findings:
 
 def _is_unstored(device: Device) -> bool:
     return any(each.count != each.stored for each in (device.deviations or {}).values())
+
+
+def _row(device: Device) -> bytes:
+    found = (device.deviations or {}).values()
+    deviations = [_Deviation(each.kind, each.first, each.last, each.count, each.sample) for each in found]
+    return stored.encode(_Row(deviations, device.learned))

@@ -18,6 +18,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
 from lwm2md.server import stored
+from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
@@ -174,6 +175,7 @@ class RegistrationInterface:
                 self._state.engine.respond(request, _UNAVAILABLE, now)
                 return
             self._gateways.release(device, now)
+            count(self._state, registration.objects.deviations)
             device.disabled = False
             device.profiles = profiles or device.profiles
             self._install(device, registration, now)

@@ -18,10 +18,8 @@ from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.definitions import Definition
-from lwm2md.server.deviceprofiles import Learned
 from lwm2md.server.records import (
     Behind,
-    Deviation,
     Device,
     Observation,
     Operation,
@@ -90,19 +88,6 @@ class _Device(msgspec.Struct, omit_defaults=True):
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
     hand: str | None = None
-
-
-class _Deviation(msgspec.Struct, array_like=True):
-    kind: str
-    first: float
-    last: float
-    count: int
-    sample: bytes | None
-
-
-class _Findings(msgspec.Struct, omit_defaults=True):
-    deviations: list[_Deviation] = []
-    learned: Learned | None = None
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -239,22 +224,6 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         disabled=row.disabled,
         hand=row.hand,
     )
-
-
-def findings_row(device: Device) -> bytes:
-    """What was found out of a device: its deviations, and what it has shown of its abilities."""
-    found = (device.deviations or {}).values()
-    deviations = [_Deviation(each.kind, each.first, each.last, each.count, each.sample) for each in found]
-    return encode(_Findings(deviations, device.learned))
-
-
-def read_findings(value: bytes) -> tuple[dict[str, Deviation], Learned | None]:
-    """The deviations by kind, and the abilities, of a row."""
-    row = msgspec.json.decode(value, type=_Findings)
-    found = (
-        Deviation(each.kind, each.first, each.last, each.count, each.sample, each.count) for each in row.deviations
-    )
-    return {each.kind: each for each in found}, row.learned
 
 
 def read_definition(value: bytes) -> Definition:
