@@ -12,7 +12,8 @@ class ServerSettings:
     ``default_lifetime``, ``min_lifetime`` and ``max_lifetime`` (0: no cap) shape the effective lifetime; ``grace`` is
     added before a registration expires. ``awake`` is how long a queue-mode device listens after an exchange,
     ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device. A device without a
-    registration is forgotten ``forget_after`` it was last seen (0: never).
+    registration is forgotten ``forget_after`` it was last seen (0: never). For ``revive`` seconds after its end an
+    Update brings a registration back; with ``identify`` devices are asked what they are, where profiles need that.
     """
 
     default_lifetime: int = 86400
@@ -20,6 +21,8 @@ class ServerSettings:
     max_lifetime: int = 0
     grace: float = 0.0
     forget_after: float = 30 * 86400.0
+    revive: float = 0.0
+    identify: bool = True
     awake: float = 93.0
     timeout: float = 93.0
     ttl: float = 86400.0
@@ -27,6 +30,7 @@ class ServerSettings:
     max_devices: int = 1_000_000
     devices_per_gateway: int = 128
     profile_ids: int = 1000
+    device_profiles: int = 1000
     observations_per_device: int = 64
     labels_per_device: int = 64
     twin_values: int = 1000

@@ -19,7 +19,19 @@ from lwm2md.server.effects import Write
 __all__ = ["LOGS", "TABLES", "Append", "Batch", "Condition", "Storage", "StorageError", "Write"]
 
 TABLES: Final = frozenset(
-    {"registrations", "refreshes", "devices", "observations", "operations", "twin", "meta", "models", "profile_ids"}
+    {
+        "registrations",
+        "refreshes",
+        "devices",
+        "observations",
+        "operations",
+        "twin",
+        "meta",
+        "models",
+        "profile_ids",
+        "device_profiles",
+        "findings",
+    }
 )
 LOGS: Final = frozenset({"events"})
 
