@@ -17,7 +17,7 @@ from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.effects import Commit, Resume, Sample, Write
 from lwm2md.server.records import Device, Observation, Operation, Registration
 from lwm2md.server.settings import ServerSettings
 
@@ -92,9 +92,16 @@ class State:
         """Add one to a counter of `COUNTERS`, which metrics show."""
         self.counters[name] += 1
 
-    def commit(self, writes: Iterable[Write], events: Iterable[Event] = (), resume: Resume | None = None) -> None:
-        """Ask the shell to make writes and events durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume))
+    def commit(
+        self,
+        writes: Iterable[Write],
+        events: Iterable[Event] = (),
+        resume: Resume | None = None,
+        samples: Iterable[Sample] = (),
+        dropped: Iterable[str] = (),
+    ) -> None:
+        """Ask the shell to make all this durable, then to call ``resume``."""
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, tuple(samples), tuple(dropped)))
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""
@@ -118,7 +125,14 @@ class State:
             return False
         return True
 
-    def commit_exclusive(self, endpoint: str, writes: Iterable[Write], events: Iterable[Event], resume: Resume) -> None:
+    def commit_exclusive(
+        self,
+        endpoint: str,
+        writes: Iterable[Write],
+        events: Iterable[Event],
+        resume: Resume,
+        dropped: Iterable[str] = (),
+    ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []
 
@@ -129,7 +143,7 @@ class State:
             finally:
                 self._go_on(endpoint, waiting, now)
 
-        self.commit(writes, events, ended)
+        self.commit(writes, events, ended, dropped=dropped)
 
     def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
         """Take the decisions that waited; one that fails does not keep the others from being taken."""
