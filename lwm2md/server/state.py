@@ -17,6 +17,7 @@ from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
+from lwm2md.server.deviceprofiles import UNSAID, DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Write
 from lwm2md.server.records import Device, Observation, Operation, Registration
 from lwm2md.server.settings import ServerSettings
@@ -91,6 +92,11 @@ class State:
     def count(self, name: str) -> None:
         """Add one to a counter of `COUNTERS`, which metrics show."""
         self.counters[name] += 1
+
+    @staticmethod
+    def profile(device: Device) -> DeviceProfile:
+        """How a device is to be treated: by hand, by profiles that fit it, by what was learned. Cheap to ask for."""
+        return device.profile or UNSAID
 
     def commit(
         self,
