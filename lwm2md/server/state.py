@@ -20,6 +20,7 @@ from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import UNSAID, DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Write
 from lwm2md.server.records import Device, Observation, Operation, Registration
+from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
 
 Decide = Callable[[float], None]
@@ -30,6 +31,8 @@ COUNTERS: Final = (
     "notifications_reordered",
     "observations_ended_by_device",
     "unexpected_responses",
+    "sends_accepted",
+    "sends_refused",
 )
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
@@ -66,8 +69,9 @@ def location(registration_id: str) -> bytes:
 class State:
     """The fleet in memory, shared by the parts of the server.
 
-    ``registrations`` are found by their Location as `location` writes it, ``peers`` counts those at an address; an
-    endpoint is ``busy`` while a decision on it is being committed, and others wait for that.
+    ``registrations`` are found by their Location as `location` writes it, ``peers`` finds those at an address and
+    ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
+    others wait for that.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -76,7 +80,8 @@ class State:
         self.environment = environment
         self.devices: dict[str, Device] = {}
         self.registrations: dict[bytes, Registration] = {}
-        self.peers: dict[Peer, int] = {}
+        self.peers: Senders[Peer] = Senders()
+        self.identities: Senders[str] = Senders()
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []

@@ -34,7 +34,7 @@ class Series:
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
         """See `Storage.names`."""
-        found = []
+        found: list[str] = []
         for index in range(bisect_left(self._places, (owner, start)), len(self._places)):
             other, name = self._places[index]
             if other != owner or len(found) >= limit or name >= end:

@@ -1,10 +1,10 @@
 """The contract of a storage: tables of keyed rows, append-only logs and series of samples, changed by atomic batches.
 
 RULES: keys and ids are non-empty strings, ordered by code point; values are bytes that the storage does not look into.
-Tables and logs have fixed names. A series is named by its owner and a name of its own, there as soon as it has a sample,
-and has one sample for each time, in microseconds. What is asked is carried out and answered in the order of asking: a read sees every
-batch submitted before it and none after it. All methods are called on the reactor's thread and their Deferreds fire
-there, possibly at once.
+Tables and logs have fixed names. A series is named by its owner and a name of its own, is there as soon as it has a
+sample, and has one sample for each time, in microseconds. What is asked is carried out and answered in the order of
+asking: a read sees every batch submitted before it and none after it. All methods are called on the reactor's thread
+and their Deferreds fire there, possibly at once.
 """
 
 from __future__ import annotations
