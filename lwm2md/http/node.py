@@ -12,6 +12,7 @@ from lwm2md.config.schema import Settings
 if TYPE_CHECKING:
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
+    from lwm2md.history import History
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
 
@@ -21,6 +22,7 @@ class Node(Protocol):
 
     server: Server
     delivery: Delivery
+    history: History
     tracing: Tracing
     settings: Settings
     reactor: IReactorTime

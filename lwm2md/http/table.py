@@ -7,6 +7,7 @@ from typing import Final
 from lwm2md.http import (
     devices,
     events,
+    history,
     models,
     observations,
     openapi,
@@ -25,6 +26,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *operations.ROUTES,
     *resources.ROUTES,
     *observations.ROUTES,
+    *history.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,
     *models.ROUTES,

@@ -12,8 +12,7 @@ from typing import Final
 
 from lwm2md import events
 from lwm2md.lwm2m.paths import Path, covered
-from lwm2md.lwm2m.rows import ValueRow
-from lwm2md.lwm2m.values import infer
+from lwm2md.lwm2m.rows import ValueRow, row_of
 from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Sample, Write
 from lwm2md.server.records import Device, Source, TwinValue
@@ -127,14 +126,11 @@ class Twin:
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
         """What is known at or below ``path``, in the order of the paths."""
         type_of = self._state.resource_model(device)
-        found = []
-        for place, known in sorted((device.twin or {}).items()):
-            if path.covers(place):
-                model = type_of(place)
-                kind = model.type if model is not None else infer(known.value)
-                name, unit = (model.name, model.unit or None) if model is not None else (None, None)
-                found.append(ValueRow(str(place), known.value, kind.value, name, unit, known.time))
-        return tuple(found)
+        return tuple(
+            row_of(str(place), known.value, type_of(place), known.time)
+            for place, known in sorted((device.twin or {}).items())
+            if path.covers(place)
+        )
 
     def removal(self, device: Device) -> list[Write]:
         """The writes that remove every value known of a device; nothing is forgotten yet."""
