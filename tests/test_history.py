@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.history import PAUSE, SWEEP, History
-from lwm2md.storage.interface import Batch, Sample, StorageError
+from lwm2md.storage.interface import Batch, StorageError
 from lwm2md.storage.memory import MemoryStorage
 
 NOW = 1_767_225_600.0
@@ -25,7 +25,7 @@ class SweepTests(SynchronousTestCase):
 
     def add(self, owner: str, *ages: float) -> None:
         """Add values that are so old, in seconds."""
-        samples = [Sample(owner, "/3/0/9", round((NOW - age) * 1e6), b"1") for age in ages]
+        samples = [(owner, "/3/0/9", round((NOW - age) * 1e6), b"1") for age in ages]
         self.storage.commit(Batch(samples=samples))
 
     def ages(self, owner: str) -> list[float]:

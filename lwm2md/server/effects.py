@@ -7,7 +7,6 @@ RULES: a decision that must survive a crash is returned as a ``Commit`` and take
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import attrs
 
@@ -26,13 +25,8 @@ class Write:
     value: bytes | None
 
 
-class Sample(NamedTuple):
-    """One value of a series: that of a device (``owner``) at a path (``name``), at a time in Unix microseconds."""
-
-    owner: str
-    name: str
-    time: int
-    value: bytes
+Sample = tuple[str, str, int, bytes]
+"""One value of a series: the device (owner), the path (name), the time in Unix microseconds, and the value."""
 
 
 @attrs.frozen(slots=True)

@@ -318,6 +318,8 @@ def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
 
 def sample_value(value: Value) -> bytes:
     """A value as the series of its path keeps it: as JSON has it, or what kind it is and its text."""
+    if type(value) is float and isfinite(value):
+        return encode(value)  # nearly all of what is told again and again
     kind, plain = _plain(value)
     return encode(plain if kind == "plain" else (kind, plain))
 

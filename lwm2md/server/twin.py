@@ -54,7 +54,7 @@ class Twin:
             else ()
         )
         if writes or found_events or resume is not None:
-            samples = self._samples(device, values, now) if self._state.settings.history else ()
+            samples = _samples(device.endpoint, values, now) if self._state.settings.history else ()
             self._state.commit(writes, found_events, resume, samples)
         for path in paths or found:
             if path[:1] in _GATEWAYS:
@@ -83,7 +83,8 @@ class Twin:
     def _unknown(self, device: Device, paths: tuple[Path, ...], found: Container[Path]) -> list[Write]:
         """Forget what is known below these paths and was not found there."""
         within = _within(paths)
-        return self._remove(device, [place for place in device.twin or () if within(place) and place not in found])
+        gone = [place for place in device.twin or () if within(place) and place not in found]
+        return self._remove(device, gone) if gone else []
 
     @staticmethod
     def _remove(device: Device, places: Iterable[Path]) -> list[Write]:
@@ -93,16 +94,6 @@ class Twin:
             del twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         return writes
-
-    @staticmethod
-    def _samples(device: Device, values: tuple[ValueRow, ...], now: float) -> list[Sample]:
-        owner = device.endpoint
-        return [
-            Sample(
-                owner, row.path, round((now if row.time is None else row.time) * 1e6), stored.sample_value(row.value)
-            )
-            for row in values
-        ]
 
     def deleted(self, device: Device, path: Path) -> None:
         """Forget what is known at or below a path: the device has it no more."""
@@ -145,6 +136,14 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+
+
+def _samples(owner: str, values: tuple[ValueRow, ...], now: float) -> tuple[Sample, ...]:
+    """Values for the history, by their own time or that of their arrival."""
+    encoded = stored.sample_value
+    return tuple(
+        [(owner, row.path, round((now if row.time is None else row.time) * 1e6), encoded(row.value)) for row in values]
+    )
 
 
 def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:
