@@ -26,6 +26,7 @@ from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
+from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
 from lwm2md.http.table import ROUTES
@@ -76,6 +77,7 @@ class Node:
         self.admin_token_hash = hash_token(token)
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
+        self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
         environment = Environment(os.urandom, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
@@ -143,6 +145,7 @@ class Node:
         self.server.configure(_server_settings(settings), self.now())
         self.server.library.use(settings.object_models)
         self.delivery.configure(settings.storage.events)
+        self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**_tracing_limits(settings))
         return reloaded
 
@@ -210,6 +213,7 @@ class Node:
                 count=len(self.server.devices),
                 seconds=self.now() - began,
             )
+        self.history.start()
         self.settle()
         self._api = Api(self, ROUTES)
         for address in self.settings.api.listen:
@@ -249,6 +253,7 @@ class Node:
             self.server.stop(self.now())
             self.settle()
         self._driver.stop()
+        self.history.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -274,6 +279,7 @@ class Node:
             ("coap", self._engine.counters),
             ("server", self.server.counters),
             ("delivery", self.delivery.counters),
+            ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
@@ -345,6 +351,7 @@ def _server_settings(settings: Settings) -> ServerSettings:
         max_lifetime=int(settings.registration.max_lifetime),
         grace=settings.registration.grace,
         forget_after=settings.registration.forget_after,
+        send=settings.registration.send,
         awake=settings.queue.awake,
         timeout=settings.queue.timeout,
         ttl=settings.queue.ttl,
@@ -358,6 +365,7 @@ def _server_settings(settings: Settings) -> ServerSettings:
         observations_per_device=settings.limits.observations_per_device,
         labels_per_device=settings.limits.labels_per_device,
         twin_values=settings.limits.twin_values_per_device,
+        history=settings.history.retention > 0,
         operations_kept=settings.limits.operations_kept,
         models=settings.limits.models,
         flush_interval=settings.storage.flush_interval,

@@ -116,7 +116,7 @@ ROUTES: Final = (
         "DELETE",
         "/v1/devices/{endpoint}",
         _delete,
-        "Forget a device: registration, observations, queue and values",
+        "Forget a device: registration, observations, queue, values and history",
         answers={204: None},
         fails=(503,),
     ),

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 import msgspec
 
 from lwm2md.coap.engine import Peer
-from lwm2md.documents import time_text, value_rows
+from lwm2md.documents import time_text, value_document, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
@@ -25,6 +25,8 @@ from lwm2md.server.records import (
     OperationState,
     Registration,
     Result,
+    Source,
+    TwinValue,
 )
 
 T = TypeVar("T")
@@ -39,7 +41,10 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class ValueDocument(msgspec.Struct, omit_defaults=True):
-    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8."""
+    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8.
+
+    In the twin ``source`` is where the value came from, and ``age`` how old it is, in seconds.
+    """
 
     path: str
     value: Json
@@ -48,6 +53,8 @@ class ValueDocument(msgspec.Struct, omit_defaults=True):
     unit: str | None
     time: str | None
     encoding: Literal["base64"] | None = None
+    source: Source | None = None
+    age: float | None = None
 
 
 class ValuesDocument(msgspec.Struct):
@@ -209,6 +216,18 @@ class WholeModelDocument(ModelDocument):
 def values_of(rows: Iterable[ValueRow], *, int64_as_string: bool = False) -> list[ValueDocument]:
     """The ``values`` list of a document."""
     return cast("list[ValueDocument]", value_rows(rows, int64_as_string=int64_as_string))
+
+
+def twin_document(
+    rows: Iterable[ValueRow], twin: Mapping[Path, TwinValue], now: float, *, int64_as_string: bool = False
+) -> ValuesDocument:
+    """The last known values, with where they came from and their age at ``now`` (Unix seconds)."""
+    found = []
+    for row in rows:
+        known = twin[Path.parse(row.path)]
+        shown = value_document(row, int64_as_string=int64_as_string)
+        found.append({**shown, "source": known.source, "age": round(max(0.0, now - known.time), 3)})
+    return ValuesDocument(cast("list[ValueDocument]", found))
 
 
 def operation_document(operation: Operation, *, int64_as_string: bool = False) -> OperationDocument:
