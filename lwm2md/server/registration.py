@@ -24,6 +24,7 @@ from lwm2md.server.idle import Idle
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
+from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import State
@@ -40,24 +41,25 @@ Uplink = Callable[[Device, float], None]
 
 
 class RegistrationInterface:
-    """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable.
+    """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their names
+    say, once that is durable.
     """
 
     def __init__(
-        self, state: State, gateways: Gateways, idle: Idle, *, uplink: Uplink, registered: Uplink, gone: Uplink
+        self, state: State, gateways: Gateways, idle: Idle, presence: Presence, *, registered: Uplink, gone: Uplink
     ) -> None:
         self._state = state
         self._gateways = gateways
         self._idle = idle
         self._registrations = state.registrations
         self._busy = state.busy
-        self._uplink = uplink
+        self._uplink = presence.uplink
         self._registered = registered
         self._gone = gone
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
-        self.lifetimes = Lifetimes(state, self.expired)
+        self.lifetimes = Lifetimes(state, presence, self.expired)
+        presence.plan = self.lifetimes.plan
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -146,6 +148,7 @@ class RegistrationInterface:
         resumed = previous is not None and _same(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
+            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
         events_ = self._register_events(device, previous, registration, resumed, now)
         writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
@@ -164,6 +167,7 @@ class RegistrationInterface:
             device.disabled = False
             device.profiles = profiles or device.profiles
             self._install(device, registration, now)
+            device.turned(now, "resumed" if resumed else "registered")
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -247,7 +251,7 @@ class RegistrationInterface:
     # Update and De-register
 
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
-        registration.updated_at = now
+        registration.refreshed(now)
         self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
@@ -324,7 +328,7 @@ class RegistrationInterface:
         if request.peer != registration.peer:
             self._withdraw(device, now)
             self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
-        registration.updated_at = now
+        registration.refreshed(now)
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
@@ -357,11 +361,12 @@ class RegistrationInterface:
         answer: Callable[[bool, float], None] | None = None,
     ) -> None:
         device = self._state.devices[registration.endpoint]
+        row = stored.device_row(attrs.evolve(device, changed=now, reason=reason))
         event = self._state.event(kind, device, now, registration_id=registration.id, reason=reason)
         writes = [
             Write(stored.REGISTRATIONS, registration.endpoint, None),
             Write(stored.REFRESHES, registration.endpoint, None),
-            Write(stored.DEVICES, registration.endpoint, stored.device_row(device)),
+            Write(stored.DEVICES, registration.endpoint, row),
         ]
         events_ = (event, *self._gateways.departures(device, now))
 
@@ -371,6 +376,7 @@ class RegistrationInterface:
             if committed:
                 self.lifetimes.remove(registration)
                 device.registration = None
+                device.turned(now, reason)
                 self._gone(device, now)
             else:
                 self.lifetimes.again(registration, now)

@@ -20,6 +20,7 @@ from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
     Behind,
     Device,
+    Habits,
     Observation,
     Operation,
     OperationRequest,
@@ -84,6 +85,10 @@ class _Device(msgspec.Struct, omit_defaults=True):
     prefix: str = ""
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
+    awake: float | None = None
+    nat: float | None = None
+    changed: float = 0.0
+    reason: str = ""
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -190,8 +195,13 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
+    """What stays of a device without a registration: the operator's labels, the last uplink, why it is gone, where it
+    was, its lists, and what was learned of its habits.
+    """
     row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    row.changed, row.reason = device.changed, device.reason
+    if device.habits is not None:
+        row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -218,6 +228,9 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         behind=behind,
         profiles=profiles or None,
         disabled=row.disabled,
+        changed=row.changed,
+        reason=row.reason,
+        habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 
 
