@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
@@ -34,7 +34,7 @@ from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
-from lwm2md.server.settings import ServerSettings
+from lwm2md.server.settings import Follow, ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
@@ -327,6 +327,13 @@ def _server_settings(settings: Settings) -> ServerSettings:
         timeout=settings.queue.timeout,
         ttl=settings.queue.ttl,
         queue_limit=settings.queue.limit,
+        queue_total=settings.queue.total,
+        unanswered=settings.queue.unanswered,
+        nat=settings.registration.nat,
+        nat_seen=settings.registration.nat_seen,
+        overdue=settings.registration.overdue,
+        follow=cast("Follow", settings.coap.follow),
+        displace=settings.coap.displace,
         max_devices=settings.limits.devices,
         devices_per_gateway=settings.limits.devices_per_gateway,
         profile_ids=settings.limits.profile_ids,

@@ -81,6 +81,8 @@ def _request(call: Call, op: str, path: Path, **fields: object) -> OperationRequ
         timeout=query.get("timeout"),
         ttl=query.get("ttl"),
         force=query.get("force") == "true",
+        when=query["when"],
+        retries=query["retries"],
         **fields,  # type: ignore[arg-type]
     )
 
@@ -122,7 +124,7 @@ def _delete(call: Call) -> Reply | None:
 
 
 _TEMPLATE: Final = "/v1/devices/{endpoint}/resources/{path...}"
-_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE)
+_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE, p.WHEN, p.RETRIES)
 _SOURCE: Final = p.choice("source", "`twin` is the value last read or notified", ("device", "twin"), "device")
 _DONE: Final = {200: OperationDocument, 202: OperationDocument}
 _EITHER: Final = {

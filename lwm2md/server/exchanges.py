@@ -239,7 +239,7 @@ class Exchanges:
 
     @staticmethod
     def _comes_again(operation: Operation, outcome: str, asleep: bool) -> bool:
-        """Whether an operation has another turn: its device moved or fell asleep, or the caller wants it tried again."""
+        """Whether an operation has another turn: its device moved, or fell asleep, or it may be tried again."""
         if operation.op in AT_MOST_ONCE or outcome not in (Failure.TIMEOUT, Failure.CANCELLED):
             return False
         if outcome == Failure.CANCELLED:

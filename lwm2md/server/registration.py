@@ -17,7 +17,7 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
-from lwm2md.server import stored
+from lwm2md.server import reach, stored
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
@@ -41,8 +41,8 @@ Uplink = Callable[[Device, float], None]
 
 
 class RegistrationInterface:
-    """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their names
-    say, once that is durable.
+    """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their
+    names say, once that is durable.
     """
 
     def __init__(
@@ -100,9 +100,24 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         if self._state.environment.describe(request.peer).identity != registration.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
+        challenge = self._may_move(request, registration, now)
+        if challenge is not None:
+            return challenge
         if message.code == n.DELETE:
             return self._exclusively(request, registration.endpoint, now, self._deregister)
         return self._exclusively(request, registration.endpoint, now, self._update)
+
+    def _may_move(self, request: IncomingRequest, registration: Registration, now: float) -> Response | None:
+        """Nothing where a request may come from where it comes from, else what its address has to show first.
+
+        An authenticated identity was checked and may be anywhere. Raises Rejected.
+        """
+        follow = self._state.settings.follow
+        if request.peer == registration.peer or registration.identity is not None or follow == "update":
+            return None
+        if follow == "register":
+            raise Rejected(n.NOT_FOUND, "registered from another address")
+        return self._state.engine.challenge(request.peer, now)
 
     def _exclusively(
         self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
@@ -129,12 +144,25 @@ class RegistrationInterface:
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
+        challenge = self._may_displace(request, device, now)
+        if challenge is not None:
+            return challenge
         said = _Said(parameters, objects, listed)
 
         def decide(request: IncomingRequest, now: float) -> None:
             self._register_endpoint(request, endpoint, said, now)
 
         return self._exclusively(request, endpoint, now, decide)
+
+    def _may_displace(self, request: IncomingRequest, device: Device | None, now: float) -> Response | None:
+        """Like `_may_move`, of a Register that would take the place of a registration at another address."""
+        previous = None if device is None or device.behind is not None else device.registration
+        if previous is None or previous.identity is not None or previous.peer == request.peer:
+            return None
+        settings = self._state.settings
+        if not settings.displace:
+            raise Rejected(n.FORBIDDEN, "registered from another address")
+        return self._state.engine.challenge(request.peer, now) if settings.follow == "echo" else None
 
     def _register_endpoint(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> None:
         device = self._state.devices.get(endpoint) or Device(endpoint)
@@ -327,7 +355,10 @@ class RegistrationInterface:
         self._state.engine.respond(request, CHANGED, now)
         if request.peer != registration.peer:
             self._withdraw(device, now)
+            before = registration.address
             self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
+            if _host(before) == _host(registration.address):
+                reach.nat_seen(self._state, device)
         registration.refreshed(now)
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
@@ -401,6 +432,11 @@ def _same(previous: Registration, now: Registration) -> bool:
     """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
     names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
     return all(getattr(previous, name) == getattr(now, name) for name in names)
+
+
+def _host(address: str) -> str:
+    """An address without its port."""
+    return address.rpartition(":")[0]
 
 
 def _facts(registration: Registration) -> dict[str, object]:
