@@ -17,16 +17,22 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
-from lwm2md.lwm2m.nodes import Entry, Nodes
+from lwm2md.lwm2m.nodes import Entry, Nodes, ignore
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.senmlform import PLAIN, Form, Label, Record
 from lwm2md.lwm2m.senmlnames import NAMES, PLACES
+from lwm2md.lwm2m.typed import READERS
+from lwm2md.lwm2m.values import ResourceType
 
 MOST_RECORDS: Final = 128
 """Payloads with more values have no shape."""
 
+_FEWEST_READ: Final = 5
+"""Fewer records are read faster one by one."""
+
 _KEPT: Final = 4096
 """So many records have all shapes together that are known at a time."""
+_SEEN: Final = 64
 _MAX_TIME: Final = 2.0**62
 _MAX_WHOLE: Final = 2**63
 _TIMES: Final = frozenset((int, float, NoneType))
@@ -89,11 +95,22 @@ def shape_of(form: Form, paths: tuple[Path, ...], type_of: TypeOf) -> Shape | No
 class Shapes(dict[_Known, _Found]):
     """What is known of shapes, of a bounded number of records."""
 
-    __slots__ = ("_records",)
+    __slots__ = ("_records", "_seen")
 
     def __init__(self) -> None:
         super().__init__()
         self._records = 0
+        self._seen: set[int] = set()
+
+    def again(self, known: _Known) -> bool:
+        """Whether that shape came lately: to find out about one that comes only once takes longer than it saves."""
+        seen = hash(known)
+        if seen in self._seen:
+            return True
+        if len(self._seen) >= _SEEN:
+            self._seen.clear()
+        self._seen.add(seen)
+        return False
 
     def keep(self, known: _Known, found: _Found, records: int) -> None:
         """Remember what was found for a shape of so many records."""
@@ -118,7 +135,7 @@ class ShapeReader:
 
         Usual ones are a name, a value and maybe a time, behind one base name and one base time.
         """
-        if not 0 < len(records) <= MOST_RECORDS:
+        if not _FEWEST_READ <= len(records) <= MOST_RECORDS:
             return None
         labels = self._form.labels
         try:
@@ -126,22 +143,23 @@ class ShapeReader:
             shape = self._shape(base, records[0].get(labels.base_name, ""), names, type_of)
             if shape is None:
                 return None
-            values = [record[label] for record, label in zip(records, shape.labels, strict=True)]
+            values = _values(records, shape)
             times = self._times(records, shape.distinct)
         except (LookupError, TypeError, ValueError, OverflowError):
-            return None
-        if not shape.fits(values) or _odd("".join(compress(values, shape.texts))):
             return None
         return tuple(map(Entry, shape.paths, values, times))
 
     def _shape(self, base: Path, lead: str, names: tuple[str, ...], type_of: TypeOf) -> Shape | None:
         known = base, lead, names
         shape = self._known.get(known)
-        if shape is None or not shape.of_models(type_of):
-            paths = tuple([PLACES[lead + name][0] for name in names])
-            shape = shape_of(self._form, paths, type_of) if all(map(base.covers, paths)) else None
-            if shape is not None:
-                self._known.keep(known, shape, len(names))
+        if shape is not None and shape.of_models(type_of):
+            return shape
+        if shape is None and not self._known.again(known):
+            return None
+        paths = tuple([PLACES[lead + name][0] for name in names])
+        shape = shape_of(self._form, paths, type_of) if all(map(base.covers, paths)) else None
+        if shape is not None:
+            self._known.keep(known, shape, len(names))
         return shape
 
     def _times(self, records: list[Record], distinct: bool) -> Iterable[float | None]:
@@ -167,11 +185,26 @@ class ShapeReader:
         return times
 
 
-def _odd(text: str) -> bool:
-    """Whether there may be something to do about strings, of which all are in that text."""
-    if text.isascii():
-        return "\0" in text
+def _values(records: list[Record], shape: Shape) -> list[Any]:
+    """The value of each record. Raises LookupError or ContentError for what may need a closer look."""
+    values = [record[label] for record, label in zip(records, shape.labels, strict=True)]
+    if not shape.fits(values):
+        # Many devices write 20.0 as 20.
+        read = READERS[ResourceType.FLOAT]
+        values = [
+            read(value, ignore) if kind is float else value for value, kind in zip(values, shape.kinds, strict=True)
+        ]
+        if not shape.fits(values):
+            raise LookupError("there are values of other types")
+    text = "".join(compress(values, shape.texts))
+    if "\0" in text or not (text.isascii() or _encodable(text)):
+        raise LookupError("there are strings that end with NUL, or are no UTF-8")
+    return values
+
+
+def _encodable(text: str) -> bool:
     try:
-        return b"\0" in text.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return True
+        return False
+    return True

@@ -33,14 +33,16 @@ class TemplateWriter:
 
     def write(self, base: Path, nodes: Nodes, type_of: TypeOf, root: str) -> bytes:
         """Write values at and below ``base``. Raises ContentError."""
-        paths = tuple([entry.path for entry in nodes])
-        template = self._known.get((base, root, paths))
-        if template is None or not template.shape.of_models(type_of):
+        known = base, root, tuple([entry.path for entry in nodes])
+        template = self._known.get(known)
+        same = template is not None and template.shape.of_models(type_of)
+        payload = template.fill(nodes) if template is not None and same else None
+        if payload is None:
             records = write_records(self._form, base, nodes, type_of, root)
-            self._learn((base, root, paths), records, type_of)
-            return self._form.dump(records)
-        payload = template.fill(nodes)
-        return payload or self._form.dump(write_records(self._form, base, nodes, type_of, root))
+            payload = self._form.dump(records)
+            if not same and (template is not None or self._known.again(known)):
+                self._learn(known, records, type_of)
+        return payload
 
     def _learn(self, known: _Key, records: list[Record], type_of: TypeOf) -> None:
         paths = known[2]
