@@ -120,6 +120,16 @@ class WritingTests(SynchronousTestCase):
                         outcome(partial(writer.write, ROOT, nodes, ANYTHING_TYPES, "")),
                     )
 
+    def test_several_histories(self) -> None:
+        """Two paths at several times."""
+        writer = TemplateWriter(JSON)
+        for value in (1.5, 2.5, 3.5):
+            nodes = tuple(
+                Entry(Path((ANYTHING, number % 2, at(ResourceType.FLOAT)[2])), value, 5.0 + number)
+                for number in range(4)
+            )
+            self.assertEqual(written(JSON, ROOT, nodes, ""), writer.write(ROOT, nodes, ANYTHING_TYPES, ""))
+
 
 class ReadingTests(SynchronousTestCase):
     """Records of known shapes."""
@@ -206,8 +216,23 @@ class ReadingTests(SynchronousTestCase):
             ):
                 for base in ("", '"bt":1700000000,', '"bt":-0.5,', f'"bt":{2**64},', f'"bt":{-(2**63)},'):
                     texts = [f'{name},"t":{time}' for name, time in zip(form_names, times, strict=True)]
-                    payload = f"[{{{base}{'},{'.join(texts)}}}]".encode()
-                    self.check(codec, JSON, ROOT, payload)
+                    for found in (texts, form_names):
+                        payload = f"[{{{base}{'},{'.join(found)}}}]".encode()
+                        self.check(codec, JSON, ROOT, payload)
+
+    def test_broken_strings(self) -> None:
+        """Strings that are no UTF-8 are kept as bytes, and noted."""
+        codec = Senml(CBOR)
+        nodes = tuple(Entry(Path((ANYTHING, number, at(ResourceType.STRING)[2])), "text") for number in range(6))
+        usual = written(CBOR, ROOT, nodes, "")
+        for payload in (
+            usual,
+            usual,
+            usual,
+            usual.replace(b"text", b"\xfftxt", 1),
+            usual.replace(b"text", b"\xc3\xa4st"),
+        ):
+            self.check(codec, CBOR, ROOT, payload)
 
 
 class ShapeTests(SynchronousTestCase):
