@@ -8,7 +8,6 @@ first key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from lwm2md.lwm2m.cboritems import array, dump, load, mapping
@@ -39,15 +38,16 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
     item = _without_root(item, root.strip("/"))
     if not item:
         return empty(base, type_of) if base else ()
-    leaves = list(_leaves((), item))
+    leaves: list[_Leaf] = []
+    _collect((), item, leaves)
     start = _start(base, leaves, type_of)
     if start:
         note(RELATIVE)
     _check_apart([ids for ids, _ in leaves])
-    found = tuple(entry for ids, value in leaves for entry in _entries(Path(start + ids), value, type_of, note))
+    found = [_entry(Path(start + ids), value, type_of, note) for ids, value in leaves]
     if len({entry.path for entry in found}) != len(found):
         raise ContentError("a path is there twice")
-    return found
+    return tuple(found)
 
 
 def _without_root(item: dict[Any, Any], root: str) -> dict[Any, Any]:
@@ -60,19 +60,28 @@ def _without_root(item: dict[Any, Any], root: str) -> dict[Any, Any]:
     return below
 
 
-def _leaves(above: tuple[int, ...], item: dict[Any, Any]) -> Iterator[_Leaf]:
-    """The values and empty maps, each with its ids. Raises ContentError for keys that are none."""
+def _collect(above: tuple[int, ...], item: dict[Any, Any], leaves: list[_Leaf]) -> None:
+    """Find the values and empty maps, each with its ids. Raises ContentError for keys that are none."""
     for key, value in item.items():
-        ids = above + (key if type(key) is tuple else (key,))
-        if len(above) == len(ids) or len(ids) > MAX_DEPTH:
-            raise ContentError("a key without ids, or with too many")
-        for identifier in ids[len(above) :]:
-            if type(identifier) is not int or not 0 <= identifier <= MAX_ID:
-                raise ContentError("a key that is no id")
-        if type(value) is dict and value:
-            yield from _leaves(ids, value)
+        ids = above + ((key,) if type(key) is int else _several(key))
+        if len(ids) > MAX_DEPTH or not 0 <= ids[-1] <= MAX_ID:
+            raise ContentError("a key that is no id, or with too many")
+        if type(value) is not dict:
+            leaves.append((ids, value))
+        elif value:
+            _collect(ids, value, leaves)
         else:
-            yield ids, _EMPTY if type(value) is dict else value
+            leaves.append((ids, _EMPTY))
+
+
+def _several(key: object) -> tuple[int, ...]:
+    """The ids of a key that is an array of them."""
+    if type(key) is not tuple or not key:
+        raise ContentError("a key without ids")
+    for identifier in key:
+        if type(identifier) is not int or not 0 <= identifier <= MAX_ID:
+            raise ContentError("a key that is no id")
+    return key
 
 
 def _start(base: Path, leaves: list[_Leaf], type_of: TypeOf) -> tuple[int, ...]:
@@ -88,13 +97,12 @@ def _start(base: Path, leaves: list[_Leaf], type_of: TypeOf) -> tuple[int, ...]:
 
 
 def _fits(base: Path, start: tuple[int, ...], leaves: list[_Leaf]) -> bool:
-    for ids, value in leaves:
-        depth = len(start) + len(ids)
-        if depth > MAX_DEPTH - (value is _EMPTY) or (depth < 3 and value is not _EMPTY):
+    above = len(start)
+    for depth, is_value in {(above + len(ids), value is not _EMPTY) for ids, value in leaves}:
+        if depth >= MAX_DEPTH + is_value or (is_value and depth < 3):
             return False
-        if not base.covers(start + ids):
-            return False
-    return True
+    rest = tuple(base[above:])
+    return not rest or all(ids[: len(rest)] == rest for ids, _ in leaves)
 
 
 def _known(ids: tuple[int, ...], type_of: TypeOf) -> bool:
@@ -104,17 +112,23 @@ def _known(ids: tuple[int, ...], type_of: TypeOf) -> bool:
 
 def _check_apart(found: list[tuple[int, ...]]) -> None:
     """Raise ContentError for ids that are there twice, or that have values below and are a value, or empty, too."""
-    inner: set[tuple[int, ...]] = {ids[:depth] for ids in found for depth in range(1, len(ids))}
-    if len(set(found)) != len(found) or not inner.isdisjoint(found):
+    level = set(found)
+    apart = len(level) == len(found)
+    inner: set[tuple[int, ...]] = set()
+    while level:
+        level = {ids[:-1] for ids in level}
+        level.discard(())
+        inner |= level
+    if not apart or not inner.isdisjoint(found):
         raise ContentError("a path is there twice")
 
 
-def _entries(path: Path, value: Any, type_of: TypeOf, note: Note) -> Nodes:
+def _entry(path: Path, value: Any, type_of: TypeOf, note: Note) -> Entry:
     if value is _EMPTY:
-        return empty(path, type_of)
+        return empty(path, type_of)[0]
     model = type_of(path)
     try:
-        return (Entry(placed(path, model, note), read(value, model, note)),)
+        return Entry(placed(path, model, note), read(value, model, note))
     except ContentError as error:
         raise ContentError(f"{path}: {error}") from None
 
