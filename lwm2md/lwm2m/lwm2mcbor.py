@@ -136,13 +136,23 @@ def _entry(path: Path, value: Any, type_of: TypeOf, note: Note) -> Entry:
 def encode(base: Path, nodes: Nodes, type_of: TypeOf, root: str = "") -> bytes:
     """Write nodes that all lie at or below ``base``, with ``root`` as the first key. Raises ContentError."""
     tree: _Tree = {}
+    # Nodes have mostly the same ids above them as others.
+    inner: dict[tuple[int, ...], _Tree] = {(): tree}
     for entry in nodes:
         path, value = entry.path, entry.value
         depth = len(path)
         if not base.covers(path) or (depth < 3 if value is not None else depth == MAX_DEPTH):
             raise ContentError(f"{path} is not a node below {base}")
-        if depth:
-            _insert(tree, path, {} if value is None else _item(entry, type_of))
+        if not depth:
+            continue
+        above, last = path[:-1], path[-1]
+        if above not in inner:
+            inner[above] = _inner(tree, path)
+        if last in inner[above]:
+            raise ContentError(f"{path} is there twice")
+        if not 0 <= last <= MAX_ID:
+            raise ContentError(f"{path} has an id that is out of range")
+        inner[above][last] = {} if value is None else _item(entry, type_of)
     prefix = root.strip("/")
     return (mapping(1) + dump(prefix) if prefix else b"") + _write(tree)
 
@@ -159,28 +169,30 @@ def _item(entry: Entry, type_of: TypeOf) -> bytes:
         raise ContentError(f"{path}: {error}") from None
 
 
-def _insert(tree: _Tree, path: Path, below: _Tree | bytes) -> None:
-    if max(path) > MAX_ID:
-        raise ContentError(f"{path} has an id that is out of range")
+def _inner(tree: _Tree, path: Path) -> _Tree:
+    """The map that the last id of a path belongs into; made if there is none."""
     for identifier in path[:-1]:
+        if not 0 <= identifier <= MAX_ID:
+            raise ContentError(f"{path} has an id that is out of range")
         inner = tree.setdefault(identifier, {})
         if isinstance(inner, bytes):
             raise ContentError(f"{path} is below a value")
         tree = inner
-    if path[-1] in tree:
-        raise ContentError(f"{path} is there twice")
-    tree[path[-1]] = below
+    return tree
 
 
 def _write(tree: _Tree) -> bytes:
     parts = [mapping(len(tree))]
-    for pair in tree.items():
-        ids, below = _chain(*pair)
+    for identifier, below in tree.items():
+        if isinstance(below, bytes):
+            parts += dump(identifier), below
+            continue
+        ids, last = _chain(identifier, below)
         # From three ids on an array is shorter than maps of one id each.
         if len(ids) > 2:
             parts.append(array(len(ids)))
         parts.append((mapping(1) if len(ids) == 2 else b"").join(map(dump, ids)))
-        parts.append(_write(below) if isinstance(below, dict) else below)
+        parts.append(last if isinstance(last, bytes) else _write(last))
     return b"".join(parts)
 
 
