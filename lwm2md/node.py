@@ -7,7 +7,7 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from ipaddress import ip_address
@@ -29,7 +29,7 @@ from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
-from lwm2md.net.driver import Driver
+from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.effects import Commit, Resume, Write
@@ -72,14 +72,14 @@ class Node:
         self.admin_token_hash = hash_token(token)
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
-        environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
+        environment = Environment(os.urandom, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
         self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
-            secrets.token_bytes,
+            os.urandom,
             self._parameters,
             Limits(
                 reply_bytes=settings.limits.deduplication_size,
@@ -95,10 +95,9 @@ class Node:
             parameters_for=lambda _: self._parameters,
         )
         self.server.attach(self._engine)
-        self.tracing = Tracing(
-            self._registration, _identify, self._store, secrets.token_bytes, **_tracing_limits(settings)
-        )
+        self.tracing = Tracing(self._registration, _identify, self._store, os.urandom, **_tracing_limits(settings))
         timed = (self.server, self.tracing)
+        self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
@@ -233,6 +232,7 @@ class Node:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
+        self.waits.stop()
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:

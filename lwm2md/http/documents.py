@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
+from lwm2md.coap.engine import Peer
 from lwm2md.documents import time_text, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
@@ -235,7 +236,7 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
     return ResultDocument(values, links, result.location)
 
 
-def device_document(device: Device, now: float) -> DeviceDocument:
+def device_document(device: Device, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
     """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
     behind = device.behind
@@ -256,7 +257,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.binding,
         registration.queue_mode,
         device.all_labels(),
-        registration.address,
+        address_of(registration.peer),
         registration.transport,
         registration.identity,
         time_text(registration.registered_at),

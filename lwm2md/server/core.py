@@ -132,6 +132,10 @@ class Server:
         """Whether a registered device is at this address, which has shown that it gets what is sent there."""
         return peer in self._state.peers
 
+    def address_of(self, peer: Peer) -> str:
+        """A peer's address as text."""
+        return self._state.environment.describe(peer).address
+
     # Operators ask
 
     def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:

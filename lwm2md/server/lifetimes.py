@@ -44,10 +44,10 @@ class Lifetimes:
         self.refreshes.forget(registration)
         self._state.deadlines.cancel(registration.expiry)
 
-    def move(self, registration: Registration, peer: Peer, address: str) -> None:
+    def move(self, registration: Registration, peer: Peer) -> None:
         """Find a registration at another address from now on; others at either address stay where they are."""
         self._drop_peer(registration)
-        registration.peer, registration.address = peer, address
+        registration.peer = peer
         self._take_peer(registration)
         self.refreshes.move(registration)
 

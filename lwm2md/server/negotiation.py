@@ -91,10 +91,10 @@ def learn(registration: Registration, composed: Composed, code: int) -> bool:
     return True
 
 
-def _known(numbers: tuple[int, ...], listed: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    return tuple(each for each in numbers if each in formats.CODECS and (listed is None or each in listed))
-
-
 def number_of(name: str | None) -> int | None:
     """The number of a format by the name that a caller gave; None for none, and for one that is not known."""
     return None if name is None else formats.NUMBERS.get(name)
+
+
+def _known(numbers: tuple[int, ...], listed: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    return tuple(each for each in numbers if each in formats.CODECS and (listed is None or each in listed))

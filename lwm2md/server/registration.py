@@ -186,7 +186,6 @@ class RegistrationInterface:
             id=base64.b32encode(self._state.environment.random(10)).decode().lower(),
             endpoint=endpoint,
             peer=request.peer,
-            address=where.address,
             transport=where.transport,
             identity=where.identity,
             version=version,
@@ -217,7 +216,7 @@ class RegistrationInterface:
         if previous is not None:
             gone = {"reason": "replaced", "registration_id": previous.id}
             found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, _facts(registration)))
+        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
         return found
 
     def _object_list(
@@ -264,15 +263,14 @@ class RegistrationInterface:
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
-            fields = {"registration_id": registration.id, "address": registration.address}
+            fields = {"registration_id": registration.id, "address": self._address(registration)}
             self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
-        where = self._state.environment.describe(request.peer)
-        updated = attrs.evolve(registration, updated_at=now, peer=request.peer, address=where.address)
+        updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
+        facts = {"reason": "parameters", "changed": sorted(changes), **self._facts(updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -323,7 +321,7 @@ class RegistrationInterface:
         self._state.engine.respond(request, CHANGED, now)
         if request.peer != registration.peer:
             self._withdraw(device, now)
-            self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
+            self.lifetimes.move(registration, request.peer)
         registration.updated_at = now
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
@@ -345,6 +343,22 @@ class RegistrationInterface:
 
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
+
+    def _facts(self, registration: Registration) -> dict[str, object]:
+        """What events tell of a registration."""
+        return {
+            "registration_id": registration.id,
+            "version": registration.version,
+            "lifetime": registration.lifetime,
+            "binding": registration.binding,
+            "queue_mode": registration.queue_mode,
+            "address": self._address(registration),
+            "transport": registration.transport,
+            "objects": [str(path) for path in registration.objects.paths],
+        }
+
+    def _address(self, registration: Registration) -> str:
+        return self._state.environment.describe(registration.peer).address
 
     # The end of a registration
 
@@ -395,17 +409,3 @@ def _same(previous: Registration, now: Registration) -> bool:
     """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
     names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
     return all(getattr(previous, name) == getattr(now, name) for name in names)
-
-
-def _facts(registration: Registration) -> dict[str, object]:
-    """What events tell of a registration."""
-    return {
-        "registration_id": registration.id,
-        "version": registration.version,
-        "lifetime": registration.lifetime,
-        "binding": registration.binding,
-        "queue_mode": registration.queue_mode,
-        "address": registration.address,
-        "transport": registration.transport,
-        "objects": [str(path) for path in registration.objects.paths],
-    }

@@ -18,6 +18,7 @@ from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.records import (
+    NO_LABELS,
     Behind,
     Device,
     Observation,
@@ -44,7 +45,6 @@ class _Registration(msgspec.Struct, omit_defaults=True):
     id: str
     endpoint: str
     peer: bytes
-    address: str
     transport: str
     version: str
     lifetime: int | None
@@ -65,7 +65,6 @@ class _Registration(msgspec.Struct, omit_defaults=True):
 class _Refresh(msgspec.Struct, array_like=True):
     updated_at: float
     peer: bytes
-    address: str
 
 
 class _Objects(msgspec.Struct, omit_defaults=True):
@@ -129,7 +128,6 @@ def registration_row(registration: Registration) -> bytes:
             id=registration.id,
             endpoint=registration.endpoint,
             peer=registration.peer,
-            address=registration.address,
             transport=registration.transport,
             version=registration.version,
             lifetime=registration.lifetime,
@@ -157,7 +155,6 @@ def read_registration(value: bytes) -> Registration:
         id=row.id,
         endpoint=row.endpoint,
         peer=row.peer,
-        address=row.address,
         transport=row.transport,
         identity=row.identity,
         version=row.version,
@@ -166,7 +163,7 @@ def read_registration(value: bytes) -> Registration:
         queue_mode=row.queue_mode,
         sms=row.sms,
         objects=ObjectList(row.root, row.formats, paths, row.versions, row.deviations),
-        labels=row.labels,
+        labels=row.labels or NO_LABELS,
         registered_at=row.registered_at,
         updated_at=row.updated_at,
     )
@@ -174,14 +171,14 @@ def read_registration(value: bytes) -> Registration:
 
 def refresh_row(registration: Registration) -> bytes:
     """What a pure refresh changes, written behind: a small row beside the registration's."""
-    return encode(_Refresh(registration.updated_at, registration.peer, registration.address))
+    return encode(_Refresh(registration.updated_at, registration.peer))
 
 
 def apply_refresh(registration: Registration, value: bytes) -> None:
     """Bring a registration that was read back up to its newest refresh, if the row is the newer one."""
     row = msgspec.json.decode(value, type=_Refresh)
     if row.updated_at > registration.updated_at:
-        registration.updated_at, registration.peer, registration.address = row.updated_at, row.peer, row.address
+        registration.updated_at, registration.peer = row.updated_at, row.peer
 
 
 def read_grants(value: bytes) -> list[tuple[float, float]]:

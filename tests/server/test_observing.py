@@ -369,7 +369,7 @@ class EndTests(Base):
         self.remove(wish)
         self.bench.release()
         self.assertEqual((dict(self.bench.server.observations), self.bench.tables["observations"]), ({}, {}))
-        self.assertEqual(self.bench.server.devices["d"].observations, {})
+        self.assertEqual(self.bench.server.devices["d"].observations, ())
         wish = self.observed()
         self.bench.hold()
         self.remove(wish)

@@ -194,7 +194,7 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual(live, known, seed)
         self.assertEqual(set(bench.tables["registrations"]), set(known), seed)
         self.assertEqual(sum(state.peers.values()), len(known), seed)
-        wishes = {wish.id for device in state.devices.values() for wish in (device.observations or {}).values()}
+        wishes = {wish.id for device in state.devices.values() for wish in device.observations}
         self.assertEqual((set(state.observations), set(bench.tables["observations"])), (wishes, wishes), seed)
         self.assertEqual(set(bench.tables["devices"]), set(state.devices), seed)
         restarted = Bench(SETTINGS, bench.tables, bench.now)
