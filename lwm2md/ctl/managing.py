@@ -32,8 +32,9 @@ def update_trigger(options: Namespace, client: Client, output: Output) -> int:
 def disable(options: Namespace, client: Client, output: Output) -> int:
     """``disable``: let a device de-register and be silent, for so long if that is said."""
     instance = _server(options, client)
-    timeout = None if options.seconds is None else str(options.seconds)
-    if timeout is not None and _write(options, client, output, (instance, _DISABLE_TIMEOUT), timeout) == FAILED:
+    if options.seconds is not None and (
+        _write(options, client, output, (instance, _DISABLE_TIMEOUT), str(options.seconds)) == FAILED
+    ):
         return FAILED
     return _execute(options, client, output, instance, _DISABLE)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
+from lwm2md.coap.engine import Peer
 from lwm2md.documents import time_text, value_document, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.diagnoses import diagnosis
 from lwm2md.server.library import ModelSource
 from lwm2md.server.records import (
     Deviation,
@@ -117,6 +119,7 @@ class DeviceDocument(msgspec.Struct):
     root_path: str | None
     gateway: str | None
     device_id: str | None
+    profile: str | None
 
 
 class ProfileDocument(msgspec.Struct):
@@ -143,7 +146,7 @@ class ObservationDocument(msgspec.Struct):
 
 
 class DeviationDocument(msgspec.Struct):
-    """One way in which a device departs from the specifications, and how often it was seen.
+    """One way in which a device departs from the specifications, how often it was seen, and what to do about it.
 
     ``sample`` is the beginning of the newest payload that has it: text, or hexadecimal digits, as ``encoding`` says.
     """
@@ -154,6 +157,8 @@ class DeviationDocument(msgspec.Struct):
     last: str | None
     sample: str | None
     encoding: Literal["text", "hex"] | None
+    meaning: str
+    advice: str
 
 
 class ResourceDocument(msgspec.Struct):
@@ -254,7 +259,7 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
     return ResultDocument(values, links, result.location)
 
 
-def device_document(device: Device, now: float) -> DeviceDocument:
+def device_document(device: Device, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
     """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
     behind = device.behind
@@ -263,7 +268,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
     if registration is None:
         return DeviceDocument(
             device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
-            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
+            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
@@ -275,7 +280,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.binding,
         registration.queue_mode,
         device.all_labels(),
-        registration.address,
+        address_of(registration.peer),
         registration.transport,
         registration.identity,
         time_text(registration.registered_at),
@@ -287,6 +292,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.objects.root,
         gateway,
         device_id,
+        device.hand,
     )
 
 
@@ -311,7 +317,7 @@ def deviation_document(deviation: Deviation) -> DeviationDocument:
     """A deviation as ``/v1/devices/{endpoint}/deviations`` shows it."""
     sample, encoding = _sample(deviation.sample)
     first, last = time_text(deviation.first), time_text(deviation.last)
-    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding)
+    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding, *diagnosis(deviation.kind))
 
 
 def _sample(payload: bytes | None) -> tuple[str | None, Literal["text", "hex"] | None]:

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
     from lwm2md.history import History
+    from lwm2md.net.driver import Deadlines
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
 
 
 class Node(Protocol):
-    """One running daemon. Times are Unix seconds; ``admin_token_hash`` is the SHA-256 of the administrator's token."""
+    """One running daemon. Times are Unix seconds; ``admin_token_hash`` is the SHA-256 of the administrator's token.
+
+    ``waits`` wakes who waits for an operation on behalf of a caller.
+    """
 
     server: Server
     delivery: Delivery
@@ -26,6 +30,7 @@ class Node(Protocol):
     tracing: Tracing
     settings: Settings
     reactor: IReactorTime
+    waits: Deadlines
     started: float
     ready: bool
     version: str

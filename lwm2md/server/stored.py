@@ -17,7 +17,9 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.server.definitions import Definition
 from lwm2md.server.records import (
+    NO_LABELS,
     Behind,
     Device,
     Observation,
@@ -38,13 +40,14 @@ TWIN = "twin"
 PROFILES = "profile_ids"
 META = "meta"
 MODELS = "models"
+DEVICE_PROFILES = "device_profiles"
+FINDINGS = "findings"
 
 
 class _Registration(msgspec.Struct, omit_defaults=True):
     id: str
     endpoint: str
     peer: bytes
-    address: str
     transport: str
     version: str
     lifetime: int | None
@@ -65,7 +68,6 @@ class _Registration(msgspec.Struct, omit_defaults=True):
 class _Refresh(msgspec.Struct, array_like=True):
     updated_at: float
     peer: bytes
-    address: str
 
 
 class _Objects(msgspec.Struct, omit_defaults=True):
@@ -84,6 +86,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     prefix: str = ""
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
+    hand: str | None = None
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -133,7 +136,6 @@ def registration_row(registration: Registration) -> bytes:
             id=registration.id,
             endpoint=registration.endpoint,
             peer=registration.peer,
-            address=registration.address,
             transport=registration.transport,
             version=registration.version,
             lifetime=registration.lifetime,
@@ -161,7 +163,6 @@ def read_registration(value: bytes) -> Registration:
         id=row.id,
         endpoint=row.endpoint,
         peer=row.peer,
-        address=row.address,
         transport=row.transport,
         identity=row.identity,
         version=row.version,
@@ -170,7 +171,7 @@ def read_registration(value: bytes) -> Registration:
         queue_mode=row.queue_mode,
         sms=row.sms,
         objects=ObjectList(row.root, row.formats, paths, row.versions, row.deviations),
-        labels=row.labels,
+        labels=row.labels or NO_LABELS,
         registered_at=row.registered_at,
         updated_at=row.updated_at,
     )
@@ -178,14 +179,14 @@ def read_registration(value: bytes) -> Registration:
 
 def refresh_row(registration: Registration) -> bytes:
     """What a pure refresh changes, written behind: a small row beside the registration's."""
-    return encode(_Refresh(registration.updated_at, registration.peer, registration.address))
+    return encode(_Refresh(registration.updated_at, registration.peer))
 
 
 def apply_refresh(registration: Registration, value: bytes) -> None:
     """Bring a registration that was read back up to its newest refresh, if the row is the newer one."""
     row = msgspec.json.decode(value, type=_Refresh)
     if row.updated_at > registration.updated_at:
-        registration.updated_at, registration.peer, registration.address = row.updated_at, row.peer, row.address
+        registration.updated_at, registration.peer = row.updated_at, row.peer
 
 
 def read_grants(value: bytes) -> list[tuple[float, float]]:
@@ -194,8 +195,8 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
-    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
+    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -222,7 +223,13 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         behind=behind,
         profiles=profiles or None,
         disabled=row.disabled,
+        hand=row.hand,
     )
+
+
+def read_definition(value: bytes) -> Definition:
+    """The definition of a device profile of a row."""
+    return msgspec.json.decode(value, type=Definition)
 
 
 def observation_row(observation: Observation) -> bytes:

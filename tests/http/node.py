@@ -23,6 +23,7 @@ from lwm2md.delivery import Delivery
 from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
+from lwm2md.net.driver import Deadlines
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
@@ -109,6 +110,7 @@ class TestNode:
         self.settings = settings or Settings()
         self.clock = Clock()
         self.reactor: Any = self.clock
+        self.waits = Deadlines(self.clock)
         self.clock.advance(START)
         self.storage = MemoryStorage()
         self.storage.open()

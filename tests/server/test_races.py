@@ -196,7 +196,7 @@ class RaceTests(SynchronousTestCase):
         peers = {registration.peer for registration in known.values()}
         self.assertEqual(set(state.peers._found), peers, seed)
         self.assertEqual({found.endpoint for each in peers for found in state.peers.find(each)}, set(known), seed)
-        wishes = {wish.id for device in state.devices.values() for wish in (device.observations or {}).values()}
+        wishes = {wish.id for device in state.devices.values() for wish in device.observations}
         self.assertEqual((set(state.observations), set(bench.tables["observations"])), (wishes, wishes), seed)
         self.assertEqual(set(bench.tables["devices"]), set(state.devices), seed)
         restarted = Bench(SETTINGS, bench.tables, bench.now)
