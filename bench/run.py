@@ -10,6 +10,7 @@ import base64
 import statistics
 from collections.abc import Callable, Iterable
 
+from bench import fleet
 from bench.servers import Running, ask, baseline, build, daemon, load, load_waiting
 
 DEVICES = 1000
@@ -109,6 +110,10 @@ def _steady(pairs: int, seconds: float) -> None:
     print(f"growth over {updates:,.0f} updates: {grown / 1024:,.0f} KiB of {before / 1024:,.0f}, asked: none")
 
 
+def _fleet(pairs: int, seconds: float) -> None:
+    fleet.measure(max(60.0, seconds))
+
+
 FIGURES: dict[str, Callable[[int, float], None]] = {
     "updates": _pairs("updates of 1,000 devices / UDP echo", ">= 0.8", _updates, _echo),
     "fallback": _pairs(
@@ -119,6 +124,7 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     "push": _pairs("blocks of 1 MiB pushed to 100 devices / UDP echo", ">= 0.5", _push, _echo),
     "memory": _memory,
     "steady": _steady,
+    "fleet": _fleet,
 }
 
 

@@ -72,7 +72,7 @@ def load_waiting(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def baseline(kind: str) -> Iterator[Running]:
     """A bare Twisted echo (``udp``) or twisted.web resource (``http``)."""
-    port = _free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    port = free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
     with _process([sys.executable, "-m", "bench.echo", kind, str(port)]) as process:
         time.sleep(1)
         yield Running(port, process)
@@ -82,7 +82,7 @@ def baseline(kind: str) -> Iterator[Running]:
 def daemon(*settings: str) -> Iterator[Running]:
     """The daemon with its defaults, SQLite included, in a state directory of its own."""
     state = tempfile.mkdtemp(prefix="lwm2md-bench-")
-    port, api = _free_port(socket.SOCK_DGRAM), _free_port(socket.SOCK_STREAM)
+    port, api = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
     chosen = (f"lwm2md.state={state}", f"coap.listen=127.0.0.1:{port}", f"api.listen=127.0.0.1:{api}", *settings)
     command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "lwm2md"]
     for setting in chosen:
@@ -132,7 +132,8 @@ def _await_port(port: int) -> None:
     raise RuntimeError("the daemon does not answer")
 
 
-def _free_port(kind: int) -> int:
+def free_port(kind: int = socket.SOCK_DGRAM) -> int:
+    """A port that nobody has, of UDP unless another kind of socket is named."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,7 +8,7 @@ plugins come from the plugins' own schemas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -140,6 +140,12 @@ class Registration:
         "30d",
         "How long a device without a registration stays known, unless it has labels, observations or a profile by "
         "hand; 0s is for ever",
+        reloadable=True,
+    )
+    send: Literal["accept", "refuse"] = _setting(
+        values.choice("accept", "refuse"),
+        "accept",
+        "Whether values that devices report by themselves (Send) are taken; the profile of a device may say otherwise",
         reloadable=True,
     )
 
@@ -274,6 +280,21 @@ class Storage:
 
 
 @attrs.frozen
+class History:
+    """What devices told, kept beyond the newest values."""
+
+    retention: float = _setting(
+        values.duration(0, 100 * _YEAR), "7d", "How long a value is kept; 0s keeps no history", reloadable=True
+    )
+    values_per_resource: int = _setting(
+        values.integer(1, 1_000_000),
+        "1000",
+        "Values kept of one Resource or Resource Instance; the oldest go first, within a quarter of an hour",
+        reloadable=True,
+    )
+
+
+@attrs.frozen
 class Logging:
     """What is logged, and how."""
 
@@ -302,6 +323,7 @@ class Settings:
     limits: Limits = Limits()
     api: Api = Api()
     storage: Storage = Storage()
+    history: History = History()
     logging: Logging = Logging()
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)

@@ -52,6 +52,11 @@ class Attached:
         else:
             self._by_path[path] = attributes
 
+    @property
+    def queues(self) -> bool:
+        """Whether ``hqmax`` is attached anywhere: then only what has one is stored."""
+        return any(attributes.hqmax is not None for attributes in self._by_path.values())
+
     def at(self, path: Path) -> NotificationAttributes:
         """What is attached to ``path`` itself."""
         return self._by_path.get(path, _NONE)

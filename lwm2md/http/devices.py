@@ -48,19 +48,19 @@ def _list(call: Call) -> Reply:
     def wanted(device: Device) -> bool:
         return (state is None or device.state(now) == state) and (selector is None or selector(device.all_labels()))
 
-    devices = node.server.devices
+    devices, address_of = node.server.devices, node.server.address_of
     items, cursor = page(
         devices,
         call.channel.factory.endpoints,
         (query["limit"], query["after"]),
-        lambda device: device_document(device, now),
+        lambda device: device_document(device, now, address_of),
         wanted,
     )
     return json_reply(Page(items, cursor))
 
 
 def _get(call: Call) -> Reply:
-    return json_reply(device_document(known_device(call), call.node.now()))
+    return json_reply(device_document(known_device(call), call.node.now(), call.node.server.address_of))
 
 
 def _patch(call: Call) -> None:
@@ -116,7 +116,7 @@ ROUTES: Final = (
         "DELETE",
         "/v1/devices/{endpoint}",
         _delete,
-        "Forget a device: registration, observations, queue and values",
+        "Forget a device: registration, observations, queue, values and history",
         answers={204: None},
         fails=(503,),
     ),

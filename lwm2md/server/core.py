@@ -50,6 +50,7 @@ from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.registry import Registry
 from lwm2md.server.requests import changes_of
+from lwm2md.server.sending import DP, Sends
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
 from lwm2md.server.twin import Twin
@@ -90,8 +91,10 @@ class Server:
             uplink=self._uplink,
             registered=self._registered,
             gone=self._gone,
+            relisted=self._twin.listed,
         )
         self._registry = Registry(state, self._registration, self._gateways)
+        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.move)
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
@@ -126,6 +129,8 @@ class Server:
         path = request.message.path
         if path[:1] == ("rd",):
             return self._registration.handle(request, now)
+        if path[:1] == (DP,):
+            return self._sends.handle(request, now)
         if path == _WELL_KNOWN:
             return self._discovered() if request.message.code == n.GET else _NOT_ALLOWED
         if self.neighbour is None or (path and path[0] in RESERVED):
@@ -155,6 +160,10 @@ class Server:
     def knows(self, peer: Peer) -> bool:
         """Whether a registered device is at this address, which has shown that it gets what is sent there."""
         return peer in self._state.peers
+
+    def address_of(self, peer: Peer) -> str:
+        """A peer's address as text."""
+        return self._state.environment.describe(peer).address
 
     # Operators ask
 
@@ -230,7 +239,7 @@ class Server:
         self._amendments.make(self._device(endpoint), labels, profile, now, then)
 
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
-        """Remove everything known of a device: registration, wishes, queue, twin. Raises UnknownDevice."""
+        """Remove everything known of a device: registration, wishes, queue, twin, history. Raises UnknownDevice."""
         self._device(endpoint)
         self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, "removed", then_now, then))
 
@@ -267,7 +276,7 @@ class Server:
 
         writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
         writes.append(self._findings.removal(device))
-        self._state.commit_exclusive(endpoint, writes, gone, ended)
+        self._state.commit_exclusive(endpoint, writes, gone, ended, dropped=(endpoint,))
 
     def _remove(self, device: Device, now: float) -> None:
         """Forget a device whose rows are gone, and once more the values that came in between."""
@@ -279,7 +288,7 @@ class Server:
         device.disabled = False  # what waited for it to come back waits no more
         self._operations.drop(device, now)
         self._state.erase(self._observations.wishes.removal(device))
-        self._state.commit(self._twin.removal(device))
+        self._state.commit(self._twin.removal(device), dropped=(device.endpoint,))
         self._observations.wishes.forget(device)
         device.twin = None
         self._findings.forget(device)

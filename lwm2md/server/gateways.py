@@ -292,7 +292,7 @@ class Gateways:
         """Let a child's registration say what the gateway's says now."""
         mine = child.registration
         if mine is not None:
-            names = ("id", "peer", "address", "transport", "identity", "version", "lifetime", "binding", "queue_mode")
+            names = ("id", "peer", "transport", "identity", "version", "lifetime", "binding", "queue_mode")
             for name in names:
                 setattr(mine, name, getattr(registration, name))
 

@@ -41,6 +41,8 @@ class Lifetimes:
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         self._profiling.changed(device)
+        if registration.identity is not None:
+            self._state.identities.add(registration.identity, registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
@@ -48,14 +50,16 @@ class Lifetimes:
         self._state.registrations.pop(location(registration.id), None)
         self._drop_peer(registration)
         self._profiling.left(registration)
+        if registration.identity is not None:
+            self._state.identities.remove(registration.identity, registration)
         self.refreshes.forget(registration)
         self._state.deadlines.cancel(registration.expiry)
 
-    def move(self, registration: Registration, peer: Peer, address: str) -> None:
+    def move(self, registration: Registration, peer: Peer) -> None:
         """Find a registration at another address from now on; others at either address stay where they are."""
         self._drop_peer(registration)
         self._profiling.left(registration)
-        registration.peer, registration.address = peer, address
+        registration.peer = peer
         self._take_peer(registration)
         self._profiling.placed(self._state.devices[registration.endpoint], registration)
         self.refreshes.move(registration)
@@ -103,14 +107,10 @@ class Lifetimes:
         return self._state.registered(registration.id) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
-        others = self._state.peers.get(registration.peer, 0) - 1
-        if others > 0:
-            self._state.peers[registration.peer] = others
-        else:
-            self._state.peers.pop(registration.peer, None)
+        self._state.peers.remove(registration.peer, registration)
 
     def _take_peer(self, registration: Registration) -> None:
-        self._state.peers[registration.peer] = self._state.peers.get(registration.peer, 0) + 1
+        self._state.peers.add(registration.peer, registration)
 
     # Read back
 

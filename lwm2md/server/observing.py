@@ -76,8 +76,9 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises LimitReached.
         """
         endpoint, target = device.endpoint, order.target
-        known = set(device.observations or ()) | {place for name, place in self._coming if name == endpoint}
-        existing = self._coming.get((endpoint, target)) or (device.observations or {}).get(target)
+        known = {other.target for other in device.observations}
+        known |= {place for name, place in self._coming if name == endpoint}
+        existing = self._coming.get((endpoint, target)) or self.wishes.get(device, target)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
         wish = Observation(
@@ -284,7 +285,7 @@ class Observations:
         """An observe, or its cancellation, ended without success."""
         self._cancelling.pop(operation.id, None)
         device = self._state.devices.get(operation.endpoint)
-        wish = (device.observations or {}).get(operation.target) if device is not None else None
+        wish = self.wishes.get(device, operation.target) if device is not None else None
         if wish is not None and operation.op in ESTABLISHING:
             wish.error = operation.error
             if wish.state != "active":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 import attrs
@@ -29,6 +30,9 @@ ObservationState = Literal["pending", "active", "refused"]
 Source = Literal["read", "observe", "send"]
 Target = Path | tuple[Path, ...]
 """What an observation is of: one path, or a set of paths in their order."""
+
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+"""The labels of every registration that has none."""
 
 READ: Final = "read"
 WRITE: Final = "write"
@@ -73,7 +77,7 @@ class Instances:
     deleted: frozenset[Path] = frozenset()
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Registration:
     """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite.
 
@@ -84,7 +88,6 @@ class Registration:
     id: str
     endpoint: str
     peer: Peer
-    address: str
     transport: str
     identity: str | None
     version: str
@@ -105,7 +108,7 @@ class Registration:
         return None if self.lifetime is None else self.updated_at + self.lifetime
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class TwinValue:
     """The last known value of one Resource or Resource Instance, and where it came from."""
 
@@ -123,7 +126,7 @@ class Behind:
     device_id: str
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Deviation:
     """One way in which a device departs from the specifications, passed over in what it sent.
 
@@ -139,7 +142,7 @@ class Deviation:
     stored: int = 0
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Device:
     """Everything known of one Endpoint Client Name, registered or not.
 
@@ -158,7 +161,7 @@ class Device:
     queue: deque[Operation] | None = None
     queue_check: Plan | None = attrs.field(default=None, repr=False)
     current: Operation | None = None
-    observations: dict[Target, Observation] | None = None
+    observations: tuple[Observation, ...] = ()
     twin: dict[Path, TwinValue] | None = None
     deviations: dict[str, Deviation] | None = None
     behind: Behind | None = None
@@ -281,7 +284,7 @@ class Result:
     location: str | None = None
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Operation:
     """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it.
 
@@ -327,7 +330,7 @@ class Operation:
         return self.state in FINAL_STATES
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Observation:
     """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
 

@@ -44,7 +44,7 @@ Uplink = Callable[[Device, float], None]
 
 class RegistrationInterface:
     """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable.
+    its name says, once that is durable; ``relisted(device)`` of another list of Objects than before.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class RegistrationInterface:
         uplink: Uplink,
         registered: Uplink,
         gone: Uplink,
+        relisted: Callable[[Device], None],
     ) -> None:
         self._state = state
         self._profiling = profiling
@@ -68,6 +69,7 @@ class RegistrationInterface:
         self._registered = registered
         self._gone = gone
         self._late = Late(state)
+        self._relisted = relisted
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, profiling, self.expired)
@@ -178,7 +180,10 @@ class RegistrationInterface:
             count(self._state, registration.objects.deviations)
             device.disabled = False
             device.profiles = profiles or device.profiles
+            another = device.registration is None or device.registration.objects != registration.objects
             self._install(device, registration, now)
+            if another:
+                self._relisted(device)
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -200,7 +205,6 @@ class RegistrationInterface:
             id=base64.b32encode(self._state.environment.random(10)).decode().lower(),
             endpoint=endpoint,
             peer=request.peer,
-            address=where.address,
             transport=where.transport,
             identity=where.identity,
             version=version,
@@ -235,7 +239,7 @@ class RegistrationInterface:
         if previous is not None:
             gone = {"reason": "replaced", "registration_id": previous.id}
             found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, _facts(registration)))
+        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
         return found
 
     def _object_list(
@@ -272,7 +276,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
-        facts = {**_facts(coming), "reason": "revived"}
+        facts = {**self._facts(coming), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:
@@ -306,15 +310,14 @@ class RegistrationInterface:
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
-            fields = {"registration_id": registration.id, "address": registration.address}
+            fields = {"registration_id": registration.id, "address": self._address(registration)}
             self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
-        where = self._state.environment.describe(request.peer)
-        updated = attrs.evolve(registration, updated_at=now, peer=request.peer, address=where.address)
+        updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
+        facts = {"reason": "parameters", "changed": sorted(changes), **self._facts(updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -331,6 +334,8 @@ class RegistrationInterface:
             if "labels" in changes:
                 self._profiling.changed(device)
             self._accept(device, registration, request, now)
+            if "objects" in changes:
+                self._relisted(device)
             self.lifetimes.plan(registration)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
@@ -358,14 +363,19 @@ class RegistrationInterface:
     def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
-        if request.peer != registration.peer:
-            self._withdraw(device, now)
-            self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
+        self.move(device, request.peer, now)
         registration.updated_at = now
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
         self._uplink(device, now)
+
+    def move(self, device: Device, peer: Peer, now: float) -> None:
+        """Find a registered device at this address from now on, where it proved to be."""
+        registration = device.registration
+        if registration is not None and peer != registration.peer:
+            self._withdraw(device, now)
+            self.lifetimes.move(registration, peer)
 
     def _withdraw(self, device: Device, now: float) -> None:
         """The device has another address: what is under way to the old one ends, and its turn comes again."""
@@ -382,6 +392,22 @@ class RegistrationInterface:
 
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
+
+    def _facts(self, registration: Registration) -> dict[str, object]:
+        """What events tell of a registration."""
+        return {
+            "registration_id": registration.id,
+            "version": registration.version,
+            "lifetime": registration.lifetime,
+            "binding": registration.binding,
+            "queue_mode": registration.queue_mode,
+            "address": self._address(registration),
+            "transport": registration.transport,
+            "objects": [str(path) for path in registration.objects.paths],
+        }
+
+    def _address(self, registration: Registration) -> str:
+        return self._state.environment.describe(registration.peer).address
 
     # The end of a registration
 
@@ -433,17 +459,3 @@ def _same(previous: Registration, now: Registration) -> bool:
     """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
     names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
     return all(getattr(previous, name) == getattr(now, name) for name in names)
-
-
-def _facts(registration: Registration) -> dict[str, object]:
-    """What events tell of a registration."""
-    return {
-        "registration_id": registration.id,
-        "version": registration.version,
-        "lifetime": registration.lifetime,
-        "binding": registration.binding,
-        "queue_mode": registration.queue_mode,
-        "address": registration.address,
-        "transport": registration.transport,
-        "objects": [str(path) for path in registration.objects.paths],
-    }

@@ -32,6 +32,8 @@ COMMANDS = (
     "operation 1",
     "cancel 1",
     "read e /3/0",
+    "twin e",
+    "history e /3/0/9",
     "write e /3/0/14 x",
     "write e /3/0/14 x --partial",
     "execute e /3/0/4",
