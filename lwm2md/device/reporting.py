@@ -110,6 +110,7 @@ class Reporting:
             alive = True
         except Refused as refusal:
             response, alive = Response(refusal.code, refusal.reason.encode()), False
+        stored = bool(observation.history)
         self._notify(
             observation.token,
             with_observe(response, observation.sequence) if alive else response,
@@ -119,9 +120,7 @@ class Reporting:
         )
         path = observation.paths[0]
         value = unit.tree.value(path) if len(path) > 2 and len(observation.paths) == 1 else None
-        self._report(
-            told(f"{unit.requests.root}{observation.shown}", response, None if observation.history else value), True
-        )
+        self._report(told(f"{unit.requests.root}{observation.shown}", response, None if stored else value), True)
         return alive
 
     def _delivered(self, unit: Unit, observation: Observation, sequence: int, failure: str | None, now: float) -> None:
