@@ -50,8 +50,8 @@ class Client:
     """A simulated device and its one server. ``now`` is Unix time in seconds everywhere.
 
     ``supported`` is shared between the devices of a process; ``random`` gives unguessable bytes for the engine;
-    ``report`` is told what happens, of requests and notifications only with ``details``; ``on_error`` gets tracebacks of
-    our own mistakes.
+    ``report`` is told what happens, of requests and notifications only with ``details``; ``on_error`` gets tracebacks
+    of our own mistakes.
     """
 
     __slots__ = (
