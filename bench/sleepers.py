@@ -1,4 +1,4 @@
-"""A fleet of sleeping devices with commands that wait for each, written into a state directory before the daemon starts."""
+"""A fleet of sleeping devices with commands that wait for each, written into the state of a daemon to be started."""
 
 from __future__ import annotations
 
