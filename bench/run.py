@@ -97,12 +97,8 @@ def _memory(pairs: int, seconds: float) -> None:
 
 def _wakes(seconds: float) -> float:
     """Exchanges per second of sleepers that wake: each an Update and the commands that waited for it."""
-    with daemon(
-        "queue.total=10000000", prepare=partial(sleepers.prepare, devices=SLEEPERS, commands=COMMANDS)
-    ) as server:
-        print(
-            f"  {SLEEPERS:,} sleepers with {COMMANDS} commands each: {server.resident() / (1 << 20):,.0f} MiB resident"
-        )
+    with daemon(prepare=partial(sleepers.prepare, devices=SLEEPERS, commands=COMMANDS)) as server:
+        print(f"  {SLEEPERS:,} sleepers, {COMMANDS} commands each: {server.resident() / (1 << 20):,.0f} MiB resident")
         return load("wake", server.port, SLEEPERS, seconds, WINDOW, COMMANDS)
 
 

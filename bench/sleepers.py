@@ -1,4 +1,4 @@
-"""A fleet of sleeping devices with commands that wait for each, written into a state directory before a start."""
+"""A fleet of sleeping devices with commands that wait for each, written into the state of a daemon to be started."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _rows(devices: int, commands: int, now: float) -> Iterator[Write]:
         # Each wakes at another address than the one that it had, as behind a NAT.
         peer = b"\x04\x00\x00\x00\x00\x00\x00\x0a" + number.to_bytes(3, "big") + b"\x16\x33"
         registration = Registration(
-            f"wake{number:06d}", endpoint, peer, "10.0.0.1:5683", "coap", None, "1.1", int(_DAY), "U",
+            f"wake{number:06d}", endpoint, peer, "coap", None, "1.1", int(_DAY), "U",
             queue_mode=True, sms=None, objects=objects, labels={}, registered_at=now - _DAY, updated_at=now - _SLEEPING,
         )  # fmt: skip
         yield Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))
