@@ -82,14 +82,14 @@ class RegistrationInterface:
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
 
-        Nothing changes but the time. From another address, and where something waits for the device, it is no such
-        refresh.
+        Nothing changes but the time, and what waits for the device leaves behind the answer. From another address it is
+        no such refresh, nor that of a gateway, or of a device that was told to be silent.
         """
         registration = self._registrations.get(options)
         if registration is None or registration.peer != peer or registration.endpoint in self._busy:
             return 0
         device = self._state.devices[registration.endpoint]
-        if device.queue or device.children:
+        if device.children or device.disabled:
             return 0
         self._refresh(device, registration, now)
         return n.CHANGED

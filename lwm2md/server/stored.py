@@ -200,12 +200,10 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
-    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
-    """What stays of a device without a registration: the operator's labels, the last uplink, why it is gone, where it
-    was, its lists, and what was learned of its habits.
+    """What stays of a device without a registration: what the operator gave it, the last uplink, why it is gone, where
+    it was, its lists, and what was learned of its habits.
     """
-    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     row.changed, row.reason = device.changed, device.reason
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
