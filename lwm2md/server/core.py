@@ -44,6 +44,7 @@ from lwm2md.server.records import (
 from lwm2md.server.refreshes import ALIVE, PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.requests import changes_of
+from lwm2md.server.sending import DP, Sends
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
 from lwm2md.server.twin import Twin
@@ -71,8 +72,15 @@ class Server:
         self._idle = Idle(state, self._forget_idle)
         self._gateways = Gateways(state, self._operations, self._observations, self._idle)
         self._registration = RegistrationInterface(
-            state, self._gateways, self._idle, uplink=self._uplink, registered=self._registered, gone=self._gone
+            state,
+            self._gateways,
+            self._idle,
+            uplink=self._uplink,
+            registered=self._registered,
+            gone=self._gone,
+            relisted=self._twin.listed,
         )
+        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.move)
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
@@ -107,6 +115,8 @@ class Server:
         path = request.message.path
         if path[:1] == ("rd",):
             return self._registration.handle(request, now)
+        if path[:1] == (DP,):
+            return self._sends.handle(request, now)
         if path == _WELL_KNOWN:
             return self._discovered() if request.message.code == n.GET else _NOT_ALLOWED
         if self.neighbour is None or (path and path[0] in RESERVED):
@@ -226,7 +236,7 @@ class Server:
         self._state.commit_exclusive(device.endpoint, (Write(stored.DEVICES, device.endpoint, row),), (), ended)
 
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
-        """Remove everything known of a device: registration, wishes, queue, twin. Raises UnknownDevice."""
+        """Remove everything known of a device: registration, wishes, queue, twin, history. Raises UnknownDevice."""
         self._device(endpoint)
         self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, "removed", then_now, then))
 
@@ -262,7 +272,7 @@ class Server:
             then(ok, now)
 
         writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
-        self._state.commit_exclusive(endpoint, writes, gone, ended)
+        self._state.commit_exclusive(endpoint, writes, gone, ended, dropped=(endpoint,))
 
     def _remove(self, device: Device, now: float) -> None:
         """Forget a device whose rows are gone, and once more the values that came in between."""
@@ -274,7 +284,7 @@ class Server:
         device.disabled = False  # what waited for it to come back waits no more
         self._operations.drop(device, now)
         self._state.erase(self._observations.wishes.removal(device))
-        self._state.commit(self._twin.removal(device))
+        self._state.commit(self._twin.removal(device), dropped=(device.endpoint,))
         self._observations.wishes.forget(device)
         device.twin = None
         del self._state.devices[device.endpoint]

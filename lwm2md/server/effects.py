@@ -7,6 +7,7 @@ RULES: a decision that must survive a crash is returned as a ``Commit`` and take
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import attrs
 
@@ -25,9 +26,20 @@ class Write:
     value: bytes | None
 
 
+class Sample(NamedTuple):
+    """One value of a series: that of a device (``owner``) at a path (``name``), at a time in Unix microseconds."""
+
+    owner: str
+    name: str
+    time: int
+    value: bytes
+
+
 @attrs.frozen(slots=True)
 class Commit:
-    """Writes and events that become durable together, or not at all.
+    """Writes, events and samples that become durable together, or not at all.
+
+    ``dropped`` are owners that lose all samples they had until now.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
@@ -37,3 +49,5 @@ class Commit:
     writes: tuple[Write, ...] = ()
     events: tuple[Event, ...] = ()
     resume: Resume | None = None
+    samples: tuple[Sample, ...] = ()
+    dropped: tuple[str, ...] = ()

@@ -215,8 +215,10 @@ class Exchanges:
             if result.location is not None:
                 instances_changed(registration, Path.parse(result.location), created=True)
             return result
-        if op == DELETE and len(operation.path) == 2:
-            instances_changed(registration, operation.path, created=False)
+        if op == DELETE:
+            self._twin.deleted(device, operation.path)
+            if len(operation.path) == 2:
+                instances_changed(registration, operation.path, created=False)
         return Result()
 
     def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float) -> None:

@@ -35,12 +35,16 @@ class Lifetimes:
         device.registration = registration
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
+        if registration.identity is not None:
+            self._state.identities.add(registration.identity, registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
         """Forget a registration that ended: its Location answers 4.04 from now on."""
         self._state.registrations.pop(location(registration.id), None)
         self._drop_peer(registration)
+        if registration.identity is not None:
+            self._state.identities.remove(registration.identity, registration)
         self.refreshes.forget(registration)
         self._state.deadlines.cancel(registration.expiry)
 
@@ -94,14 +98,10 @@ class Lifetimes:
         return self._state.registered(registration.id) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
-        others = self._state.peers.get(registration.peer, 0) - 1
-        if others > 0:
-            self._state.peers[registration.peer] = others
-        else:
-            self._state.peers.pop(registration.peer, None)
+        self._state.peers.remove(registration.peer, registration)
 
     def _take_peer(self, registration: Registration) -> None:
-        self._state.peers[registration.peer] = self._state.peers.get(registration.peer, 0) + 1
+        self._state.peers.add(registration.peer, registration)
 
     # Read back
 

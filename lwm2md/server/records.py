@@ -22,6 +22,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
+from lwm2md.server.deviceprofiles import DeviceProfile
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
@@ -145,7 +146,7 @@ class Device:
 
     One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
     it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
-    ``disabled`` is one that was told to be silent until it registers again.
+    ``disabled`` is one that was told to be silent until it registers again. ``profile`` is what `State.profile` gives.
     """
 
     endpoint: str
@@ -164,6 +165,7 @@ class Device:
     children: dict[str, Device] | None = None
     profiles: dict[str, ObjectList] | None = None
     disabled: bool = False
+    profile: DeviceProfile | None = attrs.field(default=None, repr=False)
 
     @property
     def carrier(self) -> Device:

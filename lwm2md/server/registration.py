@@ -41,11 +41,19 @@ Uplink = Callable[[Device, float], None]
 
 class RegistrationInterface:
     """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable.
+    its name says, once that is durable; ``relisted(device)`` of another list of Objects than before.
     """
 
     def __init__(
-        self, state: State, gateways: Gateways, idle: Idle, *, uplink: Uplink, registered: Uplink, gone: Uplink
+        self,
+        state: State,
+        gateways: Gateways,
+        idle: Idle,
+        *,
+        uplink: Uplink,
+        registered: Uplink,
+        gone: Uplink,
+        relisted: Callable[[Device], None],
     ) -> None:
         self._state = state
         self._gateways = gateways
@@ -55,6 +63,7 @@ class RegistrationInterface:
         self._uplink = uplink
         self._registered = registered
         self._gone = gone
+        self._relisted = relisted
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, self.expired)
@@ -163,7 +172,10 @@ class RegistrationInterface:
             self._gateways.release(device, now)
             device.disabled = False
             device.profiles = profiles or device.profiles
+            another = device.registration is None or device.registration.objects != registration.objects
             self._install(device, registration, now)
+            if another:
+                self._relisted(device)
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -285,6 +297,8 @@ class RegistrationInterface:
                 setattr(registration, name, value)
             device.profiles = profiles or device.profiles
             self._accept(device, registration, request, now)
+            if "objects" in changes:
+                self._relisted(device)
             self.lifetimes.plan(registration)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
@@ -319,14 +333,19 @@ class RegistrationInterface:
     def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
-        if request.peer != registration.peer:
-            self._withdraw(device, now)
-            self.lifetimes.move(registration, request.peer)
+        self.move(device, request.peer, now)
         registration.updated_at = now
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
         self._uplink(device, now)
+
+    def move(self, device: Device, peer: Peer, now: float) -> None:
+        """Find a registered device at this address from now on, where it proved to be."""
+        registration = device.registration
+        if registration is not None and peer != registration.peer:
+            self._withdraw(device, now)
+            self.lifetimes.move(registration, peer)
 
     def _withdraw(self, device: Device, now: float) -> None:
         """The device has another address: what is under way to the old one ends, and its turn comes again."""

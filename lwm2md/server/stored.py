@@ -109,8 +109,11 @@ class _Operation(msgspec.Struct, omit_defaults=True):
     coap_code: str | None = None
 
 
+_Kind = Literal["opaque", "objlnk", "float", "plain"]
+
+
 class _Twin(msgspec.Struct, array_like=True):
-    kind: Literal["opaque", "objlnk", "float", "plain"]
+    kind: _Kind
     value: str | int | float | bool
     time: float
     source: Source
@@ -118,6 +121,7 @@ class _Twin(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
+_read_sample = msgspec.json.Decoder(tuple[_Kind, str] | str | int | float | bool).decode
 
 
 def registration_row(registration: Registration) -> bytes:
@@ -298,29 +302,47 @@ def twin_key(endpoint: str, path: Path) -> str:
 
 def twin_row(value: TwinValue) -> bytes:
     """A last known value, as table ``twin`` keeps it."""
-    plain = value.value
-    if isinstance(plain, bytes):
-        return encode(_Twin("opaque", plain.hex(), value.time, value.source))
-    if isinstance(plain, ObjectLink):
-        return encode(_Twin("objlnk", str(plain), value.time, value.source))
-    if isinstance(plain, float) and not isfinite(plain):
-        return encode(_Twin("float", str(plain), value.time, value.source))
-    return encode(_Twin("plain", plain, value.time, value.source))
+    kind, plain = _plain(value.value)
+    return encode(_Twin(kind, plain, value.time, value.source))
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
     """Endpoint, path and value of a row."""
     row = msgspec.json.decode(value, type=_Twin)
     path, _, endpoint = key.partition(" ")
-    plain: Value = row.value
-    if row.kind == "opaque":
-        plain = bytes.fromhex(str(row.value))
-    elif row.kind == "objlnk":
-        object_id, _, instance = str(row.value).partition(":")
-        plain = ObjectLink(int(object_id), int(instance))
-    elif row.kind == "float":
-        plain = float(row.value)  # NaN and the infinities, for which JSON has no number
-    return endpoint, Path.parse(path), TwinValue(plain, row.time, row.source)
+    return endpoint, Path.parse(path), TwinValue(_value(row.kind, row.value), row.time, row.source)
+
+
+def sample_value(value: Value) -> bytes:
+    """A value as the series of its path keeps it: as JSON has it, or what kind it is and its text."""
+    kind, plain = _plain(value)
+    return encode(plain if kind == "plain" else (kind, plain))
+
+
+def read_sample(value: bytes) -> Value:
+    """The value of a sample."""
+    found: tuple[_Kind, str] | str | int | float | bool = _read_sample(value)
+    return _value(*found) if isinstance(found, tuple) else found
+
+
+def _plain(value: Value) -> tuple[_Kind, str | int | float | bool]:
+    """What JSON keeps of a value, and what kind it is."""
+    if isinstance(value, bytes):
+        return "opaque", value.hex()
+    if isinstance(value, ObjectLink):
+        return "objlnk", str(value)
+    if isinstance(value, float) and not isfinite(value):
+        return "float", str(value)  # NaN and the infinities, for which JSON has no number
+    return "plain", value
+
+
+def _value(kind: _Kind, plain: str | int | float | bool) -> Value:
+    if kind == "opaque":
+        return bytes.fromhex(str(plain))
+    if kind == "objlnk":
+        object_id, _, instance = str(plain).partition(":")
+        return ObjectLink(int(object_id), int(instance))
+    return float(plain) if kind == "float" else plain
 
 
 def model_key(identifier: int, version: str) -> str:

@@ -23,11 +23,15 @@ import org.eclipse.leshan.client.object.LwM2mTestObject;
 import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.client.object.Server;
 import org.eclipse.leshan.client.resource.ObjectsInitializer;
+import org.eclipse.leshan.client.send.ManualDataSender;
+import org.eclipse.leshan.client.send.NoDataException;
+import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.client.servers.ServerInfo;
 import org.eclipse.leshan.core.LwM2mId;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ResourceModel;
 import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointFactory;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
 import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientEndpointFactory;
@@ -41,12 +45,14 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientP
  * move by themselves; without one nothing changes unless a command says so.
  *
  * Commands, one a line on standard input: {@code set PATH VALUE}, {@code update}, {@code deregister}, {@code register},
- * {@code stop}. The end of the input stops it too, without De-register, so that no peer outlives its test.
+ * {@code send FORMAT PATH...} (a Send of the values as they are), {@code collect PATH} and {@code flush FORMAT} (a Send of
+ * what was collected, with its times), {@code stop}. The end of the input stops it too, without De-register, so that no peer outlives its test.
  *
  * The lines that it prints are listed in tests/peers/README.md.
  */
 public final class ClientPeer {
     private static final int SHORT_SERVER_ID = 123;
+    private static final long SEND_TIMEOUT = 5000;
     private static final PrintStream OUT = new PrintStream(new FileOutputStream(FileDescriptor.out), true,
             StandardCharsets.UTF_8);
 
@@ -76,6 +82,7 @@ public final class ClientPeer {
         ReportingBuilder builder = new ReportingBuilder(options.get("endpoint"), version, ClientPeer::say);
         builder.setObjects(objects.createAll());
         builder.setAdditionalAttributes(attributes);
+        builder.setDataSenders(new ManualDataSender());
         builder.setRegistrationEngineFactory(new DefaultRegistrationEngineFactory() //
                 .setQueueMode(options.containsKey("queue")) //
                 .setRetryWaitingTimeInMs(1000));
@@ -144,11 +151,35 @@ public final class ClientPeer {
         instance.set(path.getResourceId(), Texts.parse(resource.type, text));
     }
 
+    private void send(ContentFormat format, List<String> paths) {
+        client.getSendService().sendData(server(), format, paths, SEND_TIMEOUT,
+                answer -> say("send " + Reporter.dotted(answer.getCode())), error -> say("send-failed " + error));
+    }
+
+    private void flush(ContentFormat format) {
+        try {
+            collected().sendCollectedData(server(), format, SEND_TIMEOUT, false);
+        } catch (NoDataException nothing) {
+            throw new IllegalArgumentException("nothing was collected");
+        }
+    }
+
+    private LwM2mServer server() {
+        return client.getRegisteredServers().values().iterator().next();
+    }
+
+    private ManualDataSender collected() {
+        return client.getSendService().getDataSender(ManualDataSender.DEFAULT_NAME, ManualDataSender.class);
+    }
+
     /** Carries one command out; false when it was the last. */
     private boolean command(String line) {
         List<String> words = List.of(line.trim().split(" ", 3));
         switch (words.get(0)) {
         case "set" -> set(words.get(1), words.get(2));
+        case "send" -> send(ContentFormat.fromName(words.get(1)), List.of(words.get(2).split(" ")));
+        case "collect" -> collected().collectData(List.of(new LwM2mPath(words.get(1))));
+        case "flush" -> flush(ContentFormat.fromName(words.get(1)));
         case "update" -> client.triggerRegistrationUpdate();
         case "register" -> client.start();
         case "deregister" -> client.stop(true);
