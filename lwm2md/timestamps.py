@@ -20,6 +20,7 @@ _FIRST: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()
 _END: Final = (datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC) - _EPOCH).total_seconds()
 
 
+@lru_cache(maxsize=64)
 def rfc3339(seconds: float) -> str:
     """Write Unix seconds as ``2026-01-31T12:00:00.25Z``: to the millisecond, no digit more than needed.
 

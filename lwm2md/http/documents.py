@@ -244,7 +244,7 @@ def device_document(device: Device, now: float, address_of: Callable[[Peer], str
     registration = device.registration
     if registration is None:
         return DeviceDocument(
-            device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
+            device.endpoint, None, "offline", None, None, None, False, dict(device.all_labels()),
             None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
@@ -256,7 +256,7 @@ def device_document(device: Device, now: float, address_of: Callable[[Peer], str
         registration.lifetime,
         registration.binding,
         registration.queue_mode,
-        device.all_labels(),
+        dict(device.all_labels()),
         address_of(registration.peer),
         registration.transport,
         registration.identity,

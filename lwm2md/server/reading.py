@@ -6,7 +6,11 @@ of arrival.
 
 from __future__ import annotations
 
+from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
+from lwm2md.lwm2m import formats
+from lwm2md.lwm2m.models import ResourceModel
+from lwm2md.lwm2m.nodes import ContentError, Note
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -36,9 +40,15 @@ class Reading:
 
         ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
         """
-        type_of = self._state.resource_model(device)
         note = noting(device, message.payload, now)
         registration = device.registration
+        if len(path) == 3 and message.code == n.CONTENT and registration is not None:
+            content_format = message.content_format
+            model = self._state.models.resource(path, registration.objects.versions)
+            row = self._one(content_format, path, message.payload, model, note, now)
+            if row is not None:
+                return (row,), formats.NAMES[content_format or 0]
+        type_of = self._state.resource_model(device)
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
         if paths:
@@ -48,3 +58,21 @@ class Reading:
                 note(UNASKED)
             nodes = asked
         return rows(nodes, type_of, now, note), name
+
+    @staticmethod
+    def _one(
+        content_format: int | None,
+        path: Path,
+        payload: bytes,
+        model: ResourceModel | None,
+        note: Note,
+        now: float,
+    ) -> ValueRow | None:
+        """The row of a single Resource's value; None where the payload needs a closer look."""
+        try:
+            value = formats.decode_value(content_format, path, payload, model, note)
+        except ContentError:
+            return None
+        if value is None or model is None:
+            return None
+        return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)

@@ -183,11 +183,11 @@ class Device:
             return "sleeping"
         return "online"
 
-    def all_labels(self, coming: Registration | None = None) -> dict[str, str]:
+    def all_labels(self, coming: Registration | None = None) -> Mapping[str, str]:
         """Labels of the registration, or of the ``coming`` one, overruled by the operator's of the same name."""
         registration = coming or self.registration
-        claimed = registration.labels if registration is not None else {}
-        return {**claimed, **(self.labels or {})}
+        claimed = registration.labels if registration is not None else NO_LABELS
+        return {**claimed, **self.labels} if self.labels else claimed
 
 
 class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
