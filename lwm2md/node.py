@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__
+from lwm2md.coap.blocks import szx_for
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
@@ -32,6 +35,7 @@ from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Driver
 from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
 from lwm2md.server.settings import ServerSettings
@@ -76,6 +80,8 @@ class Node:
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
+        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+        self.server.device_profiles.ship(profiles)
         self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
@@ -92,7 +98,7 @@ class Node:
             verified=self.server.knows,
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
-            parameters_for=lambda _: self._parameters,
+            parameters_for=self._parameters_for,
         )
         self.server.attach(self._engine)
         self.tracing = Tracing(
@@ -162,6 +168,10 @@ class Node:
 
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
+
+    def _parameters_for(self, peer: Peer) -> Parameters:
+        profile = self.server.device_profiles.special.get(peer)
+        return self._parameters if profile is None else _own_parameters(self._parameters, engine_values(profile))
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -300,13 +310,25 @@ def _tcp(port: IListeningPort) -> str:
 
 
 def _parameters(settings: Settings) -> Parameters:
-    """The engine's transmission parameters; a block of 16 bytes has the size exponent 0 (RFC 7959 2.2)."""
+    """The engine's transmission parameters."""
     coap = settings.coap
     return Parameters(
         ack_timeout=coap.ack_timeout,
         ack_random_factor=coap.ack_random_factor,
         max_retransmit=coap.max_retransmit,
-        block_szx=coap.block_size.bit_length() - 5,
+        block_szx=szx_for(coap.block_size),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _own_parameters(ours: Parameters, values: tuple[float | None, int | None, int | None]) -> Parameters:
+    """The engine's parameters for a peer, where its profile says something else than the settings."""
+    ack_timeout, max_retransmit, block_size = values
+    return attrs.evolve(
+        ours,
+        ack_timeout=ours.ack_timeout if ack_timeout is None else ack_timeout,
+        max_retransmit=ours.max_retransmit if max_retransmit is None else max_retransmit,
+        block_szx=ours.block_szx if block_size is None else min(ours.block_szx, szx_for(block_size)),
     )
 
 
@@ -329,7 +351,10 @@ def _server_settings(settings: Settings) -> ServerSettings:
         queue_limit=settings.queue.limit,
         max_devices=settings.limits.devices,
         devices_per_gateway=settings.limits.devices_per_gateway,
+        revive=settings.registration.revive,
+        identify=settings.registration.identify,
         profile_ids=settings.limits.profile_ids,
+        device_profiles=settings.limits.device_profiles,
         observations_per_device=settings.limits.observations_per_device,
         labels_per_device=settings.limits.labels_per_device,
         twin_values=settings.limits.twin_values_per_device,

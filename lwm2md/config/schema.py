@@ -123,10 +123,23 @@ class Registration:
     grace: float = _setting(
         values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires", reloadable=True
     )
+    revive: float = _setting(
+        values.duration(0, _DAY),
+        "0s",
+        "How long after its end an Update brings a registration back, for devices that give up on 4.04; 0s is never",
+        reloadable=True,
+    )
+    identify: bool = _setting(
+        values.boolean(),
+        "yes",
+        "Whether devices are asked once for manufacturer, model and firmware where the operator's profiles name them",
+        reloadable=True,
+    )
     forget_after: float = _setting(
         values.duration(0, 10 * _YEAR),
         "30d",
-        "How long a device without a registration stays known, unless it has labels or observations; 0s is for ever",
+        "How long a device without a registration stays known, unless it has labels, observations or a profile by "
+        "hand; 0s is for ever",
         reloadable=True,
     )
 
@@ -170,6 +183,9 @@ class Limits:
     )
     profile_ids: int = _setting(
         values.integer(0, 1_000_000), "1000", "Profile ids that operators may configure", reloadable=True
+    )
+    device_profiles: int = _setting(
+        values.integer(0, 100_000), "1000", "Device profiles that operators may put", reloadable=True
     )
     observations_per_device: int = _setting(
         values.integer(1, 65535), "64", "Observations of one device", reloadable=True

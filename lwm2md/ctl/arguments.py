@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, completing, managing, modelling, tracing, values, watching
+from lwm2md.ctl import commands, completing, doctoring, managing, modelling, tracing, values, watching
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
@@ -101,6 +101,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _telling(add)
     _asking(add)
     _managing(add)
+    _doctoring(add)
     _watching(add)
     _tracing(add)
     return top
@@ -134,7 +135,17 @@ def _looking(add: Any) -> None:
         limit,
         _EVERY,
     )
-    add("device", commands.device, "Show one device", _ENDPOINT, _EVERY)
+    given = {"metavar": "NAME", "help": "give it this profile by hand"}
+    taken = {"action": "store_true", "help": "take away the profile that was given to it by hand"}
+    add(
+        "device",
+        commands.device,
+        "Show one device",
+        _ENDPOINT,
+        ("--profile", given),
+        ("--no-profile", taken),
+        _EVERY,
+    )
     add(
         "deviations",
         commands.deviations,
@@ -255,6 +266,27 @@ def _managing(add: Any) -> None:
         ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
         ("links", links),
         ("--remove", remove),
+    )
+
+
+def _doctoring(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    of = {"nargs": "?", "metavar": "ENDPOINT", "help": "this device, not the whole fleet"}
+    pairs = {"type": values.pair, "action": "append", "default": []}
+    match = {**pairs, "metavar": "WHAT=GLOB", "help": "manufacturer, model, firmware, endpoint; labels=TERMS"}
+    says = {**pairs, "metavar": "NAME=VALUE", "help": "such as awake=20 or formats=tlv,text"}
+    add("doctor", doctoring.doctor, "Say how a device is, or what is wrong in the fleet", ("of", of), _EVERY)
+    add("profiles", doctoring.profiles, "List device profiles", limit, _EVERY)
+    add(
+        "profile",
+        doctoring.profile,
+        "Show, put or take back a device profile",
+        ("name", {"metavar": "NAME", "help": "the name of a profile"}),
+        ("--match", match),
+        ("--set", says),
+        ("--priority", {"type": int, "metavar": "N", "help": "the highest comes first (default: 0)"}),
+        ("--note", {"metavar": "TEXT", "help": "what it is for"}),
+        ("--remove", {"action": "store_true", "help": "take back what was put"}),
     )
 
 

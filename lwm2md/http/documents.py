@@ -13,6 +13,7 @@ from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.diagnoses import diagnosis
 from lwm2md.server.library import ModelSource
 from lwm2md.server.records import (
     Deviation,
@@ -111,6 +112,7 @@ class DeviceDocument(msgspec.Struct):
     root_path: str | None
     gateway: str | None
     device_id: str | None
+    profile: str | None
 
 
 class ProfileDocument(msgspec.Struct):
@@ -137,7 +139,7 @@ class ObservationDocument(msgspec.Struct):
 
 
 class DeviationDocument(msgspec.Struct):
-    """One way in which a device departs from the specifications, and how often it was seen.
+    """One way in which a device departs from the specifications, how often it was seen, and what to do about it.
 
     ``sample`` is the beginning of the newest payload that has it: text, or hexadecimal digits, as ``encoding`` says.
     """
@@ -148,6 +150,8 @@ class DeviationDocument(msgspec.Struct):
     last: str | None
     sample: str | None
     encoding: Literal["text", "hex"] | None
+    meaning: str
+    advice: str
 
 
 class ResourceDocument(msgspec.Struct):
@@ -245,7 +249,7 @@ def device_document(device: Device, now: float, address_of: Callable[[Peer], str
     if registration is None:
         return DeviceDocument(
             device.endpoint, None, "offline", None, None, None, False, dict(device.all_labels()),
-            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
+            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
@@ -269,6 +273,7 @@ def device_document(device: Device, now: float, address_of: Callable[[Peer], str
         registration.objects.root,
         gateway,
         device_id,
+        device.hand,
     )
 
 
@@ -293,7 +298,7 @@ def deviation_document(deviation: Deviation) -> DeviationDocument:
     """A deviation as ``/v1/devices/{endpoint}/deviations`` shows it."""
     sample, encoding = _sample(deviation.sample)
     first, last = time_text(deviation.first), time_text(deviation.last)
-    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding)
+    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding, *diagnosis(deviation.kind))
 
 
 def _sample(payload: bytes | None) -> tuple[str | None, Literal["text", "hex"] | None]:

@@ -34,6 +34,8 @@ MEASURES: Final = {
     "started_seconds": _gauge("When the daemon started, in Unix seconds"),
     "ready": _gauge("1 when the daemon serves, 0 while it starts or stops"),
     "devices": _gauge("Devices by the label state: online, sleeping, not-responding, offline"),
+    "deviating_devices": _gauge("Devices that depart from the specifications, by the label kind"),
+    "deviations": _counter("What was passed over that devices did in spite of the specifications, by the label kind"),
     "operations": _gauge("Operations that are remembered, ended ones included"),
     "observations": _gauge("Observations that are wished for"),
     "http_connections": _gauge("Open connections to the API"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    deviations,
+    deviceprofiles,
     devices,
     events,
     models,
@@ -30,6 +32,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *models.ROUTES,
     *reload.ROUTES,
     *profiles.ROUTES,
+    *deviceprofiles.ROUTES,
+    *deviations.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

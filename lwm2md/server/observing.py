@@ -22,6 +22,7 @@ from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownObservation
 from lwm2md.server.exchanges import Outcome
 from lwm2md.server.ledger import GONE, UNSTORED
+from lwm2md.server.negotiation import preferred_by
 from lwm2md.server.notifying import Notifications
 from lwm2md.server.operations import Operations
 from lwm2md.server.reading import Reading
@@ -216,7 +217,15 @@ class Observations:
         if registration is not None and (wish.established or 0.0) >= registration.registered_at:
             wish.state = "active"
             request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
-            composed = compose(request, wish.path, wish.paths, registration, self._state.models, home=home_of(device))
+            composed = compose(
+                request,
+                wish.path,
+                wish.paths,
+                registration,
+                self._state.models,
+                home=home_of(device),
+                preferred=preferred_by(self._state.profile(device)),
+            )
             # With its request, since a notification may be larger than a block and the rest is asked for.
             self._state.engine.adopt(
                 registration.peer,

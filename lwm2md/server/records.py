@@ -22,7 +22,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
-from lwm2md.server.deviceprofiles import DeviceProfile
+from lwm2md.server.deviceprofiles import DeviceProfile, Learned
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
@@ -131,6 +131,7 @@ class Deviation:
     """One way in which a device departs from the specifications, passed over in what it sent.
 
     ``first`` and ``last`` are Unix seconds; ``sample`` is the beginning of the newest payload that has it, if one has.
+    Of the ``count`` so many are ``stored``.
     """
 
     kind: str
@@ -138,6 +139,7 @@ class Deviation:
     last: float
     count: int = 1
     sample: bytes | None = None
+    stored: int = 0
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
@@ -146,7 +148,8 @@ class Device:
 
     One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
     it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
-    ``disabled`` is one that was told to be silent until it registers again. ``profile`` is what `State.profile` gives.
+    ``disabled`` is one that was told to be silent until it registers again. ``hand`` is the profile that the operator
+    gave it, ``learned`` what it has shown; ``profile`` is what comes of both, kept by `State.profile`.
     """
 
     endpoint: str
@@ -165,6 +168,8 @@ class Device:
     children: dict[str, Device] | None = None
     profiles: dict[str, ObjectList] | None = None
     disabled: bool = False
+    hand: str | None = None
+    learned: Learned | None = None
     profile: DeviceProfile | None = attrs.field(default=None, repr=False)
 
     @property
@@ -283,7 +288,8 @@ class Result:
 class Operation:
     """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it.
 
-    ``composed`` is its message while that is at hand: not while it waits, since the registration may change.
+    ``composed`` is its message while that is at hand: not while it waits, since the registration may change. A
+    composite one that was not answered so many ``misses`` is carried out ``singly``, as one Read after the other.
     """
 
     id: str
@@ -305,6 +311,8 @@ class Operation:
     token: bytes | None = None
     composed: Composed | None = attrs.field(default=None, repr=False)
     watchers: list[Callable[[Operation], None]] | None = None
+    misses: int = 0
+    singly: bool = False
 
     @property
     def op(self) -> str:

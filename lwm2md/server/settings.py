@@ -15,7 +15,8 @@ class ServerSettings:
     added before a registration expires. ``awake`` is how long a queue-mode device listens after an exchange,
     ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device. A device without a
     registration is forgotten ``forget_after`` it was last seen (0: never). ``send`` is whether what devices send by
-    themselves is taken, ``history`` whether values are kept beyond the newest.
+    themselves is taken, ``history`` whether values are kept beyond the newest. For ``revive`` seconds after its end an
+    Update brings a registration back; with ``identify`` devices are asked what they are, where profiles need that.
     """
 
     default_lifetime: int = 86400
@@ -24,6 +25,8 @@ class ServerSettings:
     grace: float = 0.0
     forget_after: float = 30 * 86400.0
     send: Literal["accept", "refuse"] = "accept"
+    revive: float = 0.0
+    identify: bool = True
     awake: float = 93.0
     timeout: float = 93.0
     ttl: float = 86400.0
@@ -31,6 +34,7 @@ class ServerSettings:
     max_devices: int = 1_000_000
     devices_per_gateway: int = 128
     profile_ids: int = 1000
+    device_profiles: int = 1000
     observations_per_device: int = 64
     labels_per_device: int = 64
     twin_values: int = 1000

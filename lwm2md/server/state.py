@@ -17,7 +17,7 @@ from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
-from lwm2md.server.deviceprofiles import UNSAID, DeviceProfile
+from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Write
 from lwm2md.server.records import Device, Observation, Operation, Registration
 from lwm2md.server.senders import Senders
@@ -71,7 +71,8 @@ class State:
 
     ``registrations`` are found by their Location as `location` writes it, ``peers`` finds those at an address and
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
-    others wait for that.
+    others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
+    something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -87,7 +88,10 @@ class State:
         self.effects: list[Commit] = []
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.deviations: dict[str, int] = {}
+        self.found_out: set[Device] = set()
         self.engine: Engine
+        self.fit: Callable[[Device], DeviceProfile]
         self.busy: dict[str, list[Decide]] = {}
 
     def registered(self, registration_id: str) -> Registration | None:
@@ -98,10 +102,9 @@ class State:
         """Add one to a counter of `COUNTERS`, which metrics show."""
         self.counters[name] += 1
 
-    @staticmethod
-    def profile(device: Device) -> DeviceProfile:
+    def profile(self, device: Device) -> DeviceProfile:
         """How a device is to be treated: by hand, by profiles that fit it, by what was learned. Cheap to ask for."""
-        return device.profile or UNSAID
+        return device.profile or self.fit(device)
 
     def commit(
         self,

@@ -17,6 +17,7 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.server.definitions import Definition
 from lwm2md.server.records import (
     NO_LABELS,
     Behind,
@@ -39,6 +40,8 @@ TWIN = "twin"
 PROFILES = "profile_ids"
 META = "meta"
 MODELS = "models"
+DEVICE_PROFILES = "device_profiles"
+FINDINGS = "findings"
 
 
 class _Registration(msgspec.Struct, omit_defaults=True):
@@ -83,6 +86,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     prefix: str = ""
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
+    hand: str | None = None
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -191,8 +195,8 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
-    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
+    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -219,7 +223,13 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         behind=behind,
         profiles=profiles or None,
         disabled=row.disabled,
+        hand=row.hand,
     )
+
+
+def read_definition(value: bytes) -> Definition:
+    """The definition of a device profile of a row."""
+    return msgspec.json.decode(value, type=Definition)
 
 
 def observation_row(observation: Observation) -> bytes:

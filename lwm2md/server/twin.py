@@ -15,20 +15,29 @@ from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import infer
 from lwm2md.server import stored
+from lwm2md.server.definitions import IDENTITY
 from lwm2md.server.effects import Resume, Sample, Write
 from lwm2md.server.records import Device, Source, TwinValue
 from lwm2md.server.state import State
 
 _GATEWAY: Final = 25
 _GATEWAYS: Final = ((), (_GATEWAY,))
+_IDENTITY: Final = frozenset(IDENTITY.values())
 
 
 class Twin:
-    """The last known values of every device. ``gateway`` is called where those of Object 25 became others."""
+    """The last known values of every device.
 
-    def __init__(self, state: State, gateway: Callable[[Device, float], None]) -> None:
+    ``gateway`` is called where those of Object 25 became others, ``identified`` where a device says what it is and has
+    not said so before.
+    """
+
+    def __init__(
+        self, state: State, gateway: Callable[[Device, float], None], identified: Callable[[Device], None]
+    ) -> None:
         self._state = state
         self._gateway = gateway
+        self._identified = identified
 
     def learn(
         self,
@@ -72,14 +81,18 @@ class Twin:
             device.twin = {}
         twin = device.twin
         writes = []
+        identified = False
         for place, row in found.items():
             time = now if row.time is None else row.time
             known = twin.get(place)
             # What was read has our time: values of a slow clock follow it, unless they may be old ones (Send).
             if known is not None and time < known.time <= now and (known.source != "read" or source == "send"):
                 continue
+            identified = identified or (place in _IDENTITY and (known is None or known.value != row.value))
             value = twin[place] = TwinValue(row.value, time, source)
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
+        if identified:
+            self._identified(device)
         surplus = len(twin) - self._state.settings.twin_values
         if surplus > 0:
             writes += self._remove(device, nsmallest(surplus, twin, key=lambda place: twin[place].time))

@@ -35,7 +35,19 @@ __all__ = [
 ]
 
 TABLES: Final = frozenset(
-    {"registrations", "refreshes", "devices", "observations", "operations", "twin", "meta", "models", "profile_ids"}
+    {
+        "registrations",
+        "refreshes",
+        "devices",
+        "observations",
+        "operations",
+        "twin",
+        "meta",
+        "models",
+        "profile_ids",
+        "device_profiles",
+        "findings",
+    }
 )
 LOGS: Final = frozenset({"events"})
 
