@@ -47,8 +47,9 @@ class Reading:
         """
         note = noting(self._state, device, message.payload, now)
         registration = device.registration
-        if len(path) == 3 and message.code == n.CONTENT and registration is not None:
-            content_format = message.content_format
+        content_format = message.content_format
+        usual = accept is None or accept == content_format
+        if usual and len(path) == 3 and message.code == n.CONTENT and registration is not None:
             model = self._state.models.resource(path, registration.objects.versions)
             row = self._one(content_format, path, message.payload, model, note, now)
             if row is not None:
@@ -56,8 +57,7 @@ class Reading:
         type_of = self._state.resource_model(device)
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
-        given = message.content_format
-        if accept is not None and given is not None and ALIASES.get(given, given) != accept:
+        if accept is not None and content_format is not None and ALIASES.get(content_format, content_format) != accept:
             note(OTHER_FORMAT)
         if paths:
             whole = frozenset(paths)
@@ -77,10 +77,13 @@ class Reading:
         now: float,
     ) -> ValueRow | None:
         """The row of a single Resource's value; None where the payload needs a closer look."""
+        deviations: list[str] = []
         try:
-            value = formats.decode_value(content_format, path, payload, model, note)
+            value = formats.decode_value(content_format, path, payload, model, deviations.append)
         except ContentError:
             return None
         if value is None or model is None:
             return None
+        for deviation in deviations:
+            note(deviation)
         return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)

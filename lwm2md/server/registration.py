@@ -276,7 +276,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
-        facts = {**_facts(coming), "reason": "revived"}
+        facts = {**self._facts(coming), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:

@@ -122,7 +122,7 @@ class Sends:
         values = rows(nodes, self._state.resource_model(target), now, deviations.append)
         if not values:
             raise Rejected(n.BAD_REQUEST, "no values")
-        note = noting(target, message.payload, now)
+        note = noting(self._state, target, message.payload, now)
         for kind in dict.fromkeys(deviations):
             note(kind)
 
@@ -155,7 +155,7 @@ class Sends:
             else:
                 return target, nodes, deviations
         if now is not None:
-            noting(device, message.payload, now)(UNDECODABLE)
+            noting(self._state, device, message.payload, now)(UNDECODABLE)
         raise Rejected(n.BAD_REQUEST, failure[:100])
 
 

@@ -6,7 +6,7 @@ from its beginning. A reader has a position in what was recorded and no queue of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs

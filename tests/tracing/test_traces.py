@@ -60,7 +60,7 @@ class TracingTests(SynchronousTestCase):
     def read(self, trace: Trace, last: str | None = None) -> tuple[Reader, list[Delivered]]:
         """A reader of a trace, and what it gets."""
         got: list[Delivered] = []
-        reader = Reader(trace, trace.position(last), got.append, lambda reason: None)
+        reader = Reader(trace, trace.position(last), got.extend, lambda reason: None)
         reader.go_on()
         return reader, got
 
