@@ -136,6 +136,8 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+    retry_at: str | None
+    template: str | None
 
 
 class DeviationDocument(msgspec.Struct):
@@ -291,6 +293,8 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.error,
         time_text(observation.last_notification),
         observation.notifications,
+        time_text(observation.aside.retry_at),
+        observation.template,
     )
 
 

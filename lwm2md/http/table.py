@@ -17,6 +17,7 @@ from lwm2md.http import (
     reload,
     resources,
     status,
+    templates,
     traces,
 )
 from lwm2md.http.routes import Route
@@ -27,6 +28,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *operations.ROUTES,
     *resources.ROUTES,
     *observations.ROUTES,
+    *templates.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,
     *models.ROUTES,

@@ -11,9 +11,9 @@ from typing import Final
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
+from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.models import ResourceModel
 from lwm2md.lwm2m.nodes import ContentError, Note
-from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -51,7 +51,7 @@ class Reading:
         usual = accept is None or accept == content_format
         if usual and len(path) == 3 and message.code == n.CONTENT and registration is not None:
             model = self._state.models.resource(path, registration.objects.versions)
-            row = self._one(content_format, path, message.payload, model, note, now)
+            row = None if model is None else _one(content_format, path, message.payload, model, now=now, note=note)
             if row is not None:
                 return (row,), formats.NAMES[content_format or 0]
         type_of = self._state.resource_model(device)
@@ -67,23 +67,18 @@ class Reading:
             nodes = asked
         return rows(nodes, type_of, now, note), name
 
-    @staticmethod
-    def _one(
-        content_format: int | None,
-        path: Path,
-        payload: bytes,
-        model: ResourceModel | None,
-        note: Note,
-        now: float,
-    ) -> ValueRow | None:
-        """The row of a single Resource's value; None where the payload needs a closer look."""
-        deviations: list[str] = []
-        try:
-            value = formats.decode_value(content_format, path, payload, model, deviations.append)
-        except ContentError:
-            return None
-        if value is None or model is None:
-            return None
-        for deviation in deviations:
-            note(deviation)
-        return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)
+
+def _one(
+    content_format: int | None, path: Path, payload: bytes, model: ResourceModel, *, now: float, note: Note
+) -> ValueRow | None:
+    """The row of a single Resource's value; None where the payload needs a closer look."""
+    deviations: list[str] = []
+    try:
+        value = formats.decode_value(content_format, path, payload, model, deviations.append)
+    except ContentError:
+        return None
+    if value is None:
+        return None
+    for deviation in deviations:
+        note(deviation)
+    return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)

@@ -17,6 +17,8 @@ class ServerSettings:
     registration is forgotten ``forget_after`` it was last seen (0: never). ``send`` is whether what devices send by
     themselves is taken, ``history`` whether values are kept beyond the newest. For ``revive`` seconds after its end an
     Update brings a registration back; with ``identify`` devices are asked what they are, where profiles need that.
+    What a device refuses to observe it is asked again after ``observe_retry``, then after twice that and so on up to
+    ``observe_retry_max``; ``templates`` of wishes may be kept.
     """
 
     default_lifetime: int = 86400
@@ -32,6 +34,9 @@ class ServerSettings:
     ttl: float = 86400.0
     queue_limit: int = 100
     max_devices: int = 1_000_000
+    observe_retry: float = 60.0
+    observe_retry_max: float = 6 * 3600.0
+    templates: int = 1000
     devices_per_gateway: int = 128
     profile_ids: int = 1000
     device_profiles: int = 1000

@@ -47,6 +47,7 @@ TABLES: Final = frozenset(
         "profile_ids",
         "device_profiles",
         "findings",
+        "templates",
     }
 )
 LOGS: Final = frozenset({"events"})
