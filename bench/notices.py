@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class Bench:
             message = Message(n.CON, n.POST, number, number.to_bytes(4, "big"), fields, LINKS)
             self.devices.send([(encode(message), pack(local, server))])
             if number % 100 == 99:
-                await _until(lambda: len(self.node.server.devices) > number)
+                await self._registered(number)
         for number in range(DEVICES):
             wish = OperationRequest(op="observe", path=_PATH)
             self.node.server.submit(f"bench-{number:06d}", wish, reactor.seconds())
@@ -101,6 +102,9 @@ class Bench:
         await _until(lambda: self.node.delivery.readers == 1)
         reactor.removeReader(self.devices)
         reactor.removeReader(self.node._ports[0])
+
+    async def _registered(self, number: int) -> None:
+        await _until(lambda: len(self.node.server.devices) > number)
 
     def _answered(self, batch: Batch) -> None:
         for data, peer in batch:
@@ -117,9 +121,8 @@ class Bench:
         engine = self.node._engine
         for turn in range(batches):
             self._send(turn * BATCH)
-            batch: Batch = []
-            self._time("socket in", lambda: port._receive_all(batch))
-            out = self._time("engine and decisions", lambda: engine.receive(batch, reactor.seconds()))
+            batch = self._time("socket in", lambda: _received(port))
+            out = self._time("engine and decisions", partial(engine.receive, batch, reactor.seconds()))
             assert not out and len(batch) == BATCH
             self._time("storage, events, acknowledgements out", self.node.settle)
             self.times.setdefault("of that: storage", []).append(self.storage.spent[-1])
@@ -152,6 +155,12 @@ class Bench:
         result = work()
         self.times.setdefault(part, []).append((time.thread_time_ns() - began) / 1000 / BATCH)
         return result
+
+
+def _received(port: Any) -> Batch:
+    batch: Batch = []
+    port._receive_all(batch)
+    return batch
 
 
 async def _until(condition: Callable[[], bool]) -> None:

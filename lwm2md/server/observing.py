@@ -88,19 +88,8 @@ class Observations:
         existing = self._coming.get((endpoint, target)) or self.wishes.get(device, target)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
-        wish = Observation(
-            id=self._state.environment.random(8).hex() if existing is None else existing.id,
-            endpoint=endpoint,
-            path=order.path,
-            token=self._state.environment.random(8) if existing is None else existing.token,
-            created=now if existing is None else existing.created,
-            attributes=attributes,
-            format=order.request.format,
-            paths=order.paths,
-            template=template,
-        )
-        if existing is not None and (outdated := tuple(existing.changes())):
-            wish.own.outdated = outdated
+        wish = self._wish(device, order, existing, now)
+        wish.attributes, wish.template = attributes, template
         operation = self.operations.make(device, order, now, internal=template is not None)
         if existing is not None:
             existing.own.superseded += 1
@@ -115,11 +104,7 @@ class Observations:
             elif ok:
                 if existing is not None:
                     self.tending.rest(existing)
-                self.wishes.add(device, wish)
-                if self.tending.admit(device, wish):
-                    self._ask(device, operation, now)
-                else:
-                    self.operations.fail(operation, wish.error or "", now)
+                self._take(device, wish, operation, now)
             else:
                 if existing is not None:
                     existing.own.superseded -= 1
@@ -129,6 +114,30 @@ class Observations:
 
         self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),), (), committed)
         return wish, existing is None, operation
+
+    def _wish(self, device: Device, order: Order, existing: Observation | None, now: float) -> Observation:
+        """A wish that is nowhere yet; one in the place of another has its id and token."""
+        random = self._state.environment.random
+        wish = Observation(
+            id=random(8).hex() if existing is None else existing.id,
+            endpoint=device.endpoint,
+            path=order.path,
+            token=random(8) if existing is None else existing.token,
+            created=now if existing is None else existing.created,
+            format=order.request.format,
+            paths=order.paths,
+        )
+        if existing is not None and (outdated := tuple(existing.changes())):
+            wish.own.outdated = outdated
+        return wish
+
+    def _take(self, device: Device, wish: Observation, operation: Operation, now: float) -> None:
+        """Take up a wish that is durable, and ask the device, if that can keep one more."""
+        self.wishes.add(device, wish)
+        if self.tending.admit(device, wish):
+            self._ask(device, operation, now)
+        else:
+            self.operations.fail(operation, wish.error or "", now)
 
     def remove(
         self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True

@@ -124,22 +124,27 @@ class Templating:
     def _apply(self, device: Device, now: float) -> None:
         wishes = {wish.target: wish for wish in device.observations}
         found = wanted(self._patterns, self._state, device)
+        going = [wish for wish in device.observations if wish.template is not None and wish.target not in found]
+        for wish in going:
+            if not wish.aside.superseded:
+                self._observations.remove(wish.id, now, lambda ok, _: self.look(device) if ok else None)
+        refused = 0
         for path, each in found.items():
             known = wishes.get(path)
             if known is None or (known.template is not None and not _same(known, each)):
-                self._wish(device, each, now)
-        for wish in device.observations:
-            if wish.template is not None and wish.target not in found and not wish.aside.superseded:
-                self._observations.remove(wish.id, now)
+                refused += not self._wish(device, each, now)
+        if not going:  # else there is a second look, when there is room
+            self._state.counters["template_wishes_refused"] += refused
 
-    def _wish(self, device: Device, each: Wanted, now: float) -> None:
+    def _wish(self, device: Device, each: Wanted, now: float) -> bool:
+        """Make a wish; False where the device has as many as it may have."""
         request = OperationRequest(op=OBSERVE, path=str(each.path), format=each.format, force=True, priority=_PRIORITY)
+        order = Order(request, each.path)
         try:
-            self._observations.put(
-                device, Order(request, each.path), now, attributes=each.attributes, template=each.template
-            )
+            self._observations.put(device, order, now, attributes=each.attributes, template=each.template)
         except LimitReached:
-            self._state.count("template_wishes_refused")
+            return False
+        return True
 
 
 def _same(wish: Observation, each: Wanted) -> bool:

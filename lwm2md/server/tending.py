@@ -66,7 +66,8 @@ class Tending:
         """For each other wish whether it has a place at the device, or is being asked for."""
         asked: set[Target] = {each.target for each in device.queue or () if each.op in ESTABLISHING}
         current = device.carrier.current
-        if current is not None and current.op in ESTABLISHING and current.endpoint == device.endpoint:
+        own = current is not None and current.endpoint == device.endpoint and not current.finished
+        if own and current is not None and current.op in ESTABLISHING:
             asked.add(current.target)
         return (wish.state == "active" or wish.target in asked for wish in device.observations if wish is not but)
 
