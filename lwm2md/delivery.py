@@ -35,7 +35,8 @@ MAX_HELD: Final = 10_000
 
 _DROP: Final = MAX_BYTES // 16
 """What it costs to remove the series of an owner, in bytes: there may be many."""
-_SAMPLE: Final = 50
+_SAMPLE: Final = 64
+"""What a sample takes beside its value, which is among the writes or in the document too."""
 _LOG: Final = "events"
 _META: Final = "meta"
 _COUNTERS: Final = (
@@ -236,12 +237,12 @@ class Delivery:
         if commit.dropped:
             # The storage drops first: what came before goes with it, what comes after stays.
             gone = frozenset(commit.dropped)
-            transaction.samples = [sample for sample in transaction.samples if sample.owner not in gone]
+            transaction.samples = [sample for sample in transaction.samples if sample[0] not in gone]
             transaction.dropped.extend(commit.dropped)
             transaction.size += _DROP
         if commit.samples:
             transaction.samples.extend(commit.samples)
-            transaction.size += sum(_SAMPLE + len(sample.value) for sample in commit.samples)
+            transaction.size += _SAMPLE * len(commit.samples)
         for event in commit.events:
             if not (event.stored or self.wants(event.type)):
                 continue
@@ -258,7 +259,7 @@ class Delivery:
         if not (found.writes or found.appends or found.samples or found.dropped):
             self._ended(True, transaction)
             return
-        batch = Batch(found.writes, found.appends, samples=found.samples, dropped=found.dropped)
+        batch = Batch(found.writes, found.appends, (), found.samples, found.dropped)
         done: Deferred[bool] = maybeDeferred(self._storage.commit, batch)
         done.addErrback(self._failed).addCallback(self._ended, transaction)
         done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body
-from lwm2md.http.documents import OperationDocument, Page, operation_document
+from lwm2md.http.documents import CancelledDocument, OperationDocument, Page, operation_document
 from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
-from lwm2md.http.times import with_times
+from lwm2md.http.times import WRITING, with_times
 from lwm2md.http.waiting import answer_at_end
 from lwm2md.server.errors import Refused, UnknownDevice, UnknownOperation
 from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
@@ -37,9 +37,10 @@ def submit(call: Call, request: OperationRequest) -> Operation:
     node = call.node
     device = known_device(call)
     server = node.server
-    registration = device.registration
-    versions = registration.objects.versions if registration is not None else {}
-    request = with_times(request, server.models.type_of(versions))
+    if request.op in WRITING:
+        registration = device.registration
+        versions = registration.objects.versions if registration is not None else {}
+        request = with_times(request, server.models.type_of(versions))
     operation = server.submit(device.endpoint, request, node.now())
     node.settle()
     return operation
@@ -114,6 +115,23 @@ def _delete(call: Call) -> None:
     node.settle()
 
 
+def _delete_all(call: Call) -> None:
+    device, node = known_device(call), call.node
+    count = 0
+
+    def durable(committed: bool, now: float) -> None:
+        call.complete(lambda: _all_cancelled(count, committed))
+
+    count = node.server.cancel_all(device.endpoint, node.now(), durable)
+    node.settle()
+
+
+def _all_cancelled(count: int, committed: bool) -> Reply:
+    if not committed:
+        raise storage_failed()
+    return json_reply(CancelledDocument(count))
+
+
 def _cancelled(operation: Operation, call: Call, committed: bool) -> Reply:
     if not committed:
         raise storage_failed()
@@ -130,6 +148,14 @@ ROUTES: Final = (
         Body(OperationRequest),
         {200: OperationDocument, 202: OperationDocument},
         fails=(409, 429, 503),
+    ),
+    Route(
+        "DELETE",
+        "/v1/devices/{endpoint}/operations",
+        _delete_all,
+        "Cancel all operations of a device that have not ended",
+        answers={200: CancelledDocument},
+        fails=(503,),
     ),
     Route(
         "GET",

@@ -7,7 +7,6 @@ RULES: a decision that must survive a crash is returned as a ``Commit`` and take
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -25,13 +24,8 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
 
 
-class Sample(NamedTuple):
-    """One value of a series: that of a device (``owner``) at a path (``name``), at a time in Unix microseconds."""
-
-    owner: str
-    name: str
-    time: int
-    value: bytes
+Sample = tuple[str, str, int, bytes]
+"""One value of a series: the device (owner), the path (name), the time in Unix microseconds, and the value."""
 
 
 class Commit(msgspec.Struct, frozen=True):

@@ -18,14 +18,17 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
 from lwm2md.server import stored
+from lwm2md.server.arrivals import address_of, facts_of, register_events, same
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
 from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
+from lwm2md.server.moving import Moves
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
+from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
@@ -43,8 +46,8 @@ Uplink = Callable[[Device, float], None]
 
 
 class RegistrationInterface:
-    """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable; ``relisted(device)`` of another list of Objects than before.
+    """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their
+    names say, once that is durable; ``relisted(device)`` of another list of Objects than before.
     """
 
     def __init__(
@@ -52,9 +55,9 @@ class RegistrationInterface:
         state: State,
         gateways: Gateways,
         idle: Idle,
+        presence: Presence,
         profiling: Profiling,
         *,
-        uplink: Uplink,
         registered: Uplink,
         gone: Uplink,
         relisted: Callable[[Device], None],
@@ -65,14 +68,16 @@ class RegistrationInterface:
         self._idle = idle
         self._registrations = state.registrations
         self._busy = state.busy
-        self._uplink = uplink
+        self._uplink = presence.uplink
         self._registered = registered
         self._gone = gone
-        self._relisted = relisted
         self._late = Late(state)
+        self._relisted = relisted
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
-        self.lifetimes = Lifetimes(state, profiling, self.expired)
+        self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
+        presence.plan = self.lifetimes.plan
+        self.moves = Moves(state, self.lifetimes)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -115,6 +120,9 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         if self._state.environment.describe(request.peer).identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
+        challenge = self.moves.challenge(request, found, now)
+        if challenge is not None:
+            return challenge
         decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
         return self._exclusively(request, found.endpoint, now, decide)
 
@@ -143,6 +151,9 @@ class RegistrationInterface:
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
+        challenge = self.moves.challenge_register(request, device, now)
+        if challenge is not None:
+            return challenge
         said = _Said(parameters, objects, listed)
 
         def decide(request: IncomingRequest, now: float) -> None:
@@ -159,10 +170,11 @@ class RegistrationInterface:
         if not self._idle.room(endpoint, now):
             self._state.engine.respond(request, _FULL, now)
             return
-        resumed = previous is not None and _same(previous, registration)
+        resumed = previous is not None and same(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
-        events_ = self._register_events(device, previous, registration, resumed, now)
+            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
+        events_ = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
         writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
         if endpoint not in self._state.devices or device.behind is not None or device.disabled or profiles is not None:
@@ -184,6 +196,7 @@ class RegistrationInterface:
             self._install(device, registration, now)
             if another:
                 self._relisted(device)
+            device.turned(now, "resumed" if resumed else "registered")
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -224,24 +237,6 @@ class RegistrationInterface:
             seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
         )
 
-    def _register_events(
-        self, device: Device, previous: Registration | None, registration: Registration, resumed: bool, now: float
-    ) -> list[events.Event]:
-        labels = device.all_labels(registration)
-        endpoint = device.endpoint
-        if resumed:
-            fields = {"reason": "resumed", "registration_id": registration.id}
-            return [events.Event(events.DEVICE_UPDATED, now, endpoint, labels, fields)]
-        found = []
-        if device.behind is not None and device.registration is not None:
-            gone = {"reason": "displaced", "registration_id": device.registration.id}
-            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        if previous is not None:
-            gone = {"reason": "replaced", "registration_id": previous.id}
-            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
-        return found
-
     def _object_list(
         self, request: IncomingRequest, parameters: RegistrationParameters, version: str
     ) -> ObjectList | None:
@@ -262,7 +257,7 @@ class RegistrationInterface:
         if previous is not None:
             self.lifetimes.remove(previous)
             if previous.peer != registration.peer:
-                self._withdraw(device, now)
+                self.moves.withdraw(device, now)
         self._state.devices[device.endpoint] = device
         self.lifetimes.add(device, registration)
 
@@ -276,7 +271,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
-        facts = {**self._facts(coming), "reason": "revived"}
+        facts = {**facts_of(self._state, coming), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:
@@ -293,7 +288,7 @@ class RegistrationInterface:
         self._state.commit_exclusive(coming.endpoint, (row,), (event,), ended)
 
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
-        registration.updated_at = now
+        registration.refreshed(now)
         self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
@@ -310,14 +305,14 @@ class RegistrationInterface:
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
-            fields = {"registration_id": registration.id, "address": self._address(registration)}
+            fields = {"registration_id": registration.id, "address": address_of(self._state, registration)}
             self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
         updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **self._facts(updated)}
+        facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -363,24 +358,12 @@ class RegistrationInterface:
     def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
-        self.move(device, request.peer, now)
-        registration.updated_at = now
+        self.moves.move(device, request.peer, now)
+        registration.refreshed(now)
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
         self._uplink(device, now)
-
-    def move(self, device: Device, peer: Peer, now: float) -> None:
-        """Find a registered device at this address from now on, where it proved to be."""
-        registration = device.registration
-        if registration is not None and peer != registration.peer:
-            self._withdraw(device, now)
-            self.lifetimes.move(registration, peer)
-
-    def _withdraw(self, device: Device, now: float) -> None:
-        """The device has another address: what is under way to the old one ends, and its turn comes again."""
-        if device.current is not None and device.current.token is not None:
-            self._state.engine.withdraw(device.current.token, now)
 
     def _deregister(self, request: IncomingRequest, now: float) -> None:
         registration = self._state.registered(request.message.path[1])
@@ -393,22 +376,6 @@ class RegistrationInterface:
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
 
-    def _facts(self, registration: Registration) -> dict[str, object]:
-        """What events tell of a registration."""
-        return {
-            "registration_id": registration.id,
-            "version": registration.version,
-            "lifetime": registration.lifetime,
-            "binding": registration.binding,
-            "queue_mode": registration.queue_mode,
-            "address": self._address(registration),
-            "transport": registration.transport,
-            "objects": [str(path) for path in registration.objects.paths],
-        }
-
-    def _address(self, registration: Registration) -> str:
-        return self._state.environment.describe(registration.peer).address
-
     # The end of a registration
 
     def _end(
@@ -420,11 +387,12 @@ class RegistrationInterface:
         answer: Callable[[bool, float], None] | None = None,
     ) -> None:
         device = self._state.devices[registration.endpoint]
+        row = stored.device_row(attrs.evolve(device, changed=now, reason=reason))
         event = self._state.event(kind, device, now, registration_id=registration.id, reason=reason)
         writes = [
             Write(stored.REGISTRATIONS, registration.endpoint, None),
             Write(stored.REFRESHES, registration.endpoint, None),
-            Write(stored.DEVICES, registration.endpoint, stored.device_row(device)),
+            Write(stored.DEVICES, registration.endpoint, row),
         ]
         events_ = (event, *self._gateways.departures(device, now))
 
@@ -434,6 +402,7 @@ class RegistrationInterface:
             if committed:
                 self.lifetimes.remove(registration)
                 device.registration = None
+                device.turned(now, reason)
                 self._gone(device, now)
             else:
                 self.lifetimes.again(registration, now)
@@ -453,9 +422,3 @@ class _Said:
     parameters: RegistrationParameters
     objects: ObjectList
     listed: ObjectList | None
-
-
-def _same(previous: Registration, now: Registration) -> bool:
-    """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
-    names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
-    return all(getattr(previous, name) == getattr(now, name) for name in names)

@@ -115,11 +115,11 @@ class State:
         writes: Iterable[Write],
         events: Iterable[Event] = (),
         resume: Resume | None = None,
-        samples: Iterable[Sample] = (),
-        dropped: Iterable[str] = (),
+        samples: tuple[Sample, ...] = (),
+        dropped: tuple[str, ...] = (),
     ) -> None:
         """Ask the shell to make all this durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume, tuple(samples), tuple(dropped)))
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped))
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""
@@ -149,7 +149,7 @@ class State:
         writes: Iterable[Write],
         events: Iterable[Event],
         resume: Resume,
-        dropped: Iterable[str] = (),
+        dropped: tuple[str, ...] = (),
     ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []

@@ -22,6 +22,7 @@ from lwm2md.server.records import (
     NO_LABELS,
     Behind,
     Device,
+    Habits,
     Observation,
     Operation,
     OperationRequest,
@@ -88,6 +89,10 @@ class _Device(msgspec.Struct, omit_defaults=True):
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
     hand: str | None = None
+    awake: float | None = None
+    nat: float | None = None
+    changed: float = 0.0
+    reason: str = ""
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -199,6 +204,13 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 def device_row(device: Device) -> bytes:
     """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
+    """What stays of a device without a registration: the operator's labels, the last uplink, why it is gone, where it
+    was, its lists, and what was learned of its habits.
+    """
+    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    row.changed, row.reason = device.changed, device.reason
+    if device.habits is not None:
+        row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -226,6 +238,9 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         profiles=profiles or None,
         disabled=row.disabled,
         hand=row.hand,
+        changed=row.changed,
+        reason=row.reason,
+        habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 
 
@@ -331,6 +346,8 @@ def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
 
 def sample_value(value: Value) -> bytes:
     """A value as the series of its path keeps it: as JSON has it, or what kind it is and its text."""
+    if type(value) is float and isfinite(value):
+        return encode(value)  # nearly all of what is told again and again
     kind, plain = _plain(value)
     return encode(plain if kind == "plain" else (kind, plain))
 

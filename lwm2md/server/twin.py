@@ -12,8 +12,7 @@ from typing import Final
 
 from lwm2md import events
 from lwm2md.lwm2m.paths import Path, covered
-from lwm2md.lwm2m.rows import ValueRow
-from lwm2md.lwm2m.values import infer
+from lwm2md.lwm2m.rows import ValueRow, row_of
 from lwm2md.server import stored
 from lwm2md.server.definitions import IDENTITY
 from lwm2md.server.effects import Resume, Sample, Write
@@ -68,7 +67,7 @@ class Twin:
             else ()
         )
         if writes or found_events or resume is not None:
-            samples = self._samples(device, values, now) if self._state.settings.history else ()
+            samples = _samples(device.endpoint, values, now) if self._state.settings.history else ()
             self._state.commit(writes, found_events, resume, samples)
         for path in paths or found:
             if path[:1] in _GATEWAYS:
@@ -102,7 +101,8 @@ class Twin:
         """Forget what is known below these paths and was not found there."""
         twin = device.twin or {}
         within = _within(paths)
-        return self._remove(device, [place for place in twin if within(place) and place not in found])
+        gone = [place for place in twin if within(place) and place not in found]
+        return self._remove(device, gone) if gone else []
 
     @staticmethod
     def _remove(device: Device, places: Iterable[Path]) -> list[Write]:
@@ -112,16 +112,6 @@ class Twin:
             del twin[place]
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         return writes
-
-    @staticmethod
-    def _samples(device: Device, values: tuple[ValueRow, ...], now: float) -> list[Sample]:
-        owner = device.endpoint
-        return [
-            Sample(
-                owner, row.path, round((now if row.time is None else row.time) * 1e6), stored.sample_value(row.value)
-            )
-            for row in values
-        ]
 
     def deleted(self, device: Device, path: Path) -> None:
         """Forget what is known at or below a path: the device has it no more."""
@@ -145,14 +135,11 @@ class Twin:
     def rows(self, device: Device, path: Path) -> tuple[ValueRow, ...]:
         """What is known at or below ``path``, in the order of the paths."""
         type_of = self._state.resource_model(device)
-        found = []
-        for place, known in sorted((device.twin or {}).items()):
-            if path.covers(place):
-                model = type_of(place)
-                kind = model.type if model is not None else infer(known.value)
-                name, unit = (model.name, model.unit or None) if model is not None else (None, None)
-                found.append(ValueRow(str(place), known.value, kind.value, name, unit, known.time))
-        return tuple(found)
+        return tuple(
+            row_of(str(place), known.value, type_of(place), known.time)
+            for place, known in sorted((device.twin or {}).items())
+            if path.covers(place)
+        )
 
     def removal(self, device: Device) -> list[Write]:
         """The writes that remove every value known of a device; nothing is forgotten yet."""
@@ -167,6 +154,14 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+
+
+def _samples(owner: str, values: tuple[ValueRow, ...], now: float) -> tuple[Sample, ...]:
+    """Values for the history, by their own time or that of their arrival."""
+    encoded = stored.sample_value
+    return tuple(
+        [(owner, row.path, round((now if row.time is None else row.time) * 1e6), encoded(row.value)) for row in values]
+    )
 
 
 def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:

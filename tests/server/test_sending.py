@@ -102,6 +102,21 @@ class ContentTests(Base):
         self.assert_sent(n.CHANGED, '[{"n":"/3/0/9","v":95,"t":-30}]')
         self.assertEqual(self.values(), [("/3/0/9", 95, self.bench.now - 30)])
 
+    def test_odd_times(self) -> None:
+        """The uptime of a device is taken as relative, and what can't be a time is that of the arrival, and noted."""
+        for given, expected in (("50", 50.0), ("268435455", 0.0), ("99999999999", 0.0), ("-1.7e9", 0.0)):
+            self.assert_sent(n.CHANGED, f'[{{"n":"/3/0/9","v":95,"bt":{given}}}]')
+            self.assertEqual(self.values(), [("/3/0/9", 95, self.bench.now + expected)])
+        self.assertEqual(self.deviations(), {"absurd-time"})
+
+    def test_odd_values(self) -> None:
+        """A float stands for an integer where it is one, a tag or text for a time where that is exact; else not."""
+        self.assert_sent(n.CHANGED, '[{"n":"/3/0/9","v":95.0}]')
+        self.assert_sent(n.CHANGED, bytes.fromhex("81a200672f332f302f313302c11a6553f100"), n.SENML_CBOR)
+        self.assertEqual(self.known(), {"/3/0/9": 95, "/3/0/13": 1_700_000_000})
+        self.assert_sent(n.BAD_REQUEST, '[{"n":"/3/0/9","v":95.5}]')
+        self.assertEqual(self.known()["/3/0/9"], 95)
+
     def test_old_values(self) -> None:
         """Values that are older than the known one are told, and change nothing else, whatever it came from."""
         self.bench.submit("d", "read", "/3/0/9")
@@ -230,7 +245,7 @@ class StoringTests(Base):
         sent(self.device, TIMED, n.SENML_CBOR)
         (commit,) = (each for each in self.bench.held if each.events)
         self.assertEqual(
-            [(sample.owner, sample.name, sample.time, sample.value) for sample in commit.samples],
+            list(commit.samples),
             [
                 ("d", "/3303/0/5700", 1_700_000_000_000_000, b"21.5"),
                 ("d", "/3303/0/5700", 1_699_999_940_000_000, b"21.25"),

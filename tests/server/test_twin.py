@@ -114,7 +114,7 @@ class HistoryTests(Base):
         self.bench.hold()
         self.bench.submit("d", "read", "/3/0/9")
         self.device.reply(Answer(n.CONTENT, b"95", n.TEXT))
-        self.assertEqual(self.samples(), [Sample("d", "/3/0/9", round(self.bench.now * 1e6), b"95")])
+        self.assertEqual(self.samples(), [("d", "/3/0/9", round(self.bench.now * 1e6), b"95")])
         (commit,) = (each for each in self.bench.held if each.samples)
         self.assertEqual([event.type for event in commit.events], ["device.value"])
 

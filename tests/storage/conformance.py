@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from lwm2md.storage.interface import START, Append, Batch, Condition, Sample, Storage, StorageError, Write
+from lwm2md.storage.interface import START, Append, Batch, Condition, Storage, StorageError, Write
 
 
 def put(key: str, value: bytes | None, table: str = "devices") -> Batch:
@@ -23,7 +23,7 @@ def record(*ids: str) -> Batch:
 
 def sampled(owner: str, name: str, *times: int) -> Batch:
     """Return a batch that adds samples of these times to a series, each with its time as the value."""
-    return Batch(samples=[Sample(owner, name, time, b"%d" % time) for time in times])
+    return Batch(samples=[(owner, name, time, b"%d" % time) for time in times])
 
 
 async def refusal(answer: Deferred[Any]) -> str:
@@ -187,7 +187,7 @@ class StorageConformance(TestCase):
     async def test_one_sample_a_time(self) -> None:
         """Of samples of one time the last one stays, in one batch or in several."""
         for value in (b"1", b"2"):
-            await self.storage.commit(Batch(samples=[Sample("a", "x", 7, b"0"), Sample("a", "x", 7, value)]))
+            await self.storage.commit(Batch(samples=[("a", "x", 7, b"0"), ("a", "x", 7, value)]))
         self.assertEqual(await self.storage.samples("a", "x", 0, 10), [(7, b"2")])
 
     async def test_many_samples(self) -> None:
@@ -211,7 +211,7 @@ class StorageConformance(TestCase):
         """Dropping an owner removes its series and nobody else's, and comes before the samples of the same batch."""
         for owner in ("a", "a/1", "b"):
             await self.storage.commit(sampled(owner, "/3/0/9", 1, 2))
-        await self.storage.commit(Batch(dropped=["a", "c"], samples=[Sample("a", "/1/0/1", 3, b"3")]))
+        await self.storage.commit(Batch(dropped=["a", "c"], samples=[("a", "/1/0/1", 3, b"3")]))
         self.assertEqual(await self.storage.names("a"), ["/1/0/1"])
         self.assertEqual(await self.storage.names("a/1"), ["/3/0/9"])
         self.assertEqual(await self.storage.names("b"), ["/3/0/9"])
@@ -220,9 +220,9 @@ class StorageConformance(TestCase):
         """A batch that can't be written leaves neither samples nor their removal."""
         await self.storage.commit(sampled("a", "x", 1))
         condition = Condition("devices", "a", b"1")
-        refused = Batch(samples=[Sample("b", "x", 1, b"")], dropped=["a"], conditions=[condition])
+        refused = Batch(samples=[("b", "x", 1, b"")], dropped=["a"], conditions=[condition])
         self.assertFalse(await self.storage.commit(refused))
-        await refusal(self.storage.commit(Batch([Write("none", "a", b"")], samples=[Sample("b", "x", 1, b"")])))
+        await refusal(self.storage.commit(Batch([Write("none", "a", b"")], samples=[("b", "x", 1, b"")])))
         self.assertEqual((await self.storage.names("a"), await self.storage.names("b")), (["x"], []))
 
     async def test_thinning(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -185,7 +187,7 @@ class TracingTests(SynchronousTestCase):
         """A reader that fails is dropped; the trace and its other readers go on."""
         trace = self.start()
 
-        def fail(event: Delivered) -> None:
+        def fail(events: Sequence[Delivered]) -> None:
             raise RuntimeError("on purpose")
 
         reasons: list[str] = []

@@ -6,6 +6,7 @@ import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Date;
 import java.util.HashMap;
 import java.util.List;
@@ -22,6 +23,7 @@ import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
 import org.eclipse.leshan.client.object.LwM2mTestObject;
 import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.client.object.Server;
+import org.eclipse.leshan.client.resource.BaseInstanceEnablerFactory;
 import org.eclipse.leshan.client.resource.ObjectsInitializer;
 import org.eclipse.leshan.client.send.ManualDataSender;
 import org.eclipse.leshan.client.send.NoDataException;
@@ -41,8 +43,9 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientP
  * A device for the tests: Eclipse Leshan's client engine under arguments, commands and one line per thing that happens.
  *
  * Arguments: {@code --server coap://HOST:PORT --endpoint NAME [--lifetime SECONDS] [--version 1.0|1.1] [--queue]
- * [--local-port PORT] [--period SECONDS] [--attribute KEY=VALUE]...}. With a period the battery level and the temperatures
- * move by themselves; without one nothing changes unless a command says so.
+ * [--local-port PORT] [--period SECONDS] [--formats NUMBER,NUMBER...] [--attribute KEY=VALUE]...}. With a period the
+ * battery level and the temperatures move by themselves; without one nothing changes unless a command says so. With
+ * formats it knows no others.
  *
  * Commands, one a line on standard input: {@code set PATH VALUE}, {@code update}, {@code deregister}, {@code register},
  * {@code send FORMAT PATH...} (a Send of the values as they are), {@code collect PATH} and {@code flush FORMAT} (a Send of
@@ -69,7 +72,12 @@ public final class ClientPeer {
         objects.setInstancesForObject(LwM2mId.SERVER, new Server(SHORT_SERVER_ID, lifetime));
         objects.setFactoryForObject(LwM2mId.DEVICE, (object, id, used) -> device());
         objects.setInstancesForObject(LwM2mId.DEVICE, keep(LwM2mId.DEVICE, device()));
-        objects.setFactoryForObject(Models.TEMPERATURE, (object, id, used) -> temperature(id, 0));
+        objects.setFactoryForObject(Models.TEMPERATURE, (object, id, used) -> {
+            Instance made = temperature(id == null ? BaseInstanceEnablerFactory.generateNewInstanceId(used) : id, 0);
+            // Values are written before the instance becomes part of the tree, which would tell it its model.
+            made.setModel(object);
+            return keep(Models.TEMPERATURE, made);
+        });
         objects.setInstancesForObject(Models.TEMPERATURE, keep(Models.TEMPERATURE, temperature(0, 20.5)),
                 keep(Models.TEMPERATURE, temperature(1, -4.25)));
         objects.setClassForObject(Models.TEST_1_0, LwM2mTestObject.class);
@@ -80,6 +88,10 @@ public final class ClientPeer {
         }
 
         ReportingBuilder builder = new ReportingBuilder(options.get("endpoint"), version, ClientPeer::say);
+        if (options.containsKey("formats")) {
+            builder.setFormats(Arrays.stream(options.get("formats").split(","))
+                    .map(number -> ContentFormat.fromCode(Integer.parseInt(number))).toList());
+        }
         builder.setObjects(objects.createAll());
         builder.setAdditionalAttributes(attributes);
         builder.setDataSenders(new ManualDataSender());
