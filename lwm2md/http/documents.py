@@ -160,6 +160,8 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+    retry_at: str | None
+    template: str | None
 
 
 class DeviationDocument(msgspec.Struct):
@@ -289,8 +291,8 @@ def device_document(device: Device, facts: Facts, now: float, address_of: Callab
     registration = device.registration
     if registration is None:
         return DeviceDocument(
-            device.endpoint, None, *state, None, None, None, False, device.all_labels(), None, None, None, None, None,
-            None, seen, None, None, None, False, [], {}, None, gateway, device_id, device.hand,
+            device.endpoint, None, *state, None, None, None, False, dict(device.all_labels()), None, None, None, None,
+            None, None, seen, None, None, None, False, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
@@ -301,7 +303,7 @@ def device_document(device: Device, facts: Facts, now: float, address_of: Callab
         registration.lifetime,
         registration.binding,
         registration.queue_mode,
-        device.all_labels(),
+        dict(device.all_labels()),
         address_of(registration.peer),
         registration.transport,
         registration.identity,
@@ -336,6 +338,8 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.error,
         time_text(observation.last_notification),
         observation.notifications,
+        time_text(observation.aside.retry_at),
+        observation.template,
     )
 
 

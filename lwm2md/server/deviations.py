@@ -17,6 +17,7 @@ from lwm2md.server.state import State
 MOST_KINDS: Final = 64
 SAMPLE: Final = 128
 REFUSED_STREAM: Final = "refused-stream"
+SILENT_STREAM: Final = "silent-stream"
 
 
 def noting(state: State, device: Device, payload: bytes, now: float) -> Note:

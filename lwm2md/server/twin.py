@@ -56,7 +56,11 @@ class Twin:
         twin and event are durable.
         """
         found = _newest(values)
-        writes = self._known(device, found, source, now) + self._unknown(device, paths, found)
+        # Nearly always it is the one value of a Resource that is known already: then there is nothing to forget.
+        settled = len(paths) == 1 and len(paths[0]) > 2 and paths[0] in found and paths[0] in (device.twin or ())
+        writes = self._known(device, found, source, now)
+        if not settled:
+            writes += self._unknown(device, paths, found)
         found_events = (
             (self._state.event(events.DEVICE_VALUE, device, now, source=source, values=values, **fields),)
             if values
@@ -95,8 +99,9 @@ class Twin:
 
     def _unknown(self, device: Device, paths: tuple[Path, ...], found: Container[Path]) -> list[Write]:
         """Forget what is known below these paths and was not found there."""
+        twin = device.twin or {}
         within = _within(paths)
-        gone = [place for place in device.twin or () if within(place) and place not in found]
+        gone = [place for place in twin if within(place) and place not in found]
         return self._remove(device, gone) if gone else []
 
     @staticmethod
@@ -169,6 +174,8 @@ def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:
 
 def _newest(values: tuple[ValueRow, ...]) -> dict[Path, ValueRow]:
     """The newest value of each path, the last one given where times are equal."""
+    if len(values) == 1:
+        return {Path.parse(values[0].path): values[0]}
     found: dict[Path, ValueRow] = {}
     for row in values:
         place = Path.parse(row.path)
