@@ -7,31 +7,36 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__
+from lwm2md.coap.blocks import szx_for
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
+from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
-from lwm2md.net.driver import Driver
+from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
 from lwm2md.server.settings import ServerSettings
@@ -72,14 +77,17 @@ class Node:
         self.admin_token_hash = hash_token(token)
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
-        environment = Environment(secrets.token_bytes, _describe, self.delivery.wants, self.delivery.publish)
+        self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
+        environment = Environment(os.urandom, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
+        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+        self.server.device_profiles.ship(profiles)
         self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
-            secrets.token_bytes,
+            os.urandom,
             self._parameters,
             Limits(
                 reply_bytes=settings.limits.deduplication_size,
@@ -92,13 +100,12 @@ class Node:
             verified=self.server.knows,
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
-            parameters_for=lambda _: self._parameters,
+            parameters_for=self._parameters_for,
         )
         self.server.attach(self._engine)
-        self.tracing = Tracing(
-            self._registration, _identify, self._store, secrets.token_bytes, **_tracing_limits(settings)
-        )
+        self.tracing = Tracing(self._registration, _identify, self._store, os.urandom, **_tracing_limits(settings))
         timed = (self.server, self.tracing)
+        self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
@@ -138,6 +145,7 @@ class Node:
         self.server.configure(_server_settings(settings), self.now())
         self.server.library.use(settings.object_models)
         self.delivery.configure(settings.storage.events)
+        self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**_tracing_limits(settings))
         return reloaded
 
@@ -162,6 +170,10 @@ class Node:
 
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
+
+    def _parameters_for(self, peer: Peer) -> Parameters:
+        profile = self.server.device_profiles.special.get(peer)
+        return self._parameters if profile is None else _own_parameters(self._parameters, engine_values(profile))
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -201,6 +213,7 @@ class Node:
                 count=len(self.server.devices),
                 seconds=self.now() - began,
             )
+        self.history.start()
         self.settle()
         self._api = Api(self, ROUTES)
         for address in self.settings.api.listen:
@@ -233,12 +246,14 @@ class Node:
             await (api_port.stopListening() or succeed(None))
         if self._api is not None:
             self._api.close()
+        self.waits.stop()
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
             self.server.stop(self.now())
             self.settle()
         self._driver.stop()
+        self.history.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -264,6 +279,7 @@ class Node:
             ("coap", self._engine.counters),
             ("server", self.server.counters),
             ("delivery", self.delivery.counters),
+            ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
@@ -300,13 +316,25 @@ def _tcp(port: IListeningPort) -> str:
 
 
 def _parameters(settings: Settings) -> Parameters:
-    """The engine's transmission parameters; a block of 16 bytes has the size exponent 0 (RFC 7959 2.2)."""
+    """The engine's transmission parameters."""
     coap = settings.coap
     return Parameters(
         ack_timeout=coap.ack_timeout,
         ack_random_factor=coap.ack_random_factor,
         max_retransmit=coap.max_retransmit,
-        block_szx=coap.block_size.bit_length() - 5,
+        block_szx=szx_for(coap.block_size),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _own_parameters(ours: Parameters, values: tuple[float | None, int | None, int | None]) -> Parameters:
+    """The engine's parameters for a peer, where its profile says something else than the settings."""
+    ack_timeout, max_retransmit, block_size = values
+    return attrs.evolve(
+        ours,
+        ack_timeout=ours.ack_timeout if ack_timeout is None else ack_timeout,
+        max_retransmit=ours.max_retransmit if max_retransmit is None else max_retransmit,
+        block_szx=ours.block_szx if block_size is None else min(ours.block_szx, szx_for(block_size)),
     )
 
 
@@ -323,16 +351,21 @@ def _server_settings(settings: Settings) -> ServerSettings:
         max_lifetime=int(settings.registration.max_lifetime),
         grace=settings.registration.grace,
         forget_after=settings.registration.forget_after,
+        send=settings.registration.send,
         awake=settings.queue.awake,
         timeout=settings.queue.timeout,
         ttl=settings.queue.ttl,
         queue_limit=settings.queue.limit,
         max_devices=settings.limits.devices,
         devices_per_gateway=settings.limits.devices_per_gateway,
+        revive=settings.registration.revive,
+        identify=settings.registration.identify,
         profile_ids=settings.limits.profile_ids,
+        device_profiles=settings.limits.device_profiles,
         observations_per_device=settings.limits.observations_per_device,
         labels_per_device=settings.limits.labels_per_device,
         twin_values=settings.limits.twin_values_per_device,
+        history=settings.history.retention > 0,
         operations_kept=settings.limits.operations_kept,
         models=settings.limits.models,
         flush_interval=settings.storage.flush_interval,

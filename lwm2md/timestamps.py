@@ -20,10 +20,12 @@ _FIRST: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()
 _END: Final = (datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC) - _EPOCH).total_seconds()
 
 
+@lru_cache(maxsize=256)
 def rfc3339(seconds: float) -> str:
     """Write Unix seconds as ``2026-01-31T12:00:00.25Z``: to the millisecond, no digit more than needed.
 
-    Raises ``ValueError`` for what no four-digit year can hold: years before 1 and after 9999, NaN and infinity.
+    Cached because what happened at one moment is written in several places. Raises ``ValueError`` for what no
+    four-digit year can hold: years before 1 and after 9999, NaN and infinity.
     """
     if not _FIRST <= seconds <= _END:
         raise ValueError(f"no RFC 3339 time: {seconds!r}")

@@ -261,7 +261,7 @@ class ModelsTests(TestCase):
         self.assertEqual((row["value"], row["type"], row["name"]), ("hej", "string", "String Value"))
 
     async def _blob(self, daemon: Daemon, where: str) -> None:
-        status, document = await daemon.api("GET", where)
+        status, document = await daemon.api("GET", f"{where}?format=tlv")  # the format without types
         self.assertEqual(status, 200, document)
         (row,) = document["values"]
         self.assertEqual((row["value"], row["type"], row["name"]), ("aGVq", "opaque", "Blob"))

@@ -7,6 +7,7 @@ that the path of a datagram compares integers; text for people is made by `dotte
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 CON: Final = 0
@@ -129,6 +130,7 @@ _CLASSES: Final = {2: "Success", 3: "Reserved", 4: "Client Error", 5: "Server Er
 _DOTTED: Final = re.compile(r"([0-7])\.([0-2][0-9]|3[01])", re.ASCII)
 
 
+@lru_cache(maxsize=256)
 def dotted(code: int) -> str:
     """Return a code as people write it: 0x45 as `"2.05"`."""
     return f"{code >> 5}.{code & 0x1F:02d}"

@@ -9,6 +9,7 @@ is kept, packed, to ask for the rest of a notification that is larger than a blo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -25,8 +26,9 @@ def is_newer(old: int, old_time: float, new: int, new_time: float) -> bool:
     return (old < new and new - old < _HALF) or (old > new and old - new > _HALF) or new_time > old_time + _STALE_AFTER
 
 
+@lru_cache(maxsize=1024)
 def packed(code: int, options: Options, payload: bytes) -> bytes:
-    """Return a request as an observation keeps it."""
+    """Return a request as an observation keeps it; those of a fleet that are alike are one object."""
     return encode(Message(numbers.CON, code, 0, b"", options, payload))
 
 

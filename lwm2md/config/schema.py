@@ -8,7 +8,7 @@ plugins come from the plugins' own schemas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -123,10 +123,29 @@ class Registration:
     grace: float = _setting(
         values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires", reloadable=True
     )
+    revive: float = _setting(
+        values.duration(0, _DAY),
+        "0s",
+        "How long after its end an Update brings a registration back, for devices that give up on 4.04; 0s is never",
+        reloadable=True,
+    )
+    identify: bool = _setting(
+        values.boolean(),
+        "yes",
+        "Whether devices are asked once for manufacturer, model and firmware where the operator's profiles name them",
+        reloadable=True,
+    )
     forget_after: float = _setting(
         values.duration(0, 10 * _YEAR),
         "30d",
-        "How long a device without a registration stays known, unless it has labels or observations; 0s is for ever",
+        "How long a device without a registration stays known, unless it has labels, observations or a profile by "
+        "hand; 0s is for ever",
+        reloadable=True,
+    )
+    send: Literal["accept", "refuse"] = _setting(
+        values.choice("accept", "refuse"),
+        "accept",
+        "Whether values that devices report by themselves (Send) are taken; the profile of a device may say otherwise",
         reloadable=True,
     )
 
@@ -170,6 +189,9 @@ class Limits:
     )
     profile_ids: int = _setting(
         values.integer(0, 1_000_000), "1000", "Profile ids that operators may configure", reloadable=True
+    )
+    device_profiles: int = _setting(
+        values.integer(0, 100_000), "1000", "Device profiles that operators may put", reloadable=True
     )
     observations_per_device: int = _setting(
         values.integer(1, 65535), "64", "Observations of one device", reloadable=True
@@ -258,6 +280,21 @@ class Storage:
 
 
 @attrs.frozen
+class History:
+    """What devices told, kept beyond the newest values."""
+
+    retention: float = _setting(
+        values.duration(0, 100 * _YEAR), "7d", "How long a value is kept; 0s keeps no history", reloadable=True
+    )
+    values_per_resource: int = _setting(
+        values.integer(1, 1_000_000),
+        "1000",
+        "Values kept of one Resource or Resource Instance; the oldest go first, within a quarter of an hour",
+        reloadable=True,
+    )
+
+
+@attrs.frozen
 class Logging:
     """What is logged, and how."""
 
@@ -286,6 +323,7 @@ class Settings:
     limits: Limits = Limits()
     api: Api = Api()
     storage: Storage = Storage()
+    history: History = History()
     logging: Logging = Logging()
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)

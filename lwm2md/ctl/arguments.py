@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, completing, managing, modelling, tracing, values, watching
+from lwm2md.ctl import (
+    commands,
+    completing,
+    doctoring,
+    managing,
+    modelling,
+    remembered,
+    tracing,
+    values,
+    watching,
+)
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
@@ -101,6 +111,8 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _telling(add)
     _asking(add)
     _managing(add)
+    _doctoring(add)
+    _remembered(add)
     _watching(add)
     _tracing(add)
     return top
@@ -134,7 +146,17 @@ def _looking(add: Any) -> None:
         limit,
         _EVERY,
     )
-    add("device", commands.device, "Show one device", _ENDPOINT, _EVERY)
+    given = {"metavar": "NAME", "help": "give it this profile by hand"}
+    taken = {"action": "store_true", "help": "take away the profile that was given to it by hand"}
+    add(
+        "device",
+        commands.device,
+        "Show one device",
+        _ENDPOINT,
+        ("--profile", given),
+        ("--no-profile", taken),
+        _EVERY,
+    )
     add(
         "deviations",
         commands.deviations,
@@ -247,6 +269,14 @@ def _managing(add: Any) -> None:
         ("--for", silence),
         ("--instance", which),
     )
+    add(
+        "mute",
+        managing.mute,
+        "Let a device send no values by itself (Mute Send), or let it send them",
+        _ENDPOINT,
+        ("--off", {"action": "store_true", "help": "let it send"}),
+        ("--instance", which),
+    )
     add("profile-ids", managing.profile_ids, "List the profile ids that stand for an object list", limit, _EVERY)
     add(
         "profile-id",
@@ -255,6 +285,52 @@ def _managing(add: Any) -> None:
         ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
         ("links", links),
         ("--remove", remove),
+    )
+
+
+def _doctoring(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    of = {"nargs": "?", "metavar": "ENDPOINT", "help": "this device, not the whole fleet"}
+    pairs = {"type": values.pair, "action": "append", "default": []}
+    match = {**pairs, "metavar": "WHAT=GLOB", "help": "manufacturer, model, firmware, endpoint; labels=TERMS"}
+    says = {**pairs, "metavar": "NAME=VALUE", "help": "such as awake=20 or formats=tlv,text"}
+    add("doctor", doctoring.doctor, "Say how a device is, or what is wrong in the fleet", ("of", of), _EVERY)
+    add("profiles", doctoring.profiles, "List device profiles", limit, _EVERY)
+    add(
+        "profile",
+        doctoring.profile,
+        "Show, put or take back a device profile",
+        ("name", {"metavar": "NAME", "help": "the name of a profile"}),
+        ("--match", match),
+        ("--set", says),
+        ("--priority", {"type": int, "metavar": "N", "help": "the highest comes first (default: 0)"}),
+        ("--note", {"metavar": "TEXT", "help": "what it is for"}),
+        ("--remove", {"action": "store_true", "help": "take back what was put"}),
+    )
+
+
+def _remembered(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    below = {"metavar": "PATH", "type": values.lwm2m_path, "nargs": "?", "help": "only at and below this path"}
+    moment = {"type": remembered.moment, "metavar": "TIME"}
+    every = {
+        "type": remembered.period,
+        "dest": "period",
+        "metavar": "DURATION",
+        "help": "one row for so long, such as 60s or 15m",
+    }
+    add("twin", remembered.twin, "Show the values last known of a device", _ENDPOINT, ("path", below), _EVERY)
+    add(
+        "history",
+        remembered.history,
+        "Show what a device told of a path",
+        _ENDPOINT,
+        _PATH,
+        ("--from", {**moment, "dest": "since", "help": "from this time on, or for so long, such as 24h"}),
+        ("--to", {**moment, "dest": "until", "help": "before this time"}),
+        ("--every", every),
+        ("--aggregate", {"choices": remembered.AGGREGATES, "help": "what a row says of its values (default: mean)"}),
+        limit,
     )
 
 

@@ -49,8 +49,11 @@ def devices(options: Namespace, client: Client, output: Output) -> int:
 
 
 def device(options: Namespace, client: Client, output: Output) -> int:
-    """``device``: everything that is known of one."""
-    output.facts(client.get(path_of("devices", options.endpoint)))
+    """``device``: everything that is known of one; a profile is given or taken first."""
+    path = path_of("devices", options.endpoint)
+    if options.profile is not None or options.no_profile:
+        client.request("PATCH", path, body={"profile": options.profile})
+    output.facts(client.get(path))
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""The commands that steer how devices register: Update trigger, Disable, profile ids.
+"""The commands that steer how devices register and report: Update trigger, Disable, Mute Send, profile ids.
 
 RULES: the Server Object's Resources (OMA Core, Object 1) are found through what the device has registered; of several
 instances nobody here can say which one is this server's, so the operator does.
@@ -20,6 +20,7 @@ _SERVER: Final = 1
 _DISABLE: Final = 4
 _DISABLE_TIMEOUT: Final = 5
 _UPDATE_TRIGGER: Final = 8
+_MUTE_SEND: Final = 23
 _PROFILES: Final = ("pid", "links")
 
 
@@ -31,12 +32,22 @@ def update_trigger(options: Namespace, client: Client, output: Output) -> int:
 def disable(options: Namespace, client: Client, output: Output) -> int:
     """``disable``: let a device de-register and be silent, for so long if that is said."""
     instance = _server(options, client)
-    if options.seconds is not None:
-        path = Path((_SERVER, instance, _DISABLE_TIMEOUT))
-        written = Namespace(**vars(options), path=path, values=[str(options.seconds)], partial=False, string=False)
-        if commands.write(written, client, output) == FAILED:
-            return FAILED
+    if options.seconds is not None and (
+        _write(options, client, output, (instance, _DISABLE_TIMEOUT), str(options.seconds)) == FAILED
+    ):
+        return FAILED
     return _execute(options, client, output, instance, _DISABLE)
+
+
+def mute(options: Namespace, client: Client, output: Output) -> int:
+    """``mute``: let a device send nothing by itself, or with ``--off`` what it wants."""
+    return _write(options, client, output, (_server(options, client), _MUTE_SEND), "false" if options.off else "true")
+
+
+def _write(options: Namespace, client: Client, output: Output, place: tuple[int, int], value: str) -> int:
+    path = Path((_SERVER, *place))
+    asked = Namespace(**vars(options), path=path, values=[value], partial=False, string=False)
+    return commands.write(asked, client, output)
 
 
 def _execute(options: Namespace, client: Client, output: Output, instance: int, resource: int) -> int:

@@ -44,6 +44,8 @@ _OFF: Final = (State.IDLE, State.STOPPED)
 _KNOWN: Final = (State.REGISTERED, State.UPDATING)
 _UNDER_WAY: Final = (State.REGISTERING, State.UPDATING, State.LEAVING)
 _DEAF: Final = (State.IDLE, State.DISABLED, State.STOPPED)
+_UNKNOWN: Final = (State.REGISTERING, State.WAITING)
+"""Where there is no registration, but may be one with the next answer."""
 
 
 class Client:
@@ -199,7 +201,12 @@ class Client:
         """Take the datagrams that arrived, return those to send."""
         if self.registration.state in _DEAF:
             return []
-        return self.engine.receive([datagram for datagram in batch if datagram[1] == self._server], now)
+        out: list[Datagram] = []
+        for data, peer in batch:
+            # Without a registration a request is not heard, and comes again; an answer before it may complete that.
+            if peer == self._server and not (self.registration.state in _UNKNOWN and _asks(data)):
+                out += self.engine.receive([(data, peer)], now)
+        return out
 
     def next_deadline(self) -> float | None:
         """When ``expire`` has something to do, None for never; 0 stands for at once."""
@@ -393,6 +400,11 @@ class Client:
 
     def _notify(self, token: bytes, response: Response, on_result: Delivery, now: float, *, confirmable: bool) -> None:
         self.engine.notify(self._server, token, response, confirmable=confirmable, on_result=on_result, now=now)
+
+
+def _asks(data: bytes) -> bool:
+    """Whether a datagram is a request: the code is its second octet."""
+    return len(data) > 1 and numbers.is_request(data[1])
 
 
 def _names_our_binding(what: tuple[int, int], arguments: Arguments) -> bool:

@@ -10,16 +10,28 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 
 from lwm2md.http.problems import FieldError, Problem, wrong_field
+from lwm2md.server.definitions import Match
+from lwm2md.server.deviceprofiles import ProfileValues
 
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
-class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes of a device: its operator's labels; null removes one."""
+class DeviceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Changes of a device: its operator's labels, and the profile that is given by hand; null removes one."""
 
-    labels: dict[Annotated[str, msgspec.Meta(pattern="^[^=!,]+$")], str | None]
+    labels: dict[Annotated[str, msgspec.Meta(pattern="^[^=!,]+$")], str | None] = {}
+    profile: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class DefinitionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device profile: which devices it is for, and what it says of them; the highest ``priority`` comes first."""
+
+    match: Match = Match()
+    set: ProfileValues = ProfileValues()
+    priority: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 0
+    note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
 class ValueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,6 +34,9 @@ class Channel(http.HTTPChannel):
     transport: Any
     draining: IDelayedCall | None = None
     _begun = False
+    _buffering = False
+    _host: Any = None
+    _peer: Any = None
     _pipelined = b""
     _lost = False
 
@@ -60,12 +63,34 @@ class Channel(http.HTTPChannel):
         asks = bool(expected) and expected[0].lower() == b"100-continue" and self._version == b"HTTP/1.1"
         request.announced(self.length, asks)
         if asks and self.draining is None:
+            self._buffering = True
             self._send100Continue()  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:
         """Take a part of a body, or what comes behind a request; behind the last one of a connection it is dropped."""
         if self.persistent or not self._handlingRequest:
-            http.HTTPChannel.rawDataReceived(self, data)
+            super().rawDataReceived(data)
+
+    def send(self, data: bytes) -> None:
+        """Write a part of an answer: at once where nothing waits before it, which spares a turn of the reactor.
+
+        A caller that did not take everything at once gets what follows from the transport, as it can take it.
+        """
+        if not self._buffering:
+            sent = self._send_now(data)
+            if sent == len(data):
+                return
+            self._buffering = True
+            data = data[sent:]
+        self.transport.write(data)
+
+    def _send_now(self, data: bytes) -> int:
+        """The bytes that were taken; of an error the transport hears again, when it writes the rest."""
+        write = getattr(self.transport, "writeSomeData", None)  # TLS has none
+        if write is None or not self.transport.connected:
+            return 0
+        sent = write(data)
+        return sent if isinstance(sent, int) and sent > 0 else 0
 
     def requestDone(self, request: http.Request) -> None:
         """Go on with the next request of this connection.
@@ -77,20 +102,32 @@ class Channel(http.HTTPChannel):
             self._pipelined = b"".join(self._dataBuffer)
             self._dataBuffer = []
             self.callLater(0, self._next)  # type: ignore[no-untyped-call]
-        http.HTTPChannel.requestDone(self, request)  # type: ignore[no-untyped-call]
+        super().requestDone(request)  # type: ignore[no-untyped-call]
 
     def pauseProducing(self) -> None:
         """The caller does not read its answers: parse nothing that waits, read nothing more."""
-        http.HTTPChannel.pauseProducing(self)  # type: ignore[no-untyped-call]
+        super().pauseProducing()  # type: ignore[no-untyped-call]
         self.paused = True
         self._networkProducer.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The caller reads its answers: go on with what waits."""
         self.paused = False
-        http.HTTPChannel.resumeProducing(self)  # type: ignore[no-untyped-call]
+        super().resumeProducing()  # type: ignore[no-untyped-call]
         self._networkProducer.resumeProducing()
         self.callLater(0, self._next)  # type: ignore[no-untyped-call]
+
+    def getHost(self) -> Any:
+        """Return our address; asked for with every request of the connection."""
+        if self._host is None:
+            self._host = super().getHost()  # type: ignore[no-untyped-call]
+        return self._host
+
+    def getPeer(self) -> Any:
+        """Return the caller's address; asked for with every request of the connection."""
+        if self._peer is None:
+            self._peer = super().getPeer()  # type: ignore[no-untyped-call]
+        return self._peer
 
     @property
     def idle(self) -> bool:
@@ -112,7 +149,7 @@ class Channel(http.HTTPChannel):
         if self.draining is not None and self.draining.active():
             self.draining.cancel()
         self.factory.disconnected(self)
-        http.HTTPChannel.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _next(self) -> None:
         waiting = self._pipelined or self._buffer

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from lwm2md.documents import time_text, value_rows
+from lwm2md.coap.engine import Peer
+from lwm2md.documents import time_text, value_document, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.diagnoses import diagnosis
 from lwm2md.server.library import ModelSource
 from lwm2md.server.records import (
     Deviation,
@@ -23,6 +25,8 @@ from lwm2md.server.records import (
     OperationState,
     Registration,
     Result,
+    Source,
+    TwinValue,
 )
 
 T = TypeVar("T")
@@ -37,7 +41,10 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class ValueDocument(msgspec.Struct, omit_defaults=True):
-    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8."""
+    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8.
+
+    In the twin ``source`` is where the value came from, and ``age`` how old it is, in seconds.
+    """
 
     path: str
     value: Json
@@ -46,6 +53,8 @@ class ValueDocument(msgspec.Struct, omit_defaults=True):
     unit: str | None
     time: str | None
     encoding: Literal["base64"] | None = None
+    source: Source | None = None
+    age: float | None = None
 
 
 class ValuesDocument(msgspec.Struct):
@@ -110,6 +119,7 @@ class DeviceDocument(msgspec.Struct):
     root_path: str | None
     gateway: str | None
     device_id: str | None
+    profile: str | None
 
 
 class ProfileDocument(msgspec.Struct):
@@ -136,7 +146,7 @@ class ObservationDocument(msgspec.Struct):
 
 
 class DeviationDocument(msgspec.Struct):
-    """One way in which a device departs from the specifications, and how often it was seen.
+    """One way in which a device departs from the specifications, how often it was seen, and what to do about it.
 
     ``sample`` is the beginning of the newest payload that has it: text, or hexadecimal digits, as ``encoding`` says.
     """
@@ -147,6 +157,8 @@ class DeviationDocument(msgspec.Struct):
     last: str | None
     sample: str | None
     encoding: Literal["text", "hex"] | None
+    meaning: str
+    advice: str
 
 
 class ResourceDocument(msgspec.Struct):
@@ -206,6 +218,18 @@ def values_of(rows: Iterable[ValueRow], *, int64_as_string: bool = False) -> lis
     return cast("list[ValueDocument]", value_rows(rows, int64_as_string=int64_as_string))
 
 
+def twin_document(
+    rows: Iterable[ValueRow], twin: Mapping[Path, TwinValue], now: float, *, int64_as_string: bool = False
+) -> ValuesDocument:
+    """The last known values, with where they came from and their age at ``now`` (Unix seconds)."""
+    found = []
+    for row in rows:
+        known = twin[Path.parse(row.path)]
+        shown = value_document(row, int64_as_string=int64_as_string)
+        found.append({**shown, "source": known.source, "age": round(max(0.0, now - known.time), 3)})
+    return ValuesDocument(cast("list[ValueDocument]", found))
+
+
 def operation_document(operation: Operation, *, int64_as_string: bool = False) -> OperationDocument:
     """An operation as ``/v1/operations/{id}`` shows it."""
     return OperationDocument(
@@ -235,7 +259,7 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
     return ResultDocument(values, links, result.location)
 
 
-def device_document(device: Device, now: float) -> DeviceDocument:
+def device_document(device: Device, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
     """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
     behind = device.behind
@@ -244,7 +268,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
     if registration is None:
         return DeviceDocument(
             device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
-            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
+            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
@@ -256,7 +280,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.binding,
         registration.queue_mode,
         device.all_labels(),
-        registration.address,
+        address_of(registration.peer),
         registration.transport,
         registration.identity,
         time_text(registration.registered_at),
@@ -268,6 +292,7 @@ def device_document(device: Device, now: float) -> DeviceDocument:
         registration.objects.root,
         gateway,
         device_id,
+        device.hand,
     )
 
 
@@ -292,7 +317,7 @@ def deviation_document(deviation: Deviation) -> DeviationDocument:
     """A deviation as ``/v1/devices/{endpoint}/deviations`` shows it."""
     sample, encoding = _sample(deviation.sample)
     first, last = time_text(deviation.first), time_text(deviation.last)
-    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding)
+    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding, *diagnosis(deviation.kind))
 
 
 def _sample(payload: bytes | None) -> tuple[str | None, Literal["text", "hex"] | None]:

@@ -12,18 +12,25 @@ from lwm2md.config.schema import Settings
 if TYPE_CHECKING:
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
+    from lwm2md.history import History
+    from lwm2md.net.driver import Deadlines
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
 
 
 class Node(Protocol):
-    """One running daemon. Times are Unix seconds; ``admin_token_hash`` is the SHA-256 of the administrator's token."""
+    """One running daemon. Times are Unix seconds; ``admin_token_hash`` is the SHA-256 of the administrator's token.
+
+    ``waits`` wakes who waits for an operation on behalf of a caller.
+    """
 
     server: Server
     delivery: Delivery
+    history: History
     tracing: Tracing
     settings: Settings
     reactor: IReactorTime
+    waits: Deadlines
     started: float
     ready: bool
     version: str

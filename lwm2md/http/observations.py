@@ -28,8 +28,7 @@ def _page(call: Call, endpoint: str | None) -> Reply:
         source, keys = server.observations, call.channel.factory.observations
     else:
         device = server.devices.get(endpoint)
-        own = device.observations if device is not None else None
-        source = {each.id: each for each in (own or {}).values()}
+        source = {each.id: each for each in (device.observations if device is not None else ())}
         keys = SortedKeys(source)
     items, cursor = page(source, keys, (call.query["limit"], call.query["after"]), observation_document)
     return json_reply(Page(items, cursor))

@@ -13,7 +13,7 @@ from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
-from lwm2md.http.times import with_times
+from lwm2md.http.times import WRITING, with_times
 from lwm2md.http.waiting import answer_at_end
 from lwm2md.server.errors import Refused, UnknownDevice, UnknownOperation
 from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
@@ -37,9 +37,10 @@ def submit(call: Call, request: OperationRequest) -> Operation:
     node = call.node
     device = known_device(call)
     server = node.server
-    registration = device.registration
-    versions = registration.objects.versions if registration is not None else {}
-    request = with_times(request, server.models.type_of(versions))
+    if request.op in WRITING:
+        registration = device.registration
+        versions = registration.objects.versions if registration is not None else {}
+        request = with_times(request, server.models.type_of(versions))
     operation = server.submit(device.endpoint, request, node.now())
     node.settle()
     return operation

@@ -120,7 +120,7 @@ class Call(http.Request):
     def push(self, data: bytes) -> None:
         """Write a part of a stream."""
         if self.channel is not None:
-            self.channel.write(data)
+            self.channel.send(data)
 
     def disconnect(self, *, abort: bool = False) -> None:
         """End the connection, at once when ``abort``."""
@@ -155,7 +155,7 @@ class Call(http.Request):
         if body is not None and self.method != b"HEAD":
             lines.append(body)
         self.startedWriting = 1
-        channel.transport.write(b"".join(lines))
+        channel.send(b"".join(lines))
 
     def _check(self, size: int) -> None:
         channel: Channel | None = self.channel

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    deviations,
+    deviceprofiles,
     devices,
     events,
+    history,
     models,
     observations,
     openapi,
@@ -25,11 +28,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     *operations.ROUTES,
     *resources.ROUTES,
     *observations.ROUTES,
+    *history.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,
     *models.ROUTES,
     *reload.ROUTES,
     *profiles.ROUTES,
+    *deviceprofiles.ROUTES,
+    *deviations.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

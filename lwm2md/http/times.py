@@ -19,13 +19,12 @@ from lwm2md.server.records import OperationRequest
 from lwm2md.timestamps import parse
 
 TypeOf = Callable[[Path], ResourceModel | None]
-_WRITING: Final = frozenset({"write", "write-partial", "create", "write-composite"})
+WRITING: Final = frozenset({"write", "write-partial", "create", "write-composite"})
+"""The operations that have values."""
 
 
 def with_times(request: OperationRequest, type_of: TypeOf) -> OperationRequest:
     """The same request with its times as seconds; raises `Problem` for text that is no RFC 3339 time."""
-    if request.op not in _WRITING:
-        return request
     if request.values is not None:
         base = (request.path or "").rstrip("/") + ("/0" if request.op == "create" else "")
         values = {key: _converted(_path(base, key), value, type_of, key) for key, value in request.values.items()}

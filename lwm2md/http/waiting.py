@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall
-
 from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import Reply
 from lwm2md.http.request import Call
@@ -48,7 +46,7 @@ def answer_at_end(
 class _Waiter:
     """One caller that waits."""
 
-    __slots__ = ("call", "ended", "keep", "operation", "queued", "timer")
+    __slots__ = ("call", "due", "ended", "keep", "operation", "queued")
 
     def __init__(self, call: Call, operation: Operation, ended: Render, queued: Render, keep: bool) -> None:
         self.call = call
@@ -56,7 +54,7 @@ class _Waiter:
         self.ended = ended
         self.queued = queued
         self.keep = keep
-        self.timer: IDelayedCall | None = None
+        self.due: float | None = None
 
     def start(self, wait: float) -> None:
         """Listen for the end; give up after ``wait`` seconds."""
@@ -67,16 +65,19 @@ class _Waiter:
             self.operation.watchers = []
         self.operation.watchers.append(self.finish)
         self.call.lost = self.stop
-        self.timer = self.call.node.reactor.callLater(wait, self.give_up)
+        self.call.node.waits.set(self, self.call.node.now() + wait)
 
     def finish(self, operation: Operation) -> None:
         """The operation ended in time."""
         self.cancel_timer()
         self.call.complete(lambda: self.ended(operation))
 
+    def wake(self, now: float) -> None:
+        """The time is over; what fails concerns this caller only."""
+        self.call.complete(self.give_up)
+
     def give_up(self) -> None:
-        """The time is over."""
-        self.timer = None
+        """Wait no longer; the operation goes on."""
         self.stop()
         if not self.keep:
             self.call.complete(lambda: self.queued(self.operation))
@@ -105,6 +106,5 @@ class _Waiter:
 
     def cancel_timer(self) -> None:
         """Stop the clock."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        if self.due is not None:
+            self.call.node.waits.set(self, None)

@@ -40,7 +40,7 @@ class Path(tuple[int, ...]):
         return Path.parse("/" + "/".join(segments))
 
     def __str__(self) -> str:
-        return "/" + "/".join(map(str, self))
+        return _text(self)
 
     def __repr__(self) -> str:
         return f"Path({str(self)!r})"
@@ -87,6 +87,11 @@ ROOT: Final = Path()
 def covered(path: tuple[int, ...], paths: Set[tuple[int, ...]]) -> bool:
     """Whether ``path`` is one of ``paths`` or lies below one: a few look-ups, however many there are."""
     return any(path[:depth] in paths for depth in range(len(path) + 1))
+
+
+@lru_cache(maxsize=4096)
+def _text(path: Path) -> str:
+    return "/" + "/".join(map(str, path))
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import attrs
 
-from lwm2md.lwm2m.values import Value
+from lwm2md.lwm2m.models import ResourceModel
+from lwm2md.lwm2m.values import Value, infer
 
 
 @attrs.frozen(slots=True)
@@ -24,3 +25,10 @@ class ValueRow:
     name: str | None = None
     unit: str | None = None
     time: float | None = None
+
+
+def row_of(path: str, value: Value, model: ResourceModel | None, time: float | None) -> ValueRow:
+    """The row of a value; without a model its type is what it looks like."""
+    if model is None:
+        return ValueRow(path, value, infer(value).value, None, None, time)
+    return ValueRow(path, value, model.type.value, model.name, model.unit or None, time)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import Any
 
 Due = Callable[[Any, float], None]
@@ -22,26 +21,24 @@ class Plan:
     There is one for each device, so it holds what to call and with whom, and no closure over both.
     """
 
-    __slots__ = ("due", "order", "subject", "time")
+    __slots__ = ("due", "subject", "time")
 
-    def __init__(self, time: float, order: int, due: Due, subject: Any) -> None:
+    def __init__(self, time: float, due: Due, subject: Any) -> None:
         self.time = time
-        self.order = order
         self.due: Due | None = due
         self.subject = subject
 
     def __lt__(self, other: Plan) -> bool:
-        return (self.time, self.order) < (other.time, other.order)
+        return self.time < other.time
 
 
 class Deadlines:
     """Plans, the next one first."""
 
-    __slots__ = ("_cancelled", "_heap", "_order")
+    __slots__ = ("_cancelled", "_heap")
 
     def __init__(self) -> None:
         self._heap: list[Plan] = []
-        self._order = count()
         self._cancelled = 0
 
     def __len__(self) -> int:
@@ -49,7 +46,7 @@ class Deadlines:
 
     def at(self, time: float, due: Due, subject: Any = None) -> Plan:
         """Call ``due`` with the ``subject`` and the time it is, once ``time`` has come."""
-        plan = Plan(time, next(self._order), due, subject)
+        plan = Plan(time, due, subject)
         heappush(self._heap, plan)
         return plan
 

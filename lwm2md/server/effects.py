@@ -25,9 +25,15 @@ class Write:
     value: bytes | None
 
 
+Sample = tuple[str, str, int, bytes]
+"""One value of a series: the device (owner), the path (name), the time in Unix microseconds, and the value."""
+
+
 @attrs.frozen(slots=True)
 class Commit:
-    """Writes and events that become durable together, or not at all.
+    """Writes, events and samples that become durable together, or not at all.
+
+    ``dropped`` are owners that lose all samples they had until now.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
@@ -37,3 +43,5 @@ class Commit:
     writes: tuple[Write, ...] = ()
     events: tuple[Event, ...] = ()
     resume: Resume | None = None
+    samples: tuple[Sample, ...] = ()
+    dropped: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from lwm2md.coap.engine import Failure, Received
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server import negotiation, stored
+from lwm2md.server.abilities import Abilities
 from lwm2md.server.answers import BadAnswer, created, diagnostic, discovered
 from lwm2md.server.checking import instances_changed
 from lwm2md.server.effects import Write
@@ -39,6 +40,7 @@ from lwm2md.server.records import (
     Result,
 )
 from lwm2md.server.requests import compose, home_of
+from lwm2md.server.singly import Singly
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
 
@@ -52,6 +54,7 @@ _ERRORS: Final = {
 _DISABLE: Final = (1, 4)
 """Object and Resource of the Server Object's Disable."""
 
+_UNHEARD: Final = frozenset({Failure.TIMEOUT, Failure.RESET})
 _SPECIAL: Final = ESTABLISHING | {CANCEL_OBSERVE}
 
 Outcome = Received | str
@@ -88,8 +91,13 @@ class Exchanges:
         reading: Reading,
         twin: Twin,
         uplink: Callable[[Device, float], None],
+        abilities: Abilities,
     ) -> None:
         self._state = state
+        self._abilities = abilities
+        self._singly = Singly(
+            state, abilities, reading=reading, twin=twin, uplink=uplink, unheard=self._unheard, ended=self._ended
+        )
         self._ledger = ledger
         self._special = special
         self._reading = reading
@@ -107,6 +115,9 @@ class Exchanges:
         try:
             if operation.op in _SPECIAL:
                 operation.token = self._special.send(device, operation, done, now)
+                return
+            if self._abilities.singly(device, operation, now):
+                self._singly.begin(device, self.registration(device), operation, now)
                 return
             composed = self.composed(device, operation)
         except Refused as error:
@@ -140,6 +151,7 @@ class Exchanges:
                 registration,
                 self._state.models,
                 home=home_of(device),
+                preferred=negotiation.preferred_by(self._state.profile(device)),
             )
             operation.composed = known
         return known
@@ -157,16 +169,40 @@ class Exchanges:
         spoke = isinstance(outcome, Received) or outcome in (Failure.RESET, Failure.BAD_RESPONSE)
         if spoke and device.registration is not None:
             self._uplink(device, now)
+        if isinstance(outcome, Received):
+            self._abilities.answered(device, operation, outcome.message, now)
         if operation.finished:
             pass  # it was cancelled, or the registration ended
-        elif not isinstance(outcome, Received):
-            self._unanswered(device, operation, outcome, now)
-        elif outcome.message.code >> 5 != 2 and self._refused_format(device, operation, outcome.message.code):
+        elif self._another_way(device, operation, outcome):
             self.send(device, operation, now)
             if not operation.finished:
                 return
-        else:
+        elif isinstance(outcome, Received):
             self._answered(device, operation, outcome.message, now)
+        else:
+            self._unanswered(device, operation, outcome, now)
+        self.over(device, operation, now)
+
+    def _another_way(self, device: Device, operation: Operation, outcome: Outcome) -> bool:
+        """Whether the device is to be asked the same in another format, or path by path."""
+        if not isinstance(outcome, Received):
+            sleeper = device.registration is not None and device.registration.queue_mode
+            asleep = sleeper and outcome == Failure.TIMEOUT
+            return outcome in _UNHEARD and self._abilities.missed(operation, sleeper=asleep)
+        message = outcome.message
+        if message.code >> 5 == 2:
+            return False
+        return self._abilities.refused(device, operation, message) or self._refused_format(
+            device, operation, message.code
+        )
+
+    def _unheard(self, device: Device, operation: Operation, outcome: str, now: float) -> None:
+        if not operation.finished:
+            self._unanswered(device, operation, outcome, now)
+        self.over(device, operation, now)
+
+    def _ended(self, device: Device, operation: Operation, error: str | None, now: float) -> None:
+        self._ledger.end(operation, "done" if error is None else "failed", now, error=error)
         self.over(device, operation, now)
 
     def _refused_format(self, device: Device, operation: Operation, code: int) -> bool:
@@ -215,8 +251,10 @@ class Exchanges:
             if result.location is not None:
                 instances_changed(registration, Path.parse(result.location), created=True)
             return result
-        if op == DELETE and len(operation.path) == 2:
-            instances_changed(registration, operation.path, created=False)
+        if op == DELETE:
+            self._twin.deleted(device, operation.path)
+            if len(operation.path) == 2:
+                instances_changed(registration, operation.path, created=False)
         return Result()
 
     def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float) -> None:

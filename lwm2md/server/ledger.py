@@ -94,7 +94,8 @@ class Ledger:
         kind = events.OPERATION_DONE if state == "done" else events.OPERATION_FAILED
         if operation.kept or operation.op not in _QUIET:
             return (self._state.event(kind, device, now, **_facts(operation)),)
-        self._state.live(kind, device, now, **_facts(operation))
+        if self._state.environment.wants(kind):
+            self._state.live(kind, device, now, **_facts(operation))
         return ()
 
     def _make_room(self) -> None:

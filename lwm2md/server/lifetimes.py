@@ -12,6 +12,7 @@ from typing import Final
 from lwm2md.coap.engine import Peer
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.refreshes import Refreshes
 from lwm2md.server.state import State, location
@@ -21,10 +22,14 @@ _PAUSE: Final = 5.0
 
 
 class Lifetimes:
-    """The live registrations. ``expired(registration, now)`` is called for each whose lifetime is over."""
+    """The live registrations. ``expired(registration, now)`` is called for each whose lifetime is over.
 
-    def __init__(self, state: State, expired: Callable[[Registration, float], None]) -> None:
+    ``profiling`` is told where devices are.
+    """
+
+    def __init__(self, state: State, profiling: Profiling, expired: Callable[[Registration, float], None]) -> None:
         self._state = state
+        self._profiling = profiling
         self._expired = expired
         self._grants: list[tuple[float, float]] = []
         self.refreshes = Refreshes(state)
@@ -35,20 +40,28 @@ class Lifetimes:
         device.registration = registration
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
+        self._profiling.changed(device)
+        if registration.identity is not None:
+            self._state.identities.add(registration.identity, registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
         """Forget a registration that ended: its Location answers 4.04 from now on."""
         self._state.registrations.pop(location(registration.id), None)
         self._drop_peer(registration)
+        self._profiling.left(registration)
+        if registration.identity is not None:
+            self._state.identities.remove(registration.identity, registration)
         self.refreshes.forget(registration)
         self._state.deadlines.cancel(registration.expiry)
 
-    def move(self, registration: Registration, peer: Peer, address: str) -> None:
+    def move(self, registration: Registration, peer: Peer) -> None:
         """Find a registration at another address from now on; others at either address stay where they are."""
         self._drop_peer(registration)
-        registration.peer, registration.address = peer, address
+        self._profiling.left(registration)
+        registration.peer = peer
         self._take_peer(registration)
+        self._profiling.placed(self._state.devices[registration.endpoint], registration)
         self.refreshes.move(registration)
 
     def plan(self, registration: Registration) -> None:
@@ -94,14 +107,10 @@ class Lifetimes:
         return self._state.registered(registration.id) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
-        others = self._state.peers.get(registration.peer, 0) - 1
-        if others > 0:
-            self._state.peers[registration.peer] = others
-        else:
-            self._state.peers.pop(registration.peer, None)
+        self._state.peers.remove(registration.peer, registration)
 
     def _take_peer(self, registration: Registration) -> None:
-        self._state.peers[registration.peer] = self._state.peers.get(registration.peer, 0) + 1
+        self._state.peers.add(registration.peer, registration)
 
     # Read back
 

@@ -45,7 +45,9 @@ class Notifications:
         if message.content_format is None and device.registration is not None and not wish.paths:
             named = negotiation.number_of(wish.format)
             one = len(wish.path) > 2
-            accept = named if named is not None else negotiation.default_accept(device.registration, one=one)[0]
+            preferred = negotiation.preferred_by(self._state.profile(device))
+            usual = negotiation.default_accept(device.registration, one=one, preferred=preferred)[0]
+            accept = usual if named is None else named
         return self._reading.values(device, wish.path, wish.paths, message, accept=accept, now=now)
 
     def established(self, wish: Observation, when: float | None) -> None:

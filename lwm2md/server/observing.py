@@ -22,6 +22,7 @@ from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownObservation
 from lwm2md.server.exchanges import Outcome
 from lwm2md.server.ledger import GONE, UNSTORED
+from lwm2md.server.negotiation import preferred_by
 from lwm2md.server.notifying import Notifications
 from lwm2md.server.operations import Operations
 from lwm2md.server.reading import Reading
@@ -75,8 +76,9 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises LimitReached.
         """
         endpoint, target = device.endpoint, order.target
-        known = set(device.observations or ()) | {place for name, place in self._coming if name == endpoint}
-        existing = self._coming.get((endpoint, target)) or (device.observations or {}).get(target)
+        known = {other.target for other in device.observations}
+        known |= {place for name, place in self._coming if name == endpoint}
+        existing = self._coming.get((endpoint, target)) or self.wishes.get(device, target)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
         wish = Observation(
@@ -215,7 +217,15 @@ class Observations:
         if registration is not None and (wish.established or 0.0) >= registration.registered_at:
             wish.state = "active"
             request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
-            composed = compose(request, wish.path, wish.paths, registration, self._state.models, home=home_of(device))
+            composed = compose(
+                request,
+                wish.path,
+                wish.paths,
+                registration,
+                self._state.models,
+                home=home_of(device),
+                preferred=preferred_by(self._state.profile(device)),
+            )
             # With its request, since a notification may be larger than a block and the rest is asked for.
             self._state.engine.adopt(
                 registration.peer,
@@ -275,7 +285,7 @@ class Observations:
         """An observe, or its cancellation, ended without success."""
         self._cancelling.pop(operation.id, None)
         device = self._state.devices.get(operation.endpoint)
-        wish = (device.observations or {}).get(operation.target) if device is not None else None
+        wish = self.wishes.get(device, operation.target) if device is not None else None
         if wish is not None and operation.op in ESTABLISHING:
             wish.error = operation.error
             if wish.state != "active":

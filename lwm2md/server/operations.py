@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from lwm2md.server.abilities import Abilities
 from lwm2md.server.effects import Resume
 from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, UnknownDevice, UnknownOperation
 from lwm2md.server.exchanges import Exchanges, Special
 from lwm2md.server.lanes import insert, take
 from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, UNSTORED, Ledger
+from lwm2md.server.negotiation import preferred_by
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
     AT_MOST_ONCE,
@@ -44,12 +46,17 @@ class Operations:
         twin: Twin,
         reading: Reading,
         special: Special,
+        *,
         uplink: Callable[[Device, float], None],
+        abilities: Abilities,
     ) -> None:
         self._state = state
+        self._abilities = abilities
         self._special = special
         self._ledger = Ledger(state, self._failed)
-        self._exchanges = Exchanges(state, self._ledger, special, reading=reading, twin=twin, uplink=uplink)
+        self._exchanges = Exchanges(
+            state, self._ledger, special, reading=reading, twin=twin, uplink=uplink, abilities=abilities
+        )
         self._exchanges.again = self._again
         self._exchanges.over = self._over
         self.asked_before = self._ledger.asked_before
@@ -68,7 +75,9 @@ class Operations:
             raise UnknownDevice(f"no device {endpoint!r}")
         if device.registration is None:
             raise NotRegistered(f"{endpoint!r} is not registered")
-        order = prepare(request, device.registration, self._state.models, home_of(device))
+        self._abilities.check(device, request)
+        preferred = preferred_by(self._state.profile(device))
+        order = prepare(request, device.registration, self._state.models, home_of(device), preferred)
         if request.timeout is not None and not 0 < request.timeout <= _LONGEST_ANSWER:
             raise BadOperation("timeout is more than 0 and at most 3600 seconds", "timeout")
         if request.ttl is not None and not 0 < request.ttl <= _LONGEST_TTL:

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from lwm2md.coap import numbers as n
+from lwm2md.server.records import NO_LABELS
 
 SUPPORTED_VERSIONS: Final = ("1.0", "1.1", "1.2")
 DEFAULT_LIFETIME: Final = 86400
@@ -47,7 +48,7 @@ class RegistrationParameters:
     queue_mode: bool = False
     sms: str | None = None
     profiles: tuple[str, ...] = ()
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = NO_LABELS
     deviations: tuple[str, ...] = ()
 
 
@@ -104,9 +105,11 @@ def _version(found: Mapping[str, str | None]) -> str | None:
     version = found["lwm2m"] or ""
     if not _VERSION.fullmatch(version):
         raise Rejected(n.BAD_REQUEST, "lwm2m must look like 1.1")
-    if version not in SUPPORTED_VERSIONS:
+    # The known text and not that of the message: a fleet shares it.
+    known = next((each for each in SUPPORTED_VERSIONS if each == version), None)
+    if known is None:
         raise Rejected(n.PRECONDITION_FAILED, "supported: " + " ".join(SUPPORTED_VERSIONS))
-    return version
+    return known
 
 
 def _lifetime(found: Mapping[str, str | None]) -> int | None:
@@ -159,8 +162,8 @@ def _profiles(found: Mapping[str, str | None]) -> tuple[str, ...]:
     return profiles
 
 
-def _labels(found: Mapping[str, str | None]) -> dict[str, str]:
-    return bounded({name: value or "" for name, value in found.items() if name not in _KNOWN and name})
+def _labels(found: Mapping[str, str | None]) -> Mapping[str, str]:
+    return bounded({name: value or "" for name, value in found.items() if name not in _KNOWN and name}) or NO_LABELS
 
 
 def bounded(labels: dict[str, str]) -> dict[str, str]:

@@ -6,7 +6,10 @@ of arrival.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lwm2md.coap.message import Message
+from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -14,6 +17,8 @@ from lwm2md.server.deviations import noting
 from lwm2md.server.records import Device
 from lwm2md.server.requests import root_of
 from lwm2md.server.state import State
+
+OTHER_FORMAT: Final = "other-format"
 
 
 class Reading:
@@ -37,10 +42,13 @@ class Reading:
         ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
         """
         type_of = self._state.resource_model(device)
-        note = noting(device, message.payload, now)
+        note = noting(self._state, device, message.payload, now)
         registration = device.registration
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
+        given = message.content_format
+        if accept is not None and given is not None and ALIASES.get(given, given) != accept:
+            note(OTHER_FORMAT)
         if paths:
             whole = frozenset(paths)
             asked = tuple(entry for entry in nodes if covered(entry.path, whole))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 import attrs
@@ -21,6 +22,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
+from lwm2md.server.deviceprofiles import DeviceProfile, Learned
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
@@ -28,6 +30,9 @@ ObservationState = Literal["pending", "active", "refused"]
 Source = Literal["read", "observe", "send"]
 Target = Path | tuple[Path, ...]
 """What an observation is of: one path, or a set of paths in their order."""
+
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+"""The labels of every registration that has none."""
 
 READ: Final = "read"
 WRITE: Final = "write"
@@ -72,7 +77,7 @@ class Instances:
     deleted: frozenset[Path] = frozenset()
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Registration:
     """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite.
 
@@ -83,7 +88,6 @@ class Registration:
     id: str
     endpoint: str
     peer: Peer
-    address: str
     transport: str
     identity: str | None
     version: str
@@ -104,7 +108,7 @@ class Registration:
         return None if self.lifetime is None else self.updated_at + self.lifetime
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class TwinValue:
     """The last known value of one Resource or Resource Instance, and where it came from."""
 
@@ -122,11 +126,12 @@ class Behind:
     device_id: str
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Deviation:
     """One way in which a device departs from the specifications, passed over in what it sent.
 
     ``first`` and ``last`` are Unix seconds; ``sample`` is the beginning of the newest payload that has it, if one has.
+    Of the ``count`` so many are ``stored``.
     """
 
     kind: str
@@ -134,15 +139,17 @@ class Deviation:
     last: float
     count: int = 1
     sample: bytes | None = None
+    stored: int = 0
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Device:
     """Everything known of one Endpoint Client Name, registered or not.
 
     One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
     it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
-    ``disabled`` is one that was told to be silent until it registers again.
+    ``disabled`` is one that was told to be silent until it registers again. ``hand`` is the profile that the operator
+    gave it, ``learned`` what it has shown; ``profile`` is what comes of both, kept by `State.profile`.
     """
 
     endpoint: str
@@ -154,13 +161,16 @@ class Device:
     queue: deque[Operation] | None = None
     queue_check: Plan | None = attrs.field(default=None, repr=False)
     current: Operation | None = None
-    observations: dict[Target, Observation] | None = None
+    observations: tuple[Observation, ...] = ()
     twin: dict[Path, TwinValue] | None = None
     deviations: dict[str, Deviation] | None = None
     behind: Behind | None = None
     children: dict[str, Device] | None = None
     profiles: dict[str, ObjectList] | None = None
     disabled: bool = False
+    hand: str | None = None
+    learned: Learned | None = None
+    profile: DeviceProfile | None = attrs.field(default=None, repr=False)
 
     @property
     def carrier(self) -> Device:
@@ -274,11 +284,12 @@ class Result:
     location: str | None = None
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Operation:
     """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it.
 
-    ``composed`` is its message while that is at hand: not while it waits, since the registration may change.
+    ``composed`` is its message while that is at hand: not while it waits, since the registration may change. A
+    composite one that was not answered so many ``misses`` is carried out ``singly``, as one Read after the other.
     """
 
     id: str
@@ -300,6 +311,8 @@ class Operation:
     token: bytes | None = None
     composed: Composed | None = attrs.field(default=None, repr=False)
     watchers: list[Callable[[Operation], None]] | None = None
+    misses: int = 0
+    singly: bool = False
 
     @property
     def op(self) -> str:
@@ -317,7 +330,7 @@ class Operation:
         return self.state in FINAL_STATES
 
 
-@attrs.define(slots=True, eq=False)
+@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Observation:
     """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
 

@@ -18,13 +18,16 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList
 from lwm2md.server import stored
+from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
+from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
 from lwm2md.server.profiles import Profiles
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import State
 
@@ -41,13 +44,23 @@ Uplink = Callable[[Device, float], None]
 
 class RegistrationInterface:
     """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable.
+    its name says, once that is durable; ``relisted(device)`` of another list of Objects than before.
     """
 
     def __init__(
-        self, state: State, gateways: Gateways, idle: Idle, *, uplink: Uplink, registered: Uplink, gone: Uplink
+        self,
+        state: State,
+        gateways: Gateways,
+        idle: Idle,
+        profiling: Profiling,
+        *,
+        uplink: Uplink,
+        registered: Uplink,
+        gone: Uplink,
+        relisted: Callable[[Device], None],
     ) -> None:
         self._state = state
+        self._profiling = profiling
         self._gateways = gateways
         self._idle = idle
         self._registrations = state.registrations
@@ -55,9 +68,11 @@ class RegistrationInterface:
         self._uplink = uplink
         self._registered = registered
         self._gone = gone
+        self._late = Late(state)
+        self._relisted = relisted
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
-        self.lifetimes = Lifetimes(state, self.expired)
+        self.lifetimes = Lifetimes(state, profiling, self.expired)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -94,13 +109,14 @@ class RegistrationInterface:
         if message.code not in (n.POST, n.DELETE):
             raise Rejected(n.METHOD_NOT_ALLOWED, "Update is a POST, De-register a DELETE")
         registration = self._state.registered(path[1])
-        if registration is None:
+        late = self._late.get(path[1]) if registration is None and message.code == n.POST else None
+        found = registration or late
+        if found is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
-        if self._state.environment.describe(request.peer).identity != registration.identity:
+        if self._state.environment.describe(request.peer).identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
-        if message.code == n.DELETE:
-            return self._exclusively(request, registration.endpoint, now, self._deregister)
-        return self._exclusively(request, registration.endpoint, now, self._update)
+        decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
+        return self._exclusively(request, found.endpoint, now, decide)
 
     def _exclusively(
         self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
@@ -161,9 +177,13 @@ class RegistrationInterface:
                 self._state.engine.respond(request, _UNAVAILABLE, now)
                 return
             self._gateways.release(device, now)
+            count(self._state, registration.objects.deviations)
             device.disabled = False
             device.profiles = profiles or device.profiles
+            another = device.registration is None or device.registration.objects != registration.objects
             self._install(device, registration, now)
+            if another:
+                self._relisted(device)
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -179,20 +199,16 @@ class RegistrationInterface:
         objects: ObjectList,
         now: float,
     ) -> Registration:
-        settings = self._state.settings
         version = parameters.version or "1.0"
         where = self._state.environment.describe(request.peer)
         return Registration(
             id=base64.b32encode(self._state.environment.random(10)).decode().lower(),
             endpoint=endpoint,
             peer=request.peer,
-            address=where.address,
             transport=where.transport,
             identity=where.identity,
             version=version,
-            lifetime=effective_lifetime(
-                parameters.lifetime, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
-            ),
+            lifetime=self._lifetime(parameters.lifetime, version),
             binding=parameters.binding or _DEFAULT_BINDING,
             queue_mode=parameters.queue_mode,
             sms=parameters.sms,
@@ -200,6 +216,12 @@ class RegistrationInterface:
             labels=parameters.labels,
             registered_at=now,
             updated_at=now,
+        )
+
+    def _lifetime(self, seconds: int | None, version: str) -> int | None:
+        settings = self._state.settings
+        return effective_lifetime(
+            seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
         )
 
     def _register_events(
@@ -217,7 +239,7 @@ class RegistrationInterface:
         if previous is not None:
             gone = {"reason": "replaced", "registration_id": previous.id}
             found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, _facts(registration)))
+        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
         return found
 
     def _object_list(
@@ -246,6 +268,30 @@ class RegistrationInterface:
 
     # Update and De-register
 
+    def _revive(self, request: IncomingRequest, now: float) -> None:
+        """Bring a registration back whose lifetime was over a moment ago, and take its late Update."""
+        registration = self._late.get(request.message.path[1])
+        device = self._state.devices.get(registration.endpoint) if registration is not None else None
+        if registration is None or device is None or device.registration is not None:
+            raise Rejected(n.NOT_FOUND, "no such registration")
+        coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
+        row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
+        facts = {**self._facts(coming), "reason": "revived"}
+        event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self._state.engine.respond(request, _UNAVAILABLE, now)
+                return
+            self._late.forget(coming.id)
+            self._install(device, coming, now)
+            refused = self._exclusively(request, coming.endpoint, now, self._update)
+            if refused is not None:
+                self._state.engine.respond(request, refused, now)
+            self._registered(device, now)
+
+        self._state.commit_exclusive(coming.endpoint, (row,), (event,), ended)
+
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
         registration.updated_at = now
         self.lifetimes.refreshes.note(registration)
@@ -264,15 +310,14 @@ class RegistrationInterface:
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
-            fields = {"registration_id": registration.id, "address": registration.address}
+            fields = {"registration_id": registration.id, "address": self._address(registration)}
             self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
-        where = self._state.environment.describe(request.peer)
-        updated = attrs.evolve(registration, updated_at=now, peer=request.peer, address=where.address)
+        updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **_facts(updated)}
+        facts = {"reason": "parameters", "changed": sorted(changes), **self._facts(updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -286,7 +331,11 @@ class RegistrationInterface:
             for name, value in changes.items():
                 setattr(registration, name, value)
             device.profiles = profiles or device.profiles
+            if "labels" in changes:
+                self._profiling.changed(device)
             self._accept(device, registration, request, now)
+            if "objects" in changes:
+                self._relisted(device)
             self.lifetimes.plan(registration)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
@@ -295,16 +344,9 @@ class RegistrationInterface:
         self, device: Device, registration: Registration, parameters: RegistrationParameters, listed: ObjectList | None
     ) -> dict[str, object]:
         """What an Update changes of a registration, by attribute name; parameters that say the same are no change."""
-        settings = self._state.settings
         changes: dict[str, object] = {}
         if parameters.lifetime is not None:
-            changes["lifetime"] = effective_lifetime(
-                parameters.lifetime,
-                registration.version,
-                settings.default_lifetime,
-                settings.min_lifetime,
-                settings.max_lifetime,
-            )
+            changes["lifetime"] = self._lifetime(parameters.lifetime, registration.version)
         if parameters.binding is not None:
             changes["binding"] = parameters.binding
         if parameters.binding is not None or parameters.queue_mode:
@@ -321,14 +363,19 @@ class RegistrationInterface:
     def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
-        if request.peer != registration.peer:
-            self._withdraw(device, now)
-            self.lifetimes.move(registration, request.peer, self._state.environment.describe(request.peer).address)
+        self.move(device, request.peer, now)
         registration.updated_at = now
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
         self._uplink(device, now)
+
+    def move(self, device: Device, peer: Peer, now: float) -> None:
+        """Find a registered device at this address from now on, where it proved to be."""
+        registration = device.registration
+        if registration is not None and peer != registration.peer:
+            self._withdraw(device, now)
+            self.lifetimes.move(registration, peer)
 
     def _withdraw(self, device: Device, now: float) -> None:
         """The device has another address: what is under way to the old one ends, and its turn comes again."""
@@ -345,6 +392,22 @@ class RegistrationInterface:
 
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
+
+    def _facts(self, registration: Registration) -> dict[str, object]:
+        """What events tell of a registration."""
+        return {
+            "registration_id": registration.id,
+            "version": registration.version,
+            "lifetime": registration.lifetime,
+            "binding": registration.binding,
+            "queue_mode": registration.queue_mode,
+            "address": self._address(registration),
+            "transport": registration.transport,
+            "objects": [str(path) for path in registration.objects.paths],
+        }
+
+    def _address(self, registration: Registration) -> str:
+        return self._state.environment.describe(registration.peer).address
 
     # The end of a registration
 
@@ -379,6 +442,7 @@ class RegistrationInterface:
 
     def expired(self, registration: Registration, now: float) -> None:
         """The lifetime is over; called when nothing else is being decided for the endpoint."""
+        self._late.keep(registration, now)
         self._end(registration, events.DEVICE_EXPIRED, "lifetime", now)
 
 
@@ -395,17 +459,3 @@ def _same(previous: Registration, now: Registration) -> bool:
     """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
     names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
     return all(getattr(previous, name) == getattr(now, name) for name in names)
-
-
-def _facts(registration: Registration) -> dict[str, object]:
-    """What events tell of a registration."""
-    return {
-        "registration_id": registration.id,
-        "version": registration.version,
-        "lifetime": registration.lifetime,
-        "binding": registration.binding,
-        "queue_mode": registration.queue_mode,
-        "address": registration.address,
-        "transport": registration.transport,
-        "objects": [str(path) for path in registration.objects.paths],
-    }

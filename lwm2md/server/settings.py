@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 
 
@@ -12,7 +14,9 @@ class ServerSettings:
     ``default_lifetime``, ``min_lifetime`` and ``max_lifetime`` (0: no cap) shape the effective lifetime; ``grace`` is
     added before a registration expires. ``awake`` is how long a queue-mode device listens after an exchange,
     ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device. A device without a
-    registration is forgotten ``forget_after`` it was last seen (0: never).
+    registration is forgotten ``forget_after`` it was last seen (0: never). For ``revive`` seconds after its end an
+    Update brings a registration back; with ``identify`` devices are asked what they are, where profiles need that.
+    ``send`` is whether what devices send by themselves is taken, ``history`` whether values are kept beyond the newest.
     """
 
     default_lifetime: int = 86400
@@ -20,6 +24,9 @@ class ServerSettings:
     max_lifetime: int = 0
     grace: float = 0.0
     forget_after: float = 30 * 86400.0
+    revive: float = 0.0
+    identify: bool = True
+    send: Literal["accept", "refuse"] = "accept"
     awake: float = 93.0
     timeout: float = 93.0
     ttl: float = 86400.0
@@ -27,9 +34,11 @@ class ServerSettings:
     max_devices: int = 1_000_000
     devices_per_gateway: int = 128
     profile_ids: int = 1000
+    device_profiles: int = 1000
     observations_per_device: int = 64
     labels_per_device: int = 64
     twin_values: int = 1000
+    history: bool = True
     operations_kept: int = 10_000
     models: int = 1000
     flush_interval: float = 60.0

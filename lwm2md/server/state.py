@@ -17,8 +17,10 @@ from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.deviceprofiles import DeviceProfile
+from lwm2md.server.effects import Commit, Resume, Sample, Write
 from lwm2md.server.records import Device, Observation, Operation, Registration
+from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
 
 Decide = Callable[[float], None]
@@ -29,6 +31,8 @@ COUNTERS: Final = (
     "notifications_reordered",
     "observations_ended_by_device",
     "unexpected_responses",
+    "sends_accepted",
+    "sends_refused",
 )
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
@@ -65,8 +69,10 @@ def location(registration_id: str) -> bytes:
 class State:
     """The fleet in memory, shared by the parts of the server.
 
-    ``registrations`` are found by their Location as `location` writes it, ``peers`` counts those at an address; an
-    endpoint is ``busy`` while a decision on it is being committed, and others wait for that.
+    ``registrations`` are found by their Location as `location` writes it, ``peers`` finds those at an address and
+    ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
+    others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
+    something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -75,13 +81,17 @@ class State:
         self.environment = environment
         self.devices: dict[str, Device] = {}
         self.registrations: dict[bytes, Registration] = {}
-        self.peers: dict[Peer, int] = {}
+        self.peers: Senders[Peer] = Senders()
+        self.identities: Senders[str] = Senders()
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.deviations: dict[str, int] = {}
+        self.found_out: set[Device] = set()
         self.engine: Engine
+        self.fit: Callable[[Device], DeviceProfile]
         self.busy: dict[str, list[Decide]] = {}
 
     def registered(self, registration_id: str) -> Registration | None:
@@ -92,9 +102,20 @@ class State:
         """Add one to a counter of `COUNTERS`, which metrics show."""
         self.counters[name] += 1
 
-    def commit(self, writes: Iterable[Write], events: Iterable[Event] = (), resume: Resume | None = None) -> None:
-        """Ask the shell to make writes and events durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume))
+    def profile(self, device: Device) -> DeviceProfile:
+        """How a device is to be treated: by hand, by profiles that fit it, by what was learned. Cheap to ask for."""
+        return device.profile or self.fit(device)
+
+    def commit(
+        self,
+        writes: Iterable[Write],
+        events: Iterable[Event] = (),
+        resume: Resume | None = None,
+        samples: tuple[Sample, ...] = (),
+        dropped: tuple[str, ...] = (),
+    ) -> None:
+        """Ask the shell to make all this durable, then to call ``resume``."""
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped))
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""
@@ -118,7 +139,14 @@ class State:
             return False
         return True
 
-    def commit_exclusive(self, endpoint: str, writes: Iterable[Write], events: Iterable[Event], resume: Resume) -> None:
+    def commit_exclusive(
+        self,
+        endpoint: str,
+        writes: Iterable[Write],
+        events: Iterable[Event],
+        resume: Resume,
+        dropped: tuple[str, ...] = (),
+    ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []
 
@@ -129,7 +157,7 @@ class State:
             finally:
                 self._go_on(endpoint, waiting, now)
 
-        self.commit(writes, events, ended)
+        self.commit(writes, events, ended, dropped=dropped)
 
     def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
         """Take the decisions that waited; one that fails does not keep the others from being taken."""

@@ -17,7 +17,9 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.server.definitions import Definition
 from lwm2md.server.records import (
+    NO_LABELS,
     Behind,
     Device,
     Observation,
@@ -38,13 +40,14 @@ TWIN = "twin"
 PROFILES = "profile_ids"
 META = "meta"
 MODELS = "models"
+DEVICE_PROFILES = "device_profiles"
+FINDINGS = "findings"
 
 
 class _Registration(msgspec.Struct, omit_defaults=True):
     id: str
     endpoint: str
     peer: bytes
-    address: str
     transport: str
     version: str
     lifetime: int | None
@@ -65,7 +68,6 @@ class _Registration(msgspec.Struct, omit_defaults=True):
 class _Refresh(msgspec.Struct, array_like=True):
     updated_at: float
     peer: bytes
-    address: str
 
 
 class _Objects(msgspec.Struct, omit_defaults=True):
@@ -84,6 +86,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     prefix: str = ""
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
+    hand: str | None = None
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -110,8 +113,11 @@ class _Operation(msgspec.Struct, omit_defaults=True):
     coap_code: str | None = None
 
 
+_Kind = Literal["opaque", "objlnk", "float", "plain"]
+
+
 class _Twin(msgspec.Struct, array_like=True):
-    kind: Literal["opaque", "objlnk", "float", "plain"]
+    kind: _Kind
     value: str | int | float | bool
     time: float
     source: Source
@@ -119,6 +125,7 @@ class _Twin(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
+_read_sample = msgspec.json.Decoder(tuple[_Kind, str] | str | int | float | bool).decode
 
 
 def registration_row(registration: Registration) -> bytes:
@@ -129,7 +136,6 @@ def registration_row(registration: Registration) -> bytes:
             id=registration.id,
             endpoint=registration.endpoint,
             peer=registration.peer,
-            address=registration.address,
             transport=registration.transport,
             version=registration.version,
             lifetime=registration.lifetime,
@@ -157,7 +163,6 @@ def read_registration(value: bytes) -> Registration:
         id=row.id,
         endpoint=row.endpoint,
         peer=row.peer,
-        address=row.address,
         transport=row.transport,
         identity=row.identity,
         version=row.version,
@@ -166,7 +171,7 @@ def read_registration(value: bytes) -> Registration:
         queue_mode=row.queue_mode,
         sms=row.sms,
         objects=ObjectList(row.root, row.formats, paths, row.versions, row.deviations),
-        labels=row.labels,
+        labels=row.labels or NO_LABELS,
         registered_at=row.registered_at,
         updated_at=row.updated_at,
     )
@@ -174,14 +179,14 @@ def read_registration(value: bytes) -> Registration:
 
 def refresh_row(registration: Registration) -> bytes:
     """What a pure refresh changes, written behind: a small row beside the registration's."""
-    return encode(_Refresh(registration.updated_at, registration.peer, registration.address))
+    return encode(_Refresh(registration.updated_at, registration.peer))
 
 
 def apply_refresh(registration: Registration, value: bytes) -> None:
     """Bring a registration that was read back up to its newest refresh, if the row is the newer one."""
     row = msgspec.json.decode(value, type=_Refresh)
     if row.updated_at > registration.updated_at:
-        registration.updated_at, registration.peer, registration.address = row.updated_at, row.peer, row.address
+        registration.updated_at, registration.peer = row.updated_at, row.peer
 
 
 def read_grants(value: bytes) -> list[tuple[float, float]]:
@@ -190,8 +195,8 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
-    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
+    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -218,7 +223,13 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         behind=behind,
         profiles=profiles or None,
         disabled=row.disabled,
+        hand=row.hand,
     )
+
+
+def read_definition(value: bytes) -> Definition:
+    """The definition of a device profile of a row."""
+    return msgspec.json.decode(value, type=Definition)
 
 
 def observation_row(observation: Observation) -> bytes:
@@ -301,29 +312,49 @@ def twin_key(endpoint: str, path: Path) -> str:
 
 def twin_row(value: TwinValue) -> bytes:
     """A last known value, as table ``twin`` keeps it."""
-    plain = value.value
-    if isinstance(plain, bytes):
-        return encode(_Twin("opaque", plain.hex(), value.time, value.source))
-    if isinstance(plain, ObjectLink):
-        return encode(_Twin("objlnk", str(plain), value.time, value.source))
-    if isinstance(plain, float) and not isfinite(plain):
-        return encode(_Twin("float", str(plain), value.time, value.source))
-    return encode(_Twin("plain", plain, value.time, value.source))
+    kind, plain = _plain(value.value)
+    return encode(_Twin(kind, plain, value.time, value.source))
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
     """Endpoint, path and value of a row."""
     row = msgspec.json.decode(value, type=_Twin)
     path, _, endpoint = key.partition(" ")
-    plain: Value = row.value
-    if row.kind == "opaque":
-        plain = bytes.fromhex(str(row.value))
-    elif row.kind == "objlnk":
-        object_id, _, instance = str(row.value).partition(":")
-        plain = ObjectLink(int(object_id), int(instance))
-    elif row.kind == "float":
-        plain = float(row.value)  # NaN and the infinities, for which JSON has no number
-    return endpoint, Path.parse(path), TwinValue(plain, row.time, row.source)
+    return endpoint, Path.parse(path), TwinValue(_value(row.kind, row.value), row.time, row.source)
+
+
+def sample_value(value: Value) -> bytes:
+    """A value as the series of its path keeps it: as JSON has it, or what kind it is and its text."""
+    if type(value) is float and isfinite(value):
+        return encode(value)  # nearly all of what is told again and again
+    kind, plain = _plain(value)
+    return encode(plain if kind == "plain" else (kind, plain))
+
+
+def read_sample(value: bytes) -> Value:
+    """The value of a sample."""
+    found: tuple[_Kind, str] | str | int | float | bool = _read_sample(value)
+    return _value(*found) if isinstance(found, tuple) else found
+
+
+def _plain(value: Value) -> tuple[_Kind, str | int | float | bool]:
+    """What JSON keeps of a value, and what kind it is."""
+    if isinstance(value, bytes):
+        return "opaque", value.hex()
+    if isinstance(value, ObjectLink):
+        return "objlnk", str(value)
+    if isinstance(value, float) and not isfinite(value):
+        return "float", str(value)  # NaN and the infinities, for which JSON has no number
+    return "plain", value
+
+
+def _value(kind: _Kind, plain: str | int | float | bool) -> Value:
+    if kind == "opaque":
+        return bytes.fromhex(str(plain))
+    if kind == "objlnk":
+        object_id, _, instance = str(plain).partition(":")
+        return ObjectLink(int(object_id), int(instance))
+    return float(plain) if kind == "float" else plain
 
 
 def model_key(identifier: int, version: str) -> str:

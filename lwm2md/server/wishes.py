@@ -27,7 +27,11 @@ class Wishes:
 
     def of(self, device: Device) -> list[Observation]:
         """Those for one device."""
-        return list((device.observations or {}).values())
+        return list(device.observations)
+
+    def get(self, device: Device, target: Target) -> Observation | None:
+        """The one for a path or a set of paths; a device has few."""
+        return next((wish for wish in device.observations if wish.target == target), None)
 
     def with_token(self, token: bytes) -> Observation | None:
         """The one whose notifications have this token."""
@@ -36,7 +40,7 @@ class Wishes:
     def find(self, endpoint: str, target: Target) -> Observation:
         """The one for a path or a set of paths. Raises UnknownObservation."""
         device = self._state.devices.get(endpoint)
-        wish = (device.observations or {}).get(target) if device is not None else None
+        wish = self.get(device, target) if device is not None else None
         if wish is None:
             raise UnknownObservation(f"{endpoint!r} is not observed at {_shown(target)}")
         return wish
@@ -44,17 +48,14 @@ class Wishes:
     def add(self, device: Device, wish: Observation) -> None:
         """Take one up, in place of an earlier one for the same."""
         self._cancelled.pop(wish.token, None)
-        if device.observations is None:
-            device.observations = {}
-        device.observations[wish.target] = wish
+        others = tuple(other for other in device.observations if other.target != wish.target)
+        device.observations = (*others, wish)
         self._by_token[wish.token] = wish
         self._state.observations[wish.id] = wish
 
     def drop(self, device: Device, wish: Observation) -> None:
         """Forget one, and what the engine knows of it."""
-        known = (device.observations or {}).get(wish.target)
-        if device.observations is not None and known is not None and known.id == wish.id:
-            del device.observations[wish.target]
+        device.observations = tuple(other for other in device.observations if other.id != wish.id)
         self._state.observations.pop(wish.id, None)
         self._by_token.pop(wish.token, None)
         self._state.engine.forget(wish.token)

@@ -15,7 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from lwm2md.storage.interface import LOGS, TABLES, Batch, Condition, Rows, StorageError
+from lwm2md.storage import _history
+from lwm2md.storage.interface import LOGS, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
 """``PRAGMA application_id`` of our databases: another program's file is refused, never changed."""
@@ -81,6 +82,8 @@ class Database:
             for log in {append.log for append in batch.appends}:
                 records = ((append.id, append.value) for append in batch.appends if append.log == log)
                 connection.executemany(_APPEND[log], records)
+            if batch.samples or batch.dropped:
+                _history.change(connection, batch.dropped, batch.samples)
         return True
 
     def get(self, table: str, key: str) -> bytes | None:
@@ -108,6 +111,21 @@ class Database:
                 connection.execute("INSERT OR REPLACE INTO trimmed (log, id) VALUES (?, ?)", (log, *surplus))
             last = connection.execute("SELECT id FROM trimmed WHERE log = ?", (log,)).fetchone()
         return "" if last is None else str(last[0])
+
+    def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
+        """Return at most ``limit`` names of an owner's series, from ``start`` and before ``end``."""
+        with self._errors():
+            return _history.names(self._opened(), owner, start, end, limit)
+
+    def samples(self, series: Place, start: int, end: int, limit: int) -> Samples:
+        """Return at most ``limit`` samples of a series, from ``start`` and before ``end``."""
+        with self._errors():
+            return _history.samples(self._opened(), series, start, end, limit)
+
+    def thin(self, after: Place, before: int, keep: int, limit: int) -> tuple[Place, int]:
+        """Remove a few old samples, see ``Storage.thin``."""
+        with self._transaction() as connection:
+            return _history.thin(connection, after, before, keep, limit)
 
     def _take_lock(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

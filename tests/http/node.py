@@ -20,8 +20,10 @@ from lwm2md.config.changes import Reloaded, compare
 from lwm2md.config.errors import ConfigErrors
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
+from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
+from lwm2md.net.driver import Deadlines
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
@@ -108,11 +110,13 @@ class TestNode:
         self.settings = settings or Settings()
         self.clock = Clock()
         self.reactor: Any = self.clock
+        self.waits = Deadlines(self.clock)
         self.clock.advance(START)
         self.storage = MemoryStorage()
         self.storage.open()
         self.delivery = Delivery(self.storage, self.clock)
         self.delivery.start()
+        self.history = History(self.storage, self.clock, 86400.0, 1000)
         environment = Environment(self.random, describe, self.delivery.wants, self.delivery.publish)
         self.server = Server(ServerSettings(queue_limit=3), MODELS, environment)
         self.engine = Engine(self.server, self.random)

@@ -123,9 +123,10 @@ class OperationsTests(ApiTestCase):
             self.device.answers[n.GET, "/3/0/0"] = Answer(n.CONTENT, payload, number)
             await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})
         where = "/v1/devices/a/deviations"
-        first = (await self.call("GET", f"{where}?limit=1")).json
+        first = (await self.call("GET", f"{where}?limit=2")).json
         second = (await self.call("GET", f"{where}?after={first['next']}")).json
-        (draft,), (broken,) = first["items"], second["items"]
+        (draft, other), (broken,) = first["items"], second["items"]
+        self.assertEqual(other["kind"], "other-format")
         self.assertEqual((draft["kind"], draft["count"], draft["sample"]), ("draft-content-format", 1, "Acme"))
         self.assertEqual((broken["kind"], broken["sample"], broken["encoding"]), ("undecodable", "ff00", "hex"))
         self.assertIsNone(second["next"])

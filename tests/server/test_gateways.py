@@ -550,7 +550,7 @@ class RestartTests(SynchronousTestCase):
 def registration(links: tuple[Path, ...], version: str = "1.1") -> Registration:
     """A registration with this list."""
     objects = ObjectList("/", (112,), links, {}, ())
-    return Registration("r", "gw", b"", "", "coap", None, version, 60, "U", False, None, objects, {}, 0.0, 0.0)
+    return Registration("r", "gw", b"", "coap", None, version, 60, "U", False, None, objects, {}, 0.0, 0.0)
 
 
 class ChildrenTests(SynchronousTestCase):

@@ -104,6 +104,16 @@ class EstablishTests(Base):
         self.assertEqual((created, wish.state, wish.error), (False, "refused", "no"))
         self.assertEqual((operation.state, operation.coap_code), ("failed", "4.00"))
 
+    def test_attributes_again(self) -> None:
+        """What a device forgot with its registration is written again, before it is asked to observe again."""
+        self.device.answers[n.PUT, VALUE] = Answer(n.CHANGED)
+        self.device.answers[n.GET, VALUE] = OBSERVED
+        wish, _, _ = self.put(attributes={"pmin": 1, "pmax": 60})
+        self.device.requests.clear()
+        self.device.register("lwm2m=1.1", "lt=200")
+        sent = [(message.code, message.query) for message in self.device.requests]
+        self.assertEqual((sent, wish.state), ([(n.PUT, ("pmin=1", "pmax=60")), (n.GET, ())], "active"))
+
     def test_attributes_unset(self) -> None:
         """Attributes that a wish had and the next one for its path has not are unset, also after a restart."""
         self.device.answers[n.GET, VALUE] = OBSERVED
@@ -369,7 +379,7 @@ class EndTests(Base):
         self.remove(wish)
         self.bench.release()
         self.assertEqual((dict(self.bench.server.observations), self.bench.tables["observations"]), ({}, {}))
-        self.assertEqual(self.bench.server.devices["d"].observations, {})
+        self.assertEqual(self.bench.server.devices["d"].observations, ())
         wish = self.observed()
         self.bench.hold()
         self.remove(wish)

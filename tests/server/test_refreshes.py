@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md.server.records import Registration
 from lwm2md.server.refreshes import PARTS
 from lwm2md.server.stored import refresh_row
-from tests.server.fixtures import START, Bench
+from tests.server.fixtures import START, Bench, peer
 
 DEVICES = 60
 
@@ -82,7 +82,7 @@ class RefreshesTests(SynchronousTestCase):
         after, _ = self.bench.restart()
         found = after.server.devices["d7"].registration
         assert found is not None
-        self.assertEqual(found.address, "peer-500")
+        self.assertEqual(found.peer, peer(500))
 
     def test_failure(self) -> None:
         """While storing fails nothing is claimed; afterwards everything comes to be stored."""

@@ -44,7 +44,6 @@ def registration(endpoint: str, at: bytes, registration_id: str = ID) -> Registr
         id=registration_id,
         endpoint=endpoint,
         peer=at,
-        address="",
         transport="coap",
         identity=None,
         version="1.1",
