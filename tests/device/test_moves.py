@@ -38,6 +38,8 @@ _MOVES = (
     "store nothing",
     "mute",
     "unmute",
+    "delete",
+    "create",
     "show",
 )
 
@@ -105,6 +107,10 @@ class _Life(Pair):
             self._request(numbers.GET, options(path=("3303", "0", "5700"), observe=0))
         elif name == "confirm":
             self._request(numbers.PUT, options(path=("3303",), query=("con=1",)))
+        elif name == "delete":
+            self._request(numbers.DELETE, options(path=("3303", "0")))
+        elif name == "create":
+            self._request(numbers.POST, options(path=("3303",), content_format=numbers.TLV))
         elif name == "disable":
             self._request(numbers.POST, options(path=("1", "0", "4")))
         elif name == "store nothing":
@@ -134,6 +140,7 @@ class LifeTests(SynchronousTestCase):
         for move in ("speech", "accept", "unmute", "find", "wake"):
             life.move(move)
         life.advance(900)
+        life.move("create")
         self.assertEqual(life.errors, [])
         self.assertIn(life.device.registration.state, (State.REGISTERED, State.UPDATING))
         self.assertTrue(life.device.reach.awake)
