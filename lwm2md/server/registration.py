@@ -16,13 +16,13 @@ import attrs
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
-from lwm2md.lwm2m.linkformat import LinkError, ObjectList
+from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
-from lwm2md.server.late import Late
+from lwm2md.server.late import Late, resumes
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
@@ -37,7 +37,6 @@ _UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b
 _BUSY: Final = Response(n.SERVICE_UNAVAILABLE, b"busy", ((n.MAX_AGE, b"\x05"),))
 _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
 _DEFAULT_BINDING: Final = "U"
-_LINK_FORMATS: Final = (n.LINK_FORMAT, n.TEXT, None)
 
 Uplink = Callable[[Device, float], None]
 
@@ -138,7 +137,7 @@ class RegistrationInterface:
         if endpoint is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
         version = parameters.version or "1.0"
-        listed = self._object_list(request, parameters, version)
+        listed = self.lists.said(request.message, version, parameters.deviations)
         device = self._state.devices.get(endpoint)
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
@@ -159,7 +158,7 @@ class RegistrationInterface:
         if not self._idle.room(endpoint, now):
             self._state.engine.respond(request, _FULL, now)
             return
-        resumed = previous is not None and _same(previous, registration)
+        resumed = previous is not None and resumes(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
         events_ = self._register_events(device, previous, registration, resumed, now)
@@ -242,20 +241,6 @@ class RegistrationInterface:
         found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
         return found
 
-    def _object_list(
-        self, request: IncomingRequest, parameters: RegistrationParameters, version: str
-    ) -> ObjectList | None:
-        """The list in the payload; None when there is none. Text or no Content-Format is taken for a link format."""
-        message = request.message
-        if not message.payload:
-            return None
-        if message.content_format not in _LINK_FORMATS:
-            raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
-        try:
-            return self.lists.read(message.payload, version, parameters.deviations)
-        except LinkError as error:
-            raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
-
     def _install(self, device: Device, registration: Registration, now: float) -> None:
         """Put a committed registration where requests find it, in place of the one before."""
         previous = device.registration
@@ -305,7 +290,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
         parameters = parse(request.message.query)
-        listed = self._object_list(request, parameters, registration.version)
+        listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
@@ -453,9 +438,3 @@ class _Said:
     parameters: RegistrationParameters
     objects: ObjectList
     listed: ObjectList | None
-
-
-def _same(previous: Registration, now: Registration) -> bool:
-    """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
-    names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
-    return all(getattr(previous, name) == getattr(now, name) for name in names)
