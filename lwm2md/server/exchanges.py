@@ -170,7 +170,7 @@ class Exchanges:
         if spoke and device.registration is not None:
             self._uplink(device, now)
         if isinstance(outcome, Received):
-            self._abilities.answered(device, operation, outcome.message, now)
+            self._abilities.answered(device, operation, outcome, now)
         if operation.finished:
             pass  # it was cancelled, or the registration ended
         elif self._another_way(device, operation, outcome):
