@@ -61,6 +61,13 @@ class ProfilesTests(ApiTestCase):
             found = await self.refused(400, code, "PUT", "/v1/profiles/p", body)
             self.assertEqual(found["errors"][0]["field"], field, body)
 
+    async def test_whole_numbers(self) -> None:
+        """An integer may be written with a fraction of nothing, as some languages do; another fraction is refused."""
+        seen = await self.call("PUT", "/v1/profiles/p", b'{"set": {"observations": 1e1}, "priority": -2.0}')
+        self.assertEqual((seen.status, seen.json["set"], seen.json["priority"]), (201, {"observations": 10}, -2))
+        await self.refused(400, "bad-body", "PUT", "/v1/profiles/p", b'{"priority": 2.5}')
+        await self.refused(400, "bad-body", "PUT", "/v1/profiles/p", b'{"priority": 1e300}')
+
     async def test_effective(self) -> None:
         """Each value is shown with who says it; what nobody says is the settings', or nothing."""
         device = self.node.device("d")
