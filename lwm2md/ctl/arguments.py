@@ -175,8 +175,9 @@ def _looking(add: Any) -> None:
     add(
         "deviations",
         commands.deviations,
-        "List in which ways a device departs from the specifications",
-        _ENDPOINT,
+        "List in which ways devices depart from the specifications",
+        ("of", {"nargs": "?", "metavar": "ENDPOINT", "help": "those of this device"}),
+        ("--kind", {"metavar": "KIND", "help": "the devices that do it in this way"}),
         limit,
         _EVERY,
     )

@@ -16,6 +16,7 @@ from lwm2md.server.templates import Observed, TemplateMatch
 
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_FLOAT: Final = "got `float`"
 _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
@@ -109,13 +110,22 @@ class Body(Generic[T]):
                 return self.type()
             raise Problem("bad-body", "a JSON object is expected as the body")
         try:
-            return self._decoder.decode(data)
+            return self._decode(data)
         except msgspec.ValidationError as error:
             raise _misfit(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem("bad-json", str(error)) from None
         except RecursionError:
             raise Problem("bad-json", "the body is nested too deeply") from None
+
+    def _decode(self, data: bytes) -> T:
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as error:
+            if _FLOAT not in str(error):
+                raise
+        # To JSON Schema, and to some languages, 5.0 is an integer.
+        return msgspec.convert(_whole(msgspec.json.decode(data)), self.type)
 
 
 class XmlBody:
@@ -129,6 +139,15 @@ class XmlBody:
     def decode(self, data: bytes) -> bytes:
         """The body as it is."""
         return data
+
+
+def _whole(value: Any) -> Any:
+    """The same with integers for numbers without a fraction."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _misfit(message: str) -> Problem:

@@ -1,6 +1,6 @@
-"""Registrations whose lifetime was over a moment ago: a late Update may bring one back, if the operator allows it.
+"""Registrations that come back: after a sleep by another Register, and late by an Update, if the operator allows that.
 
-Outside the specification (OMA Core 6.2.2 has 4.04 for such an Update), for clients that give up on a 4.04 to Update
+The latter is outside the specification (OMA Core 6.2.2 has 4.04 for such an Update), for clients that give up on that
 where they should register anew.
 
 RULES: they are in memory only, the newest of them, for as long as the settings say; a restart forgets them.
