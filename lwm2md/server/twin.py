@@ -7,7 +7,7 @@ twin in memory is ahead of storage by that one commit at most. The history gets 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from typing import Final
 
 from lwm2md import events
@@ -78,10 +78,13 @@ class Twin:
         """Let these values be the known ones, but where a newer one is known; the oldest make room."""
         if device.twin is None:
             device.twin = {}
-        twin = device.twin
-        writes = []
+        twin, most = device.twin, self._state.settings.twin_values
+        writes: list[Write] = []
         identified = False
-        for place, row in found.items():
+        newest = found.items()
+        if len(found) > most:
+            newest = dict(nlargest(most, newest, key=lambda each: each[1].time or now)).items()
+        for place, row in newest:
             time = now if row.time is None else row.time
             known = twin.get(place)
             # What was read has our time: values of a slow clock follow it, unless they may be old ones (Send).
@@ -92,7 +95,7 @@ class Twin:
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
         if identified:
             self._identified(device)
-        surplus = len(twin) - self._state.settings.twin_values
+        surplus = len(twin) - most
         if surplus > 0:
             writes += self._remove(device, nsmallest(surplus, twin, key=lambda place: twin[place].time))
         return writes

@@ -6,10 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import IncomingRequest, Response
 from lwm2md.coap.message import Message, decode, encode, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deviceprofiles import DeviceProfile
+from lwm2md.server.sending import MOST_VALUES
 from lwm2md.server.settings import ServerSettings
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
@@ -170,6 +172,20 @@ class ContentTests(Base):
         self.assertEqual((len(self.bench.events), self.known()), (before, {}))
         self.assertIn("undecodable", self.deviations())
         self.assertEqual(self.bench.server.counters["sends_refused"], 10)
+
+    def test_too_many(self) -> None:
+        """More values than everybody can wait for are refused."""
+        for number, code in ((MOST_VALUES, n.CHANGED), (MOST_VALUES + 1, n.REQUEST_ENTITY_TOO_LARGE)):
+            records = ",".join(f'{{"n":"/3303/{each}/5700","v":1}}' for each in range(number))
+            data = Message(n.CON, n.POST, number, b"t", options(path=("dp",), content_format=n.SENML_JSON))
+            request = IncomingRequest(self.device.peer, data, self.bench.now, b"k")
+            data.payload = f"[{records}]".encode()
+            answers: list[Response] = []
+            self.patch(self.bench.engine, "respond", lambda _, response, __: answers.append(response))  # noqa: B023
+            self.assertIsNone(self.bench.server.handle(request, self.bench.now))
+            self.bench.settle()
+            self.assertEqual([n.dotted(each.code) for each in answers], [n.dotted(code)])
+        self.assertEqual(len(self.known()), self.bench.settings.twin_values)
 
     def test_formats(self) -> None:
         """Formats that have no times or names are refused with 4.15, none at all with 4.00."""
