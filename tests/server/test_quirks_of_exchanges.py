@@ -371,6 +371,18 @@ class SilentTests(ExchangeCase):
         self.assertEqual(self.read()[2], [n.GET, n.GET, n.GET])
         self.assertIn("composite-refused", self.kinds())
 
+    def test_35_not_writable(self) -> None:
+        """35: a 4.05 to a composite Write is as likely about a Resource in it, and teaches nothing."""
+        self.device.answers[n.IPATCH, "/"] = Answer(n.METHOD_NOT_ALLOWED)
+        written = {"values": {"/3/0/14": "+01"}}
+        for _ in range(2):
+            operation = self.bench.submit("d", "write-composite", None, **written)
+            self.assertEqual((operation.state, operation.coap_code), ("failed", "4.05"))
+        self.assertNotIn("composite-refused", self.kinds())
+        self.device.answers[n.IPATCH, "/"] = Answer(n.NOT_IMPLEMENTED)
+        self.bench.submit("d", "write-composite", None, **written)
+        self.assertIn("composite-refused", self.kinds())
+
     def test_35_insisting(self) -> None:
         """35: a profile that says otherwise lets FETCH be tried each time; force sends it and nothing else."""
         self.device.answers[n.FETCH, "/"] = Answer(n.METHOD_NOT_ALLOWED)
