@@ -18,7 +18,7 @@ from lwm2md.server.state import State
 
 Establish = Callable[[Device, Observation, float], None]
 
-SLACK: Final = 30.0
+SLACK: Final = 60.0
 """Seconds that a notification may be late beyond twice its pmax: round trips, retransmissions, a slow clock."""
 
 _AT_ONCE: Final = 50
