@@ -21,11 +21,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
 from lwm2md.server.deviceprofiles import DeviceProfile, Learned
-from lwm2md.server.wish import Aside as Aside
-from lwm2md.server.wish import Observation as Observation
-from lwm2md.server.wish import ObservationState as ObservationState
-from lwm2md.server.wish import Target as Target
-from lwm2md.server.wish import target_of as target_of
+from lwm2md.server.wish import Observation, Target, target_of
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from lwm2md.server.deviations import SILENT_STREAM, noting
-from lwm2md.server.records import ESTABLISHING, Device, Observation, Target
+from lwm2md.server.records import ESTABLISHING, Device
 from lwm2md.server.state import State
+from lwm2md.server.wish import Observation, Target
 
 Establish = Callable[[Device, Observation, float], None]
 

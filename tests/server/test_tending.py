@@ -8,9 +8,10 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.server.deviceprofiles import DeviceProfile
-from lwm2md.server.records import Observation, OperationRequest
+from lwm2md.server.records import OperationRequest
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.tending import SLACK
+from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench
 from tests.server.test_observing import OBSERVED, VALUE, Base
 
