@@ -20,8 +20,6 @@ from lwm2md.server.records import (
     Deviation,
     Device,
     DeviceState,
-    Observation,
-    ObservationState,
     Operation,
     OperationState,
     Registration,
@@ -30,6 +28,7 @@ from lwm2md.server.records import (
     TwinValue,
     When,
 )
+from lwm2md.server.wish import Observation, ObservationState
 
 T = TypeVar("T")
 Json = str | int | float | bool

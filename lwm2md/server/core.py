@@ -38,16 +38,7 @@ from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.reach import Facts, facts
 from lwm2md.server.reading import Reading
-from lwm2md.server.records import (
-    CANCEL_OBSERVE,
-    ESTABLISHING,
-    Deviation,
-    Device,
-    Observation,
-    Operation,
-    OperationRequest,
-    Target,
-)
+from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Deviation, Device, Operation, OperationRequest
 from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.registry import Registry
@@ -57,6 +48,7 @@ from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
 from lwm2md.server.templating import Templating
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation, Target
 
 _WELL_KNOWN: Final = (".well-known", "core")
 _LINKS: Final = b'</rd>;rt="core.rd";ct=40'

@@ -17,10 +17,11 @@ from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, diagnostic
 from lwm2md.server.effects import Write
 from lwm2md.server.reading import Reading
-from lwm2md.server.records import Device, Observation
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation
 from lwm2md.server.wishes import Wishes
 
 

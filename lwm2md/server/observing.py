@@ -33,18 +33,17 @@ from lwm2md.server.records import (
     OBSERVE_COMPOSITE,
     Composed,
     Device,
-    Observation,
     Operation,
     OperationRequest,
     Order,
     Result,
     Source,
-    Target,
 )
 from lwm2md.server.requests import compose, home_of, with_parameters, write_attributes
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation, Target
 from lwm2md.server.wishes import Wishes
 
 Uplink = Callable[[Device, float], None]

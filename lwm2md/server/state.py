@@ -19,9 +19,10 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Write
-from lwm2md.server.records import Device, Observation, Operation, Registration
+from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.wish import Observation
 
 Decide = Callable[[float], None]
 COUNTERS: Final = (

@@ -23,7 +23,6 @@ from lwm2md.server.records import (
     Behind,
     Device,
     Habits,
-    Observation,
     Operation,
     OperationRequest,
     OperationState,
@@ -31,6 +30,7 @@ from lwm2md.server.records import (
     Source,
     TwinValue,
 )
+from lwm2md.server.wish import Observation
 
 REGISTRATIONS = "registrations"
 REFRESHES = "refreshes"

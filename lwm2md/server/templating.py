@@ -17,9 +17,10 @@ from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownTemplate
 from lwm2md.server.observing import Observations
-from lwm2md.server.records import OBSERVE, Device, Observation, OperationRequest, Order
+from lwm2md.server.records import OBSERVE, Device, OperationRequest, Order
 from lwm2md.server.state import State
 from lwm2md.server.templates import Pattern, Template, Wanted, pattern, wanted
+from lwm2md.server.wish import Observation
 
 _AT_ONCE: Final = 50
 _PAUSE: Final = 0.1

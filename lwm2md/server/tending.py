@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from lwm2md.server.deviations import SILENT_STREAM, noting
-from lwm2md.server.records import ESTABLISHING, Device, Observation, Target
+from lwm2md.server.records import ESTABLISHING, Device
 from lwm2md.server.state import State
+from lwm2md.server.wish import Observation, Target
 
 Establish = Callable[[Device, Observation, float], None]
 
-SLACK: Final = 30.0
+SLACK: Final = 60.0
 """Seconds that a notification may be late beyond twice its pmax: round trips, retransmissions, a slow clock."""
 
 _AT_ONCE: Final = 50
