@@ -2,7 +2,8 @@
 
 10,000 devices in one process, with a lifetime of 60 seconds, so that each Updates every 30, and a value that changes
 and is notified every 30. What counts is the processor time of that process against the clock, once all are registered
-and observed.
+and observed. Then the same with devices that sleep: their socket is closed ten seconds after the last message, and
+they wake up for each notification with another one, Update, and tell it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,15 +19,24 @@ from bench.servers import LOAD_CORE, SERVER_CORE, free_port
 
 DEVICES = 10_000
 LIFETIME, INTERVAL, STAGGER = 60, 30, 30
+ASLEEP = "[behaviour]\nsleep = { awake = 10 }\n"
 
 
 def measure(seconds: float) -> None:
-    """Run the fleet against a sink for a while and print its share of a core."""
+    """Run both fleets for a while and print what they take of a core."""
+    _measure("fleet", seconds, ())
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as world:
+        world.write(ASLEEP)
+        world.flush()
+        _measure("fleet that sleeps", seconds, ("--queue", "--world", world.name))
+
+
+def _measure(name: str, seconds: float, options: tuple[str, ...]) -> None:
     port = free_port()
     sink = _start(LOAD_CORE, [sys.executable, "-m", "bench.sink", str(port)], subprocess.PIPE)
     time.sleep(1)
     command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "lwm2m-device"]
-    command += ["--server", f"coap://127.0.0.1:{port}", "--fleet", str(DEVICES), "--stagger", str(STAGGER)]
+    command += [*options, "--server", f"coap://127.0.0.1:{port}", "--fleet", str(DEVICES), "--stagger", str(STAGGER)]
     fleet = _start(SERVER_CORE, [*command, "--lifetime", str(LIFETIME), "--interval", str(INTERVAL)])
     try:
         limit = time.monotonic() + 4 * STAGGER
@@ -44,7 +55,7 @@ def measure(seconds: float) -> None:
         for process in (fleet, sink):
             process.kill()
             process.wait()
-    print(f"fleet of {DEVICES:,}: {spent / wall:.2f} of a core, asked: < 0.5;")
+    print(f"{name}, {DEVICES:,} devices: {spent / wall:.2f} of a core, asked: < 0.5;")
     print(
         f"  {wall:.0f} s, {(more - updates) / wall:.0f} Updates/s, {(told - notifications) / wall:.0f} notifications/s,"
         f" {registered:,} registered, {resident / DEVICES / 1024:.1f} KiB resident a device"

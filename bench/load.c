@@ -4,6 +4,8 @@
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
  *   load register PORT DEVICES [FIRST]                  registers DEVICES devices with ten links, from bench-FIRST on,
  *                                                       then answers reads and observes until its end
+ *   load wake    PORT DEVICES SECONDS WINDOW COMMANDS   DEVICES sleepers that are registered wake, WINDOW at once: each
+ *                                                       sends its Update and answers the COMMANDS that wait for it
  *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
  *                                                       the first blocks are answered when every device has its own
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
@@ -175,6 +177,24 @@ static void answer_read(Peer *peer, const unsigned char *in, int length) {
     send(peer->fd, out, (size_t)n + sizeof value, 0);
 }
 
+/* Answer a read of a Resource with a number as TLV. */
+static void answer_any(Peer *peer, const unsigned char *in, int length) {
+    static const unsigned char value[] = {0xc2, 0x2d, 0x16, 0xff, 0xe8, 0, 0, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0};
+    unsigned char out[64];
+    const unsigned char *found;
+    int at = 4 + (in[0] & 15), number = 0, size, resource = 0;
+    while ((size = next_option(in, length, &at, &number, &found)))
+        if (number == 11) {
+            resource = 0;
+            for (int i = 0; i < size - 1; i++) resource = 10 * resource + found[i] - '0';
+        }
+    int n = acknowledge(out, in, 0x45);
+    memcpy(out + n, value, sizeof value);
+    out[n + 5] = (unsigned char)(resource >> 8);
+    out[n + 6] = (unsigned char)resource;
+    send(peer->fd, out, (size_t)n + sizeof value, 0);
+}
+
 /* Take one block of a PUT; 1 when it was the last, 2 when it is a first one and held back. */
 static int take_block(Peer *peer, const unsigned char *in, int length, int hold) {
     unsigned char out[64];
@@ -263,6 +283,57 @@ static void datagrams(double seconds) {
                 if (peers[i].stage == 2 && t - peers[i].sent > 1) send_update(&peers[i]);
         }
     }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
+/* Let devices wake, each on a socket on which no other is awake; exchanges are what counts. */
+static void wake(double seconds, int commands) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    int *awake = calloc((size_t)count, sizeof *awake), *left = calloc((size_t)count, sizeof *left);
+    int next = 0, done = 0;
+    double start = now(), end = start + seconds, check = start + 1;
+    for (int i = 0; i < count; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "wake%06d", i);
+        int n = header(peers[i].out, 2, 0, i);
+        n += option(peers[i].out + n, 11, "rd");
+        peers[i].length = n + option(peers[i].out + n, 0, id);
+        left[i] = commands;
+    }
+    for (; next < window; next++) {
+        awake[next % SOCKETS] = next;
+        send_update(&peers[next]);
+    }
+    double t = start;
+    for (; t < end && done < count; t = now()) {
+        int ready = epoll_wait(poller, events, EVENTS, 100);
+        for (int e = 0; e < ready; e++) {
+            int place = (int)events[e].data.u32, index = awake[place];
+            int length = (int)recv(peers[place].fd, in, sizeof in, 0);
+            if (length < 4) continue;
+            if (in[1] == 0x44 && peers[index].stage == 2) {
+                peers[index].stage = 1;
+                answers++;
+            } else if (in[1] == 1 && left[index] > 0) {
+                answer_any(&peers[place], in, length);
+                left[index]--;
+                answers++;
+            }
+            if (peers[index].stage != 1 || left[index]) continue;
+            peers[index].stage = 3;
+            done++;
+            if (next == count) continue;
+            awake[next % SOCKETS] = next;
+            send_update(&peers[next++]);
+        }
+        if (t > check) {
+            check = t + 1;
+            for (int i = 0; i < next; i++)
+                if (peers[i].stage == 2 && t - peers[i].sent > 1) send_update(&peers[i]);
+        }
+    }
+    fprintf(stderr, "%d of %d awake\n", done, count);
     printf("%.0f\n", (double)answers / (now() - start));
 }
 
@@ -383,7 +454,7 @@ int main(int argc, char **argv) {
             peers[i].length = n + option(peers[i].out + n, 0, "abcdefghijklmnop");
             peers[i].stage = 1;
         }
-    } else {
+    } else if (mode[0] != 'w') {
         register_all(0, count);
     }
     if (!strcmp(mode, "register") || !strcmp(mode, "push")) {
@@ -391,6 +462,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     window = argc > 5 ? atoi(argv[5]) : 64;
-    datagrams(atof(argv[4]));
+    if (mode[0] == 'w') wake(atof(argv[4]), atoi(argv[6]));
+    else datagrams(atof(argv[4]));
     return 0;
 }

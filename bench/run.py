@@ -9,13 +9,15 @@ import argparse
 import base64
 import statistics
 from collections.abc import Callable, Iterable
+from functools import partial
 
-from bench import fleet
+from bench import fleet, sleepers
 from bench.servers import Running, ask, baseline, build, daemon, load, load_waiting
 
 DEVICES = 1000
 WINDOW = 64
 CONNECTIONS = 32
+SLEEPERS, COMMANDS = 100_000, 5
 ACCEPTED, CREATED, TEN_MILLION = 202, 201, 10_000_000
 PATH = "/v1/devices/bench-%06d/resources/3303/0/5700"
 
@@ -93,6 +95,13 @@ def _memory(pairs: int, seconds: float) -> None:
     print(f"  {devices:,} devices more than as many before, asked: <= 3072")
 
 
+def _wakes(seconds: float) -> float:
+    """Exchanges per second of sleepers that wake: each an Update and the commands that waited for it."""
+    with daemon(prepare=partial(sleepers.prepare, devices=SLEEPERS, commands=COMMANDS)) as server:
+        print(f"  {SLEEPERS:,} sleepers, {COMMANDS} commands each: {server.resident() / (1 << 20):,.0f} MiB resident")
+        return load("wake", server.port, SLEEPERS, seconds, WINDOW, COMMANDS)
+
+
 def _observe_two(server: Running, devices: Iterable[int]) -> None:
     for number in devices:
         for instance in (0, 1):
@@ -122,6 +131,7 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
     "push": _pairs("blocks of 1 MiB pushed to 100 devices / UDP echo", ">= 0.5", _push, _echo),
+    "wake": _pairs("exchanges of waking sleepers / UDP echo", ">= 0.25", _wakes, _echo),
     "memory": _memory,
     "steady": _steady,
     "fleet": _fleet,

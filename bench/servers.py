@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,9 +79,11 @@ def baseline(kind: str) -> Iterator[Running]:
 
 
 @contextmanager
-def daemon(*settings: str) -> Iterator[Running]:
-    """The daemon with its defaults, SQLite included, in a state directory of its own."""
+def daemon(*settings: str, prepare: Callable[[Path], None] | None = None) -> Iterator[Running]:
+    """The daemon with its defaults, SQLite included, in a state directory of its own, which may be prepared."""
     state = tempfile.mkdtemp(prefix="lwm2md-bench-")
+    if prepare is not None:
+        prepare(Path(state))
     port, api = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
     chosen = (f"lwm2md.state={state}", f"coap.listen=127.0.0.1:{port}", f"api.listen=127.0.0.1:{api}", *settings)
     command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "lwm2md"]
@@ -124,7 +126,7 @@ def _process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _await_port(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -153,6 +153,7 @@ class Fleet(Service):
             report=report,
             now=now,
             on_error=self._failed,
+            details=self._plan.verbose,
         )
         if script is None or not script.acts:
             member = Member(self._reactor, self._deadlines, client, port, self._gone)

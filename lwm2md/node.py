@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from twisted.internet.defer import succeed
@@ -39,7 +39,7 @@ from lwm2md.server.core import RESTORED, Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
-from lwm2md.server.settings import ServerSettings
+from lwm2md.server.settings import Follow, ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
@@ -356,6 +356,13 @@ def _server_settings(settings: Settings) -> ServerSettings:
         timeout=settings.queue.timeout,
         ttl=settings.queue.ttl,
         queue_limit=settings.queue.limit,
+        queue_total=settings.queue.total,
+        unanswered=settings.queue.unanswered,
+        nat=settings.registration.nat,
+        nat_seen=settings.registration.nat_seen,
+        overdue=settings.registration.overdue,
+        follow=cast("Follow", settings.coap.follow),
+        displace=settings.coap.displace,
         max_devices=settings.limits.devices,
         devices_per_gateway=settings.limits.devices_per_gateway,
         revive=settings.registration.revive,

@@ -26,7 +26,7 @@ class SendingTests(TestCase):
         return document
 
     async def test_leshan(self) -> None:
-        """Leshan's client sends in both forms of SenML, now and with the times of what it collected; muted it does not.
+        """Leshan's client sends in both forms of SenML, now and with the times of what it collected.
 
         What it sent is told, known and kept, also after the daemon was killed.
         """

@@ -84,6 +84,18 @@ class Coap:
         "Largest block of a transfer in blocks, in bytes; devices may ask for smaller ones",
         reloadable=True,
     )
+    follow: str = _setting(
+        values.choice("update", "echo", "register"),
+        "update",
+        "What takes a registration to another address: an Update, an Update with an Echo, or only a new Register",
+        reloadable=True,
+    )
+    displace: bool = _setting(
+        values.boolean(),
+        "yes",
+        "Whether a Register from another address takes the place of a registration that is alive",
+        reloadable=True,
+    )
     ack_timeout: float = _setting(
         values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)", reloadable=True
     )
@@ -135,6 +147,24 @@ class Registration:
         "Whether devices are asked once for manufacturer, model and firmware where the operator's profiles name them",
         reloadable=True,
     )
+    overdue: float = _setting(
+        values.duration(0, 30 * _DAY),
+        "2m",
+        "How long after an uplink that was expected and did not come a device counts as not responding",
+        reloadable=True,
+    )
+    nat: float = _setting(
+        values.duration(0, _DAY),
+        "0s",
+        "How long devices can be reached after an uplink, where a NAT is before them; 0s is while they are registered",
+        reloadable=True,
+    )
+    nat_seen: float = _setting(
+        values.duration(0, _DAY),
+        "30s",
+        "The same for a device whose port changes between Updates, which shows a NAT; 0s takes no notice",
+        reloadable=True,
+    )
     forget_after: float = _setting(
         values.duration(0, 10 * _YEAR),
         "30d",
@@ -152,7 +182,7 @@ class Registration:
 
 @attrs.frozen
 class Queue:
-    """Requests that wait for their device."""
+    """Requests that wait for their device, and what is made of missing answers."""
 
     awake: float = _setting(
         values.duration(1, _DAY),
@@ -162,6 +192,18 @@ class Queue:
     )
     limit: int = _setting(
         values.integer(1, 100000), "100", "Requests that may wait for one device; more are refused", reloadable=True
+    )
+    total: int = _setting(
+        values.integer(1, 100_000_000),
+        "1000000",
+        "Requests that may wait for all devices together; more are refused",
+        reloadable=True,
+    )
+    unanswered: int = _setting(
+        values.integer(1, 1000),
+        "1",
+        "Requests in a row without an answer after which a device that does not sleep counts as not responding",
+        reloadable=True,
     )
     ttl: float = _setting(
         values.duration(1, _YEAR), "24h", "How long a request waits for its device, if it does not say", reloadable=True

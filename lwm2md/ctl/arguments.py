@@ -35,6 +35,20 @@ _FORCE: Final = (
     {"action": "store_true", "help": "send it, whatever the device's model and list of Objects say"},
 )
 _FORMAT: Final = ("--format", {"metavar": "NAME", "help": "the Content-Format, such as tlv or senml-cbor"})
+_WAITING: Final = (
+    (
+        "--when",
+        {
+            "choices": ("now", "next-contact", "window"),
+            "help": "now, with its next contact, or when it listens (window)",
+        },
+    ),
+    ("--ttl", {"type": values.duration, "metavar": "DURATION", "help": "how long it may wait, such as 12h"}),
+    (
+        "--retries",
+        {"type": int, "choices": range(101), "metavar": "N", "help": "how often it is sent again if nobody answers"},
+    ),
+)
 _OBSERVED: Final = ("endpoint", {"metavar": "ENDPOINT|ID", "help": "a device, or the id of an observation"})
 _WHERE: Final = (
     "path",
@@ -177,7 +191,10 @@ def _looking(add: Any) -> None:
         _EVERY,
     )
     add("operation", commands.operation, "Show one operation", ("id", {"metavar": "ID"}), _EVERY)
-    add("cancel", commands.cancel, "Cancel an operation", ("id", {"metavar": "ID"}))
+    add("queue", commands.queue, "List what waits for a device", _ENDPOINT, limit, _EVERY)
+    one = ("id", {"nargs": "?", "metavar": "ID"})
+    all_of = {"dest": "of", "metavar": "ENDPOINT", "help": "all operations of this device"}
+    add("cancel", commands.cancel, "Cancel an operation, or all of a device", one, ("--endpoint", all_of))
     where = {"nargs": "?", "metavar": "ENDPOINT", "help": "only those of this device"}
     add("observations", commands.observations, "List observations", ("of", where), limit, _EVERY)
     add("observation", commands.observation, "Show one observation", _OBSERVED, _WHERE, _EVERY)
@@ -216,17 +233,19 @@ def _asking(add: Any) -> None:
     initial = {"nargs": "*", "type": values.resource_pair, "metavar": "KEY=VALUE", "help": "such as 5700=21.5"}
     identifier = ("--id", {"type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
     changes = {"nargs": "+", "type": values.attribute, "metavar": "NAME=VALUE", "help": "such as pmin=10; pmin= unsets"}
-    how = (_FORMAT, _FORCE)
+    how = (_FORMAT, _FORCE, *_WAITING)
+    once = (_FORCE, *_WAITING[:2])
     at = (_ENDPOINT, _PATH)
     add("read", commands.read, "Read from a device", *at, ("--source", source), *how, _EVERY)
     add("write", commands.write, "Write to a device", *at, ("values", written), partial, string, *how)
-    add("execute", commands.execute, "Execute a Resource", *at, ("arguments", arguments), _FORCE)
+    add("execute", commands.execute, "Execute a Resource", *at, ("arguments", arguments), *once)
     new = (("values", initial), identifier, string)
-    add("create", commands.create, "Create an Object Instance", *at, *new, *how)
-    add("delete", commands.delete, "Delete an Object Instance, or a Resource Instance", *at, _FORCE)
+    add("create", commands.create, "Create an Object Instance", *at, *new, _FORMAT, *once)
+    add("delete", commands.delete, "Delete an Object Instance, or a Resource Instance", *at, *how[1:])
     depth = ("--depth", {"type": int, "choices": range(4), "help": "how many levels below PATH (LwM2M 1.2)"})
-    add("discover", commands.discover, "List paths and their attributes", *at, depth, _FORCE, _EVERY)
-    add("attributes", commands.attributes, "Write notification attributes", *at, ("attributes", changes), _FORCE)
+    add("discover", commands.discover, "List paths and their attributes", *at, depth, *how[1:], _EVERY)
+    changed = ("attributes", changes)
+    add("attributes", commands.attributes, "Write notification attributes", *at, changed, *how[1:])
     _composing(add, string, how)
 
 

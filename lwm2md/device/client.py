@@ -52,11 +52,13 @@ class Client:
     """A simulated device and its one server. ``now`` is Unix time in seconds everywhere.
 
     ``supported`` is shared between the devices of a process; ``random`` gives unguessable bytes for the engine;
-    ``report`` is told what happens; ``on_error`` gets tracebacks of our own mistakes.
+    ``report`` is told what happens, of requests and notifications only with ``details``; ``on_error`` gets tracebacks
+    of our own mistakes.
     """
 
     __slots__ = (
         "_children",
+        "_details",
         "_enrolment",
         "_later",
         "_on_error",
@@ -82,10 +84,12 @@ class Client:
         report: Report,
         now: float,
         on_error: Callable[[str], None] | None = None,
+        details: bool = True,
     ) -> None:
         self._settings = settings
         self._server = server
         self._report = report
+        self._details = details
         self._random = random
         self._later: list[Callable[[float], None]] = []
         self.reach = Reach()
@@ -100,7 +104,7 @@ class Client:
             settings, self._own.tree, post=self._enrol, report=report, registers=self._registers, settled=self._settled
         )
         self._reporting = Reporting(
-            settings, self._enrolment, self.reach, report=report, post=self._post, notify=self._notify
+            settings, self._enrolment, self.reach, report=report, details=details, post=self._post, notify=self._notify
         )
         self._show_children(now)
         self._on_error = on_error
@@ -241,7 +245,8 @@ class Client:
         unit.simulation.tick(now)
         outcome = unit.requests.handle(request.message, now)
         self._follow(unit, outcome, now)
-        self._report(asked(request.message, outcome.response, outcome.what), True)
+        if self._details:
+            self._report(asked(request.message, outcome.response, outcome.what), True)
         return outcome.response
 
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:

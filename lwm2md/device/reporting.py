@@ -43,9 +43,12 @@ class Notify(Protocol):
 
 
 class Reporting:
-    """Tells the server of one device what is new. ``now`` is Unix time in seconds."""
+    """Tells the server of one device what is new; ``details`` says whether each notification is reported.
 
-    __slots__ = ("_enrolment", "_notify", "_post", "_reach", "_report", "_settings")
+    ``now`` is Unix time in seconds.
+    """
+
+    __slots__ = ("_details", "_enrolment", "_notify", "_post", "_reach", "_report", "_settings")
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Reporting:
         reach: Reach,
         *,
         report: Report,
+        details: bool,
         post: Post,
         notify: Notify,
     ) -> None:
@@ -61,6 +65,7 @@ class Reporting:
         self._enrolment = enrolment
         self._reach = reach
         self._report = report
+        self._details = details
         self._post = post
         self._notify = notify
 
@@ -110,6 +115,7 @@ class Reporting:
             alive = True
         except Refused as refusal:
             response, alive = Response(refusal.code, refusal.reason.encode()), False
+        stored = bool(observation.history)
         self._notify(
             observation.token,
             with_observe(response, observation.sequence) if alive else response,
@@ -117,11 +123,11 @@ class Reporting:
             now,
             confirmable=confirmable or not alive,
         )
-        path = observation.paths[0]
-        value = unit.tree.value(path) if len(path) > 2 and len(observation.paths) == 1 else None
-        self._report(
-            told(f"{unit.requests.root}{observation.shown}", response, None if observation.history else value), True
-        )
+        if self._details:
+            path = observation.paths[0]
+            single = len(path) > 2 and len(observation.paths) == 1 and not stored
+            value = unit.tree.value(path) if single else None
+            self._report(told(f"{unit.requests.root}{observation.shown}", response, value), True)
         return alive
 
     def _delivered(self, unit: Unit, observation: Observation, sequence: int, failure: str | None, now: float) -> None:

@@ -3,9 +3,9 @@
 Source: OMA LwM2M Core TS 1.2, 6.4.5 (Send), from 1.1 on. RULES: a sending takes its values when they are to be sent, or
 more often where it collects; what waits is bounded, the oldest moment gives way. Values that leave in the moment in
 which they were taken have no times, all others have. One Send is under way; what it carried is forgotten when it was
-taken, or refused for good. 4.04, 5.xx and silence are tried again, ``ATTEMPTS`` times in all: 5.xx after its Max-Age,
-the others after 60 seconds, then 120 and so on. 4.01, 4.03 and 4.05 end all Sends until the next Register. While Mute
-Send (/1/x/23) is true or missing nothing is taken, and what waits is forgotten.
+taken, or refused for good. 4.04, 5.xx and silence are tried again, ``ATTEMPTS`` times in all: 5.xx after its Max-Age, a
+day at most, the others after 60 seconds, then 120 and so on. 4.01, 4.03 and 4.05 end all Sends until the next Register.
+While Mute Send (/1/x/23) is true or missing nothing is taken, and what waits is forgotten.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lwm2md.lwm2m.paths import Path
 
 ATTEMPTS: Final = 5
 PAUSE: Final = 60.0
+LONGEST_PAUSE: Final = 86400.0
 
 _MOST_SINGLES: Final = 16
 _STOPPED_BY: Final = frozenset({numbers.UNAUTHORIZED, numbers.FORBIDDEN, numbers.METHOD_NOT_ALLOWED})
@@ -173,7 +174,7 @@ class Sender:
             self.taken()
             return "no more until the next registration"
         if code >= _SERVER_ERROR:
-            return self._again(now, PAUSE if max_age is None else max_age)
+            return self._again(now, PAUSE if max_age is None else min(max_age, LONGEST_PAUSE))
         if code == numbers.NOT_FOUND:
             return self.unanswered(now)
         self.taken()

@@ -18,6 +18,7 @@ DEVICE_EXPIRED: Final = "device.expired"
 DEVICE_FORGOTTEN: Final = "device.forgotten"
 DEVICE_VALUE: Final = "device.value"
 DEVICE_AWAKE: Final = "device.awake"
+DEVICE_SLEEPING: Final = "device.sleeping"
 DEVICE_NOT_RESPONDING: Final = "device.not-responding"
 DEVICE_RESPONDING: Final = "device.responding"
 OPERATION_DONE: Final = "operation.done"
@@ -31,6 +32,7 @@ TYPES: Final = (
     DEVICE_FORGOTTEN,
     DEVICE_VALUE,
     DEVICE_AWAKE,
+    DEVICE_SLEEPING,
     DEVICE_NOT_RESPONDING,
     DEVICE_RESPONDING,
     OPERATION_DONE,

@@ -53,14 +53,16 @@ def _list(call: Call) -> Reply:
         devices,
         call.channel.factory.endpoints,
         (query["limit"], query["after"]),
-        lambda device: device_document(device, now, address_of),
+        lambda device: device_document(device, node.server.facts(device, now), now, address_of),
         wanted,
     )
     return json_reply(Page(items, cursor))
 
 
 def _get(call: Call) -> Reply:
-    return json_reply(device_document(known_device(call), call.node.now(), call.node.server.address_of))
+    device, node = known_device(call), call.node
+    now = node.now()
+    return json_reply(device_document(device, node.server.facts(device, now), now, node.server.address_of))
 
 
 def _patch(call: Call) -> None:

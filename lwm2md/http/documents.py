@@ -15,6 +15,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.diagnoses import diagnosis
 from lwm2md.server.library import ModelSource
+from lwm2md.server.reach import Facts
 from lwm2md.server.records import (
     Deviation,
     Device,
@@ -27,6 +28,7 @@ from lwm2md.server.records import (
     Result,
     Source,
     TwinValue,
+    When,
 )
 
 T = TypeVar("T")
@@ -87,7 +89,10 @@ class OperationDocument(msgspec.Struct):
     path: str
     paths: list[str] | None
     state: OperationState
+    when: When
+    priority: int
     created: str | None
+    expires: str | None
     sent: str | None
     ended: str | None
     result: ResultDocument | None
@@ -96,12 +101,20 @@ class OperationDocument(msgspec.Struct):
     format: str | None
 
 
+class CancelledDocument(msgspec.Struct):
+    """How many operations were cancelled."""
+
+    cancelled: int
+
+
 class DeviceDocument(msgspec.Struct):
     """One device; what belongs to a registration is null or empty while there is none."""
 
     endpoint: str
     registration_id: str | None
     state: DeviceState
+    state_since: str | None
+    state_reason: str | None
     version: str | None
     lifetime: int | None
     binding: str | None
@@ -114,6 +127,10 @@ class DeviceDocument(msgspec.Struct):
     updated_at: str | None
     expires_at: str | None
     last_seen: str | None
+    awake_until: str | None
+    reachable_until: str | None
+    next_expected: str | None
+    overdue: bool
     objects: list[str]
     object_versions: dict[str, str]
     root_path: str | None
@@ -239,7 +256,10 @@ def operation_document(operation: Operation, *, int64_as_string: bool = False) -
         str(operation.path),
         _paths(operation.paths),
         operation.state,
+        operation.request.when,
+        operation.request.priority,
         time_text(operation.created),
+        time_text(operation.expires),
         time_text(operation.sent),
         time_text(operation.ended),
         None if operation.result is None else _result(operation.result, int64_as_string),
@@ -259,22 +279,24 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
     return ResultDocument(values, links, result.location)
 
 
-def device_document(device: Device, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
-    """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
+def device_document(device: Device, facts: Facts, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
+    """A device, with the facts known of it, as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
     behind = device.behind
     gateway, device_id = (None, None) if behind is None else (behind.gateway.endpoint, behind.device_id)
+    standing = device.standing(now)
+    state = (standing.state, time_text(standing.since), standing.reason or None)
     registration = device.registration
     if registration is None:
         return DeviceDocument(
-            device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
-            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id, device.hand,
+            device.endpoint, None, *state, None, None, None, False, device.all_labels(), None, None, None, None, None,
+            None, seen, None, None, None, False, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
         device.endpoint,
         registration.id,
-        device.state(now),
+        *state,
         registration.version,
         registration.lifetime,
         registration.binding,
@@ -287,6 +309,10 @@ def device_document(device: Device, now: float, address_of: Callable[[Peer], str
         time_text(lasting.updated_at),
         time_text(lasting.expires_at()),
         seen,
+        time_text(facts.awake_until),
+        time_text(facts.reachable_until),
+        time_text(facts.next_expected),
+        facts.overdue,
         [str(path) for path in registration.objects.paths],
         {str(identifier): version for identifier, version in registration.objects.versions.items()},
         registration.objects.root,

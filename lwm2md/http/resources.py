@@ -81,6 +81,8 @@ def _request(call: Call, op: str, path: Path, **fields: object) -> OperationRequ
         timeout=query.get("timeout"),
         ttl=query.get("ttl"),
         force=query.get("force") == "true",
+        when=query["when"],
+        retries=query["retries"],
         **fields,  # type: ignore[arg-type]
     )
 
@@ -128,7 +130,7 @@ def _delete(call: Call) -> Reply | None:
 
 _ALL: Final = "/v1/devices/{endpoint}/resources"
 _TEMPLATE: Final = _ALL + "/{path...}"
-_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE)
+_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE, p.WHEN, p.RETRIES)
 _SOURCE: Final = p.choice("source", "`twin` is the value last read, notified or sent", ("device", "twin"), "device")
 _TWIN: Final = p.choice("source", "`twin`: a whole device can't be read", ("twin",), "twin")
 _DONE: Final = {200: OperationDocument, 202: OperationDocument}

@@ -34,7 +34,9 @@ from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
+from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
+from lwm2md.server.reach import Facts, facts
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
     CANCEL_OBSERVE,
@@ -73,10 +75,13 @@ class Server:
         self._twin = Twin(state, self._gateway_told, self.device_profiles.changed)
         reading = Reading(state)
         abilities = Abilities(state, self.device_profiles)
+        self._presence = Presence(state)
+        self._uplink = self._presence.uplink
         self._observations = Observations(state, self._twin, reading, self._uplink)
         self._operations = Operations(
-            state, self._twin, reading, self._observations, uplink=self._uplink, abilities=abilities
+            state, self._twin, reading, self._observations, self._presence, abilities=abilities
         )
+        self._presence.dispatch = self._operations.dispatch
         self._observations.operations = self._operations
         self._identifying = Identifying(state, self.device_profiles, self._operations)
         self._findings = Findings(state)
@@ -87,8 +92,8 @@ class Server:
             state,
             self._gateways,
             self._idle,
+            self._presence,
             self.device_profiles,
-            uplink=self._uplink,
             registered=self._registered,
             gone=self._gone,
             relisted=self._twin.listed,
@@ -190,6 +195,10 @@ class Server:
     def cancel(self, operation_id: str, now: float, then: Resume) -> Operation:
         """End an operation that has not ended. Raises UnknownOperation."""
         return self._operations.cancel(operation_id, now, then)
+
+    def cancel_all(self, endpoint: str, now: float, then: Resume) -> int:
+        """End every operation of a device that has not ended; how many there were. Raises UnknownDevice."""
+        return self._operations.cancel_all(self._device(endpoint), now, then)
 
     def observe(
         self, endpoint: str, request: OperationRequest, now: float, then: Resume | None = None
@@ -302,6 +311,10 @@ class Server:
         """The last known values at or below a path. Raises UnknownDevice."""
         return self._twin.rows(self._device(endpoint), path)
 
+    def facts(self, device: Device, now: float) -> Facts:
+        """What is known of the ways to a device, and of when it will be heard of."""
+        return facts(self._state, device, now)
+
     def deviations(self, endpoint: str) -> Mapping[str, Deviation]:
         """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
         return deviations_of(self._device(endpoint))
@@ -321,23 +334,6 @@ class Server:
         return device
 
     # What the parts tell each other
-
-    def _uplink(self, device: Device, now: float) -> None:
-        """A device was heard of: it is awake, it responds, and what waits for it may leave."""
-        device.last_seen = now
-        registration = device.registration
-        if not device.responding:
-            device.responding = True
-            self._state.commit((), (self._state.event(events.DEVICE_RESPONDING, device, now),))
-        if device.behind is not None:
-            self._uplink(device.behind.gateway, now)
-            return
-        if registration is not None and registration.queue_mode:
-            if now >= device.awake_until:
-                self._state.live(events.DEVICE_AWAKE, device, now)
-            device.awake_until = now + self._state.settings.awake
-        if device.queue or device.children:
-            self._operations.dispatch(device, now)
 
     def _registered(self, device: Device, now: float) -> None:
         self._observations.registered(device, now)
@@ -369,6 +365,7 @@ class Server:
         self._observations.start(now)
         self._gateways.start(now)
         for device in self._state.devices.values():
+            self._presence.start(device)
             self._operations.start(device, now)
             self._idle.add(device, now)
         self._state.commit(self._registration.lifetimes.grants())

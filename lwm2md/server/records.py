@@ -6,7 +6,6 @@ written and read back in `lwm2md.server.stored`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
@@ -26,6 +25,7 @@ from lwm2md.server.deviceprofiles import DeviceProfile, Learned
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
+When = Literal["now", "next-contact", "window"]
 ObservationState = Literal["pending", "active", "refused"]
 Source = Literal["read", "observe", "send"]
 Target = Path | tuple[Path, ...]
@@ -65,6 +65,9 @@ OPERATIONS: Final = (
 ESTABLISHING: Final = frozenset({OBSERVE, OBSERVE_COMPOSITE})
 """The operations that make a standing wish."""
 AT_MOST_ONCE: Final = frozenset({EXECUTE, CREATE})
+NOW: Final = "now"
+NEXT_CONTACT: Final = "next-contact"
+WINDOW: Final = "window"
 FINAL_STATES: Final = frozenset({"done", "failed", "expired", "cancelled"})
 
 
@@ -83,6 +86,7 @@ class Registration:
 
     ``refused_formats`` are Content-Formats that the device refused since it registered, each with the use it was for;
     ``instances`` what was created and deleted since it told its list of Objects. Both are None for nearly every device.
+    ``gap`` is the longest time between two Updates, in seconds, and ``settled`` once that was watched for a lifetime.
     """
 
     id: str
@@ -102,10 +106,48 @@ class Registration:
     expiry: Plan | None = attrs.field(default=None, repr=False)
     refused_formats: frozenset[tuple[str, int | None]] | None = None
     instances: Instances | None = None
+    gap: float = 0.0
+    settled: bool = False
+
+    def refreshed(self, now: float) -> None:
+        """An Update came."""
+        gap = now - self.updated_at
+        self.gap = max(self.gap, gap)
+        self.updated_at = now
 
     def expires_at(self) -> float | None:
         """When the lifetime is over, in Unix seconds; None for an infinite one."""
         return None if self.lifetime is None else self.updated_at + self.lifetime
+
+    def interval(self) -> float | None:
+        """How many seconds are between two uplinks at most: as the device's habit is, else its lifetime."""
+        lifetime = self.lifetime
+        if not self.settled or not self.gap:
+            return lifetime
+        return self.gap if lifetime is None else min(self.gap, lifetime)
+
+
+@attrs.define(slots=True, eq=False, weakref_slot=False)
+class Habits:
+    """What was learned of a device from requests that it answered, or not; times in seconds.
+
+    ``awake`` is how long it listens, ``nat`` how long it can be reached after its last uplink; ``unanswered`` counts
+    requests without an answer since it was ``heard`` of last.
+    """
+
+    awake: float | None = None
+    nat: float | None = None
+    unanswered: int = 0
+    heard: float = 0.0
+
+
+@attrs.frozen(slots=True)
+class Standing:
+    """The state of a device, since when (Unix seconds, None where that is not known), and why in a stable word."""
+
+    state: DeviceState
+    since: float | None
+    reason: str
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
@@ -150,6 +192,7 @@ class Device:
     it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
     ``disabled`` is one that was told to be silent until it registers again. ``hand`` is the profile that the operator
     gave it, ``learned`` what it has shown; ``profile`` is what comes of both, kept by `State.profile`.
+    ``timeouts`` counts how often nobody answered it.
     """
 
     endpoint: str
@@ -158,7 +201,7 @@ class Device:
     last_seen: float = 0.0
     awake_until: float = 0.0
     responding: bool = True
-    queue: deque[Operation] | None = None
+    queue: list[Operation] | None = None
     queue_check: Plan | None = attrs.field(default=None, repr=False)
     current: Operation | None = None
     observations: tuple[Observation, ...] = ()
@@ -171,6 +214,9 @@ class Device:
     hand: str | None = None
     learned: Learned | None = None
     profile: DeviceProfile | None = attrs.field(default=None, repr=False)
+    changed: float = 0.0
+    reason: str = ""
+    habits: Habits | None = None
 
     @property
     def carrier(self) -> Device:
@@ -188,6 +234,19 @@ class Device:
             return "sleeping"
         return "online"
 
+    def standing(self, now: float) -> Standing:
+        """The state with what led to it; ``now`` in Unix seconds."""
+        state, carrier = self.state(now), self.carrier
+        if state == "sleeping":
+            cut = carrier.changed == carrier.awake_until  # an answer was missing
+            return Standing(state, carrier.awake_until or None, carrier.reason if cut else "asleep")
+        who = carrier if state == "not-responding" and self.responding else self
+        return Standing(state, who.changed or None, who.reason)
+
+    def turned(self, now: float, reason: str) -> None:
+        """Note that the device has another state now, and why."""
+        self.changed, self.reason = now, reason
+
     def all_labels(self, coming: Registration | None = None) -> dict[str, str]:
         """Labels of the registration, or of the ``coming`` one, overruled by the operator's of the same name."""
         registration = coming or self.registration
@@ -199,7 +258,9 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """What a caller asks of a device: the body of ``POST /v1/devices/{endpoint}/operations``.
 
     ``timeout`` and ``ttl`` are seconds: how long to wait for the device's answer, and how long the request may wait
-    for the device. ``force`` sends what the device's model, version or list of Objects speak against.
+    for the device. ``force`` sends what the device's model, version or list of Objects speak against. ``when`` is
+    `now` though the device may be asleep, at its `next-contact`, or as soon as it listens (`window`); ``retries`` how
+    often a request may leave again that nobody has answered.
     """
 
     op: Literal[
@@ -231,6 +292,8 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     priority: int = 0
     key: str | None = None
     force: bool = False
+    when: When = "window"
+    retries: int | None = None
 
 
 class Composed(msgspec.Struct, frozen=True):
@@ -290,6 +353,7 @@ class Operation:
 
     ``composed`` is its message while that is at hand: not while it waits, since the registration may change. A
     composite one that was not answered so many ``misses`` is carried out ``singly``, as one Read after the other.
+    ``timeouts`` counts how often nobody answered it.
     """
 
     id: str
@@ -308,6 +372,7 @@ class Operation:
     format: str | None = None
     internal: bool = False
     kept: bool = False
+    timeouts: int = 0
     token: bytes | None = None
     composed: Composed | None = attrs.field(default=None, repr=False)
     watchers: list[Callable[[Operation], None]] | None = None

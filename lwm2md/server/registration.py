@@ -17,7 +17,7 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import ObjectList
-from lwm2md.server import stored
+from lwm2md.server import reach, stored
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
@@ -26,6 +26,7 @@ from lwm2md.server.late import Late, resumes
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
+from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
@@ -42,8 +43,8 @@ Uplink = Callable[[Device, float], None]
 
 
 class RegistrationInterface:
-    """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable; ``relisted(device)`` of another list of Objects than before.
+    """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their
+    names say, once that is durable; ``relisted(device)`` of another list of Objects than before.
     """
 
     def __init__(
@@ -51,9 +52,9 @@ class RegistrationInterface:
         state: State,
         gateways: Gateways,
         idle: Idle,
+        presence: Presence,
         profiling: Profiling,
         *,
-        uplink: Uplink,
         registered: Uplink,
         gone: Uplink,
         relisted: Callable[[Device], None],
@@ -64,14 +65,15 @@ class RegistrationInterface:
         self._idle = idle
         self._registrations = state.registrations
         self._busy = state.busy
-        self._uplink = uplink
+        self._uplink = presence.uplink
         self._registered = registered
         self._gone = gone
         self._late = Late(state)
         self._relisted = relisted
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
-        self.lifetimes = Lifetimes(state, profiling, self.expired)
+        self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
+        presence.plan = self.lifetimes.plan
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -114,8 +116,23 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         if self._state.environment.describe(request.peer).identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
+        challenge = self._may_move(request, found, now)
+        if challenge is not None:
+            return challenge
         decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
         return self._exclusively(request, found.endpoint, now, decide)
+
+    def _may_move(self, request: IncomingRequest, registration: Registration, now: float) -> Response | None:
+        """Nothing where a request may come from where it comes from, else what its address has to show first.
+
+        An authenticated identity was checked and may be anywhere. Raises Rejected.
+        """
+        follow = self._state.settings.follow
+        if request.peer == registration.peer or registration.identity is not None or follow == "update":
+            return None
+        if follow == "register":
+            raise Rejected(n.NOT_FOUND, "registered from another address")
+        return self._state.engine.challenge(request.peer, now)
 
     def _exclusively(
         self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
@@ -142,12 +159,25 @@ class RegistrationInterface:
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
+        challenge = self._may_displace(request, device, now)
+        if challenge is not None:
+            return challenge
         said = _Said(parameters, objects, listed)
 
         def decide(request: IncomingRequest, now: float) -> None:
             self._register_endpoint(request, endpoint, said, now)
 
         return self._exclusively(request, endpoint, now, decide)
+
+    def _may_displace(self, request: IncomingRequest, device: Device | None, now: float) -> Response | None:
+        """Like `_may_move`, of a Register that would take the place of a registration at another address."""
+        previous = None if device is None or device.behind is not None else device.registration
+        if previous is None or previous.identity is not None or previous.peer == request.peer:
+            return None
+        settings = self._state.settings
+        if not settings.displace:
+            raise Rejected(n.FORBIDDEN, "registered from another address")
+        return self._state.engine.challenge(request.peer, now) if settings.follow == "echo" else None
 
     def _register_endpoint(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> None:
         device = self._state.devices.get(endpoint) or Device(endpoint)
@@ -161,6 +191,7 @@ class RegistrationInterface:
         resumed = previous is not None and resumes(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
+            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
         events_ = self._register_events(device, previous, registration, resumed, now)
         writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
@@ -183,6 +214,7 @@ class RegistrationInterface:
             self._install(device, registration, now)
             if another:
                 self._relisted(device)
+            device.turned(now, "resumed" if resumed else "registered")
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -278,7 +310,7 @@ class RegistrationInterface:
         self._state.commit_exclusive(coming.endpoint, (row,), (event,), ended)
 
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
-        registration.updated_at = now
+        registration.refreshed(now)
         self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
@@ -349,7 +381,7 @@ class RegistrationInterface:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
         self.move(device, request.peer, now)
-        registration.updated_at = now
+        registration.refreshed(now)
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
@@ -360,7 +392,10 @@ class RegistrationInterface:
         registration = device.registration
         if registration is not None and peer != registration.peer:
             self._withdraw(device, now)
+            before = _host(self._address(registration))
             self.lifetimes.move(registration, peer)
+            if before == _host(self._address(registration)):
+                reach.nat_seen(self._state, device)
 
     def _withdraw(self, device: Device, now: float) -> None:
         """The device has another address: what is under way to the old one ends, and its turn comes again."""
@@ -405,11 +440,12 @@ class RegistrationInterface:
         answer: Callable[[bool, float], None] | None = None,
     ) -> None:
         device = self._state.devices[registration.endpoint]
+        row = stored.device_row(attrs.evolve(device, changed=now, reason=reason))
         event = self._state.event(kind, device, now, registration_id=registration.id, reason=reason)
         writes = [
             Write(stored.REGISTRATIONS, registration.endpoint, None),
             Write(stored.REFRESHES, registration.endpoint, None),
-            Write(stored.DEVICES, registration.endpoint, stored.device_row(device)),
+            Write(stored.DEVICES, registration.endpoint, row),
         ]
         events_ = (event, *self._gateways.departures(device, now))
 
@@ -419,6 +455,7 @@ class RegistrationInterface:
             if committed:
                 self.lifetimes.remove(registration)
                 device.registration = None
+                device.turned(now, reason)
                 self._gone(device, now)
             else:
                 self.lifetimes.again(registration, now)
@@ -438,3 +475,8 @@ class _Said:
     parameters: RegistrationParameters
     objects: ObjectList
     listed: ObjectList | None
+
+
+def _host(address: str) -> str:
+    """An address without its port."""
+    return address.rpartition(":")[0]

@@ -6,6 +6,8 @@ from typing import Literal
 
 import attrs
 
+Follow = Literal["update", "echo", "register"]
+
 
 @attrs.frozen(slots=True, kw_only=True)
 class ServerSettings:
@@ -17,6 +19,11 @@ class ServerSettings:
     registration is forgotten ``forget_after`` it was last seen (0: never). For ``revive`` seconds after its end an
     Update brings a registration back; with ``identify`` devices are asked what they are, where profiles need that.
     ``send`` is whether what devices send by themselves is taken, ``history`` whether values are kept beyond the newest.
+
+    ``nat`` is how long a device can be reached after its last uplink (0: while it is registered), ``nat_seen`` the same
+    for one that shows that a NAT is before it (0: takes no notice). A device is not responding that is ``overdue``
+    seconds late, or has left ``unanswered`` requests unanswered. ``follow`` says what takes an unauthenticated
+    registration to another address, ``displace`` whether a Register from elsewhere may take its place.
     """
 
     default_lifetime: int = 86400
@@ -31,6 +38,13 @@ class ServerSettings:
     timeout: float = 93.0
     ttl: float = 86400.0
     queue_limit: int = 100
+    queue_total: int = 1_000_000
+    unanswered: int = 1
+    nat: float = 0.0
+    nat_seen: float = 30.0
+    overdue: float = 120.0
+    follow: Follow = "update"
+    displace: bool = True
     max_devices: int = 1_000_000
     devices_per_gateway: int = 128
     profile_ids: int = 1000

@@ -22,6 +22,7 @@ from lwm2md.server.records import (
     NO_LABELS,
     Behind,
     Device,
+    Habits,
     Observation,
     Operation,
     OperationRequest,
@@ -87,6 +88,10 @@ class _Device(msgspec.Struct, omit_defaults=True):
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
     hand: str | None = None
+    awake: float | None = None
+    nat: float | None = None
+    changed: float = 0.0
+    reason: str = ""
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -195,8 +200,13 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: what the operator gave it, last uplink, gateway, lists."""
+    """What stays of a device without a registration: what the operator gave it, the last uplink, why it is gone, where
+    it was, its lists, and what was learned of its habits.
+    """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
+    row.changed, row.reason = device.changed, device.reason
+    if device.habits is not None:
+        row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -224,6 +234,9 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         profiles=profiles or None,
         disabled=row.disabled,
         hand=row.hand,
+        changed=row.changed,
+        reason=row.reason,
+        habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 
 

@@ -59,6 +59,15 @@ class ServerObjectTests(SynchronousTestCase):
         for word in ("15", "m", "-1s", "1.5h", "15 m", ""):
             self.assertEqual(run(self, "disable", "e", f"--for={word}").status, USAGE, word)
 
+    def test_mute(self) -> None:
+        """Mute Send is written, true or false, to the instance of the Server Object."""
+        types = as_json(b'{"items": [{"id": 1, "resources": [{"id": 23, "type": "boolean"}]}]}')
+        for words, body in (((), b'{"value":true}'), (("--off",), b'{"value":false}')):
+            server = Canned(self, [device("/1/7"), types, as_json(DONE_OPERATION)])
+            self.assertEqual(run(self, "--url", server.url, "mute", "e", *words).status, DONE)
+            self.assertTrue(server.requests[2].startswith(b"PUT /v1/devices/e/resources/1/7/23 "), server.requests[2])
+            self.assertTrue(server.requests[2].endswith(body), server.requests[2])
+
 
 class LiveTests(SynchronousTestCase):
     """A daemon and a device of ours, in processes of their own."""

@@ -33,6 +33,8 @@ COMMANDS = (
     "operations",
     "operation 1",
     "cancel 1",
+    "cancel --endpoint e",
+    "queue e",
     "read e /3/0",
     "twin e",
     "history e /3/0/9",

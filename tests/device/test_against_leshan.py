@@ -143,6 +143,23 @@ class LeshanDemoServerTests(TestCase):
         await self._ask(server, "PUT", "/5/0/0?format=OPAQUE", "CHANGED(204)", body=package)
         await device.stop()
 
+    async def test_sends(self) -> None:
+        """Sends with values of several times, and Send Data, are understood in both formats of SenML."""
+        server = await LeshanDemoServer.start(self)
+        world = Path(self.mktemp()).resolve()
+        for name in ("senml-cbor", "senml-json"):
+            world.write_text(
+                f'[device]\nlabels = {{ a = "b" }}\nreport-format = "{name}"\n[objects.3442.0]\n6 = ["/3/0/0"]\n'
+                '[objects.3303.0]\n5700 = { function = "counter", start = 20, every = 0.5 }\n5701 = "Cel"\n'
+                '[[send]]\npaths = ["/3303/0"]\nevery = 2\ncollect = 1\n',
+                "utf-8",
+            )
+            device = self._device(server, "--endpoint", _DEVICE, "--world", str(world))
+            await device.await_line(f"→ Send {name} [0-9]{{3}} bytes → 2.04")
+            await self._ask(server, "POST", "/3442/0/5", "CHANGED(204)")
+            await device.await_line(f"→ Send {name} [1-9][0-9] bytes → 2.04")
+            await device.stop()
+
     async def test_fleet_in_every_version(self) -> None:
         """A fleet registers one after the other, in each version, with its flags and names."""
         server = await LeshanDemoServer.start(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
@@ -17,6 +18,10 @@ from tests.device.harness import NOW, Pair, known
 
 _LEVEL = Path((3, 0, 9))
 _VALUE = Path((3303, 0, 5700))
+
+
+def _thermometer(value: float) -> Tree:
+    return Tree(known("1.1"), {Path((3303, 0)): {5700: value}})
 
 
 class _Shelf:
@@ -142,6 +147,8 @@ class SenderTests(SynchronousTestCase):
         shelf.sender.ready(NOW + 30)
         self.assertEqual(shelf.sender.refused(numbers.SERVICE_UNAVAILABLE, NOW + 30, 7), "again in 7 s")
         self.assertEqual((shelf.sender.due(NOW + 36), shelf.sender.due(NOW + 37)), (False, True))
+        shelf.sender.ready(NOW + 37)
+        self.assertEqual(shelf.sender.refused(numbers.SERVICE_UNAVAILABLE, NOW + 37, 2**32 - 1), "again in 86400 s")
 
     def test_newer_values_while_under_way(self) -> None:
         """What became due while a Send was under way leaves after it."""
@@ -202,6 +209,31 @@ class WireTests(SynchronousTestCase):
             nodes = formats.decode(number, ROOT, message.payload, pair.model)
             times = [entry.time for entry in nodes]
             self.assertEqual(times, [None] * 2 if number == numbers.LWM2M_CBOR else [NOW + 10] * 2 + [NOW + 20] * 2)
+
+    def test_times_of_the_specification(self) -> None:
+        """Two moments of a Resource mean what the record with a base time of the specification means."""
+        sender = Sender((Sending((_VALUE,), 120.0, 60.0),), tree := _thermometer(21.25), NOW - 120, 10)
+        sender.expire(NOW - 60, muted=False)
+        tree.put(_VALUE, 21.5)
+        sender.expire(NOW, muted=False)
+        nodes = sender.ready(NOW).nodes(NOW, timed=True)
+        vector = bytes.fromhex("82a3216c2f333330332f302f35373030221a6553f10002f94d60a206383b02f94d50")
+        expected = formats.decode(numbers.SENML_CBOR, ROOT, vector, tree.model)
+        payload = formats.encode(numbers.SENML_CBOR, ROOT, nodes, tree.model)
+        self.assertEqual({*formats.decode(numbers.SENML_CBOR, ROOT, payload, tree.model)}, {*expected})
+
+    def test_choice_of_format(self) -> None:
+        """What a device has and reports in decides where nothing is wished for."""
+        for given, expected in (
+            (Settings("one", formats=frozenset({numbers.SENML_JSON, numbers.TLV})), numbers.SENML_JSON),
+            (Settings("one", content_format=numbers.SENML_JSON), numbers.SENML_JSON),
+            (Settings("one", content_format=numbers.TLV), numbers.SENML_CBOR),
+            (Settings("one", version="1.2", content_format=numbers.LWM2M_CBOR), numbers.LWM2M_CBOR),
+        ):
+            pair = Pair(attrs.evolve(given, sendings=(Sending((_LEVEL,), every=30.0),)))
+            pair.start()
+            pair.advance(30)
+            self.assertEqual([message.content_format for message in self._sends(pair)], [expected])
 
     def test_large(self) -> None:
         """A Send larger than a block goes out in blocks."""

@@ -43,8 +43,8 @@ class Raw(Protocol):
     transport: Any
 
     def __init__(self) -> None:
-        self.data = bytearray()
-        self.closed: Deferred[bytearray] = Deferred()
+        self.data = b""
+        self.closed: Deferred[bytes] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data

@@ -1,0 +1,52 @@
+"""A fleet of sleeping devices with commands that wait for each, written into the state of a daemon to be started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.lwm2m.paths import Path as ResourcePath
+from lwm2md.server import stored
+from lwm2md.server.effects import Write
+from lwm2md.server.records import Operation, OperationRequest, Registration
+from lwm2md.storage._database import Database
+from lwm2md.storage.interface import Batch
+
+_PATHS = ("/1/0", "/3/0", "/4/0", "/5/0", "/6/0", "/7/0", "/3303/0", "/3303/1", "/3304/0", "/3315/0")
+_READ = (5700, 5601, 5602, 5603, 5604, 5701)
+_DAY = 86400.0
+_SLEEPING = 3600.0
+_AT_ONCE = 50_000
+
+
+def prepare(state: Path, devices: int, commands: int) -> None:
+    """Write ``devices`` that were last heard of an hour ago, with ``commands`` reads that wait for each."""
+    database = Database(state / "lwm2md.sqlite")
+    database.open()
+    rows = _rows(devices, commands, time.time())
+    while writes := tuple(islice(rows, _AT_ONCE)):
+        database.commit(Batch(writes))
+    database.close()
+
+
+def _rows(devices: int, commands: int, now: float) -> Iterator[Write]:
+    objects = ObjectList("/", (), tuple(map(ResourcePath.parse, _PATHS)), {}, ())
+    for number in range(devices):
+        endpoint = f"bench-{number:06d}"
+        # Each wakes at another address than the one that it had, as behind a NAT.
+        peer = b"\x04\x00\x00\x00\x00\x00\x00\x0a" + number.to_bytes(3, "big") + b"\x16\x33"
+        registration = Registration(
+            f"wake{number:06d}", endpoint, peer, "coap", None, "1.1", int(_DAY), "U",
+            queue_mode=True, sms=None, objects=objects, labels={}, registered_at=now - _DAY, updated_at=now - _SLEEPING,
+        )  # fmt: skip
+        yield Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))
+        for command in range(commands):
+            request = OperationRequest(op="read", path=f"/3303/0/{_READ[command]}")
+            path = ResourcePath((3303, 0, _READ[command]))
+            operation = Operation(
+                f"{number:010x}{command:06x}", endpoint, request, path, (), now + command / 10, now + _DAY
+            )
+            yield Write(stored.OPERATIONS, operation.id, stored.operation_row(operation))
