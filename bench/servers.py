@@ -79,12 +79,12 @@ def baseline(kind: str) -> Iterator[Running]:
 
 
 @contextmanager
-def daemon(*settings: str, prepare: Callable[[Path], None] | None = None) -> Iterator[Running]:
+def daemon(*settings: str, prepare: Callable[[Path, int], None] | None = None) -> Iterator[Running]:
     """The daemon with its defaults, SQLite included, in a state directory of its own, which may be prepared."""
     state = tempfile.mkdtemp(prefix="lwm2md-bench-")
-    if prepare is not None:
-        prepare(Path(state))
     port, api = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+    if prepare is not None:
+        prepare(Path(state), port)
     chosen = (f"lwm2md.state={state}", f"coap.listen=127.0.0.1:{port}", f"api.listen=127.0.0.1:{api}", *settings)
     command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "lwm2md"]
     for setting in chosen:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path as ResourcePath
+from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.records import Operation, OperationRequest, Registration
@@ -20,24 +21,25 @@ _READ = (5700, 5601, 5602, 5603, 5604, 5701)
 _DAY = 86400.0
 _SLEEPING = 3600.0
 _AT_ONCE = 50_000
+_FIRST_PORT, _SOCKETS = 20_000, 12_000
+"""The sockets of the load generator, which devices share."""
 
 
-def prepare(state: Path, devices: int, commands: int) -> None:
-    """Write ``devices`` that were last heard of an hour ago, with ``commands`` reads that wait for each."""
+def prepare(state: Path, port: int, *, devices: int, commands: int) -> None:
+    """Write ``devices`` at ``port`` that were last heard of an hour ago, with ``commands`` reads that wait for each."""
     database = Database(state / "lwm2md.sqlite")
     database.open()
-    rows = _rows(devices, commands, time.time())
+    rows = _rows(port, devices, commands, time.time())
     while writes := tuple(islice(rows, _AT_ONCE)):
         database.commit(Batch(writes))
     database.close()
 
 
-def _rows(devices: int, commands: int, now: float) -> Iterator[Write]:
+def _rows(port: int, devices: int, commands: int, now: float) -> Iterator[Write]:
     objects = ObjectList("/", (), tuple(map(ResourcePath.parse, _PATHS)), {}, ())
     for number in range(devices):
         endpoint = f"bench-{number:06d}"
-        # Each wakes at another address than the one that it had, as behind a NAT.
-        peer = b"\x04\x00\x00\x00\x00\x00\x00\x0a" + number.to_bytes(3, "big") + b"\x16\x33"
+        peer = pack(Endpoint("127.0.0.1", port), Endpoint("127.0.0.1", _FIRST_PORT + number % _SOCKETS))
         registration = Registration(
             f"wake{number:06d}", endpoint, peer, "coap", None, "1.1", int(_DAY), "U",
             queue_mode=True, sms=None, objects=objects, labels={}, registered_at=now - _DAY, updated_at=now - _SLEEPING,

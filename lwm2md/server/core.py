@@ -99,7 +99,7 @@ class Server:
             relisted=self._twin.listed,
         )
         self._registry = Registry(state, self._registration, self._gateways)
-        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.move)
+        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None

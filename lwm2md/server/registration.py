@@ -17,13 +17,15 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import ObjectList
-from lwm2md.server import reach, stored
+from lwm2md.server import stored
+from lwm2md.server.arrivals import address_of, facts_of, register_events, same
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
-from lwm2md.server.late import Late, resumes
+from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
+from lwm2md.server.moving import Moves
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
 from lwm2md.server.presence import Presence
@@ -74,18 +76,19 @@ class RegistrationInterface:
         self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
         presence.plan = self.lifetimes.plan
+        self.moves = Moves(state, self.lifetimes)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
 
-        Nothing changes but the time. From another address, and where something waits for the device, it is no such
-        refresh.
+        Nothing changes but the time, and what waits for the device leaves behind the answer. From another address it is
+        no such refresh, nor that of a gateway, or of a device that was told to be silent.
         """
         registration = self._registrations.get(options)
         if registration is None or registration.peer != peer or registration.endpoint in self._busy:
             return 0
         device = self._state.devices[registration.endpoint]
-        if device.queue or device.children:
+        if device.children or device.disabled:
             return 0
         self._refresh(device, registration, now)
         return n.CHANGED
@@ -116,23 +119,11 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         if self._state.environment.describe(request.peer).identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
-        challenge = self._may_move(request, found, now)
+        challenge = self.moves.challenge(request, found, now)
         if challenge is not None:
             return challenge
         decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
         return self._exclusively(request, found.endpoint, now, decide)
-
-    def _may_move(self, request: IncomingRequest, registration: Registration, now: float) -> Response | None:
-        """Nothing where a request may come from where it comes from, else what its address has to show first.
-
-        An authenticated identity was checked and may be anywhere. Raises Rejected.
-        """
-        follow = self._state.settings.follow
-        if request.peer == registration.peer or registration.identity is not None or follow == "update":
-            return None
-        if follow == "register":
-            raise Rejected(n.NOT_FOUND, "registered from another address")
-        return self._state.engine.challenge(request.peer, now)
 
     def _exclusively(
         self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
@@ -159,7 +150,7 @@ class RegistrationInterface:
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
-        challenge = self._may_displace(request, device, now)
+        challenge = self.moves.challenge_register(request, device, now)
         if challenge is not None:
             return challenge
         said = _Said(parameters, objects, listed)
@@ -168,16 +159,6 @@ class RegistrationInterface:
             self._register_endpoint(request, endpoint, said, now)
 
         return self._exclusively(request, endpoint, now, decide)
-
-    def _may_displace(self, request: IncomingRequest, device: Device | None, now: float) -> Response | None:
-        """Like `_may_move`, of a Register that would take the place of a registration at another address."""
-        previous = None if device is None or device.behind is not None else device.registration
-        if previous is None or previous.identity is not None or previous.peer == request.peer:
-            return None
-        settings = self._state.settings
-        if not settings.displace:
-            raise Rejected(n.FORBIDDEN, "registered from another address")
-        return self._state.engine.challenge(request.peer, now) if settings.follow == "echo" else None
 
     def _register_endpoint(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> None:
         device = self._state.devices.get(endpoint) or Device(endpoint)
@@ -188,11 +169,11 @@ class RegistrationInterface:
         if not self._idle.room(endpoint, now):
             self._state.engine.respond(request, _FULL, now)
             return
-        resumed = previous is not None and resumes(previous, registration)
+        resumed = previous is not None and same(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
             registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
-        events_ = self._register_events(device, previous, registration, resumed, now)
+        events_ = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
         writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
         if endpoint not in self._state.devices or device.behind is not None or device.disabled or profiles is not None:
@@ -255,31 +236,13 @@ class RegistrationInterface:
             seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
         )
 
-    def _register_events(
-        self, device: Device, previous: Registration | None, registration: Registration, resumed: bool, now: float
-    ) -> list[events.Event]:
-        labels = device.all_labels(registration)
-        endpoint = device.endpoint
-        if resumed:
-            fields = {"reason": "resumed", "registration_id": registration.id}
-            return [events.Event(events.DEVICE_UPDATED, now, endpoint, labels, fields)]
-        found = []
-        if device.behind is not None and device.registration is not None:
-            gone = {"reason": "displaced", "registration_id": device.registration.id}
-            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        if previous is not None:
-            gone = {"reason": "replaced", "registration_id": previous.id}
-            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
-        return found
-
     def _install(self, device: Device, registration: Registration, now: float) -> None:
         """Put a committed registration where requests find it, in place of the one before."""
         previous = device.registration
         if previous is not None:
             self.lifetimes.remove(previous)
             if previous.peer != registration.peer:
-                self._withdraw(device, now)
+                self.moves.withdraw(device, now)
         self._state.devices[device.endpoint] = device
         self.lifetimes.add(device, registration)
 
@@ -293,7 +256,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
-        facts = {**self._facts(coming), "reason": "revived"}
+        facts = {**facts_of(self._state, coming), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:
@@ -327,14 +290,14 @@ class RegistrationInterface:
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
-            fields = {"registration_id": registration.id, "address": self._address(registration)}
+            fields = {"registration_id": registration.id, "address": address_of(self._state, registration)}
             self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
         updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **self._facts(updated)}
+        facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -380,27 +343,12 @@ class RegistrationInterface:
     def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
-        self.move(device, request.peer, now)
+        self.moves.move(device, request.peer, now)
         registration.refreshed(now)
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
         self._uplink(device, now)
-
-    def move(self, device: Device, peer: Peer, now: float) -> None:
-        """Find a registered device at this address from now on, where it proved to be."""
-        registration = device.registration
-        if registration is not None and peer != registration.peer:
-            self._withdraw(device, now)
-            before = _host(self._address(registration))
-            self.lifetimes.move(registration, peer)
-            if before == _host(self._address(registration)):
-                reach.nat_seen(self._state, device)
-
-    def _withdraw(self, device: Device, now: float) -> None:
-        """The device has another address: what is under way to the old one ends, and its turn comes again."""
-        if device.current is not None and device.current.token is not None:
-            self._state.engine.withdraw(device.current.token, now)
 
     def _deregister(self, request: IncomingRequest, now: float) -> None:
         registration = self._state.registered(request.message.path[1])
@@ -412,22 +360,6 @@ class RegistrationInterface:
 
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
-
-    def _facts(self, registration: Registration) -> dict[str, object]:
-        """What events tell of a registration."""
-        return {
-            "registration_id": registration.id,
-            "version": registration.version,
-            "lifetime": registration.lifetime,
-            "binding": registration.binding,
-            "queue_mode": registration.queue_mode,
-            "address": self._address(registration),
-            "transport": registration.transport,
-            "objects": [str(path) for path in registration.objects.paths],
-        }
-
-    def _address(self, registration: Registration) -> str:
-        return self._state.environment.describe(registration.peer).address
 
     # The end of a registration
 
@@ -475,8 +407,3 @@ class _Said:
     parameters: RegistrationParameters
     objects: ObjectList
     listed: ObjectList | None
-
-
-def _host(address: str) -> str:
-    """An address without its port."""
-    return address.rpartition(":")[0]

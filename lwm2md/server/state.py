@@ -34,6 +34,10 @@ COUNTERS: Final = (
     "sends_accepted",
     "sends_refused",
 )
+_RD: Final = encode_body(options(path=("rd",)), b"")
+_ONE_BYTE: Final = 13
+_TWO_BYTES: Final = 269
+"""From which length on an option has one byte more for it (RFC 7252 3.1)."""
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
@@ -63,6 +67,11 @@ class Environment:
 
 def location(registration_id: str) -> bytes:
     """The options of a pure refresh: the Uri-Path of a registration as it is encoded in a message (RFC 7252 3.1)."""
+    name = registration_id.encode()
+    if len(name) < _ONE_BYTE:
+        return b"%b%c%b" % (_RD, len(name), name)
+    if len(name) < _TWO_BYTES:
+        return b"%b%c%c%b" % (_RD, 13, len(name) - 13, name)
     return encode_body(options(path=("rd", registration_id)), b"")
 
 
