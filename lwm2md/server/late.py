@@ -1,7 +1,7 @@
-"""Registrations that come back: after a sleep by another Register, and late by an Update, if the operator allows that.
+"""Registrations whose lifetime was over a moment ago: a late Update may bring one back, if the operator allows it.
 
-The latter is outside the specification (OMA Core 6.2.2 has 4.04 for such an Update), for clients that give up on that
-where they should register anew.
+That is outside the specification (OMA Core 6.2.2 has 4.04 for such an Update), for clients that give up on it where
+they should register anew.
 
 RULES: they are in memory only, the newest of them, for as long as the settings say; a restart forgets them.
 """
