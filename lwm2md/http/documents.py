@@ -14,10 +14,10 @@ from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.diagnoses import diagnosis
+from lwm2md.server.known import Deviation
 from lwm2md.server.library import ModelSource
 from lwm2md.server.reach import Facts
 from lwm2md.server.records import (
-    Deviation,
     Device,
     DeviceState,
     Operation,

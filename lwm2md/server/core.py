@@ -30,6 +30,7 @@ from lwm2md.server.findings import Findings
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.identifying import Identifying
 from lwm2md.server.idle import Idle
+from lwm2md.server.known import Deviation
 from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
@@ -38,7 +39,7 @@ from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.reach import Facts, facts
 from lwm2md.server.reading import Reading
-from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Deviation, Device, Operation, OperationRequest
+from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Device, Operation, OperationRequest
 from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.registry import Registry

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from lwm2md.lwm2m.nodes import Note
-from lwm2md.server.records import Deviation, Device
+from lwm2md.server.known import Deviation
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
 
 MOST_KINDS: Final = 64

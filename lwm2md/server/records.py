@@ -21,6 +21,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
 from lwm2md.server.deviceprofiles import DeviceProfile, Learned
+from lwm2md.server.known import Deviation, Habits
 from lwm2md.server.wish import Observation, Target, target_of
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
@@ -124,20 +125,6 @@ class Registration:
         return self.gap if lifetime is None else min(self.gap, lifetime)
 
 
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Habits:
-    """What was learned of a device from requests that it answered, or not; times in seconds.
-
-    ``awake`` is how long it listens, ``nat`` how long it can be reached after its last uplink; ``unanswered`` counts
-    requests without an answer since it was ``heard`` of last.
-    """
-
-    awake: float | None = None
-    nat: float | None = None
-    unanswered: int = 0
-    heard: float = 0.0
-
-
 @attrs.frozen(slots=True)
 class Standing:
     """The state of a device, since when (Unix seconds, None where that is not known), and why in a stable word."""
@@ -163,22 +150,6 @@ class Behind:
     gateway: Device
     prefix: str
     device_id: str
-
-
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Deviation:
-    """One way in which a device departs from the specifications, passed over in what it sent.
-
-    ``first`` and ``last`` are Unix seconds; ``sample`` is the beginning of the newest payload that has it, if one has.
-    Of the ``count`` so many are ``stored``.
-    """
-
-    kind: str
-    first: float
-    last: float
-    count: int = 1
-    sample: bytes | None = None
-    stored: int = 0
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)

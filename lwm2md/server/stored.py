@@ -18,11 +18,11 @@ from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.definitions import Definition
+from lwm2md.server.known import Habits
 from lwm2md.server.records import (
     NO_LABELS,
     Behind,
     Device,
-    Habits,
     Operation,
     OperationRequest,
     OperationState,
