@@ -1,4 +1,4 @@
-"""What is found out of a device while it is served: its habits, and in which ways it departs from the specifications."""
+"""What is found out of a device while it is served: its habits, and how it departs from the specifications."""
 
 from __future__ import annotations
 
