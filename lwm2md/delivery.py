@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -87,7 +87,7 @@ class Delivery:
         self._log = Logger()
         self._gathered: deque[Commit] = deque()
         self._held: list[Delivered] = []
-        self._outbox: deque[Delivered] = deque()
+        self._outbox: list[Delivered] = []
         self._subscriptions: tuple[Subscription, ...] = ()
         self._wanted: dict[str, bool] = {}
         self._next = self._reserved = 0
@@ -159,7 +159,7 @@ class Delivery:
         self,
         wanted: Filter,
         after_id: str | None,
-        push: Callable[[Delivered], None],
+        push: Callable[[Sequence[Delivered]], None],
         limit: int = 1_000,
         on_close: Callable[[str], None] | None = None,
     ) -> Subscription:
@@ -336,9 +336,9 @@ class Delivery:
             return
         self._flushing = True
         while self._outbox:
-            event = self._outbox.popleft()
+            events, self._outbox = self._outbox, []
             for subscription in self._subscriptions:
-                subscription.offer(event)
+                subscription.offer(events)
         self._flushing = False
 
     def _trim(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -125,7 +125,7 @@ class Reader:
         self.seen: list[Delivered] = []
         self.reasons: list[str] = []
         self.subscription: Subscription = delivery.subscribe(
-            wanted or Filter(), after, self.seen.append, limit, self.reasons.append
+            wanted or Filter(), after, self.seen.extend, limit, self.reasons.append
         )
 
     @property
@@ -520,8 +520,8 @@ class SubscriptionTests(DeliveryTestCase):
         self.fill(50, delivery)
         seen: list[Delivered] = []
 
-        def push(delivered: Delivered) -> None:
-            seen.append(delivered)
+        def push(delivered: Sequence[Delivered]) -> None:
+            seen.extend(delivered)
             if len(seen) == 5:
                 slow.pause()
 
@@ -605,8 +605,8 @@ class SubscriptionTests(DeliveryTestCase):
         seen: list[object] = []
         others: list[Reader] = []
 
-        def push(delivered: Delivered) -> None:
-            seen.append(number(delivered))
+        def push(delivered: Sequence[Delivered]) -> None:
+            seen.extend(map(number, delivered))
             others.append(Reader(self.delivery))
             if len(seen) == 2:
                 subscription.close()

@@ -125,6 +125,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _telling(add)
     _asking(add)
     _managing(add)
+    _templating(add)
     _doctoring(add)
     _remembered(add)
     _watching(add)
@@ -174,8 +175,9 @@ def _looking(add: Any) -> None:
     add(
         "deviations",
         commands.deviations,
-        "List in which ways a device departs from the specifications",
-        _ENDPOINT,
+        "List in which ways devices depart from the specifications",
+        ("of", {"nargs": "?", "metavar": "ENDPOINT", "help": "those of this device"}),
+        ("--kind", {"metavar": "KIND", "help": "the devices that do it in this way"}),
         limit,
         _EVERY,
     )
@@ -304,6 +306,19 @@ def _managing(add: Any) -> None:
         ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
         ("links", links),
         ("--remove", remove),
+    )
+
+
+def _templating(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    add("templates", managing.templates, "List observation templates", limit, _EVERY)
+    add(
+        "template",
+        managing.template,
+        "Show, put or take back an observation template",
+        ("name", {"metavar": "NAME", "help": "the name of a template"}),
+        ("file", {"metavar": "FILE", "nargs": "?", "help": "put what is in it, JSON, in force"}),
+        ("--remove", {"action": "store_true", "help": "take it back, and what it observed"}),
     )
 
 

@@ -26,6 +26,8 @@ _OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_
 _QUEUE: Final = ("id", "op", "path", "when", "priority", "created", "expires")
 _OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
 _DEVIATIONS: Final = ("kind", "count", "first", "last", "sample")
+_AFFECTED: Final = ("endpoint", "count", "first", "last")
+_KINDS: Final = ("kind", "devices", "count", "meaning")
 _VALUES: Final = ("path", "name", "value", "unit", "time")
 
 
@@ -59,9 +61,15 @@ def device(options: Namespace, client: Client, output: Output) -> int:
 
 
 def deviations(options: Namespace, client: Client, output: Output) -> int:
-    """``deviations``: in which ways a device departs from the specifications."""
-    found = pages(client, path_of("devices", options.endpoint, "deviations"), {}, options.limit)
-    output.items(found, _heads(_DEVIATIONS), _DEVIATIONS)
+    """``deviations``: in which ways a device, or any of them, departs from the specifications; or which devices do."""
+    names: Sequence[str] = _DEVIATIONS
+    if options.of is not None:
+        path = path_of("devices", options.of, "deviations")
+    elif options.kind is not None:
+        path, names = path_of("deviations", options.kind), _AFFECTED
+    else:
+        path, names = "/v1/deviations", _KINDS
+    output.items(pages(client, path, {}, options.limit), _heads(names), names)
     return DONE
 
 

@@ -40,8 +40,8 @@ def doctor(options: Namespace, client: Client, output: Output) -> int:
     if options.of is None:
         _fleet(client, output)
         return DONE
-    where = path_of("devices", options.of)
-    device, profile = client.get(where), client.get(path_of("devices", options.of, "profile"))
+    profile = client.get(path_of("devices", options.of, "profile"))
+    device = client.get(path_of("devices", options.of))
     deviations = list(pages(client, path_of("devices", options.of, "deviations"), {}, None))
     document = {"device": device, "profile": profile, "deviations": deviations}
     output.document(document, _patient(device, profile, deviations))

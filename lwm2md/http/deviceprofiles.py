@@ -27,7 +27,7 @@ from lwm2md.server.records import Device
 Source = Literal[Layer, "settings"]
 
 
-class DefinitionDocument(Definition, frozen=True):
+class DefinitionDocument(Definition, frozen=True, omit_defaults=False):
     """One device profile, and whether it is one of the package's or was put through the API."""
 
     source: Literal["shipped", "api"]

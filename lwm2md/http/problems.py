@@ -31,6 +31,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown-observation": (404, "The observation is not known"),
     "unknown-model": (404, "The object model is not known"),
     "unknown-profile": (404, "The device profile is not known"),
+    "unknown-template": (404, "The observation template is not known"),
     "unknown-profile-id": (404, "The profile id is not configured"),
     "unknown-trace": (404, "The trace is not known"),
     "no-value": (404, "No value is known yet"),

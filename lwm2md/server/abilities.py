@@ -11,7 +11,8 @@ from typing import Final, cast
 import attrs
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.message import Message, parse_uint
+from lwm2md.coap.engine import Received
+from lwm2md.coap.message import Message
 from lwm2md.server.deviations import noting
 from lwm2md.server.deviceprofiles import UNTRIED, BlockSize, Learned
 from lwm2md.server.errors import BadOperation
@@ -24,7 +25,6 @@ REFUSED: Final = "composite-refused"
 WITHOUT_TOKEN: Final = "answer-without-token"
 _WEEK: Final = 7 * 86400.0
 _UNABLE: Final = frozenset({n.METHOD_NOT_ALLOWED, n.NOT_IMPLEMENTED})
-_BLOCKS: Final = (n.BLOCK1, n.BLOCK2)
 _LARGEST: Final = 1024
 
 
@@ -47,18 +47,16 @@ class Abilities:
         self._try_again(device, now)
         return operation.singly or not self._composite(device)
 
-    def answered(self, device: Device, operation: Operation, message: Message, now: float) -> None:
+    def answered(self, device: Device, operation: Operation, received: Received, now: float) -> None:
         """Learn from the answer to an operation."""
-        learned = device.learned or UNTRIED
+        message, learned = received.message, device.learned or UNTRIED
         if message.token == b"":
             noting(self._state, device, message.payload, now)(WITHOUT_TOKEN)
-        for number, value in message.options:
-            if number in _BLOCKS:
-                size = min(16 << (parse_uint(value) & 7), learned.block_size or _LARGEST)
-                if size < _LARGEST:
-                    learned = attrs.evolve(learned, block_size=cast("BlockSize", size))
+        size = received.block_size
+        if size is not None and size < (learned.block_size or _LARGEST):
+            learned = attrs.evolve(learned, block_size=cast("BlockSize", size))
         if not operation.path and not operation.singly:
-            learned = self._composed(device, learned, message, now)
+            learned = self._composed(device, operation, learned, message, now)
         self._profiling.learn(device, learned)
 
     def refused(self, device: Device, operation: Operation, message: Message) -> bool:
@@ -86,7 +84,11 @@ class Abilities:
         learned = attrs.evolve(device.learned or UNTRIED, fetch=False, composite=False, retry=now + _WEEK)
         self._profiling.learn(device, learned)
 
-    def _composed(self, device: Device, learned: Learned, message: Message, now: float) -> Learned:
+    def _composed(
+        self, device: Device, operation: Operation, learned: Learned, message: Message, now: float
+    ) -> Learned:
+        if operation.op == WRITE_COMPOSITE and message.code == n.METHOD_NOT_ALLOWED:
+            return learned  # it may as well be one of the Resources that can't be written
         if message.code in _UNABLE:
             noting(self._state, device, message.payload, now)(REFUSED)
             return attrs.evolve(learned, fetch=True, composite=False, retry=now + _WEEK)

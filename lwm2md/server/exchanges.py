@@ -185,7 +185,7 @@ class Exchanges:
                 self._presence.answered(device.carrier, silence, now)
             self._presence.uplink(device, now)
         if isinstance(outcome, Received):
-            self._abilities.answered(device, operation, outcome.message, now)
+            self._abilities.answered(device, operation, outcome, now)
         if not operation.finished and self._another_way(device, operation, outcome):
             self.send(device, operation, now)
             if not operation.finished:

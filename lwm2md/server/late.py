@@ -1,7 +1,7 @@
 """Registrations whose lifetime was over a moment ago: a late Update may bring one back, if the operator allows it.
 
-Outside the specification (OMA Core 6.2.2 has 4.04 for such an Update), for clients that give up on a 4.04 to Update
-where they should register anew.
+That is outside the specification (OMA Core 6.2.2 has 4.04 for such an Update), for clients that give up on it where
+they should register anew.
 
 RULES: they are in memory only, the newest of them, for as long as the settings say; a restart forgets them.
 """

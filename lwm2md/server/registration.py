@@ -16,7 +16,7 @@ import attrs
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
-from lwm2md.lwm2m.linkformat import LinkError, ObjectList
+from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
 from lwm2md.server.arrivals import address_of, facts_of, register_events, same
 from lwm2md.server.deviations import count
@@ -40,7 +40,6 @@ _UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b
 _BUSY: Final = Response(n.SERVICE_UNAVAILABLE, b"busy", ((n.MAX_AGE, b"\x05"),))
 _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
 _DEFAULT_BINDING: Final = "U"
-_LINK_FORMATS: Final = (n.LINK_FORMAT, n.TEXT, None)
 
 Uplink = Callable[[Device, float], None]
 
@@ -146,7 +145,7 @@ class RegistrationInterface:
         if endpoint is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
         version = parameters.version or "1.0"
-        listed = self._object_list(request, parameters, version)
+        listed = self.lists.said(request.message, version, parameters.deviations)
         device = self._state.devices.get(endpoint)
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
@@ -237,20 +236,6 @@ class RegistrationInterface:
             seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
         )
 
-    def _object_list(
-        self, request: IncomingRequest, parameters: RegistrationParameters, version: str
-    ) -> ObjectList | None:
-        """The list in the payload; None when there is none. Text or no Content-Format is taken for a link format."""
-        message = request.message
-        if not message.payload:
-            return None
-        if message.content_format not in _LINK_FORMATS:
-            raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
-        try:
-            return self.lists.read(message.payload, version, parameters.deviations)
-        except LinkError as error:
-            raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
-
     def _install(self, device: Device, registration: Registration, now: float) -> None:
         """Put a committed registration where requests find it, in place of the one before."""
         previous = device.registration
@@ -300,7 +285,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
         parameters = parse(request.message.query)
-        listed = self._object_list(request, parameters, registration.version)
+        listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"

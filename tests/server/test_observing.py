@@ -9,8 +9,9 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import LimitReached, UnknownObservation
-from lwm2md.server.records import Observation, Operation, OperationRequest
+from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
 VALUE = "/3303/0/5700"
