@@ -111,9 +111,10 @@ class Requests:
         transfer = None
         if len(payload) > size_of(parameters.block_szx):
             transfer = Transfer(code, options, payload, parameters.block_szx, self._context.limits.body)
-        body = (
-            transfer.begin() if transfer is not None else encode_body(options, payload) if payload else _bare(options)
-        )
+        if transfer is not None:
+            body = transfer.begin()
+        else:
+            body = encode_body(options, payload) if payload else _bare(options)
         ask = self._make(peer, code, token, body, on_outcome)
         ask.confirmable = confirmable
         if timeout is not None:
