@@ -273,7 +273,10 @@ class RegistrationInterface:
         self._state.commit_exclusive(coming.endpoint, (row,), (event,), ended)
 
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
-        registration.refreshed(now)
+        gap = now - registration.updated_at  # as in `Registration.refreshed`, without its call
+        if gap > registration.gap:
+            registration.gap = gap
+        registration.updated_at = now
         self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
