@@ -178,6 +178,15 @@ def prepare(state: Path) -> Path:
     return state
 
 
+def sync_directory(directory: Path) -> None:
+    """Let the names of new files in a directory survive a power cut. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def administrator(state: Path, settings: Settings) -> str:
     """The administrator's token: the configured one, else that of an earlier start, else a new one in a 0600 file."""
     if settings.api.admin_token is not None:
@@ -196,6 +205,9 @@ def administrator(state: Path, settings: Settings) -> str:
     with os.fdopen(descriptor, "w") as file:
         os.fchmod(descriptor, 0o600)
         file.write(f"{token}\n")
+        file.flush()
+        os.fsync(descriptor)
+    sync_directory(state)
     return token
 
 

@@ -18,11 +18,14 @@ from tests.torture.power import Power
 from tests.torture.torture import Torture
 
 
-async def torture(seed: int, kills: int, power: bool) -> int:
+async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = False) -> int:
     """Torture a new daemon, tell of it, and return the exit status."""
     with tempfile.TemporaryDirectory(prefix="lwm2md-torture-") as place:
         directory = Path(place)
-        tortured = Torture(directory, seed, power=Power(directory) if power else None)
+        below = Power(directory) if power or lies else None
+        if below is not None:
+            below.faults(lies=lies)
+        tortured = Torture(directory, seed, power=below)
         try:
             await tortured.run(kills)
         except Exception as error:
@@ -45,12 +48,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="how often (default: 100)")
     parser.add_argument("--seed", type=int, default=None, help="the seed of all choices (default: any)")
     parser.add_argument("--power", action="store_true", help="each kill is a power cut: what is not synced is lost")
+    parser.add_argument("--lies", action="store_true", help="so it is, and syncs do nothing: this must fail")
     options = parser.parse_args()
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
 
     def run(_: Any) -> Deferred[None]:
         async def whole() -> None:
-            status = await torture(seed, options.kills, options.power)
+            status = await torture(seed, options.kills, power=options.power, lies=options.lies)
             if status:
                 raise SystemExit(status)
 

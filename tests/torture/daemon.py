@@ -73,13 +73,16 @@ class Daemon:
         """Wait until it serves. Raises Violation where it ends before."""
         end = reactor.seconds() + _PATIENCE
         while "api on http" not in (text := self.text()):
-            if self._order("gone", self._pid) is not None:
+            if (status := self._order("gone", self._pid)) is not None:
                 self._pid = None
-                raise Violation(f"it does not start:\n{text[-4000:]}")
+                raise Violation(f"it does not start (status {status}):\n{text[-4000:]}")
             if reactor.seconds() > end:
                 raise Violation(f"it did not start in {_PATIENCE:g} s:\n{text[-4000:]}")
             await deferLater(reactor, _STEP)
-        self.token = (self.state / "admin.token").read_text("ascii").strip()
+        token = (self.state / "admin.token").read_text("ascii").strip()
+        if token != (self.token or token):
+            raise Violation("the administrator's token is another one")
+        self.token = token
         self.up = True
 
     def kill(self, how: int = signal.SIGKILL) -> None:
