@@ -67,13 +67,15 @@ class Delivery:
     """Makes Commits durable in groups and hands events to subscriptions.
 
     ``keep`` is the number of stored events that stay in the log. ``on_settled`` is called after the Commits of a group
-    were resumed: what they sent can leave now. ``counters`` are for metrics; ``largest_group`` is in commits.
+    were resumed: what they sent can leave now. ``counters`` are for metrics; ``largest_group`` is in commits. ``failure``
+    says why the last group could not be made durable, None while all is well.
     """
 
     def __init__(self, storage: Storage, clock: IReactorTime, keep: int = 100_000) -> None:
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self.on_settled: Callable[[], None] | None = None
         self.trimmed = ""
+        self.failure: str | None = None
         self._storage = storage
         self._clock = clock
         self._keep = keep
@@ -248,6 +250,7 @@ class Delivery:
         done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))
 
     def _failed(self, failure: Failure) -> bool:
+        self.failure = str(failure.value)
         if not self._failing:
             self._log.error("nothing can be made durable, requests are refused: {error}", error=failure.value)
         return False
@@ -282,6 +285,8 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
+        if committed:
+            self.failure = None
         if committed and self._failing:
             self._log.info("the storage works again")
         self._failing = not committed

@@ -240,6 +240,7 @@ class CommitTests(DeliveryTestCase):
             self.storage.failing = True
             for name in range(5):
                 self.delivery.submit([self.commit(name, write="a")])
+            self.assertEqual(self.delivery.failure, "the disk is full")
             self.storage.failing = False
             for name in range(5):
                 self.delivery.submit([self.commit(name, write="a")])
@@ -247,6 +248,7 @@ class CommitTests(DeliveryTestCase):
             [formatEvent(log) for log in logs],
             ["nothing can be made durable, requests are refused: the disk is full", "the storage works again"],
         )
+        self.assertIsNone(self.delivery.failure)
 
     def test_storage_that_raises(self) -> None:
         """A storage that breaks the contract by raising counts as failed."""

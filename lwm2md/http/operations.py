@@ -117,7 +117,7 @@ def _delete(call: Call) -> None:
 
 def _cancelled(operation: Operation, call: Call, committed: bool) -> Reply:
     if not committed:
-        raise storage_failed()
+        raise storage_failed(call.node.delivery.failure)
     return shown(operation, call)
 
 

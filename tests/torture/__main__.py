@@ -8,7 +8,7 @@ import tempfile
 import traceback
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
@@ -17,6 +17,9 @@ from tests.torture.model import Violation
 from tests.torture.power import Power
 from tests.torture.torture import Torture
 
+_SYNC: Final = 0.004
+"""Seconds that a sync takes, so that kills fall into it."""
+
 
 async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = False) -> int:
     """Torture a new daemon, tell of it, and return the exit status."""
@@ -24,7 +27,7 @@ async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = Fa
         directory = Path(place)
         below = Power(directory) if power or lies else None
         if below is not None:
-            below.faults(lies=lies)
+            below.faults(lies=lies, delay=_SYNC)
         tortured = Torture(directory, seed, power=below)
         try:
             await tortured.run(kills)

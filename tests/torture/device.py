@@ -36,6 +36,7 @@ class Device(DatagramProtocol):
     def __init__(self, endpoint: str, server: tuple[str, int], model: Model, random: Random, *, sleepy: bool) -> None:
         self.endpoint = endpoint
         self.sleepy = sleepy
+        self.deaf = False
         self.location: str | None = None
         self.number = 0
         self.done: dict[str, Counter[str]] = {"execute": Counter(), "create": Counter(), "write": Counter()}
@@ -48,6 +49,7 @@ class Device(DatagramProtocol):
         self._mid = random.randrange(0x10000)
         self._sequence = 1
         self._known = 0.0
+        self._first: set[str] = set()
         self._waiting: dict[int, Deferred[Message]] = {}
         self._tokens: dict[bytes, Deferred[Message]] = {}
         self._answers: dict[tuple[int, bytes], bytes] = {}
@@ -56,7 +58,9 @@ class Device(DatagramProtocol):
 
     # What it asks
 
-    async def request(self, code: int, path: tuple[str, ...], query: tuple[str, ...] = (), body: bytes = b"") -> Message:
+    async def request(
+        self, code: int, path: tuple[str, ...], query: tuple[str, ...] = (), body: bytes = b""
+    ) -> Message:
         """Ask until there is an answer."""
         token = self._random.randbytes(4)
         format_ = n.LINK_FORMAT if body else None
@@ -154,8 +158,10 @@ class Device(DatagramProtocol):
             del self.observed[path]
             if steady:
                 raise Violation(f"a notification of {self.endpoint} {path} was reset, though it is observed")
-        if self._known > began:
-            return  # it was asked for a newer one meanwhile, and so this one is told to nobody
+        if self._known > began or path in self._first:
+            # It was asked for a newer one meanwhile, or this one was taken for the answer, which was lost.
+            self._first.discard(path)
+            return
         if answer.type == n.ACK and steady and self.observed.get(path) == token:
             self.acknowledged[path] = number
             self._model.expect("a notification was acknowledged", "value", self.endpoint, path, number)
@@ -186,7 +192,9 @@ class Device(DatagramProtocol):
     # What it is told
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Take a datagram of the daemon's; called by the reactor."""
+        """Take a datagram of the daemon's, unless it is ``deaf``; called by the reactor."""
+        if self.deaf:
+            return
         try:
             message = decode(datagram)
         except FormatError as error:
@@ -235,6 +243,7 @@ class Device(DatagramProtocol):
     def _read(self, request: Message, path: str) -> Message:
         if request.observe == 0:
             self._known = reactor.seconds()
+            self._first.add(path)
             self.observed[path] = request.token
         elif request.observe == 1:
             self.observed.pop(path, None)

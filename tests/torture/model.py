@@ -91,9 +91,7 @@ class Model:
 
     def of(self, kind: str, endpoint: str | None = None) -> list[tuple[Key, Cell]]:
         """The cells of a kind, of one device or all."""
-        return [
-            (key, cell) for key, cell in self.cells.items() if key[0] == kind and endpoint in (None, *key[1:2])
-        ]
+        return [(key, cell) for key, cell in self.cells.items() if key[0] == kind and endpoint in (None, *key[1:2])]
 
     def see(self, value: Hashable, *key: Hashable) -> None:
         """Something was seen as it is now. Raises Violation."""

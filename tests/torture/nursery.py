@@ -15,9 +15,6 @@ from typing import NoReturn
 
 
 def _import_everything() -> None:
-    import lwm2md.http.table  # noqa: PLC0415
-    import lwm2md.service  # noqa: PLC0415
-    import lwm2md.tap  # noqa: PLC0415
     import twisted.scripts.twistd  # noqa: F401, PLC0415
 
     if "twisted.internet.reactor" in sys.modules:
@@ -35,7 +32,7 @@ def _daemon(log: str, arguments: list[str]) -> NoReturn:
     sys.argv = ["twistd", "--pidfile=", "-n", "lwm2md", *arguments]
     status = 1
     try:
-        run()  # type: ignore[no-untyped-call]
+        run()
         status = 0
     except SystemExit as ended:
         if isinstance(ended.code, str):

@@ -111,7 +111,9 @@ def _records(data: bytes) -> Iterator[Record]:
             return
         path = data[at : at + path_length].decode()
         at += path_length
-        yield Record(kind.decode(), path, offset, length, size, data[at : at + new_length], data[end - old_length : end])
+        yield Record(
+            kind.decode(), path, offset, length, size, data[at : at + new_length], data[end - old_length : end]
+        )
         at = end
 
 

@@ -74,7 +74,9 @@ class Reader:
             await self._stream.close()
 
 
-async def logged(daemon: Daemon, after: str, wanted: Callable[[web.ServerSentEvent], bool]) -> list[web.ServerSentEvent]:
+async def logged(
+    daemon: Daemon, after: str, wanted: Callable[[web.ServerSentEvent], bool]
+) -> list[web.ServerSentEvent]:
     """All events of the log after an id up to the wanted one, as a new reader gets them. Raises Violation."""
     found = await stream(daemon, after)
     try:
@@ -105,5 +107,3 @@ async def _more(found: web.EventStream, who: str) -> None:
         await more.addTimeout(_PATIENCE, reactor)
     except defer.TimeoutError:
         raise Violation(f"{who} waited {_PATIENCE:g} s for an event that is stored") from None
-
-

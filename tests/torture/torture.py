@@ -7,11 +7,12 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from tests.peers.proxy import Proxy
 from tests.processes import reactor
@@ -44,7 +45,7 @@ class Figures:
         model = torture.model
         requests = sum(sum(counter.values()) for device in torture.devices.values() for counter in device.done.values())
         return (
-            f"{self.kills} kills ({self.early} before it served, {self.cuts} power cuts, {self.lost} unsynced writes lost), "
+            f"{self.kills} kills ({self.early} before it served, {self.cuts} power cuts, {self.lost} writes lost), "
             f"{torture.callers.calls} API calls, {len(model.asked)} operations, {requests} carried out, "
             f"{sum(device.number for device in torture.devices.values())} values, "
             f"{sum(len(reader.events) for reader in torture.readers)} events read, {model.checked} facts checked"
@@ -61,7 +62,7 @@ class Torture:
         self.model = Model()
         self.figures = Figures()
         self.power = power
-        ports = _port(random, socket.SOCK_DGRAM), _port(random, socket.SOCK_STREAM)
+        ports = free_ports(random)
         self.daemon = Daemon(directory, ports, settings, {} if power is None else power.environment)
         proxy = Proxy(self.daemon.coap, seed, **_NETWORK)
         self._proxy = reactor.listenUDP(0, proxy, interface="127.0.0.1")
@@ -210,9 +211,9 @@ class Torture:
                 self.model.checked += 1
 
         updates = [ensureDeferred(update(device)) for device in self.devices.values()]
-        for failed, result in await DeferredList(updates, consumeErrors=True):
-            if not failed:
-                raise result.value
+        for ok, result in await DeferredList(updates, consumeErrors=True):
+            if not ok:
+                raise cast(Failure, result).value
 
     async def _verify_events(self) -> None:
         """What is in the log is what the readers got, and all that was acknowledged is there."""
@@ -223,7 +224,7 @@ class Torture:
         await self.marker.update(number)
 
         def is_marker(event: ServerSentEvent) -> bool:
-            return event.data.get("endpoint") == _MARKER and event.data.get("lifetime") == number
+            return (event.data.get("endpoint"), event.data.get("lifetime")) == (_MARKER, number)
 
         found = await logged(self.daemon, self._verified, is_marker)
         for event in found:
@@ -238,9 +239,7 @@ class Torture:
 
     def _index(self, event: ServerSentEvent) -> None:
         data = event.data
-        if event.type == "device.registered":
-            self.model.stored("registered", data["registration_id"])
-        elif event.type == "device.updated":
+        if event.type in ("device.registered", "device.updated"):
             self.model.stored("registered", data["registration_id"])
         elif event.type == "device.value":
             for row in data["values"]:
@@ -300,8 +299,12 @@ class Torture:
                 self.model.expect(f"{asked.mark} ended: {document}", "operation", asked.id)
 
 
+def free_ports(random: Random) -> tuple[int, int]:
+    """A port for UDP and one for TCP that nobody has, and no client is given while the daemon is down."""
+    return _port(random, socket.SOCK_DGRAM), _port(random, socket.SOCK_STREAM)
+
+
 def _port(random: Random, kind: socket.SocketKind) -> int:
-    """A free port that no client is given while the daemon is down."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket(socket.AF_INET, kind) as probe:
