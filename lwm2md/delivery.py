@@ -67,7 +67,7 @@ class Delivery:
     """Makes Commits durable in groups and hands events to subscriptions.
 
     ``keep`` is the number of stored events that stay in the log. ``on_settled`` is called after the Commits of a group
-    were resumed: what they sent can leave now. ``counters`` are for metrics; ``largest_group`` is in commits. ``failure``
+    were resumed: what they sent can leave now. ``counters`` are for metrics (``largest_group`` in commits), ``failure``
     says why the last group could not be made durable, None while all is well.
     """
 

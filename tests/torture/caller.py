@@ -143,7 +143,7 @@ class Callers:
             self.learn(asked, document["state"])
             if status == 202 or (asked.op in ("execute", "create") and asked.state == "done"):
                 self._model.open[asked.mark] = asked
-        elif status == 0 or status == 503:
+        elif status in (0, 503):
             asked.doubtful = True
             if "key" in asked.body:
                 self.unanswered.append(asked)

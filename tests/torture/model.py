@@ -20,7 +20,7 @@ _TRAIL: Final = 400
 Key = tuple[Hashable, ...]
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - it is a finding
     """The daemon broke a promise; the text says which."""
 
 

@@ -12,7 +12,6 @@ from typing import Any, Final, cast
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
 from tests.peers.proxy import Proxy
 from tests.processes import reactor
@@ -213,7 +212,7 @@ class Torture:
         updates = [ensureDeferred(update(device)) for device in self.devices.values()]
         for ok, result in await DeferredList(updates, consumeErrors=True):
             if not ok:
-                raise cast(Failure, result).value
+                raise cast("Any", result).value
 
     async def _verify_events(self) -> None:
         """What is in the log is what the readers got, and all that was acknowledged is there."""
