@@ -48,6 +48,7 @@ _COUNTERS: Final = (
 )
 _NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
+_EVERYTHING: Final = 1 << 62
 _ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
 
 
@@ -106,16 +107,20 @@ class Delivery:
         return len(self._subscriptions)
 
     def start(self) -> Deferred[None]:
-        """Reserve the first block of ids; fails with ``StorageError``. What is submitted earlier waits for it."""
+        """Reserve the first block of ids. What is submitted earlier waits for it.
+
+        A storage that can be read and not written is no reason not to start; fails with ``StorageError`` for others.
+        """
 
         def found(value: bytes | None) -> Deferred[bool]:
-            self._next = int(value or b"1")
-            write = _reservation(self._next + BLOCK)
-            return self._storage.commit(Batch(writes=(write,)))
+            self._next = self._reserved = int(value or b"1")
+            return self._storage.commit(Batch(writes=(_reservation(self._next + BLOCK),))).addErrback(self._failed)
 
-        def reserved(_: bool) -> Deferred[str]:
-            self._reserved = self._next + BLOCK
-            return self._storage.trim(_LOG, self._keep)
+        def reserved(committed: bool) -> Deferred[str]:
+            self._failing = not committed
+            if committed:
+                self._reserved = self._next + BLOCK
+            return self._storage.trim(_LOG, self._keep if committed else _EVERYTHING)
 
         def trimmed(last: str) -> None:
             self.trimmed = last

@@ -34,6 +34,7 @@ from lwm2md.storage.sqlite import SQLiteStorage
 
 DATABASE = "lwm2md.sqlite"
 TOKEN = "admin.token"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 STOP_DEADLINE = 30.0
 """How long a stop may take, in seconds, before what is left is given up."""
 COLLECT = (20_000, 20, 20)
@@ -173,6 +174,8 @@ def prepare(state: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if error.errno in _FULL and (state / TOKEN).exists():
+            return state  # what is there can be served
         why = "is no directory" if isinstance(error, FileExistsError) else error.strerror
         raise OSError(f"can't use the state directory {state}: {why}") from None
     return state

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from lwm2md.service import DATABASE
 from lwm2md.storage._database import Database, schemas
-from lwm2md.storage.interface import LOGS, TABLES
+from lwm2md.storage.interface import LOGS, TABLES, StorageError
 from tests.daemons import Daemon
 from tests.processes import directory
 
@@ -73,7 +73,7 @@ class UpgradeTests(TestCase):
             name = last.partition("CREATE TABLE ")[2].partition(" ")[0]
             connection.execute(f"CREATE TABLE {name} (other)")
             database = Database(path)
-            self.assertRaises(Exception, database.open)
+            self.assertRaises(StorageError, database.open)
             self.assertEqual({key: value for key, value in rows(connection).items() if key in before}, before)
             connection.close()
 

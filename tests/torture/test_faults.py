@@ -94,6 +94,16 @@ class FaultTests(TestCase):
         """The disk is full."""
         await self.fault("full", write=errno.ENOSPC)
 
+    async def test_started_on_a_full_disk(self) -> None:
+        """A daemon that is started on a full disk serves the devices that it has, and the others once there is room."""
+        self.daemon.kill()
+        self.power.faults(write=errno.ENOSPC)
+        self.daemon.spawn()
+        await self.daemon.ready()
+        await self.refusing("full")
+        self.power.faults()
+        await self.recovered()
+
     async def test_read_only(self) -> None:
         """The file system became read-only, as one does that found an error."""
         await self.fault("disk I/O error", write=errno.EROFS)
