@@ -15,7 +15,7 @@ from lwm2md.coap import numbers as n
 from tests.processes import directory, reactor
 from tests.torture.daemon import Daemon
 from tests.torture.device import OBJECTS, Device
-from tests.torture.model import Model
+from tests.torture.model import Model, Violation
 from tests.torture.power import Power
 from tests.torture.torture import free_ports
 
@@ -140,6 +140,25 @@ class FaultTests(TestCase):
     async def test_broken(self) -> None:
         """The disk can neither be read nor written."""
         await self.fault("lwm2md.sqlite: ", read=errno.EIO, write=errno.EIO)
+
+    async def test_damaged(self) -> None:
+        """The files are overwritten while it runs: devices are served, and nobody starts on what is left."""
+        for path in self.power.state.glob("lwm2md.sqlite*"):
+            if path.name.endswith(("sqlite", "-wal")):
+                data = path.read_bytes()
+                path.write_bytes(data[:100] + b"\xa5" * (len(data) - 100))
+        for _ in range(20):
+            self.assertEqual(await self.device.update(), n.CHANGED)
+            self.assertIn((await self.patched())[0], (200, 503))
+        self.daemon.check_log()
+        self.daemon.kill()
+        self.daemon.spawn()
+        try:
+            await self.daemon.ready()
+        except Violation as refused:
+            self.assertIn("lwm2md.sqlite: damaged", str(refused))
+        else:
+            self.fail("it started")
 
     async def test_clock(self) -> None:
         """The clock is set by a day, forward or back: nobody expires, and timers go on."""
