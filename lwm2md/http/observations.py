@@ -97,7 +97,7 @@ def _wish(call: Call, request: OperationRequest) -> None:
     def proceed() -> Reply | None:
         observation, created, operation = wish[0]
         if not stored[0]:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return answer_at_end(
             call,
             operation,
@@ -138,7 +138,7 @@ def _remove(call: Call, observation: Observation) -> None:
 
     def outcome(committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return no_content()
 
     def durable(committed: bool, now: float) -> None:

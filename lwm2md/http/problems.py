@@ -119,6 +119,7 @@ def from_refusal(refused: Refused) -> Problem:
     return Problem(code, str(refused), errors=errors, headers=headers)
 
 
-def storage_failed() -> Problem:
-    """The change was decided but the storage did not take it; nothing is promised."""
-    return Problem("storage-failed", "the storage did not take the change", headers=((b"Retry-After", b"5"),))
+def storage_failed(why: str | None = None) -> Problem:
+    """The change was decided but the storage did not take it, for this reason; nothing is promised."""
+    reason = f": {why}" if why else ""
+    return Problem("storage-failed", f"the storage did not take the change{reason}", headers=((b"Retry-After", b"5"),))

@@ -19,7 +19,7 @@ from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Write
-from lwm2md.server.errors import LimitReached, UnknownObservation
+from lwm2md.server.errors import LimitReached, Refused, UnknownObservation
 from lwm2md.server.exchanges import Outcome
 from lwm2md.server.ledger import GONE, UNSTORED
 from lwm2md.server.negotiation import preferred_by
@@ -36,6 +36,7 @@ from lwm2md.server.records import (
     Operation,
     OperationRequest,
     Order,
+    Registration,
     Result,
     Source,
 )
@@ -241,9 +242,17 @@ class Observations:
             return
         self.wishes.add(device, wish)
         registration = device.registration
-        if registration is not None and (wish.established or 0.0) >= registration.registered_at:
+        if registration is None:
+            return
+        if (wish.established or 0.0) >= registration.registered_at:
             wish.settle("active")
-            request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
+        # Also of one that is to be established anew: the device may have taken it when the daemon ended, and notify.
+        self._adopt(device, registration, wish)
+
+    def _adopt(self, device: Device, registration: Registration, wish: Observation) -> None:
+        """Take notifications; with the request, since one may be larger than a block and the rest is asked for."""
+        request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
+        try:
             composed = compose(
                 request,
                 wish.path,
@@ -253,15 +262,16 @@ class Observations:
                 home=home_of(device),
                 preferred=preferred_by(self._state.profile(device)),
             )
-            # With its request, since a notification may be larger than a block and the rest is asked for.
-            self._state.engine.adopt(
-                registration.peer,
-                wish.token,
-                self._notifications.listener,
-                code=composed.code,
-                options=composed.options,
-                payload=composed.payload,
-            )
+        except Refused:
+            return  # not to be asked for of the device as it registered last, so that it can't have taken it
+        self._state.engine.adopt(
+            registration.peer,
+            wish.token,
+            self._notifications.listener,
+            code=composed.code,
+            options=composed.options,
+            payload=composed.payload,
+        )
 
     # What Operations asks of the operations that are carried out here
 

@@ -141,8 +141,9 @@ class Database:
         except BlockingIOError:
             owner = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
             raise StorageError(f"{self.path}: in use by another daemon (process {owner})") from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # on a full disk nobody is told who has it
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
     def _connect(self) -> None:
         # Created here and not by SQLite: what is in it is nobody else's business, and the directory entry must survive.

@@ -427,6 +427,16 @@ class RestartTests(Base):
         self.device.notify(wish.token, 7)
         self.assertEqual(self.values(), [21.5])
 
+    def test_taken_unnoticed(self) -> None:
+        """A device that took a wish when the daemon was killed is heard before it is asked again."""
+        self.device.register("lwm2m=1.1", "lt=300", "Q")
+        wish, _, _ = self.put()
+        self.bench, _ = self.bench.restart(downtime=200)
+        self.assertEqual(self.bench.server.observations[wish.id].state, "pending")
+        self.device.notify(wish.token, 7)
+        self.assertEqual(self.values(), [21.5])
+        self.assertEqual(self.bench.server.observations[wish.id].state, "active")
+
     def test_never_asked(self) -> None:
         """A wish that the device never took is asked for after a restart."""
         wish, _, _ = self.put()
