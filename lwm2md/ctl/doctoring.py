@@ -100,7 +100,7 @@ def _value(name: str, text: str) -> object:
 
 
 def _fleet(client: Client, output: Output) -> None:
-    counts = client.get("/v1/status")["devices"]
+    counts = client.get("/v1/status")["counts"]["states"]
     kinds = list(pages(client, "/v1/deviations", {}, None))
     output.document({"devices": counts, "deviations": kinds}, _overview(counts, kinds, output.columns))
 

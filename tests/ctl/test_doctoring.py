@@ -126,7 +126,7 @@ class DoctorTests(SynchronousTestCase):
 
     def test_fleet(self) -> None:
         """Without a device the fleet is described, what most devices do first."""
-        status = {"devices": {"online": 3, "sleeping": 1}}
+        status = {"counts": {"devices": 4, "states": {"online": 3, "sleeping": 1}}}
         few = {"kind": "odd-boolean", "devices": 1, "count": 9, "meaning": "m", "advice": "a"}
         many = {"kind": "white-space", "devices": 3, "count": 3, "meaning": "w", "advice": "a"}
         ran, _ = self.ran("doctor", answers=[document(status), page(few, many)])
