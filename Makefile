@@ -7,7 +7,7 @@ RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c
 
-.PHONY: run foreign-device test lint bench day fuzz clean
+.PHONY: run foreign-device test lint bench day fuzz torture clean
 
 run: $(RUNNING)
 	@./etc/demo $(BIN)
@@ -35,6 +35,12 @@ day: $(TESTING)
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)
+
+# N kills, each second run as power cuts; SEED=S says again what an earlier run did.
+torture: KILLS := $(if $(filter-out file,$(origin N)),$(N),100)
+torture: $(TESTING)
+	$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --power
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/net/*.so

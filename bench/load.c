@@ -9,6 +9,10 @@
  *                                                       all count; with 0 it acknowledges the first one, and wakes count
  *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
  *                                                       the first blocks are answered when every device has its own
+ *   load notify  PORT DEVICES SECONDS WINDOW HTTPPORT TOKEN KIND  registers DEVICES devices, each to be observed by somebody
+ *                                                       else; then reads /v1/events and lets WINDOW of them at once send
+ *                                                       notifications of KIND: con, one when the last is acknowledged, or
+ *                                                       non, one when an event has come. Events count
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
  *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
  *                                                       register at PORT and answer; %06d in PATH is the connection
@@ -425,6 +429,117 @@ static void http(int connections, double seconds, const char *path, const char *
     printf("%.0f\n", (double)answers / (now() - start));
 }
 
+/* Keep an Observe's token: what follows is the notification that is sent over and over. */
+static int observed(Peer *peer, const unsigned char *in, int length) {
+    static const unsigned char rest[] = {0x63, 0, 0, 1, 0x62, 0x2d, 0x16, 0xff,
+                                         0xe8, 0x16, 0x44, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0};
+    int token = in[0] & 15, fresh = peer->stage == 1;
+    if (length < 4 + token || in[1] != 1) return 0;
+    answer_read(peer, in, length);
+    memcpy(peer->out, in, (size_t)(4 + token));
+    peer->out[1] = 0x45;
+    memcpy(peer->out + 4 + token, rest, sizeof rest);
+    peer->length = 4 + token + (int)sizeof rest;
+    peer->stage = 2;
+    return fresh;
+}
+
+static void send_notification(Peer *peer, int kind) {
+    int sequence = 4 + (peer->out[0] & 15) + 1;
+    peer->mid++;
+    peer->out[0] = (unsigned char)((peer->out[0] & 15) | 0x40 | kind << 4);
+    peer->out[2] = (unsigned char)(peer->mid >> 8);
+    peer->out[3] = (unsigned char)peer->mid;
+    for (int byte = sequence + 2; byte >= sequence && !++peer->out[byte]; byte--) continue;
+    peer->out[peer->length - 5]++;                      /* another value each time */
+    peer->sent = now();
+    peer->stage = 3;
+    if (send(peer->fd, peer->out, (size_t)peer->length, 0) < 0 && errno != ECONNREFUSED) die("send");
+}
+
+static int read_events(int port, const char *token) {
+    int fd = open_socket(SOCK_STREAM, port);
+    int n = snprintf(request, sizeof request, "GET /v1/events?types=device.value HTTP/1.1\r\nHost: localhost\r\n"
+                     "Authorization: Bearer %s\r\n\r\n", token);
+    if (send(fd, request, (size_t)n, 0) < 0) die("send");
+    watch(fd, count);
+    return fd;
+}
+
+/* How many events a piece of the stream begins; what is cut off is looked at with the next piece. */
+static int count_events(Peer *stream) {
+    static const char mark[] = "\ndata: {";
+    int found = 0, length = (int)sizeof mark - 1;
+    char *at = stream->in, *end = stream->in + stream->have;
+    for (char *next; (next = memmem(at, (size_t)(end - at), mark, (size_t)length)); at = next + length) found++;
+    int left = end - at < length ? (int)(end - at) : length - 1;
+    memmove(stream->in, end - left, (size_t)left);
+    stream->have = left;
+    return found;
+}
+
+static int next_idle(int *next) {
+    for (int tries = 0; peers[*next].stage == 3 && tries < count; tries++) *next = (*next + 1) % count;
+    int chosen = *next;
+    *next = (*next + 1) % count;
+    return chosen;
+}
+
+static void notify(double seconds, int api, const char *token, int kind) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    int waiting = count, next = 0;
+    Peer *stream = &peers[count];
+    printf("registered\n");
+    fflush(stdout);
+    while (waiting) {
+        int ready = epoll_wait(poller, events, EVENTS, 1000);
+        for (int e = 0; e < ready; e++) {
+            Peer *peer = &peers[events[e].data.u32];
+            int length = (int)recv(peer->fd, in, sizeof in, 0);
+            if (length > 4) waiting -= observed(peer, in, length);
+        }
+    }
+    sleep(1);
+    stream->in = malloc(BUFFER);
+    stream->fd = read_events(api, token);
+    sleep(1);
+    for (int i = 0; i < window; i++) send_notification(&peers[next_idle(&next)], kind);
+    double start = now(), end = start + seconds, check = start + 1;
+    for (double t = start; t < end; t = now()) {
+        int ready = epoll_wait(poller, events, EVENTS, 100);
+        for (int e = 0; e < ready; e++) {
+            int index = (int)events[e].data.u32, more = 0;
+            if (index == count) {
+                int got = (int)recv(stream->fd, stream->in + stream->have, (size_t)(BUFFER - stream->have), 0);
+                if (got <= 0) die("the server closed the stream of events");
+                stream->have += got;
+                int found = count_events(stream);
+                answers += found;
+                if (kind) more = found;
+            } else {
+                int length = (int)recv(peers[index].fd, in, sizeof in, 0);
+                if (length < 4) continue;
+                if (in[0] == 0x60 && !memcmp(in + 2, peers[index].out + 2, 2) && peers[index].stage == 3) {
+                    peers[index].stage = 2;
+                    more = 1;
+                }
+            }
+            while (more--) {
+                int chosen = next_idle(&next);
+                send_notification(&peers[chosen], kind);
+                if (kind) peers[chosen].stage = 2;
+            }
+        }
+        if (t > check) {                                /* what was lost is made good */
+            check = t + 1;
+            for (int i = 0; i < count; i++)
+                if (peers[i].stage == 3 && t - peers[i].sent > 1) send_notification(&peers[i], kind);
+        }
+    }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
 static void allow_sockets(void) {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -473,6 +588,10 @@ int main(int argc, char **argv) {
         return 0;
     }
     window = argc > 5 ? atoi(argv[5]) : 64;
+    if (mode[0] == 'n') {
+        notify(atof(argv[4]), atoi(argv[6]), argv[7], argv[8][0] == 'n');
+        return 0;
+    }
     if (mode[0] == 'w') wake(atof(argv[4]), atoi(argv[6]));
     else datagrams(atof(argv[4]));
     return 0;

@@ -16,6 +16,7 @@ from bench.servers import Running, ask, baseline, build, daemon, load, load_wait
 
 DEVICES = 1000
 WINDOW = 64
+IN_FLIGHT = 500
 CONNECTIONS = 32
 SLEEPERS, COMMANDS = 100_000, 5
 ACCEPTED, CREATED, TEN_MILLION = 202, 201, 10_000_000
@@ -76,6 +77,22 @@ def _push(seconds: float) -> float:
             assert ask(server, "POST", path.format(number), body) == ACCEPTED
         assert process.stdout is not None
         return float(process.stdout.readline())
+
+
+def _notifications(kind: str) -> Callable[[float], float]:
+    """Notifications per second that reach a reader of events, each of them stored."""
+
+    def run(seconds: float) -> float:
+        with daemon() as server:
+            arguments = (server.port, DEVICES, seconds, IN_FLIGHT, server.api, server.token, kind)
+            with load_waiting("notify", *arguments) as process:
+                for number in range(DEVICES):
+                    path = f"/v1/devices/bench-{number:06d}/observations/3303/0/5700"
+                    assert ask(server, "PUT", path, {}) == CREATED
+                assert process.stdout is not None
+                return float(process.stdout.readline())
+
+    return run
 
 
 def _memory(pairs: int, seconds: float) -> None:
@@ -139,6 +156,15 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     ),
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
+    "notifications": _pairs(
+        "Confirmable notifications of 1,000 devices, stored and read / UDP echo", ">= 0.4", _notifications("con"), _echo
+    ),
+    "non": _pairs(
+        "Non-confirmable notifications of 1,000 devices, stored and read / UDP echo",
+        ">= 0.4",
+        _notifications("non"),
+        _echo,
+    ),
     "push": _pairs("blocks of 1 MiB pushed to 100 devices / UDP echo", ">= 0.5", _push, _echo),
     "wake": _pairs("sleepers that wake, of 100,000 / UDP echo", ">= 0.25", _wakes, _echo),
     "drain": _pairs("Updates and commands of sleepers that wake / UDP echo", "none", _drained, _echo),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -53,6 +53,7 @@ _COUNTERS: Final = (
 )
 _NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
+_EVERYTHING: Final = 1 << 62
 _ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
 
 
@@ -74,20 +75,22 @@ class Delivery:
     """Makes Commits durable in groups and hands events to subscriptions.
 
     ``keep`` is the number of stored events that stay in the log. ``on_settled`` is called after the Commits of a group
-    were resumed: what they sent can leave now. ``counters`` are for metrics; ``largest_group`` is in commits.
+    were resumed: what they sent can leave now. ``counters`` are for metrics (``largest_group`` in commits), ``failure``
+    says why the last group could not be made durable, None while all is well.
     """
 
     def __init__(self, storage: Storage, clock: IReactorTime, keep: int = 100_000) -> None:
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self.on_settled: Callable[[], None] | None = None
         self.trimmed = ""
+        self.failure: str | None = None
         self._storage = storage
         self._clock = clock
         self._keep = keep
         self._log = Logger()
         self._gathered: deque[Commit] = deque()
         self._held: list[Delivered] = []
-        self._outbox: deque[Delivered] = deque()
+        self._outbox: list[Delivered] = []
         self._subscriptions: tuple[Subscription, ...] = ()
         self._wanted: dict[str, bool] = {}
         self._next = self._reserved = 0
@@ -111,16 +114,20 @@ class Delivery:
         return len(self._subscriptions)
 
     def start(self) -> Deferred[None]:
-        """Reserve the first block of ids; fails with ``StorageError``. What is submitted earlier waits for it."""
+        """Reserve the first block of ids. What is submitted earlier waits for it.
+
+        A storage that can be read and not written is no reason not to start; fails with ``StorageError`` for others.
+        """
 
         def found(value: bytes | None) -> Deferred[bool]:
-            self._next = int(value or b"1")
-            write = _reservation(self._next + BLOCK)
-            return self._storage.commit(Batch(writes=(write,)))
+            self._next = self._reserved = int(value or b"1")
+            return self._storage.commit(Batch(writes=(_reservation(self._next + BLOCK),))).addErrback(self._failed)
 
-        def reserved(_: bool) -> Deferred[str]:
-            self._reserved = self._next + BLOCK
-            return self._storage.trim(_LOG, self._keep)
+        def reserved(committed: bool) -> Deferred[str]:
+            self._failing = not committed
+            if committed:
+                self._reserved = self._next + BLOCK
+            return self._storage.trim(_LOG, self._keep if committed else _EVERYTHING)
 
         def trimmed(last: str) -> None:
             self.trimmed = last
@@ -159,7 +166,7 @@ class Delivery:
         self,
         wanted: Filter,
         after_id: str | None,
-        push: Callable[[Delivered], None],
+        push: Callable[[Sequence[Delivered]], None],
         limit: int = 1_000,
         on_close: Callable[[str], None] | None = None,
     ) -> Subscription:
@@ -265,6 +272,7 @@ class Delivery:
         done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))
 
     def _failed(self, failure: Failure) -> bool:
+        self.failure = str(failure.value)
         if not self._failing:
             self._log.error("nothing can be made durable, requests are refused: {error}", error=failure.value)
         return False
@@ -300,6 +308,8 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
+        if committed:
+            self.failure = None
         if committed and self._failing:
             self._log.info("the storage works again")
         self._failing = not committed
@@ -336,9 +346,9 @@ class Delivery:
             return
         self._flushing = True
         while self._outbox:
-            event = self._outbox.popleft()
+            events, self._outbox = self._outbox, []
             for subscription in self._subscriptions:
-                subscription.offer(event)
+                subscription.offer(events)
         self._flushing = False
 
     def _trim(self) -> None:

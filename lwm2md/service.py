@@ -34,6 +34,7 @@ from lwm2md.storage.sqlite import SQLiteStorage
 
 DATABASE = "lwm2md.sqlite"
 TOKEN = "admin.token"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 STOP_DEADLINE = 30.0
 """How long a stop may take, in seconds, before what is left is given up."""
 COLLECT = (20_000, 20, 20)
@@ -173,9 +174,20 @@ def prepare(state: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if error.errno in _FULL and (state / TOKEN).exists():
+            return state  # what is there can be served
         why = "is no directory" if isinstance(error, FileExistsError) else error.strerror
         raise OSError(f"can't use the state directory {state}: {why}") from None
     return state
+
+
+def sync_directory(directory: Path) -> None:
+    """Let the names of new files in a directory survive a power cut. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def administrator(state: Path, settings: Settings) -> str:
@@ -196,6 +208,9 @@ def administrator(state: Path, settings: Settings) -> str:
     with os.fdopen(descriptor, "w") as file:
         os.fchmod(descriptor, 0o600)
         file.write(f"{token}\n")
+        file.flush()
+        os.fsync(descriptor)
+    sync_directory(state)
     return token
 
 

@@ -7,13 +7,16 @@ error, a line per fault, and the exit status is 1.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 
 from lwm2md import __version__, logs
+from lwm2md.clock import SteadyClock
 from lwm2md.config import DEFAULT_FILE, ConfigErrors, Settings, load
 from lwm2md.config.loader import describe
 
@@ -74,6 +77,15 @@ def makeService(options: Options) -> IService:
 
     from lwm2md import service  # noqa: PLC0415  a wrong configuration is told without loading the daemon
 
+    clock = SteadyClock(time.time, time.monotonic, _clock_jumped)
+    reactor.seconds = clock.seconds  # type: ignore[method-assign]  # so that timers of all kinds keep to it
     observer = logs.for_twistd(options.settings.logging, options.parent or {})
     levels = None if observer is None else observer.configure
     return logs.LoggedService(service.make(options.settings, reactor, options.reload, levels), observer)
+
+
+def _clock_jumped(seconds: float) -> None:
+    Logger(namespace="lwm2md").warn(
+        "the system's clock jumped by {seconds} s; times shown follow slowly, at once after a restart",
+        seconds=round(seconds, 1),
+    )

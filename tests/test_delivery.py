@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -125,7 +125,7 @@ class Reader:
         self.seen: list[Delivered] = []
         self.reasons: list[str] = []
         self.subscription: Subscription = delivery.subscribe(
-            wanted or Filter(), after, self.seen.append, limit, self.reasons.append
+            wanted or Filter(), after, self.seen.extend, limit, self.reasons.append
         )
 
     @property
@@ -282,6 +282,7 @@ class CommitTests(DeliveryTestCase):
             self.storage.failing = True
             for name in range(5):
                 self.delivery.submit([self.commit(name, write="a")])
+            self.assertEqual(self.delivery.failure, "the disk is full")
             self.storage.failing = False
             for name in range(5):
                 self.delivery.submit([self.commit(name, write="a")])
@@ -289,6 +290,7 @@ class CommitTests(DeliveryTestCase):
             [formatEvent(log) for log in logs],
             ["nothing can be made durable, requests are refused: the disk is full", "the storage works again"],
         )
+        self.assertIsNone(self.delivery.failure)
 
     def test_storage_that_raises(self) -> None:
         """A storage that breaks the contract by raising counts as failed."""
@@ -327,6 +329,26 @@ class CommitTests(DeliveryTestCase):
         self.assertEqual(self.resumed, [])
         self.successResultOf(delivery.start())
         self.assertEqual(self.resumed, [("early", True, 1000.0)])
+
+    def test_started_while_failing(self) -> None:
+        """Where nothing can be stored at the start, ids are given out once that is over, and none is given twice."""
+        first = Reader(self.delivery)
+        self.delivery.submit([self.commit("a", event(1))])
+        self.storage.failing = True
+        delivery = self.started()
+        self.assertEqual(delivery.failure, "the disk is full")
+        reader = Reader(delivery, first.seen[-1].id)
+        delivery.publish(event(2, stored=False))
+        delivery.submit([self.commit("b", event(3))])
+        self.storage.failing = False
+        delivery.submit([self.commit("c", event(4))])
+        delivery.publish(event(5, stored=False))
+        self.assertEqual([ok for _, ok, _ in self.resumed], [True, False, True])
+        self.assertEqual((reader.numbers, delivery.failure), ([4, 5], None))
+        ids = [each.id for each in (*first.seen, *reader.seen)]
+        again = Reader(self.started())
+        self.assertEqual(sorted(set(ids)), ids)
+        self.assertEqual(again.numbers, [])
 
     def test_event_that_can_not_be_rendered(self) -> None:
         """An event with fields that are no document is left out, logged and counted; its commit holds."""
@@ -520,8 +542,8 @@ class SubscriptionTests(DeliveryTestCase):
         self.fill(50, delivery)
         seen: list[Delivered] = []
 
-        def push(delivered: Delivered) -> None:
-            seen.append(delivered)
+        def push(delivered: Sequence[Delivered]) -> None:
+            seen.extend(delivered)
             if len(seen) == 5:
                 slow.pause()
 
@@ -605,8 +627,8 @@ class SubscriptionTests(DeliveryTestCase):
         seen: list[object] = []
         others: list[Reader] = []
 
-        def push(delivered: Delivered) -> None:
-            seen.append(number(delivered))
+        def push(delivered: Sequence[Delivered]) -> None:
+            seen.extend(map(number, delivered))
             others.append(Reader(self.delivery))
             if len(seen) == 2:
                 subscription.close()

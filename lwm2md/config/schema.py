@@ -147,6 +147,15 @@ class Registration:
         "Whether devices are asked once for manufacturer, model and firmware where the operator's profiles name them",
         reloadable=True,
     )
+    observe_retry: float = _setting(
+        values.duration(1, 30 * _DAY),
+        "60s",
+        "When a device is asked again for an observation that it refused or did not answer; twice as long each time",
+        reloadable=True,
+    )
+    observe_retry_max: float = _setting(
+        values.duration(1, 30 * _DAY), "6h", "The longest time until it is asked again", reloadable=True
+    )
     overdue: float = _setting(
         values.duration(0, 30 * _DAY),
         "2m",
@@ -228,6 +237,9 @@ class Limits:
     )
     devices_per_gateway: int = _setting(
         values.integer(0, 65534), "128", "Devices shown behind one LwM2M Gateway; more are left out", reloadable=True
+    )
+    templates: int = _setting(
+        values.integer(0, 1_000_000), "1000", "Observation templates that operators may put", reloadable=True
     )
     profile_ids: int = _setting(
         values.integer(0, 1_000_000), "1000", "Profile ids that operators may configure", reloadable=True

@@ -125,6 +125,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _telling(add)
     _asking(add)
     _managing(add)
+    _templating(add)
     _doctoring(add)
     _remembered(add)
     _watching(add)
@@ -305,6 +306,19 @@ def _managing(add: Any) -> None:
         ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
         ("links", links),
         ("--remove", remove),
+    )
+
+
+def _templating(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    add("templates", managing.templates, "List observation templates", limit, _EVERY)
+    add(
+        "template",
+        managing.template,
+        "Show, put or take back an observation template",
+        ("name", {"metavar": "NAME", "help": "the name of a template"}),
+        ("file", {"metavar": "FILE", "nargs": "?", "help": "put what is in it, JSON, in force"}),
+        ("--remove", {"action": "store_true", "help": "take it back, and what it observed"}),
     )
 
 

@@ -216,15 +216,12 @@ class Observers:
                 self._evaluate(observation, watch, now)
 
     def _keep(self, observation: Observation, now: float, room: int) -> None:
-        if not observation.composite and not self._tree.exists(observation.watches[0].path):
-            observation.stalled = True
-            return
         override = observation.override
         chosen = self._attached.queues or (override is not None and override.hqmax is not None)
         for watch in observation.watches:
             most = self.attributes(observation, watch).hqmax
             space = min(room, most or 0) if chosen else room
-            if space:
+            if space and (observation.composite or self._tree.exists(watch.path)):
                 if observation.history is None:
                     observation.history = History()
                 observation.history.keep(watch.path, several.nodes(self._tree, (watch.path,)), now, space)
@@ -257,6 +254,7 @@ class Observers:
             watch.reported = watch.seen = self._snapshot(watch.path)
             watch.evaluated_at = now
         observation.sent_at = now
+        observation.stalled = not observation.composite and not self._tree.exists(observation.watches[0].path)
 
     def _due(self, observation: Observation) -> float | None:
         news = self._news(observation)
@@ -269,7 +267,7 @@ class Observers:
 
     def _news(self, observation: Observation) -> float | None:
         """When there is something new to tell, None for never."""
-        if observation.stalled:
+        if observation.stalled and not self._tree.exists(observation.watches[0].path):
             return None
         dues = [due for watch in observation.watches if (due := self._path_due(observation, watch)) is not None]
         return min(dues, default=None)

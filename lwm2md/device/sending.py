@@ -73,7 +73,7 @@ class Parcel:
     def take(self, tree: Tree, now: float) -> None:
         """Take the values that are there now."""
         if self.moments and self.moments[-1][0] == now:
-            return
+            self.moments.pop()
         nodes = stamped(composite.nodes(tree, self.sending.paths), now)
         if nodes:
             self.moments.append((now, nodes))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
+import msgspec
 
 DEVICE_REGISTERED: Final = "device.registered"
 DEVICE_UPDATED: Final = "device.updated"
@@ -39,8 +39,6 @@ TYPES: Final = (
     OPERATION_FAILED,
 )
 
-_NOTHING: Final[Mapping[str, object]] = {}
-
 
 class Timestamp(float):
     """Unix seconds inside an event's fields or another document: JSON shows them as RFC 3339 in UTC."""
@@ -48,8 +46,7 @@ class Timestamp(float):
     __slots__ = ()
 
 
-@attrs.frozen(slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened, before it has an id.
 
     ``time`` is in Unix seconds. ``labels`` are those of the device at that moment. ``fields`` holds what belongs to the
@@ -61,6 +58,6 @@ class Event:
     type: str
     time: float
     endpoint: str | None
-    labels: Mapping[str, str] = _NOTHING  # type: ignore[assignment]
-    fields: Mapping[str, object] = _NOTHING
+    labels: Mapping[str, str] = {}
+    fields: Mapping[str, object] = {}
     stored: bool = True

@@ -12,6 +12,7 @@ import msgspec
 from lwm2md.http.problems import FieldError, Problem, wrong_field
 from lwm2md.server.definitions import Match
 from lwm2md.server.deviceprofiles import ProfileValues
+from lwm2md.server.templates import Observed, TemplateMatch
 
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -33,6 +34,13 @@ class DefinitionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     set: ProfileValues = ProfileValues()
     priority: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 0
     note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An observation template: which devices it is for, and what it observes there."""
+
+    observe: Observed
+    match: TemplateMatch = TemplateMatch()
 
 
 class ValueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,14 +14,12 @@ from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.diagnoses import diagnosis
+from lwm2md.server.known import Deviation
 from lwm2md.server.library import ModelSource
 from lwm2md.server.reach import Facts
 from lwm2md.server.records import (
-    Deviation,
     Device,
     DeviceState,
-    Observation,
-    ObservationState,
     Operation,
     OperationState,
     Registration,
@@ -30,6 +28,7 @@ from lwm2md.server.records import (
     TwinValue,
     When,
 )
+from lwm2md.server.wish import Observation, ObservationState
 
 T = TypeVar("T")
 Json = str | int | float | bool
@@ -160,6 +159,8 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+    retry_at: str | None
+    template: str | None
 
 
 class DeviationDocument(msgspec.Struct):
@@ -289,8 +290,8 @@ def device_document(device: Device, facts: Facts, now: float, address_of: Callab
     registration = device.registration
     if registration is None:
         return DeviceDocument(
-            device.endpoint, None, *state, None, None, None, False, device.all_labels(), None, None, None, None, None,
-            None, seen, None, None, None, False, [], {}, None, gateway, device_id, device.hand,
+            device.endpoint, None, *state, None, None, None, False, dict(device.all_labels()), None, None, None, None,
+            None, None, seen, None, None, None, False, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
@@ -301,7 +302,7 @@ def device_document(device: Device, facts: Facts, now: float, address_of: Callab
         registration.lifetime,
         registration.binding,
         registration.queue_mode,
-        device.all_labels(),
+        dict(device.all_labels()),
         address_of(registration.peer),
         registration.transport,
         registration.identity,
@@ -336,6 +337,8 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.error,
         time_text(observation.last_notification),
         observation.notifications,
+        time_text(observation.aside.retry_at),
+        observation.template,
     )
 
 

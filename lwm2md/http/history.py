@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import Final, get_args
 
-import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -74,8 +74,12 @@ def _row(call: Call, question: Question, point: Point) -> ValueRow:
     model = server.models.resource(Path.parse(point.path), versions)
     row = row_of(point.path, point.value, model, point.time / MICRO)
     if question.aggregate == "mean":
-        return attrs.evolve(row, type=ResourceType.FLOAT.value)
-    return attrs.evolve(row, type=ResourceType.INTEGER.value, unit=None) if question.aggregate == "count" else row
+        return msgspec.structs.replace(row, type=ResourceType.FLOAT.value)
+    return (
+        msgspec.structs.replace(row, type=ResourceType.INTEGER.value, unit=None)
+        if question.aggregate == "count"
+        else row
+    )
 
 
 def _failed(failure: Failure) -> Reply:

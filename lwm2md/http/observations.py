@@ -19,7 +19,8 @@ from lwm2md.http.resources import lwm2m_path
 from lwm2md.http.routes import Route
 from lwm2md.http.waiting import answer_at_end
 from lwm2md.server.errors import UnknownObservation
-from lwm2md.server.records import Observation, Operation, OperationRequest
+from lwm2md.server.records import Operation, OperationRequest
+from lwm2md.server.wish import Observation
 
 
 def _page(call: Call, endpoint: str | None) -> Reply:
@@ -96,7 +97,7 @@ def _wish(call: Call, request: OperationRequest) -> None:
     def proceed() -> Reply | None:
         observation, created, operation = wish[0]
         if not stored[0]:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return answer_at_end(
             call,
             operation,
@@ -137,7 +138,7 @@ def _remove(call: Call, observation: Observation) -> None:
 
     def outcome(committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return no_content()
 
     def durable(committed: bool, now: float) -> None:

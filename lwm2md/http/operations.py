@@ -134,7 +134,7 @@ def _all_cancelled(count: int, committed: bool) -> Reply:
 
 def _cancelled(operation: Operation, call: Call, committed: bool) -> Reply:
     if not committed:
-        raise storage_failed()
+        raise storage_failed(call.node.delivery.failure)
     return shown(operation, call)
 
 

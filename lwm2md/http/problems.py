@@ -31,6 +31,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown-observation": (404, "The observation is not known"),
     "unknown-model": (404, "The object model is not known"),
     "unknown-profile": (404, "The device profile is not known"),
+    "unknown-template": (404, "The observation template is not known"),
     "unknown-profile-id": (404, "The profile id is not configured"),
     "unknown-trace": (404, "The trace is not known"),
     "no-value": (404, "No value is known yet"),
@@ -118,6 +119,7 @@ def from_refusal(refused: Refused) -> Problem:
     return Problem(code, str(refused), errors=errors, headers=headers)
 
 
-def storage_failed() -> Problem:
-    """The change was decided but the storage did not take it; nothing is promised."""
-    return Problem("storage-failed", "the storage did not take the change", headers=((b"Retry-After", b"5"),))
+def storage_failed(why: str | None = None) -> Problem:
+    """The change was decided but the storage did not take it, for this reason; nothing is promised."""
+    reason = f": {why}" if why else ""
+    return Problem("storage-failed", f"the storage did not take the change{reason}", headers=((b"Retry-After", b"5"),))

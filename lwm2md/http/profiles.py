@@ -36,7 +36,7 @@ def _put(call: Call) -> None:
 
     def outcome(committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return json_reply(_document(call), 201 if new else 200)
 
     profiles.put(pid, call.document.links, lambda committed, _: call.complete(lambda: outcome(committed)))
@@ -46,7 +46,7 @@ def _put(call: Call) -> None:
 def _delete(call: Call) -> None:
     def outcome(committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return no_content()
 
     pid = call.path_arguments["pid"]

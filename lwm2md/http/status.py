@@ -34,11 +34,15 @@ class CountsDocument(msgspec.Struct):
 
 
 class StorageDocument(msgspec.Struct):
-    """Where state is kept (the scheme of its URL), commits that wait for it, and how often it failed."""
+    """Where state is kept (the scheme of its URL), commits that wait for it, and how often it failed.
+
+    ``error`` says why it fails now, null while it works.
+    """
 
     kind: str
     waiting: int
     failures: int
+    error: str | None
 
 
 class PluginDocument(msgspec.Struct):
@@ -80,7 +84,12 @@ def _status(call: Call) -> Reply:
             len(server.observations),
             len(api.streams),
         ),
-        StorageDocument(node.settings.storage.url.partition(":")[0], delivery.backlog, delivery.counters["failures"]),
+        StorageDocument(
+            node.settings.storage.url.partition(":")[0],
+            delivery.backlog,
+            delivery.counters["failures"],
+            delivery.failure,
+        ),
         [],
     )
     return json_reply(document)

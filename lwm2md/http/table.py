@@ -18,6 +18,7 @@ from lwm2md.http import (
     reload,
     resources,
     status,
+    templates,
     traces,
 )
 from lwm2md.http.routes import Route
@@ -28,6 +29,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *operations.ROUTES,
     *resources.ROUTES,
     *observations.ROUTES,
+    *templates.ROUTES,
     *history.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,

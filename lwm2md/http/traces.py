@@ -52,7 +52,7 @@ def _start(call: Call) -> None:
 
     def outcome(trace: Trace, committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         where = f"/v1/traces/{trace.definition.id}".encode("ascii")
         return json_reply(trace.document(), 201, (*NO_STORE, (b"Location", where)))
 
@@ -84,7 +84,7 @@ def _delete(call: Call) -> None:
 
     def outcome(committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return no_content()
 
     node.tracing.remove(_known(call), lambda ok, _: call.complete(lambda: outcome(ok)))

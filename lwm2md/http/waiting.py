@@ -22,7 +22,7 @@ def answer_when_durable(call: Call, change: Callable[[Resume], object], reply: C
 
     def outcome(committed: bool) -> Reply:
         if not committed:
-            raise storage_failed()
+            raise storage_failed(call.node.delivery.failure)
         return reply()
 
     change(lambda committed, _: call.complete(lambda: outcome(committed)))
@@ -95,7 +95,7 @@ class _Waiter:
         if self.operation.finished:
             return self.ended(self.operation)
         if not committed:
-            raise storage_failed()
+            raise storage_failed(self.call.node.delivery.failure)
         return self.queued(self.operation)
 
     def stop(self) -> None:

@@ -5,14 +5,13 @@ RULES: a row is made where the object model is known; what shows it needs no mod
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from lwm2md.lwm2m.models import ResourceModel
 from lwm2md.lwm2m.values import Value, infer
 
 
-@attrs.frozen(slots=True)
-class ValueRow:
+class ValueRow(msgspec.Struct, frozen=True, gc=False):
     """A Resource or Resource Instance with its value.
 
     ``type`` is the name of the resource's type (``"string"``, ``"time"``, ...), ``time`` the Unix time of the value

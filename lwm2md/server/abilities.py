@@ -56,7 +56,7 @@ class Abilities:
         if size is not None and size < (learned.block_size or _LARGEST):
             learned = attrs.evolve(learned, block_size=cast("BlockSize", size))
         if not operation.path and not operation.singly:
-            learned = self._composed(device, learned, message, now)
+            learned = self._composed(device, operation, learned, message, now)
         self._profiling.learn(device, learned)
 
     def refused(self, device: Device, operation: Operation, message: Message) -> bool:
@@ -84,7 +84,11 @@ class Abilities:
         learned = attrs.evolve(device.learned or UNTRIED, fetch=False, composite=False, retry=now + _WEEK)
         self._profiling.learn(device, learned)
 
-    def _composed(self, device: Device, learned: Learned, message: Message, now: float) -> Learned:
+    def _composed(
+        self, device: Device, operation: Operation, learned: Learned, message: Message, now: float
+    ) -> Learned:
+        if operation.op == WRITE_COMPOSITE and message.code == n.METHOD_NOT_ALLOWED:
+            return learned  # it may as well be one of the Resources that can't be written
         if message.code in _UNABLE:
             noting(self._state, device, message.payload, now)(REFUSED)
             return attrs.evolve(learned, fetch=True, composite=False, retry=now + _WEEK)

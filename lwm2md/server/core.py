@@ -30,6 +30,7 @@ from lwm2md.server.findings import Findings
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.identifying import Identifying
 from lwm2md.server.idle import Idle
+from lwm2md.server.known import Deviation
 from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
@@ -38,16 +39,7 @@ from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.reach import Facts, facts
 from lwm2md.server.reading import Reading
-from lwm2md.server.records import (
-    CANCEL_OBSERVE,
-    ESTABLISHING,
-    Deviation,
-    Device,
-    Observation,
-    Operation,
-    OperationRequest,
-    Target,
-)
+from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Device, Operation, OperationRequest
 from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.registry import Registry
@@ -55,7 +47,9 @@ from lwm2md.server.requests import changes_of
 from lwm2md.server.sending import DP, Sends
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
+from lwm2md.server.templating import Templating
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation, Target
 
 _WELL_KNOWN: Final = (".well-known", "core")
 _LINKS: Final = b'</rd>;rt="core.rd";ct=40'
@@ -83,7 +77,10 @@ class Server:
         )
         self._presence.dispatch = self._operations.dispatch
         self._observations.operations = self._operations
+        self.templates = Templating(state, self._observations)
+        self.device_profiles.told = self.templates.look
         self._identifying = Identifying(state, self.device_profiles, self._operations)
+        self._identifying.also = lambda: self.templates.needed
         self._findings = Findings(state)
         self._idle = Idle(state, self._forget_idle)
         self._amendments = Amendments(state, self.device_profiles, self._idle)
@@ -96,7 +93,7 @@ class Server:
             self.device_profiles,
             registered=self._registered,
             gone=self._gone,
-            relisted=self._twin.listed,
+            relisted=self._relisted,
         )
         self._registry = Registry(state, self._registration, self._gateways)
         self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
@@ -207,7 +204,7 @@ class Server:
         device, order = self._operations.check(endpoint, request)
         changes = changes_of(request.attributes, order.path, self._state.resource_model(device))
         attributes = NotificationAttributes().changed(changes) if changes else None
-        return self._observations.put(device, order, now, then, attributes)
+        return self._observations.put(device, order, now, then, attributes=attributes)
 
     def unobserve(
         self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True
@@ -337,8 +334,13 @@ class Server:
 
     def _registered(self, device: Device, now: float) -> None:
         self._observations.registered(device, now)
+        self.templates.registered(device, now)
         self._gateways.registered(device, now)
         self._identifying.look(device, now)
+
+    def _relisted(self, device: Device) -> None:
+        self._twin.listed(device)
+        self.templates.look(device)
 
     def _gone(self, device: Device, now: float) -> None:
         self._gateways.gone(device, now)
@@ -363,6 +365,7 @@ class Server:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
         self.device_profiles.start(now)
         self._observations.start(now)
+        self.templates.start(now)
         self._gateways.start(now)
         for device in self._state.devices.values():
             self._presence.start(device)
@@ -414,6 +417,7 @@ class Server:
             stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
             stored.FINDINGS: lambda key, value, _: self._findings.restore(key, value),
             stored.DEVICE_PROFILES: lambda _, value, __: self.device_profiles.restore(value),
+            stored.TEMPLATES: lambda _, value, __: self.templates.restore(value),
             stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
             stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
         }
@@ -430,6 +434,7 @@ RESTORED: Final = (
     stored.FINDINGS,
     stored.TWIN,
     stored.OBSERVATIONS,
+    stored.TEMPLATES,
     stored.OPERATIONS,
 )
 """The tables that a server is restored from, in the order in which it needs them."""

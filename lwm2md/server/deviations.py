@@ -11,12 +11,14 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from lwm2md.lwm2m.nodes import Note
-from lwm2md.server.records import Deviation, Device
+from lwm2md.server.known import Deviation
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
 
 MOST_KINDS: Final = 64
 SAMPLE: Final = 128
 REFUSED_STREAM: Final = "refused-stream"
+SILENT_STREAM: Final = "silent-stream"
 
 
 def noting(state: State, device: Device, payload: bytes, now: float) -> Note:

@@ -114,6 +114,10 @@ DIAGNOSES: Final = {
         _VALUES,
     ),
     "senml-without-value": Diagnosis("A record of its SenML has no value; it is passed over.", _SHOWN),
+    "silent-stream": Diagnosis(
+        "It observes, and for more than twice the pmax it sent nothing.",
+        "It is asked to observe once more, later each time. Look at its sleep and at the NAT before it.",
+    ),
     "single-for-multiple": Diagnosis(
         "It sends a single value where the model has a Resource with instances; it is taken for instance 0.",
         "Nothing, if the value is right; else put the model that the device was made by: lwm2mctl models put.",

@@ -78,6 +78,12 @@ class UnknownDeviceProfile(Refused):
     code: ClassVar[str] = "unknown-profile"
 
 
+class UnknownTemplate(Refused):
+    """There is no observation template of this name."""
+
+    code: ClassVar[str] = "unknown-template"
+
+
 class ShippedProfile(Refused):
     """The device profile is one of the package's, so it can't be removed."""
 

@@ -14,7 +14,8 @@ import msgspec
 from lwm2md.server import stored
 from lwm2md.server.deviceprofiles import Learned
 from lwm2md.server.effects import Write
-from lwm2md.server.records import Deviation, Device
+from lwm2md.server.known import Deviation
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
 
 _MOST: Final = 1000

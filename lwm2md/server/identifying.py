@@ -1,11 +1,12 @@
-"""Asking devices what they are, where the operator's profiles depend on it.
+"""Asking devices what they are, where the operator's profiles or templates depend on it.
 
-RULES: each of manufacturer, model and firmware is read once, if a profile asks for it and nothing is known; behind all
-that the operator asks. A device that refuses is not asked again.
+RULES: each of manufacturer, model and firmware is read once, if a profile or a template asks for it and nothing is
+known; behind all that the operator asks. A device that refuses is not asked again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -29,17 +30,19 @@ class Identifying:
         self._profiling = profiling
         self._operations = operations
         profiling.look = self.look
+        self.also: Callable[[], Iterable[Path]] = tuple
 
     def look(self, device: Device, now: float) -> None:
         """Ask a registered device for what has to be known of it and is not."""
         registration = device.registration
-        if not self._profiling.needed or not self._state.settings.identify or registration is None:
+        needed = {*self._profiling.needed, *self.also()}
+        if not needed or not self._state.settings.identify or registration is None:
             return
         if (device.learned is not None and device.learned.nameless) or _DEVICE not in registration.objects.paths:
             return
         known = device.twin or {}
         coming = {each.path for each in (*(device.queue or ()), device.carrier.current) if each and each.internal}
-        for path in self._profiling.needed:
+        for path in sorted(needed):
             if path not in known and path not in coming:
                 self._ask(device, path, now)
 

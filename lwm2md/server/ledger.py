@@ -14,7 +14,7 @@ from lwm2md import events
 from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import BadOperation
-from lwm2md.server.records import Operation, OperationRequest, OperationState
+from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
 from lwm2md.server.state import State
 
 OUTCOME_UNKNOWN: Final = "outcome-unknown"
@@ -97,9 +97,10 @@ class Ledger:
 
     def _event(self, operation: Operation, state: OperationState, now: float) -> tuple[events.Event, ...]:
         """The event to be stored; what only shows what is, is told to those who listen now."""
-        device = self._state.devices.get(operation.endpoint)
-        if device is None or operation.internal:
+        if operation.internal:
             return ()
+        # Of one that was accepted the end is told, even where the device was forgotten meanwhile.
+        device = self._state.devices.get(operation.endpoint) or Device(operation.endpoint)
         kind = events.OPERATION_DONE if state == "done" else events.OPERATION_FAILED
         if operation.kept or operation.op not in _QUIET:
             return (self._state.event(kind, device, now, **_facts(operation)),)

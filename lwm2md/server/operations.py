@@ -26,11 +26,11 @@ from lwm2md.server.records import (
     OperationRequest,
     Order,
     Registration,
-    Target,
 )
 from lwm2md.server.requests import home_of, prepare
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Target
 
 _LONGEST_ANSWER = 3600
 _LONGEST_TTL = 30 * 86400

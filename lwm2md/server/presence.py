@@ -11,7 +11,8 @@ from collections.abc import Callable
 from lwm2md import events
 from lwm2md.server import reach, stored
 from lwm2md.server.effects import Write
-from lwm2md.server.records import Device, Habits, Operation, Registration
+from lwm2md.server.known import Habits
+from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.state import State
 
 AWAKE = "awake"

@@ -44,7 +44,7 @@ class Profiling:
     """The definitions by name, and ``special``: the profiles of the peers with transmission parameters of their own.
 
     ``needed`` are the Resources that the operator's definitions ask for; ``look`` is called with each registered device
-    after a change of the definitions.
+    after a change of the definitions, ``told`` with each device of which something changed.
     """
 
     def __init__(self, state: State) -> None:
@@ -58,7 +58,9 @@ class Profiling:
         self.special: dict[Peer, DeviceProfile] = {}
         self.needed: tuple[Path, ...] = ()
         self.look: Callable[[Device, float], None] = lambda device, now: None
+        self.told: Callable[[Device], None] = lambda device: None
         state.fit = self.fit
+        state.profile_names = self.names
 
     # Definitions
 
@@ -186,6 +188,7 @@ class Profiling:
     def changed(self, device: Device) -> None:
         """Something that the profile of a device depends on is another now."""
         device.profile = None
+        self.told(device)
         if device.registration is not None:
             self.placed(device, device.registration)
 

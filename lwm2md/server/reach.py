@@ -11,7 +11,8 @@ from typing import Final
 
 import attrs
 
-from lwm2md.server.records import Device, Habits
+from lwm2md.server.known import Habits
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
 
 _LEAST: Final = 1.0

@@ -15,21 +15,19 @@ import msgspec
 
 from lwm2md.coap.engine import Peer
 from lwm2md.coap.message import Options
-from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
 from lwm2md.server.deviceprofiles import DeviceProfile, Learned
+from lwm2md.server.known import Deviation, Habits
+from lwm2md.server.wish import Observation, Target, target_of
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
 When = Literal["now", "next-contact", "window"]
-ObservationState = Literal["pending", "active", "refused"]
 Source = Literal["read", "observe", "send"]
-Target = Path | tuple[Path, ...]
-"""What an observation is of: one path, or a set of paths in their order."""
 
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 """The labels of every registration that has none."""
@@ -127,20 +125,6 @@ class Registration:
         return self.gap if lifetime is None else min(self.gap, lifetime)
 
 
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Habits:
-    """What was learned of a device from requests that it answered, or not; times in seconds.
-
-    ``awake`` is how long it listens, ``nat`` how long it can be reached after its last uplink; ``unanswered`` counts
-    requests without an answer since it was ``heard`` of last.
-    """
-
-    awake: float | None = None
-    nat: float | None = None
-    unanswered: int = 0
-    heard: float = 0.0
-
-
 @attrs.frozen(slots=True)
 class Standing:
     """The state of a device, since when (Unix seconds, None where that is not known), and why in a stable word."""
@@ -166,22 +150,6 @@ class Behind:
     gateway: Device
     prefix: str
     device_id: str
-
-
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Deviation:
-    """One way in which a device departs from the specifications, passed over in what it sent.
-
-    ``first`` and ``last`` are Unix seconds; ``sample`` is the beginning of the newest payload that has it, if one has.
-    Of the ``count`` so many are ``stored``.
-    """
-
-    kind: str
-    first: float
-    last: float
-    count: int = 1
-    sample: bytes | None = None
-    stored: int = 0
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
@@ -247,11 +215,11 @@ class Device:
         """Note that the device has another state now, and why."""
         self.changed, self.reason = now, reason
 
-    def all_labels(self, coming: Registration | None = None) -> dict[str, str]:
+    def all_labels(self, coming: Registration | None = None) -> Mapping[str, str]:
         """Labels of the registration, or of the ``coming`` one, overruled by the operator's of the same name."""
         registration = coming or self.registration
-        claimed = registration.labels if registration is not None else {}
-        return {**claimed, **(self.labels or {})}
+        claimed = registration.labels if registration is not None else NO_LABELS
+        return {**claimed, **self.labels} if self.labels else claimed
 
 
 class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -325,11 +293,6 @@ class Order(msgspec.Struct, frozen=True):
         return target_of(self.path, self.paths)
 
 
-def target_of(path: Path, paths: tuple[Path, ...]) -> Target:
-    """The path, or the set of paths where there are some."""
-    return tuple(sorted(paths)) if paths else path
-
-
 @attrs.frozen(slots=True)
 class Link:
     """One link of a Discover's answer: the path and its attributes."""
@@ -393,40 +356,3 @@ class Operation:
     def finished(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in FINAL_STATES
-
-
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Observation:
-    """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
-
-    A composite one is of all its ``paths``, and its path is the root.
-
-    ``established`` is when the device took it last; ``superseded`` counts what is being stored in its place: another
-    wish, or none. ``outdated`` names attributes that an earlier wish for the path has set and this one has not.
-    """
-
-    id: str
-    endpoint: str
-    path: Path
-    token: bytes
-    created: float
-    attributes: NotificationAttributes | None = None
-    format: str | None = None
-    state: ObservationState = "pending"
-    error: str | None = None
-    last_notification: float | None = None
-    notifications: int = 0
-    established: float | None = None
-    outdated: tuple[str, ...] = ()
-    superseded: int = 0
-    paths: tuple[Path, ...] = ()
-
-    @property
-    def target(self) -> Target:
-        """The path, or the set of paths."""
-        return target_of(self.path, self.paths)
-
-    def changes(self) -> Changes:
-        """The attributes that are to be written to the device; None unsets one."""
-        wanted = self.attributes.as_changes() if self.attributes is not None else {}
-        return {**dict.fromkeys(self.outdated), **wanted}

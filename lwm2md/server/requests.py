@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Options, options
 from lwm2md.lwm2m import formats
-from lwm2md.lwm2m.attributes import BadAttributes, check_changes, check_sendable, to_query
+from lwm2md.lwm2m.attributes import BadAttributes, NotificationAttributes, check_changes, check_sendable, to_query
 from lwm2md.lwm2m.execute import format_arguments
 from lwm2md.lwm2m.models import Models, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
@@ -155,6 +156,13 @@ def changes_of(
 def write_attributes(changes: Mapping[str, float | int | None], path: Path, registration: Registration) -> Composed:
     """A Write-Attributes: a PUT with the attributes in its query, and neither payload nor Content-Format."""
     return _message(n.PUT, path, registration, query=to_query(changes))
+
+
+def with_parameters(composed: Composed, attributes: NotificationAttributes) -> Composed:
+    """An Observe with the attributes as its parameters, as LwM2M 1.2 has them."""
+    query = tuple((n.URI_QUERY, each.encode()) for each in attributes.to_query())
+    found = tuple(sorted((*composed.options, *query), key=itemgetter(0)))
+    return msgspec.structs.replace(composed, options=found)
 
 
 def root_of(registration: Registration) -> str:

@@ -32,6 +32,8 @@ TOO_EARLY: Final = "send-before-1.1"
 
 _SECRET: Final = frozenset({0, 21})
 """Objects whose values no device may tell: Security and OSCORE."""
+MOST_VALUES: Final = 10_000
+"""Values of one Send; each is stored and told, and everybody waits for that."""
 _MOST_SENDERS: Final = 16
 """Endpoints at one address among which the sender is looked for."""
 _CHANGED: Final = Response(n.CHANGED)
@@ -113,6 +115,8 @@ class Sends:
             raise Rejected(n.FORBIDDEN, "Send is not wanted")
         target, nodes, deviations = self._read(device, message, now)
         registration = target.registration
+        if len(nodes) > MOST_VALUES:
+            raise Rejected(n.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_VALUES} values")
         if any(entry.path[0] in _SECRET for entry in nodes):
             raise Rejected(n.BAD_REQUEST, "credentials are not for sending")
         if registration is not None and _unlisted(registration, nodes):

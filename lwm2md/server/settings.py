@@ -24,6 +24,9 @@ class ServerSettings:
     for one that shows that a NAT is before it (0: takes no notice). A device is not responding that is ``overdue``
     seconds late, or has left ``unanswered`` requests unanswered. ``follow`` says what takes an unauthenticated
     registration to another address, ``displace`` whether a Register from elsewhere may take its place.
+
+    What a device refuses to observe it is asked again after ``observe_retry``, then after twice that and so on up to
+    ``observe_retry_max``; so many ``templates`` of wishes may be kept.
     """
 
     default_lifetime: int = 86400
@@ -46,6 +49,9 @@ class ServerSettings:
     follow: Follow = "update"
     displace: bool = True
     max_devices: int = 1_000_000
+    observe_retry: float = 60.0
+    observe_retry_max: float = 6 * 3600.0
+    templates: int = 1000
     devices_per_gateway: int = 128
     profile_ids: int = 1000
     device_profiles: int = 1000

@@ -19,9 +19,10 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Write
-from lwm2md.server.records import Device, Observation, Operation, Registration
+from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.wish import Observation
 
 Decide = Callable[[float], None]
 COUNTERS: Final = (
@@ -30,6 +31,8 @@ COUNTERS: Final = (
     "notifications_undecodable",
     "notifications_reordered",
     "observations_ended_by_device",
+    "observations_silent",
+    "template_wishes_refused",
     "unexpected_responses",
     "sends_accepted",
     "sends_refused",
@@ -81,7 +84,8 @@ class State:
     ``registrations`` are found by their Location as `location` writes it, ``peers`` finds those at an address and
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
-    something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand.
+    something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
+    ``profile_names`` which profiles are for one.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -101,6 +105,7 @@ class State:
         self.found_out: set[Device] = set()
         self.engine: Engine
         self.fit: Callable[[Device], DeviceProfile]
+        self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
 
     def registered(self, registration_id: str) -> Registration | None:

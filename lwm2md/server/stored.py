@@ -18,12 +18,11 @@ from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.definitions import Definition
+from lwm2md.server.known import Habits
 from lwm2md.server.records import (
     NO_LABELS,
     Behind,
     Device,
-    Habits,
-    Observation,
     Operation,
     OperationRequest,
     OperationState,
@@ -31,6 +30,7 @@ from lwm2md.server.records import (
     Source,
     TwinValue,
 )
+from lwm2md.server.wish import Observation
 
 REGISTRATIONS = "registrations"
 REFRESHES = "refreshes"
@@ -39,6 +39,7 @@ OBSERVATIONS = "observations"
 OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
+TEMPLATES = "templates"
 META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
@@ -104,6 +105,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     established: float | None = None
     outdated: tuple[str, ...] = ()
     paths: list[str] = []
+    template: str | None = None
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -257,8 +259,9 @@ def observation_row(observation: Observation) -> bytes:
             attributes,
             observation.format,
             observation.established,
-            observation.outdated,
+            observation.aside.outdated,
             [str(path) for path in observation.paths],
+            observation.template,
         )
     )
 
@@ -267,7 +270,7 @@ def read_observation(key: str, value: bytes) -> Observation:
     """The wish of a row."""
     row = msgspec.json.decode(value, type=_Observation)
     attributes = NotificationAttributes.from_query(row.attributes) if row.attributes else None
-    return Observation(
+    found = Observation(
         key,
         row.endpoint,
         Path.parse(row.path),
@@ -276,9 +279,12 @@ def read_observation(key: str, value: bytes) -> Observation:
         attributes,
         row.format,
         established=row.established,
-        outdated=row.outdated,
         paths=tuple(map(Path.parse, row.paths)),
+        template=row.template,
     )
+    if row.outdated:
+        found.own.outdated = row.outdated
+    return found
 
 
 def operation_row(operation: Operation) -> bytes:

@@ -7,7 +7,7 @@ twin in memory is ahead of storage by that one commit at most. The history gets 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from typing import Final
 
 from lwm2md import events
@@ -56,7 +56,11 @@ class Twin:
         twin and event are durable.
         """
         found = _newest(values)
-        writes = self._known(device, found, source, now) + self._unknown(device, paths, found)
+        # Nearly always it is the one value of a Resource that is known already: then there is nothing to forget.
+        settled = len(paths) == 1 and len(paths[0]) > 2 and paths[0] in found and paths[0] in (device.twin or ())
+        writes = self._known(device, found, source, now)
+        if not settled:
+            writes += self._unknown(device, paths, found)
         found_events = (
             (self._state.event(events.DEVICE_VALUE, device, now, source=source, values=values, **fields),)
             if values
@@ -74,10 +78,13 @@ class Twin:
         """Let these values be the known ones, but where a newer one is known; the oldest make room."""
         if device.twin is None:
             device.twin = {}
-        twin = device.twin
-        writes = []
+        twin, most = device.twin, self._state.settings.twin_values
+        writes: list[Write] = []
         identified = False
-        for place, row in found.items():
+        newest = found.items()
+        if len(found) > most:
+            newest = dict(nlargest(most, newest, key=lambda each: each[1].time or now)).items()
+        for place, row in newest:
             time = now if row.time is None else row.time
             known = twin.get(place)
             # What was read has our time: values of a slow clock follow it, unless they may be old ones (Send).
@@ -88,15 +95,16 @@ class Twin:
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
         if identified:
             self._identified(device)
-        surplus = len(twin) - self._state.settings.twin_values
+        surplus = len(twin) - most
         if surplus > 0:
             writes += self._remove(device, nsmallest(surplus, twin, key=lambda place: twin[place].time))
         return writes
 
     def _unknown(self, device: Device, paths: tuple[Path, ...], found: Container[Path]) -> list[Write]:
         """Forget what is known below these paths and was not found there."""
+        twin = device.twin or {}
         within = _within(paths)
-        gone = [place for place in device.twin or () if within(place) and place not in found]
+        gone = [place for place in twin if within(place) and place not in found]
         return self._remove(device, gone) if gone else []
 
     @staticmethod
@@ -169,6 +177,8 @@ def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:
 
 def _newest(values: tuple[ValueRow, ...]) -> dict[Path, ValueRow]:
     """The newest value of each path, the last one given where times are equal."""
+    if len(values) == 1:
+        return {Path.parse(values[0].path): values[0]}
     found: dict[Path, ValueRow] = {}
     for row in values:
         place = Path.parse(row.path)

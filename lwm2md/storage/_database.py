@@ -10,8 +10,9 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,10 @@ _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
 _READ: Final = {log: f"SELECT id, value FROM {log} WHERE id > ? ORDER BY id LIMIT ?" for log in LOGS}
 _APPEND: Final = {log: f"INSERT INTO {log} (id, value) VALUES (?, ?)" for log in LOGS}
+_ROWS: Final = 50
+"""Rows that one statement writes, where there are many: the reactor gets on between two statements only."""
+_PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (_ROWS - 1) for table in TABLES}
+_APPEND_MANY: Final = {log: _APPEND[log] + ", (?, ?)" * (_ROWS - 1) for log in LOGS}
 _SURPLUS: Final = {log: f"SELECT id FROM {log} ORDER BY id DESC LIMIT 1 OFFSET ?" for log in LOGS}
 _TRIM: Final = {log: f"DELETE FROM {log} WHERE id <= ?" for log in LOGS}
 
@@ -80,8 +85,8 @@ class Database:
             for table, changes in rows.items():
                 self._change(connection, table, changes)
             for log in {append.log for append in batch.appends}:
-                records = ((append.id, append.value) for append in batch.appends if append.log == log)
-                connection.executemany(_APPEND[log], records)
+                records = [(append.id, append.value) for append in batch.appends if append.log == log]
+                _write(connection, _APPEND[log], _APPEND_MANY[log], records)
             if batch.samples or batch.dropped:
                 _history.change(connection, batch.dropped, batch.samples)
         return True
@@ -136,8 +141,9 @@ class Database:
         except BlockingIOError:
             owner = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
             raise StorageError(f"{self.path}: in use by another daemon (process {owner})") from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # on a full disk nobody is told who has it
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
     def _connect(self) -> None:
         # Created here and not by SQLite: what is in it is nobody else's business, and the directory entry must survive.
@@ -177,7 +183,7 @@ class Database:
         puts = [(key, value) for key, value in changes.items() if value is not None]
         deletes = [(key,) for key, value in changes.items() if value is None]
         if puts:
-            connection.executemany(_PUT[table], puts)
+            _write(connection, _PUT[table], _PUT_MANY[table], puts)
         if deletes:
             connection.executemany(_DELETE[table], deletes)
 
@@ -210,6 +216,14 @@ class Database:
             raise StorageError(f"{where}: {error.strerror or error}") from error
         except KeyError as error:
             raise StorageError(f"{self.path}: no table or log named {error}") from error
+
+
+def _write(connection: sqlite3.Connection, one: str, many: str, rows: Sequence[tuple[str, bytes]]) -> None:
+    whole = len(rows) - len(rows) % _ROWS
+    for start in range(0, whole, _ROWS):
+        connection.execute(many, tuple(chain.from_iterable(rows[start : start + _ROWS])))
+    if whole < len(rows):
+        connection.executemany(one, rows[whole:])
 
 
 def _explain(error: sqlite3.DatabaseError) -> str:

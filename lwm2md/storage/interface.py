@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 
 from lwm2md.server.effects import Sample, Write
@@ -46,6 +47,7 @@ TABLES: Final = frozenset(
         "profile_ids",
         "device_profiles",
         "findings",
+        "templates",
     }
 )
 LOGS: Final = frozenset({"events"})
@@ -64,8 +66,7 @@ class StorageError(Exception):
     """The storage could not do what was asked; the text names the file or server and the cause."""
 
 
-@attrs.frozen(slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, gc=False):
     """One record for the end of a log. ``id`` sorts after every id that the log has ever held."""
 
     log: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -71,6 +72,10 @@ COMMANDS = (
     "profile p",
     "profile p --set awake=20",
     "profile p --remove",
+    "templates",
+    "template t",
+    f"template t {Path(__file__).with_name('template.json')}",
+    "template t --remove",
     "profile-ids",
     "profile-id p",
     "profile-id p </3/0>",

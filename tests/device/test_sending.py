@@ -97,6 +97,15 @@ class SenderTests(SynchronousTestCase):
         shelf.sender.touch(_LEVEL, NOW + 10)
         self.assertEqual(shelf.sender.next_deadline(able=True), NOW + 32)
 
+    def test_changes_in_one_moment(self) -> None:
+        """Of several changes in one moment the last is sent."""
+        shelf = _Shelf(Sending((_LEVEL,), on_change=True))
+        for level in (50, 60):
+            shelf.tree.put(_LEVEL, level)
+            shelf.sender.touch(_LEVEL, NOW + 1)
+            shelf.expire(1)
+        self.assertEqual(shelf.leave(1), [(0.0, 60)])
+
     def test_muted(self) -> None:
         """While it is muted nothing is taken, and what waits is forgotten."""
         shelf = _Shelf(Sending((_LEVEL,), every=30.0, collect=10.0))

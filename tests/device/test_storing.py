@@ -169,6 +169,39 @@ class ObserverTests(SynchronousTestCase):
         self.assertIsNone(bench.observers.next_change())
         self.assertLess(bench.observers.next_deadline() or 0.0, NOW)
 
+    def test_gone_and_back(self) -> None:
+        """An Instance that was deleted and made again meanwhile is told like any other, once."""
+        bench = _Away()
+        bench.watch(_VALUE)
+        bench.show(21.0, 1)
+        kept = bench.tree.copy(_VALUE.parent)
+        bench.tree.remove(_VALUE.parent)
+        bench.observers.removed(_VALUE.parent)
+        bench.observers.store(NOW + 2, 10)
+        bench.tree.commit(_VALUE.parent, kept)
+        bench.show(22.0, 3)
+        self.assertEqual(bench.listen(30), [(1, 21.0), (3, 22.0)])
+        self.assertEqual(bench.listen(31), [])
+        self.assertGreater(bench.observers.next_deadline() or 0.0, NOW + 31)
+
+    def test_gone_with_a_history(self) -> None:
+        """Of an Instance that went what it had stored is told first, then that it is gone."""
+        bench = _Away()
+        bench.watch(_VALUE)
+        bench.show(21.0, 1)
+        bench.tree.remove(_VALUE.parent)
+        bench.observers.removed(_VALUE.parent)
+        bench.observers.store(NOW + 2, 10)
+        self.assertEqual(bench.listen(30), [(1, 21.0)])
+        sent: list[Observation] = []
+
+        def gone(observation: Observation, confirmable: bool, now: float) -> bool:
+            sent.append(observation)
+            return False
+
+        bench.observers.expire(NOW + 31, gone)
+        self.assertEqual((len(sent), len(bench.observers)), (1, 0))
+
     def test_left_to_the_next(self) -> None:
         """After a Register the next observation of the same paths tells what the last one had stored."""
         bench = _Away()

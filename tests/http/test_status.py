@@ -28,7 +28,7 @@ class StatusTests(ApiTestCase):
         self.assertEqual(document["listeners"], [{"transport": "coap", "address": "127.0.0.1:5683"}])
         self.assertEqual(document["counts"]["devices"], 2)
         self.assertEqual((document["counts"]["states"]["online"], document["counts"]["states"]["sleeping"]), (1, 1))
-        self.assertEqual(document["storage"], {"kind": "sqlite", "waiting": 0, "failures": 0})
+        self.assertEqual(document["storage"], {"kind": "sqlite", "waiting": 0, "failures": 0, "error": None})
         self.assertEqual(document["plugins"], [])
 
     async def test_metrics(self) -> None:

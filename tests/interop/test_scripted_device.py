@@ -233,7 +233,7 @@ class NegotiationTests(ScriptedTestCase):
         self.assertLess(abs(times[21.5]), 10)
         self.assertLess(abs(times[21.25] - 60), 10)
         self.assertLess(abs(times[9]), 10)
-        self.assertEqual(await through.deviations(), {"absurd-time": 1})
+        self.assertEqual(await through.deviations(), {"absurd-time": 1, "other-format": 2})
 
     async def test_unreadable_notifications(self) -> None:
         """A notification in an unknown format is told as the wish's error and does not end it; one of 4.04 does."""

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from lwm2md.coap import numbers
 from tests.peers import leshan_client, maven
-from tests.processes import Process, free_port
+from tests.processes import Process
 
 Values = dict[str, str]
 """What a device answered: values by path."""
@@ -30,12 +30,11 @@ class LeshanServer:
 
     @classmethod
     async def start(cls, case: TestCase) -> LeshanServer:
-        """Start it on a free port and wait until it serves."""
-        coap = f"coap://127.0.0.1:{free_port()}"
-        command = maven.java(leshan_client.install(), "ServerPeer", coap, slf4j_internal_verbosity="ERROR")
+        """Start it and wait until it serves."""
+        command = maven.java(leshan_client.install(), "ServerPeer", slf4j_internal_verbosity="ERROR")
         process = Process.start(case, command)
-        await process.await_line('"started"')
-        return cls(process, coap)
+        started = await process.await_line('"started":"([^"]+)"')
+        return cls(process, started[1])
 
     async def registered(self, endpoint: str) -> None:
         """Wait until a device has registered."""

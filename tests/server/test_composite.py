@@ -8,7 +8,8 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import UnknownObservation
-from lwm2md.server.records import Observation, Operation
+from lwm2md.server.records import Operation
+from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench
 from tests.server.test_gateways import gateway
 

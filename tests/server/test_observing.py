@@ -9,8 +9,9 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import LimitReached, UnknownObservation
-from lwm2md.server.records import Observation, Operation, OperationRequest
+from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
 VALUE = "/3303/0/5700"
@@ -425,6 +426,16 @@ class RestartTests(Base):
         self.assertEqual((found.state, len(self.device.requests), faults), ("active", before, []))
         self.device.notify(wish.token, 7)
         self.assertEqual(self.values(), [21.5])
+
+    def test_taken_unnoticed(self) -> None:
+        """A device that took a wish when the daemon was killed is heard before it is asked again."""
+        self.device.register("lwm2m=1.1", "lt=300", "Q")
+        wish, _, _ = self.put()
+        self.bench, _ = self.bench.restart(downtime=200)
+        self.assertEqual(self.bench.server.observations[wish.id].state, "pending")
+        self.device.notify(wish.token, 7)
+        self.assertEqual(self.values(), [21.5])
+        self.assertEqual(self.bench.server.observations[wish.id].state, "active")
 
     def test_never_asked(self) -> None:
         """A wish that the device never took is asked for after a restart."""

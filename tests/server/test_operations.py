@@ -496,6 +496,16 @@ class OnceTests(SynchronousTestCase):
         again, _ = after.restart()
         self.assertEqual([again.server.operations[each.id].state for each in (execute, write)], ["failed", "done"])
 
+    def test_restart_forgotten(self) -> None:
+        """Of an operation whose device was forgotten before the restart the end is told nevertheless."""
+        write = self.bench.submit("d", "write", "/3/0/14", value="+01")
+        self.keep(write)
+        for table in ("devices", "registrations"):
+            self.bench.tables[table].clear()
+        after, _ = self.bench.restart()
+        told = [event for event in after.events if event.type == "operation.failed"]
+        self.assertEqual([(event.endpoint, event.fields["operation"]) for event in told], [("d", write.id)])
+
     def test_restart_expired(self) -> None:
         """What waited and has expired meanwhile, or whose device is gone, ends after a restart."""
         self.bench.submit("d", "read", "/3/0/0")

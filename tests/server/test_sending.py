@@ -6,10 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import IncomingRequest, Response
 from lwm2md.coap.message import Message, decode, encode, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deviceprofiles import DeviceProfile
+from lwm2md.server.sending import MOST_VALUES
 from lwm2md.server.settings import ServerSettings
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
@@ -102,6 +104,21 @@ class ContentTests(Base):
         self.assert_sent(n.CHANGED, '[{"n":"/3/0/9","v":95,"t":-30}]')
         self.assertEqual(self.values(), [("/3/0/9", 95, self.bench.now - 30)])
 
+    def test_odd_times(self) -> None:
+        """The uptime of a device is taken as relative, and what can't be a time is that of the arrival, and noted."""
+        for given, expected in (("50", 50.0), ("268435455", 0.0), ("99999999999", 0.0), ("-1.7e9", 0.0)):
+            self.assert_sent(n.CHANGED, f'[{{"n":"/3/0/9","v":95,"bt":{given}}}]')
+            self.assertEqual(self.values(), [("/3/0/9", 95, self.bench.now + expected)])
+        self.assertEqual(self.deviations(), {"absurd-time"})
+
+    def test_odd_values(self) -> None:
+        """A float stands for an integer where it is one, a tag or text for a time where that is exact; else not."""
+        self.assert_sent(n.CHANGED, '[{"n":"/3/0/9","v":95.0}]')
+        self.assert_sent(n.CHANGED, bytes.fromhex("81a200672f332f302f313302c11a6553f100"), n.SENML_CBOR)
+        self.assertEqual(self.known(), {"/3/0/9": 95, "/3/0/13": 1_700_000_000})
+        self.assert_sent(n.BAD_REQUEST, '[{"n":"/3/0/9","v":95.5}]')
+        self.assertEqual(self.known()["/3/0/9"], 95)
+
     def test_old_values(self) -> None:
         """Values that are older than the known one are told, and change nothing else, whatever it came from."""
         self.bench.submit("d", "read", "/3/0/9")
@@ -155,6 +172,20 @@ class ContentTests(Base):
         self.assertEqual((len(self.bench.events), self.known()), (before, {}))
         self.assertIn("undecodable", self.deviations())
         self.assertEqual(self.bench.server.counters["sends_refused"], 10)
+
+    def test_too_many(self) -> None:
+        """More values than everybody can wait for are refused."""
+        for number, code in ((MOST_VALUES, n.CHANGED), (MOST_VALUES + 1, n.REQUEST_ENTITY_TOO_LARGE)):
+            records = ",".join(f'{{"n":"/3303/{each}/5700","v":1}}' for each in range(number))
+            data = Message(n.CON, n.POST, number, b"t", options(path=("dp",), content_format=n.SENML_JSON))
+            request = IncomingRequest(self.device.peer, data, self.bench.now, b"k")
+            data.payload = f"[{records}]".encode()
+            answers: list[Response] = []
+            self.patch(self.bench.engine, "respond", lambda _, response, __: answers.append(response))  # noqa: B023
+            self.assertIsNone(self.bench.server.handle(request, self.bench.now))
+            self.bench.settle()
+            self.assertEqual([n.dotted(each.code) for each in answers], [n.dotted(code)])
+        self.assertEqual(len(self.known()), self.bench.settings.twin_values)
 
     def test_formats(self) -> None:
         """Formats that have no times or names are refused with 4.15, none at all with 4.00."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lwm2md.storage import conformance
 from lwm2md.storage.interface import Storage
 from lwm2md.storage.memory import MemoryStorage
-from tests.storage import conformance
 
 
 class MemoryStorageTests(conformance.StorageConformance):

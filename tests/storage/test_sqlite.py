@@ -16,17 +16,21 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
 import lwm2md
+from lwm2md.storage import conformance
 from lwm2md.storage._database import schemas
 from lwm2md.storage.interface import Batch, Storage, StorageError, Write
 from lwm2md.storage.sqlite import SQLiteStorage
-from tests.storage import conformance
 
 
-class SQLiteStorageConformanceTests(conformance.StorageConformance):
+class SQLiteStorageConformanceTests(conformance.DurableConformance):
     """The SQLite storage keeps the contract."""
 
     def make(self) -> Storage:
-        return sqlite(Path(self.mktemp()) / "lwm2md.db")
+        self.path = Path(self.mktemp()) / "lwm2md.db"
+        return sqlite(self.path)
+
+    def again(self) -> Storage:
+        return sqlite(self.path)
 
 
 def sqlite(path: Path) -> SQLiteStorage:

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
+import org.eclipse.leshan.core.endpoint.Protocol;
 import org.eclipse.leshan.core.link.lwm2m.attributes.DefaultLwM2mAttributeParser;
 import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeSet;
 import org.eclipse.leshan.core.model.LwM2mModel;
@@ -57,7 +58,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 
 /**
- * Leshan's server engine on one port: a line of JSON in for each request to a device, lines of JSON out.
+ * Leshan's server engine on a free port, which its first line tells: a line of JSON in for each request to a device, lines
+ * of JSON out.
  *
  * In: {@code {"do": VERB, "endpoint": NAME, "format": NUMBER, "paths": [PATH...], "entries": [ENTRY...], "text": TEXT}}.
  * A verb is read, replace, update, create, delete, execute (the text is its arguments), discover, attributes (the text is
@@ -77,9 +79,9 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
     private final LeshanServer server;
     private Observation observation;
 
-    private ServerPeer(String uri) {
+    private ServerPeer() {
         server = new LeshanServerBuilder().setObjectModelProvider(new StaticModelProvider(model))
-                .setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder().addEndpoint(uri).build())
+                .setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder().addEndpoint("coap://127.0.0.1:0").build())
                 .build();
     }
 
@@ -87,7 +89,7 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
         server.getRegistrationService().addListener(this);
         server.getObservationService().addListener(this);
         server.start();
-        say(Map.of("started", true));
+        say(Map.of("started", server.getEndpoint(Protocol.COAP).getURI().toString()));
     }
 
     private synchronized void say(Map<String, ?> line) {
@@ -234,7 +236,7 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
 
     public static void main(String[] arguments) throws Exception {
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        ServerPeer peer = new ServerPeer(arguments[0]);
+        ServerPeer peer = new ServerPeer();
         peer.start();
         for (String line = input.readLine(); line != null; line = input.readLine()) {
             try {

@@ -1,4 +1,8 @@
-"""What every storage must do, as a mixin: a storage's own test case says how to make one."""
+"""What every storage must do, as test cases for trial: those of a backend inherit them and say how to make one.
+
+RULES: only what ``lwm2md.storage.interface`` says is asked for. A backend runs `StorageConformance`; one that keeps
+what it was told when it is closed runs `DurableConformance`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,17 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from lwm2md.storage.interface import START, Append, Batch, Condition, Storage, StorageError, Write
+from lwm2md.storage.interface import (
+    LOGS,
+    START,
+    TABLES,
+    Append,
+    Batch,
+    Condition,
+    Storage,
+    StorageError,
+    Write,
+)
 
 
 def put(key: str, value: bytes | None, table: str = "devices") -> Batch:
@@ -40,15 +54,16 @@ def _ignored(failure: Failure) -> None:
 
 
 class StorageConformance(TestCase):
-    """The contract of ``lwm2md.storage.interface``, for the storage that ``make`` returns."""
+    """The contract of a storage, for the one that ``make`` returns."""
 
     storage: Storage
 
     def make(self) -> Storage:
-        """Return a new, empty storage."""
+        """Return a new, empty storage that is not open yet."""
         raise NotImplementedError
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]
+        """Open a new storage, which is closed after the test."""
         self.storage = self.make()
         self.addCleanup(self.closed)
         return self.storage.open()
@@ -240,3 +255,79 @@ class StorageConformance(TestCase):
         self.assertEqual(await self.storage.samples("a", "y", 0, 100), [(95, b"95")])
         self.assertEqual(await self.storage.names("b"), [])
         self.assertEqual(await self.storage.thin(START, 90, 8), (START, 0))
+
+    async def test_every_table(self) -> None:
+        """Every table and every log of the contract is there, and they don't share rows."""
+        for table in sorted(TABLES):
+            await self.storage.commit(put("key", table.encode(), table))
+        for log in sorted(LOGS):
+            await self.storage.commit(Batch(appends=[Append(log, "key", log.encode())]))
+        for table in sorted(TABLES):
+            self.assertEqual(await self.storage.scan(table), [("key", table.encode())])
+        for log in sorted(LOGS):
+            self.assertEqual(await self.storage.read(log), [("key", log.encode())])
+
+    async def test_batch_is_whole(self) -> None:
+        """A batch of many rows and records is seen by a read after it, whole; one before it sees none of it."""
+        writes = [Write("twin", f"{number:05}", b"x") for number in range(2000)]
+        appends = [Append("events", f"{number:05}", b"y") for number in range(2000)]
+        before = self.storage.scan("twin", limit=5000)
+        done = self.storage.commit(Batch(writes, appends))
+        after = self.storage.scan("twin", limit=5000)
+        self.assertEqual((await before, await done, len(await after)), ([], True, 2000))
+        self.assertEqual(len(await self.storage.read("events", limit=5000)), 2000)
+
+    async def test_empty(self) -> None:
+        """An empty batch succeeds, empty values are values, and limits of nothing give nothing."""
+        self.assertTrue(await self.storage.commit(Batch()))
+        await self.storage.commit(put("a", b""))
+        self.assertEqual(await self.storage.get("devices", "a"), b"")
+        self.assertEqual(await self.storage.scan("devices", "", 0), [])
+
+    async def test_goes_on_after_failures(self) -> None:
+        """What was asked wrongly fails alone; what comes after it is carried out."""
+        wrong = self.storage.commit(Batch([Write("no such table", "a", b"1")]))
+        right = self.storage.commit(put("b", b"2"))
+        await refusal(wrong)
+        self.assertTrue(await right)
+        self.assertEqual(await self.storage.scan("devices"), [("b", b"2")])
+
+
+class DurableConformance(StorageConformance):
+    """The contract of a storage that keeps what it was told."""
+
+    def again(self) -> Storage:
+        """Return another storage, not open yet, on the place of the one that ``make`` returned last."""
+        raise NotImplementedError
+
+    async def reopened(self) -> None:
+        """Close the storage and go on with another one on the same place."""
+        await self.storage.close()
+        self.storage = self.again()
+        await self.storage.open()
+
+    async def test_kept(self) -> None:
+        """Rows, deletions, records and what was trimmed are there when it is opened again."""
+        await self.storage.commit(Batch([Write("devices", "a", b"1"), Write("devices", "b", b"\x00\xff")]))
+        await self.storage.commit(put("a", None))
+        await self.storage.commit(record("1", "2", "3"))
+        await self.storage.trim("events", 2)
+        await self.reopened()
+        self.assertEqual(await self.storage.scan("devices"), [("b", b"\x00\xff")])
+        self.assertEqual(await self.storage.read("events"), [("2", b"2"), ("3", b"3")])
+        self.assertEqual(await self.storage.trim("events", 2), "1")
+
+    async def test_refused_is_not_kept(self) -> None:
+        """A batch whose condition did not hold leaves nothing to be found later."""
+        self.assertFalse(
+            await self.storage.commit(Batch([Write("devices", "a", b"1")], (), [Condition("meta", "x", b"y")]))
+        )
+        await self.reopened()
+        self.assertEqual(await self.storage.scan("devices"), [])
+
+    async def test_closed_at_once(self) -> None:
+        """What was submitted before the closing is kept, whether anybody waited for it or not."""
+        for number in range(20):
+            self.storage.commit(put(f"{number:02}", b"1"))
+        await self.reopened()
+        self.assertEqual(len(await self.storage.scan("devices")), 20)

@@ -1,0 +1,107 @@
+"""Databases that older versions left, as dumps of real ones in ``versions``: a daemon of today goes on with each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import TestCase
+
+from lwm2md.service import DATABASE
+from lwm2md.storage._database import Database, schemas
+from lwm2md.storage.interface import LOGS, TABLES, StorageError
+from tests.daemons import Daemon
+from tests.processes import directory
+
+USED = 2
+"""The newest version of the schema that was in use before that of today."""
+VERSIONS = sorted(Path(__file__).with_name("versions").glob("*.sql"))
+
+
+def restored(dump: Path, path: Path) -> sqlite3.Connection:
+    """A database as it was dumped."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(dump.read_text("utf-8"))
+    return connection
+
+
+def rows(connection: sqlite3.Connection) -> dict[str, list[Any]]:
+    """What is in every table."""
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}
+
+
+class UpgradeTests(TestCase):
+    """The way from each schema to that of today."""
+
+    def setUp(self) -> None:
+        self.path = directory(self) / "state" / DATABASE
+
+    def test_each_has_a_dump(self) -> None:
+        """There is a dump of every version of the schema with which somebody has run a daemon."""
+        self.assertLessEqual({f"{number:03}" for number in range(1, USED + 1)}, {dump.stem for dump in VERSIONS})
+
+    def test_rows(self) -> None:
+        """Every row of an older database is there after the upgrade, and so are all tables of today."""
+        for dump in VERSIONS:
+            path = self.path.with_name(dump.stem)
+            connection = restored(dump, path)
+            before = rows(connection)
+            connection.close()
+            database = Database(path)
+            database.open()
+            database.close()
+            connection = sqlite3.connect(path)
+            after = rows(connection)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.close()
+            self.assertEqual(version, len(schemas()), dump.stem)
+            self.assertLessEqual(TABLES | LOGS, set(after), dump.stem)
+            self.assertGreater(len(before["registrations"]), 0)
+            self.assertEqual({name: after[name] for name in before}, before, dump.stem)
+
+    def test_interrupted(self) -> None:
+        """An upgrade that fails leaves the version and everything else as it was."""
+        for dump in VERSIONS[:-1]:
+            path = self.path.with_name(f"interrupted-{dump.stem}")
+            connection = restored(dump, path)
+            before = rows(connection)
+            last = schemas()[-1]
+            name = last.partition("CREATE TABLE ")[2].partition(" ")[0]
+            connection.execute(f"CREATE TABLE {name} (other)")
+            database = Database(path)
+            self.assertRaises(StorageError, database.open)
+            self.assertEqual({key: value for key, value in rows(connection).items() if key in before}, before)
+            connection.close()
+
+    async def test_served(self) -> None:
+        """Devices of an older database go on without a Register, with their labels, wishes, operations and values."""
+        for dump in VERSIONS:
+            state = self.path.parent / f"served-{dump.stem}"
+            connection = restored(dump, state / DATABASE)
+            kept = {key: json.loads(value) for key, value in connection.execute("SELECT * FROM registrations")}
+            accepted = [key for (key,) in connection.execute("SELECT key FROM operations")]
+            connection.close()
+            daemon = await Daemon.start(self, state=state)
+            for endpoint, registration in kept.items():
+                _, device = await daemon.api("GET", f"/v1/devices/{endpoint}")
+                self.assertEqual(device["registration_id"], registration["id"])
+                self.assertEqual(device["labels"].get("farm"), "north")
+            _, device = await daemon.api("GET", "/v1/devices/awake")
+            self.assertEqual(device["labels"]["house"], "7")
+            _, wish = await daemon.api("GET", "/v1/devices/awake/observations/3303/0/5700")
+            self.assertEqual(wish["state"], "active")
+            _, known = await daemon.api("GET", "/v1/devices/awake/resources/3303/0/5700?source=twin")
+            self.assertEqual(known["values"][0]["value"], 21.5)
+            self.assertEqual(len(accepted), 3)
+            for operation in accepted:
+                _, found = await daemon.api("GET", f"/v1/operations/{operation}")
+                self.assertIn(found["state"], ("queued", "sent", "done"))
+            stream = await daemon.events("", Last_Event_ID="0" * 16)
+            await stream.next("device.registered", endpoint="sleepy")
+            await stream.next("operation.done")
+            self.assertNotIn("left out", daemon.process.output())
+            await daemon.process.stop()
