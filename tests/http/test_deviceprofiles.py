@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from lwm2md.coap import numbers as n
-from lwm2md.server.records import Habits
+from lwm2md.server.known import Habits
 from tests.http.node import Answer
 from tests.http.support import ApiTestCase
 
