@@ -160,7 +160,7 @@ def _samples(owner: str, values: tuple[ValueRow, ...], now: float) -> tuple[Samp
     """Values for the history, by their own time or that of their arrival."""
     encoded = stored.sample_value
     return tuple(
-        [(owner, row.path, round((now if row.time is None else row.time) * 1e6), encoded(row.value)) for row in values]
+        [(owner, row.path, int((now if row.time is None else row.time) * 1e6 + 0.5), encoded(row.value)) for row in values]
     )
 
 
