@@ -33,8 +33,8 @@ from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.net.port import BATCH, Batch, DatagramPort
 from lwm2md.net.udp import listen
 from lwm2md.node import Node
-from lwm2md.service import COLLECT
 from lwm2md.server.records import OperationRequest
+from lwm2md.service import COLLECT
 from lwm2md.storage._database import Database
 from lwm2md.storage.interface import Batch as Rows
 from lwm2md.storage.memory import MemoryStorage
