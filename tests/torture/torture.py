@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -16,7 +15,7 @@ from twisted.internet.task import deferLater
 from tests.peers.proxy import Proxy
 from tests.processes import reactor
 from tests.torture.caller import LOST, Callers
-from tests.torture.daemon import Daemon
+from tests.torture.daemon import Daemon, Place
 from tests.torture.device import OBSERVED, Device
 from tests.torture.model import Model, Violation
 from tests.torture.power import Power
@@ -61,8 +60,7 @@ class Torture:
         self.model = Model()
         self.figures = Figures()
         self.power = power
-        ports = free_ports(random)
-        self.daemon = Daemon(directory, ports, settings, {} if power is None else power.environment)
+        self.daemon = Daemon(directory, Place.find(), settings, {} if power is None else power.environment)
         proxy = Proxy(self.daemon.coap, seed, **_NETWORK)
         self._proxy = reactor.listenUDP(0, proxy, interface="127.0.0.1")
         self._relay = proxy
@@ -296,19 +294,3 @@ class Torture:
             self.callers.learn(asked, document["state"])
             if document["state"] not in ("queued", "sent"):
                 self.model.expect(f"{asked.mark} ended: {document}", "operation", asked.id)
-
-
-def free_ports(random: Random) -> tuple[int, int]:
-    """A port for UDP and one for TCP that nobody has, and no client is given while the daemon is down."""
-    return _port(random, socket.SOCK_DGRAM), _port(random, socket.SOCK_STREAM)
-
-
-def _port(random: Random, kind: socket.SocketKind) -> int:
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
