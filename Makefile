@@ -7,7 +7,7 @@ RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c
 
-.PHONY: run foreign-device test lint bench fuzz torture clean
+.PHONY: run foreign-device test lint bench day fuzz torture clean
 
 run: $(RUNNING)
 	@./etc/demo $(BIN)
@@ -28,6 +28,10 @@ lint: $(TESTING)
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+
+# A simulated day of a thousand sleeping devices behind NAT.
+day: $(TESTING)
+	$(BIN)/python -m tests.server.day 1000
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)

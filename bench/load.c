@@ -4,8 +4,15 @@
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
  *   load register PORT DEVICES [FIRST]                  registers DEVICES devices with ten links, from bench-FIRST on,
  *                                                       then answers reads and observes until its end
+ *   load wake    PORT DEVICES SECONDS WINDOW COMMANDS   DEVICES sleepers that are registered wake, WINDOW at once: each
+ *                                                       sends its Update and answers the COMMANDS that wait for it, which
+ *                                                       all count; with 0 it acknowledges the first one, and wakes count
  *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
  *                                                       the first blocks are answered when every device has its own
+ *   load notify  PORT DEVICES SECONDS WINDOW HTTPPORT TOKEN KIND  registers DEVICES devices, each to be observed by somebody
+ *                                                       else; then reads /v1/events and lets WINDOW of them at once send
+ *                                                       notifications of KIND: con, one when the last is acknowledged, or
+ *                                                       non, one when an event has come. Events count
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
  *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
  *                                                       register at PORT and answer; %06d in PATH is the connection
@@ -25,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 12000 };
+enum { DATAGRAM = 1500, BUFFER = 65536, EVENTS = 256, SOCKETS = 12000, FIRST_PORT = 20000 };
 
 typedef struct {
     int fd;
@@ -55,11 +62,16 @@ static void die(const char *what) {
     exit(1);
 }
 
-static int open_socket(int type, int port) {
+static int open_socket(int type, int port, int from) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, type, 0);
     if (fd < 0) die("socket");
+    if (from) {
+        struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((unsigned short)from)};
+        own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (bind(fd, (struct sockaddr *)&own, sizeof own) < 0) die("bind");
+    }
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
     int one = 1;
     if (type == SOCK_STREAM) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -175,6 +187,24 @@ static void answer_read(Peer *peer, const unsigned char *in, int length) {
     send(peer->fd, out, (size_t)n + sizeof value, 0);
 }
 
+/* Answer a read of a Resource with a number as TLV. */
+static void answer_any(Peer *peer, const unsigned char *in, int length) {
+    static const unsigned char value[] = {0xc2, 0x2d, 0x16, 0xff, 0xe8, 0, 0, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0};
+    unsigned char out[64];
+    const unsigned char *found;
+    int at = 4 + (in[0] & 15), number = 0, size, resource = 0;
+    while ((size = next_option(in, length, &at, &number, &found)))
+        if (number == 11) {
+            resource = 0;
+            for (int i = 0; i < size - 1; i++) resource = 10 * resource + found[i] - '0';
+        }
+    int n = acknowledge(out, in, 0x45);
+    memcpy(out + n, value, sizeof value);
+    out[n + 5] = (unsigned char)(resource >> 8);
+    out[n + 6] = (unsigned char)resource;
+    send(peer->fd, out, (size_t)n + sizeof value, 0);
+}
+
 /* Take one block of a PUT; 1 when it was the last, 2 when it is a first one and held back. */
 static int take_block(Peer *peer, const unsigned char *in, int length, int hold) {
     unsigned char out[64];
@@ -201,14 +231,14 @@ static int take_block(Peer *peer, const unsigned char *in, int length, int hold)
     return !more;
 }
 
-static void open_devices(int port, int from, int devices) {
+static void open_devices(int port, int from, int devices, int own) {
     for (int i = 0; i < devices; i++) {
         peers[from + i].mid = (unsigned short)(i * 7919);
         if (i >= SOCKETS) {
             peers[from + i].fd = peers[from + i - SOCKETS].fd;
             continue;
         }
-        peers[from + i].fd = open_socket(SOCK_DGRAM, port);
+        peers[from + i].fd = open_socket(SOCK_DGRAM, port, own ? own + i : 0);
         watch(peers[from + i].fd, from + i);
     }
 }
@@ -263,6 +293,62 @@ static void datagrams(double seconds) {
                 if (peers[i].stage == 2 && t - peers[i].sent > 1) send_update(&peers[i]);
         }
     }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
+/* Let devices wake, each on a socket on which no other is awake; exchanges are what counts. */
+static void wake(double seconds, int commands) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    int *awake = calloc((size_t)count, sizeof *awake), *left = calloc((size_t)count, sizeof *left);
+    int next = 0, done = 0;
+    double start = now(), end = start + seconds, check = start + 1;
+    for (int i = 0; i < count; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "wake%06d", i);
+        int n = header(peers[i].out, 2, 0, i);
+        n += option(peers[i].out + n, 11, "rd");
+        peers[i].length = n + option(peers[i].out + n, 0, id);
+        left[i] = commands ? commands : 1;
+    }
+    for (; next < window; next++) {
+        awake[next % SOCKETS] = next;
+        send_update(&peers[next]);
+    }
+    double t = start;
+    for (; t < end && done < count; t = now()) {
+        int ready = epoll_wait(poller, events, EVENTS, 100);
+        for (int e = 0; e < ready; e++) {
+            int place = (int)events[e].data.u32, index = awake[place];
+            int length = (int)recv(peers[place].fd, in, sizeof in, 0);
+            if (length < 4) continue;
+            if (in[1] == 0x44 && peers[index].stage == 2) {
+                peers[index].stage = 1;
+                answers += commands > 0;
+            } else if (in[1] == 1 && !commands) {
+                unsigned char empty[4] = {0x60, 0, in[2], in[3]};
+                send(peers[place].fd, empty, sizeof empty, 0);
+                left[index] = 0;
+                answers++;
+            } else if (in[1] == 1 && left[index] > 0) {
+                answer_any(&peers[place], in, length);
+                left[index]--;
+                answers++;
+            }
+            if (peers[index].stage != 1 || left[index]) continue;
+            peers[index].stage = 3;
+            done++;
+            if (next == count) continue;
+            awake[next % SOCKETS] = next;
+            send_update(&peers[next++]);
+        }
+        if (t > check) {
+            check = t + 1;
+            for (int i = 0; i < next; i++)
+                if (peers[i].stage == 2 && t - peers[i].sent > 1) send_update(&peers[i]);
+        }
+    }
+    fprintf(stderr, "%d of %d awake\n", done, count);
     printf("%.0f\n", (double)answers / (now() - start));
 }
 
@@ -343,6 +429,117 @@ static void http(int connections, double seconds, const char *path, const char *
     printf("%.0f\n", (double)answers / (now() - start));
 }
 
+/* Keep an Observe's token: what follows is the notification that is sent over and over. */
+static int observed(Peer *peer, const unsigned char *in, int length) {
+    static const unsigned char rest[] = {0x63, 0, 0, 1, 0x62, 0x2d, 0x16, 0xff,
+                                         0xe8, 0x16, 0x44, 0x08, 0x40, 0x35, 0x80, 0, 0, 0, 0, 0};
+    int token = in[0] & 15, fresh = peer->stage == 1;
+    if (length < 4 + token || in[1] != 1) return 0;
+    answer_read(peer, in, length);
+    memcpy(peer->out, in, (size_t)(4 + token));
+    peer->out[1] = 0x45;
+    memcpy(peer->out + 4 + token, rest, sizeof rest);
+    peer->length = 4 + token + (int)sizeof rest;
+    peer->stage = 2;
+    return fresh;
+}
+
+static void send_notification(Peer *peer, int kind) {
+    int sequence = 4 + (peer->out[0] & 15) + 1;
+    peer->mid++;
+    peer->out[0] = (unsigned char)((peer->out[0] & 15) | 0x40 | kind << 4);
+    peer->out[2] = (unsigned char)(peer->mid >> 8);
+    peer->out[3] = (unsigned char)peer->mid;
+    for (int byte = sequence + 2; byte >= sequence && !++peer->out[byte]; byte--) continue;
+    peer->out[peer->length - 5]++;                      /* another value each time */
+    peer->sent = now();
+    peer->stage = 3;
+    if (send(peer->fd, peer->out, (size_t)peer->length, 0) < 0 && errno != ECONNREFUSED) die("send");
+}
+
+static int read_events(int port, const char *token) {
+    int fd = open_socket(SOCK_STREAM, port);
+    int n = snprintf(request, sizeof request, "GET /v1/events?types=device.value HTTP/1.1\r\nHost: localhost\r\n"
+                     "Authorization: Bearer %s\r\n\r\n", token);
+    if (send(fd, request, (size_t)n, 0) < 0) die("send");
+    watch(fd, count);
+    return fd;
+}
+
+/* How many events a piece of the stream begins; what is cut off is looked at with the next piece. */
+static int count_events(Peer *stream) {
+    static const char mark[] = "\ndata: {";
+    int found = 0, length = (int)sizeof mark - 1;
+    char *at = stream->in, *end = stream->in + stream->have;
+    for (char *next; (next = memmem(at, (size_t)(end - at), mark, (size_t)length)); at = next + length) found++;
+    int left = end - at < length ? (int)(end - at) : length - 1;
+    memmove(stream->in, end - left, (size_t)left);
+    stream->have = left;
+    return found;
+}
+
+static int next_idle(int *next) {
+    for (int tries = 0; peers[*next].stage == 3 && tries < count; tries++) *next = (*next + 1) % count;
+    int chosen = *next;
+    *next = (*next + 1) % count;
+    return chosen;
+}
+
+static void notify(double seconds, int api, const char *token, int kind) {
+    struct epoll_event events[EVENTS];
+    unsigned char in[DATAGRAM];
+    int waiting = count, next = 0;
+    Peer *stream = &peers[count];
+    printf("registered\n");
+    fflush(stdout);
+    while (waiting) {
+        int ready = epoll_wait(poller, events, EVENTS, 1000);
+        for (int e = 0; e < ready; e++) {
+            Peer *peer = &peers[events[e].data.u32];
+            int length = (int)recv(peer->fd, in, sizeof in, 0);
+            if (length > 4) waiting -= observed(peer, in, length);
+        }
+    }
+    sleep(1);
+    stream->in = malloc(BUFFER);
+    stream->fd = read_events(api, token);
+    sleep(1);
+    for (int i = 0; i < window; i++) send_notification(&peers[next_idle(&next)], kind);
+    double start = now(), end = start + seconds, check = start + 1;
+    for (double t = start; t < end; t = now()) {
+        int ready = epoll_wait(poller, events, EVENTS, 100);
+        for (int e = 0; e < ready; e++) {
+            int index = (int)events[e].data.u32, more = 0;
+            if (index == count) {
+                int got = (int)recv(stream->fd, stream->in + stream->have, (size_t)(BUFFER - stream->have), 0);
+                if (got <= 0) die("the server closed the stream of events");
+                stream->have += got;
+                int found = count_events(stream);
+                answers += found;
+                if (kind) more = found;
+            } else {
+                int length = (int)recv(peers[index].fd, in, sizeof in, 0);
+                if (length < 4) continue;
+                if (in[0] == 0x60 && !memcmp(in + 2, peers[index].out + 2, 2) && peers[index].stage == 3) {
+                    peers[index].stage = 2;
+                    more = 1;
+                }
+            }
+            while (more--) {
+                int chosen = next_idle(&next);
+                send_notification(&peers[chosen], kind);
+                if (kind) peers[chosen].stage = 2;
+            }
+        }
+        if (t > check) {                                /* what was lost is made good */
+            check = t + 1;
+            for (int i = 0; i < count; i++)
+                if (peers[i].stage == 3 && t - peers[i].sent > 1) send_notification(&peers[i], kind);
+        }
+    }
+    printf("%.0f\n", (double)answers / (now() - start));
+}
+
 static void allow_sockets(void) {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -363,19 +560,19 @@ int main(int argc, char **argv) {
     poller = epoll_create1(0);
     if (!strcmp(mode, "http") || !strcmp(mode, "read")) {
         for (int i = 0; i < count; i++) {
-            peers[i].fd = open_socket(SOCK_STREAM, port);
+            peers[i].fd = open_socket(SOCK_STREAM, port, 0);
             peers[i].in = malloc(BUFFER);
             watch(peers[i].fd, i);
         }
         if (mode[0] == 'r') {
-            open_devices(atoi(argv[7]), count, count);
+            open_devices(atoi(argv[7]), count, count, 0);
             register_all(count, count);
         }
         http(count, atof(argv[4]), argv[5], argv[6]);
         return 0;
     }
     if (mode[0] == 'r' && argc > 4) first = atoi(argv[4]);
-    open_devices(port, 0, count);
+    open_devices(port, 0, count, mode[0] == 'w' ? FIRST_PORT : 0);
     if (mode[0] == 'e') {
         for (int i = 0; i < count; i++) {
             int n = header(peers[i].out, 2, 0, i);
@@ -383,7 +580,7 @@ int main(int argc, char **argv) {
             peers[i].length = n + option(peers[i].out + n, 0, "abcdefghijklmnop");
             peers[i].stage = 1;
         }
-    } else {
+    } else if (mode[0] != 'w') {
         register_all(0, count);
     }
     if (!strcmp(mode, "register") || !strcmp(mode, "push")) {
@@ -391,6 +588,11 @@ int main(int argc, char **argv) {
         return 0;
     }
     window = argc > 5 ? atoi(argv[5]) : 64;
-    datagrams(atof(argv[4]));
+    if (mode[0] == 'n') {
+        notify(atof(argv[4]), atoi(argv[6]), argv[7], argv[8][0] == 'n');
+        return 0;
+    }
+    if (mode[0] == 'w') wake(atof(argv[4]), atoi(argv[6]));
+    else datagrams(atof(argv[4]));
     return 0;
 }

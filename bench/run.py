@@ -9,12 +9,16 @@ import argparse
 import base64
 import statistics
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from bench import fleet, sleepers
 from bench.servers import Running, ask, baseline, build, daemon, load, load_waiting
 
 DEVICES = 1000
 WINDOW = 64
+IN_FLIGHT = 500
 CONNECTIONS = 32
+SLEEPERS, COMMANDS = 100_000, 5
 ACCEPTED, CREATED, TEN_MILLION = 202, 201, 10_000_000
 PATH = "/v1/devices/bench-%06d/resources/3303/0/5700"
 
@@ -75,6 +79,22 @@ def _push(seconds: float) -> float:
         return float(process.stdout.readline())
 
 
+def _notifications(kind: str) -> Callable[[float], float]:
+    """Notifications per second that reach a reader of events, each of them stored."""
+
+    def run(seconds: float) -> float:
+        with daemon() as server:
+            arguments = (server.port, DEVICES, seconds, IN_FLIGHT, server.api, server.token, kind)
+            with load_waiting("notify", *arguments) as process:
+                for number in range(DEVICES):
+                    path = f"/v1/devices/bench-{number:06d}/observations/3303/0/5700"
+                    assert ask(server, "PUT", path, {}) == CREATED
+                assert process.stdout is not None
+                return float(process.stdout.readline())
+
+    return run
+
+
 def _memory(pairs: int, seconds: float) -> None:
     devices = 12_000  # with a socket each, so that each is a peer of its own
     with daemon() as server:
@@ -90,6 +110,22 @@ def _memory(pairs: int, seconds: float) -> None:
                 each = (server.resident() - before) / devices
     print(f"memory: {bare:,.0f} bytes resident per device of ten links, {each:,.0f} with two observations;")
     print(f"  {devices:,} devices more than as many before, asked: <= 3072")
+
+
+def _wakes(seconds: float) -> float:
+    """Sleepers that wake per second, each with an Update that is answered together with its first command."""
+    return _woken(seconds, 0)
+
+
+def _drained(seconds: float) -> float:
+    """Exchanges per second of sleepers that wake: each an Update and all commands that waited for it."""
+    return _woken(seconds, COMMANDS)
+
+
+def _woken(seconds: float, commands: int) -> float:
+    with daemon(prepare=partial(sleepers.prepare, devices=SLEEPERS, commands=COMMANDS)) as server:
+        print(f"  {SLEEPERS:,} sleepers, {COMMANDS} commands each: {server.resident() / (1 << 20):,.0f} MiB resident")
+        return load("wake", server.port, SLEEPERS, seconds, WINDOW, commands)
 
 
 def _observe_two(server: Running, devices: Iterable[int]) -> None:
@@ -109,6 +145,10 @@ def _steady(pairs: int, seconds: float) -> None:
     print(f"growth over {updates:,.0f} updates: {grown / 1024:,.0f} KiB of {before / 1024:,.0f}, asked: none")
 
 
+def _fleet(pairs: int, seconds: float) -> None:
+    fleet.measure(max(60.0, seconds))
+
+
 FIGURES: dict[str, Callable[[int, float], None]] = {
     "updates": _pairs("updates of 1,000 devices / UDP echo", ">= 0.8", _updates, _echo),
     "fallback": _pairs(
@@ -116,9 +156,21 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     ),
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
+    "notifications": _pairs(
+        "Confirmable notifications of 1,000 devices, stored and read / UDP echo", ">= 0.4", _notifications("con"), _echo
+    ),
+    "non": _pairs(
+        "Non-confirmable notifications of 1,000 devices, stored and read / UDP echo",
+        ">= 0.4",
+        _notifications("non"),
+        _echo,
+    ),
     "push": _pairs("blocks of 1 MiB pushed to 100 devices / UDP echo", ">= 0.5", _push, _echo),
+    "wake": _pairs("sleepers that wake, of 100,000 / UDP echo", ">= 0.25", _wakes, _echo),
+    "drain": _pairs("Updates and commands of sleepers that wake / UDP echo", "none", _drained, _echo),
     "memory": _memory,
     "steady": _steady,
+    "fleet": _fleet,
 }
 
 

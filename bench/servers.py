@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,17 +72,19 @@ def load_waiting(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def baseline(kind: str) -> Iterator[Running]:
     """A bare Twisted echo (``udp``) or twisted.web resource (``http``)."""
-    port = _free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    port = free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
     with _process([sys.executable, "-m", "bench.echo", kind, str(port)]) as process:
         time.sleep(1)
         yield Running(port, process)
 
 
 @contextmanager
-def daemon(*settings: str) -> Iterator[Running]:
-    """The daemon with its defaults, SQLite included, in a state directory of its own."""
+def daemon(*settings: str, prepare: Callable[[Path, int], None] | None = None) -> Iterator[Running]:
+    """The daemon with its defaults, SQLite included, in a state directory of its own, which may be prepared."""
     state = tempfile.mkdtemp(prefix="lwm2md-bench-")
-    port, api = _free_port(socket.SOCK_DGRAM), _free_port(socket.SOCK_STREAM)
+    port, api = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+    if prepare is not None:
+        prepare(Path(state), port)
     chosen = (f"lwm2md.state={state}", f"coap.listen=127.0.0.1:{port}", f"api.listen=127.0.0.1:{api}", *settings)
     command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "lwm2md"]
     for setting in chosen:
@@ -124,7 +126,7 @@ def _process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _await_port(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -132,7 +134,8 @@ def _await_port(port: int) -> None:
     raise RuntimeError("the daemon does not answer")
 
 
-def _free_port(kind: int) -> int:
+def free_port(kind: int = socket.SOCK_DGRAM) -> int:
+    """A port that nobody has, of UDP unless another kind of socket is named."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from lwm2md.documents import event_document
 from lwm2md.events import Event
-from lwm2md.server.effects import Commit, Write
+from lwm2md.server.effects import Commit, Sample, Write
 from lwm2md.storage.interface import Append, Batch, Rows, Storage
 from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filter, Subscription
 
@@ -33,6 +33,10 @@ MAX_BYTES: Final = 4 << 20
 MAX_HELD: Final = 10_000
 """Live-only events that wait for the transaction under way; more are dropped and counted."""
 
+_DROP: Final = MAX_BYTES // 16
+"""What it costs to remove the series of an owner, in bytes: there may be many."""
+_SAMPLE: Final = 64
+"""What a sample takes beside its value, which is among the writes or in the document too."""
 _LOG: Final = "events"
 _META: Final = "meta"
 _COUNTERS: Final = (
@@ -41,6 +45,7 @@ _COUNTERS: Final = (
     "failures",
     "largest_group",
     "events_stored",
+    "values_stored",
     "events_live",
     "events_dropped",
     "readers_dropped",
@@ -60,6 +65,8 @@ class _Transaction:
     writes: list[Write] = attrs.Factory(list)
     appends: list[Append] = attrs.Factory(list)
     events: list[Delivered] = attrs.Factory(list)
+    samples: list[Sample] = attrs.Factory(list)
+    dropped: list[str] = attrs.Factory(list)
     size: int = 0
     reserved: int = 0
 
@@ -83,7 +90,7 @@ class Delivery:
         self._log = Logger()
         self._gathered: deque[Commit] = deque()
         self._held: list[Delivered] = []
-        self._outbox: deque[Delivered] = deque()
+        self._outbox: list[Delivered] = []
         self._subscriptions: tuple[Subscription, ...] = ()
         self._wanted: dict[str, bool] = {}
         self._next = self._reserved = 0
@@ -159,7 +166,7 @@ class Delivery:
         self,
         wanted: Filter,
         after_id: str | None,
-        push: Callable[[Delivered], None],
+        push: Callable[[Sequence[Delivered]], None],
         limit: int = 1_000,
         on_close: Callable[[str], None] | None = None,
     ) -> Subscription:
@@ -234,6 +241,15 @@ class Delivery:
         transaction.commits.append(commit)
         transaction.writes.extend(commit.writes)
         transaction.size += sum(len(write.key) + len(write.value or b"") for write in commit.writes)
+        if commit.dropped:
+            # The storage drops first: what came before goes with it, what comes after stays.
+            gone = frozenset(commit.dropped)
+            transaction.samples = [sample for sample in transaction.samples if sample[0] not in gone]
+            transaction.dropped.extend(commit.dropped)
+            transaction.size += _DROP
+        if commit.samples:
+            transaction.samples.extend(commit.samples)
+            transaction.size += _SAMPLE * len(commit.samples)
         for event in commit.events:
             if not (event.stored or self.wants(event.type)):
                 continue
@@ -246,10 +262,11 @@ class Delivery:
                 transaction.size += len(delivered.document)
 
     def _commit(self, transaction: _Transaction) -> None:
-        if not (transaction.writes or transaction.appends):
+        found = transaction
+        if not (found.writes or found.appends or found.samples or found.dropped):
             self._ended(True, transaction)
             return
-        batch = Batch(transaction.writes, transaction.appends)
+        batch = Batch(found.writes, found.appends, (), found.samples, found.dropped)
         done: Deferred[bool] = maybeDeferred(self._storage.commit, batch)
         done.addErrback(self._failed).addCallback(self._ended, transaction)
         done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))
@@ -287,6 +304,7 @@ class Delivery:
             self._reserved = max(self._reserved, transaction.reserved)
             self._since_trim += len(transaction.appends)
             counters["events_stored"] += len(transaction.appends)
+            counters["values_stored"] += len(transaction.samples)
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
@@ -328,9 +346,9 @@ class Delivery:
             return
         self._flushing = True
         while self._outbox:
-            event = self._outbox.popleft()
+            events, self._outbox = self._outbox, []
             for subscription in self._subscriptions:
-                subscription.offer(event)
+                subscription.offer(events)
         self._flushing = False
 
     def _trim(self) -> None:

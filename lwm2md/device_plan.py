@@ -113,6 +113,9 @@ def _group(options: Options, world: WorldFile, given: Given) -> Group:
                 profile=world.profile,
                 interval=interval,
                 binding=world.binding,
+                history=world.history,
+                keeps=world.keeps,
+                sendings=world.sendings,
             )
         )
     stagger = count / 1000 if world.stagger is None else world.stagger

@@ -153,6 +153,7 @@ class Fleet(Service):
             report=report,
             now=now,
             on_error=self._failed,
+            details=self._plan.verbose,
         )
         if script is None or not script.acts:
             member = Member(self._reactor, self._deadlines, client, port, self._gone)
@@ -171,9 +172,15 @@ class Fleet(Service):
         self.members.add(member)
         member.start()
 
-    def _address(self, group: Group) -> Address:
-        """Open a port of one's own; with it comes the server as its peer. Raises OSError."""
-        port = listen(self._reactor, _local(group.server), pktinfo=False)
+    def _address(self, group: Group, number: int = 0) -> Address:
+        """Open a port of one's own, of that number if it is free, and the server as its peer. Raises OSError."""
+        local = _local(group.server)
+        try:
+            port = listen(self._reactor, Endpoint(local.host, number, local.scope), pktinfo=False)
+        except OSError:
+            if not number:
+                raise
+            port = listen(self._reactor, local, pktinfo=False)
         return port, pack(port.local, group.server)
 
     def _gone(self, member: Member) -> None:

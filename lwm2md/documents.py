@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -92,9 +93,39 @@ def event_document(event: Event, event_id: str) -> bytes:
         "endpoint": None if event.endpoint is None else _text(event.endpoint),
         "labels": _mapping(event.labels) if event.labels else {},
     }
-    for name, value in _mapping(event.fields).items():
-        document.setdefault(name, value)
+    for key, item in event.fields.items():
+        name = key if key.isascii() else _text(key)
+        if name not in document:
+            kind = type(item)
+            if kind is tuple:
+                document[name] = [_row(each) if type(each) is ValueRow else plain(each) for each in item]  # type: ignore[attr-defined]
+            else:
+                document[name] = item if kind in _SAME else plain(item)
     return _encode(document)
+
+
+def _row(row: ValueRow) -> msgspec.Raw | Document:
+    """A row as `value_document` has it; of the numbers that nearly all are, only what is new is written."""
+    value = row.value
+    kind = type(value)
+    if not (kind is float or kind is bool or (kind is int and row.type != "time")) or value - value != 0:  # type: ignore[operator]
+        return value_document(row)
+    head, tail = _around(row.path, row.type, row.name, row.unit)
+    time = b"null" if row.time is None else _time_json(row.time)
+    return msgspec.Raw(b"%b%b%b%b}" % (head, _encode(value), tail, time))
+
+
+@lru_cache(maxsize=4096)
+def _around(path: str, kind: str, name: str | None, unit: str | None) -> tuple[bytes, bytes]:
+    """What stands before the value of a row and between it and the time, as JSON."""
+    whole = _encode(value_document(ValueRow(path, True, kind, name, unit)))
+    head, _, tail = whole.partition(b":true,")
+    return head + b":", b"," + tail.removesuffix(b"null}")
+
+
+@lru_cache(maxsize=64)
+def _time_json(seconds: float) -> bytes:
+    return _encode(time_text(seconds))
 
 
 def _base64(value: bytes) -> str:

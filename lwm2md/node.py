@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__
+from lwm2md.coap.blocks import szx_for
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
+from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
 from lwm2md.http.table import ROUTES
@@ -32,9 +36,10 @@ from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
 from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
-from lwm2md.server.settings import ServerSettings
+from lwm2md.server.settings import Follow, ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
@@ -72,10 +77,13 @@ class Node:
         self.admin_token_hash = hash_token(token)
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
+        self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
         environment = Environment(os.urandom, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
+        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+        self.server.device_profiles.ship(profiles)
         self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
@@ -92,7 +100,7 @@ class Node:
             verified=self.server.knows,
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
-            parameters_for=lambda _: self._parameters,
+            parameters_for=self._parameters_for,
         )
         self.server.attach(self._engine)
         self.tracing = Tracing(self._registration, _identify, self._store, os.urandom, **_tracing_limits(settings))
@@ -137,6 +145,7 @@ class Node:
         self.server.configure(_server_settings(settings), self.now())
         self.server.library.use(settings.object_models)
         self.delivery.configure(settings.storage.events)
+        self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**_tracing_limits(settings))
         return reloaded
 
@@ -161,6 +170,10 @@ class Node:
 
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
+
+    def _parameters_for(self, peer: Peer) -> Parameters:
+        profile = self.server.device_profiles.special.get(peer)
+        return self._parameters if profile is None else _own_parameters(self._parameters, engine_values(profile))
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -200,6 +213,7 @@ class Node:
                 count=len(self.server.devices),
                 seconds=self.now() - began,
             )
+        self.history.start()
         self.settle()
         self._api = Api(self, ROUTES)
         for address in self.settings.api.listen:
@@ -239,6 +253,7 @@ class Node:
             self.server.stop(self.now())
             self.settle()
         self._driver.stop()
+        self.history.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -264,6 +279,7 @@ class Node:
             ("coap", self._engine.counters),
             ("server", self.server.counters),
             ("delivery", self.delivery.counters),
+            ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
@@ -300,13 +316,25 @@ def _tcp(port: IListeningPort) -> str:
 
 
 def _parameters(settings: Settings) -> Parameters:
-    """The engine's transmission parameters; a block of 16 bytes has the size exponent 0 (RFC 7959 2.2)."""
+    """The engine's transmission parameters."""
     coap = settings.coap
     return Parameters(
         ack_timeout=coap.ack_timeout,
         ack_random_factor=coap.ack_random_factor,
         max_retransmit=coap.max_retransmit,
-        block_szx=coap.block_size.bit_length() - 5,
+        block_szx=szx_for(coap.block_size),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _own_parameters(ours: Parameters, values: tuple[float | None, int | None, int | None]) -> Parameters:
+    """The engine's parameters for a peer, where its profile says something else than the settings."""
+    ack_timeout, max_retransmit, block_size = values
+    return attrs.evolve(
+        ours,
+        ack_timeout=ours.ack_timeout if ack_timeout is None else ack_timeout,
+        max_retransmit=ours.max_retransmit if max_retransmit is None else max_retransmit,
+        block_szx=ours.block_szx if block_size is None else min(ours.block_szx, szx_for(block_size)),
     )
 
 
@@ -323,16 +351,31 @@ def _server_settings(settings: Settings) -> ServerSettings:
         max_lifetime=int(settings.registration.max_lifetime),
         grace=settings.registration.grace,
         forget_after=settings.registration.forget_after,
+        send=settings.registration.send,
         awake=settings.queue.awake,
         timeout=settings.queue.timeout,
         ttl=settings.queue.ttl,
         queue_limit=settings.queue.limit,
+        queue_total=settings.queue.total,
+        unanswered=settings.queue.unanswered,
+        nat=settings.registration.nat,
+        nat_seen=settings.registration.nat_seen,
+        overdue=settings.registration.overdue,
+        follow=cast("Follow", settings.coap.follow),
+        displace=settings.coap.displace,
         max_devices=settings.limits.devices,
         devices_per_gateway=settings.limits.devices_per_gateway,
+        revive=settings.registration.revive,
+        identify=settings.registration.identify,
         profile_ids=settings.limits.profile_ids,
+        templates=settings.limits.templates,
+        observe_retry=settings.registration.observe_retry,
+        observe_retry_max=settings.registration.observe_retry_max,
+        device_profiles=settings.limits.device_profiles,
         observations_per_device=settings.limits.observations_per_device,
         labels_per_device=settings.limits.labels_per_device,
         twin_values=settings.limits.twin_values_per_device,
+        history=settings.history.retention > 0,
         operations_kept=settings.limits.operations_kept,
         models=settings.limits.models,
         flush_interval=settings.storage.flush_interval,

@@ -10,10 +10,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -28,12 +27,12 @@ STOPPED: Final = "stopped"
 CLOSED: Final = "closed"
 
 _CHUNK: Final = 200
+_AT_ONCE: Final = 50
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _WILD: Final = frozenset("*?[")
 
 
-@attrs.frozen(slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """An event with its id, as all readers get it: ``document`` is the JSON of ``interfaces.md``, rendered once."""
 
     id: str
@@ -140,7 +139,7 @@ class Subscription:
         self,
         source: Source,
         wanted: Filter,
-        push: Callable[[Delivered], None],
+        push: Callable[[Sequence[Delivered]], None],
         limit: int,
         on_close: Callable[[str], None] | None,
     ) -> None:
@@ -190,15 +189,18 @@ class Subscription:
             self._lost(position)
         self._pump()
 
-    def offer(self, event: Delivered) -> None:
-        """Take an event that goes to live readers now; a replaying one finds the stored ones in the log."""
-        if not self.live or event.id <= self.position or not self._matches(event):
-            return
-        self.position = event.id
-        if len(self._queue) >= self._limit:
-            self.close(TOO_SLOW)
-            return
-        self._queue.append(event)
+    def offer(self, events: Sequence[Delivered]) -> None:
+        """Take events that go to live readers now; a replaying one finds the stored ones in the log."""
+        for event in events:
+            if not self.live or event.id <= self.position or not self._matches(event):
+                continue
+            self.position = event.id
+            if len(self._queue) >= self._limit:
+                self._pump()
+                if len(self._queue) >= self._limit:
+                    self.close(TOO_SLOW)
+                    return
+            self._queue.append(event)
         self._pump()
 
     def _lost(self, position: str) -> None:
@@ -227,11 +229,13 @@ class Subscription:
             self._pumping = False
 
     def _step(self) -> bool:
-        """Push one event or read one chunk; False when there is nothing to do before something else happens."""
+        """Push some events or read one chunk; False when there is nothing to do before something else happens."""
         if self._paused or self.reason is not None:
             return False
         if self._queue:
-            self._push(self._queue.popleft())
+            # Not all of them at once: the reader may want to pause in between.
+            events = [self._queue.popleft() for _ in range(min(len(self._queue), _AT_ONCE))]
+            self._push(events)
             return True
         if self.live or self._reading:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,7 +22,7 @@ from lwm2md import delivery as delivery_module
 from lwm2md.delivery import Delivery
 from lwm2md.events import Event
 from lwm2md.server.effects import Commit, Write
-from lwm2md.storage.interface import Append, Batch, Rows, Storage, StorageError
+from lwm2md.storage.interface import LAST, Append, Batch, Place, Rows, Samples, Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
 from lwm2md.subscriptions import Delivered, Filter, Subscription
@@ -63,6 +63,15 @@ class SlowStorage:
 
     def trim(self, log: str, keep: int) -> Deferred[str]:
         return self._later(lambda: self.memory.trim(log, keep))
+
+    def names(self, owner: str, start: str = "", end: str = LAST, limit: int = 1000) -> Deferred[list[str]]:
+        return self._later(lambda: self.memory.names(owner, start, end, limit))
+
+    def samples(self, owner: str, name: str, start: int, end: int, limit: int = 1000) -> Deferred[Samples]:
+        return self._later(lambda: self.memory.samples(owner, name, start, end, limit))
+
+    def thin(self, after: Place, before: int, keep: int, limit: int = 1000) -> Deferred[tuple[Place, int]]:
+        return self._later(lambda: self.memory.thin(after, before, keep, limit))
 
     def step(self) -> bool:
         """Carry out and answer the oldest thing asked; False when there is none."""
@@ -116,7 +125,7 @@ class Reader:
         self.seen: list[Delivered] = []
         self.reasons: list[str] = []
         self.subscription: Subscription = delivery.subscribe(
-            wanted or Filter(), after, self.seen.append, limit, self.reasons.append
+            wanted or Filter(), after, self.seen.extend, limit, self.reasons.append
         )
 
     @property
@@ -186,6 +195,39 @@ class CommitTests(DeliveryTestCase):
         self.delivery.submit([Commit((Write("devices", str(name), b"y" * 60),)) for name in range(4)])
         self.storage.run()
         self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [3, 3, 3, 2])
+
+    def test_samples(self) -> None:
+        """Values for the history go into the transaction of their commit, and alone they are written too."""
+        before = len(self.storage.batches)
+        sample = ("d", "/3/0/9", 5, b"95")
+        self.delivery.submit([Commit((Write("twin", "a", b"1"),), (event(),), None, (sample,))])
+        self.delivery.submit([Commit((), (), None, (sample,))])
+        found = [
+            (len(batch.writes), len(batch.appends), list(batch.samples)) for batch in self.storage.batches[before:]
+        ]
+        self.assertEqual(found, [(1, 1, [sample]), (0, 0, [sample])])
+        self.assertEqual(self.delivery.counters["values_stored"], 2)
+
+    def test_dropped(self) -> None:
+        """In one transaction what an owner had before it was dropped goes, what it got after that stays."""
+        self.storage.slow = True
+        self.delivery.submit([Commit((Write("devices", "first", b""),))])
+        for number, dropped in ((1, ()), (2, ("d",)), (3, ())):
+            samples = tuple((owner, "x", number, b"") for owner in ("d", "e"))
+            self.delivery.submit([Commit((), (), None, samples, dropped)])
+        self.storage.run()
+        self.assertEqual(len(self.storage.batches[-1].samples), 5)
+        for owner, times in (("d", [2, 3]), ("e", [1, 2, 3])):
+            found = self.successResultOf(self.storage.memory.samples(owner, "x", 0, 10))
+            self.assertEqual([time for time, _ in found], times)
+
+    def test_drops_are_bounded(self) -> None:
+        """A transaction drops few owners: each may have very many samples."""
+        self.storage.slow = True
+        before = len(self.storage.batches)
+        self.delivery.submit([Commit((), (), None, (), (str(number),)) for number in range(40)])
+        self.storage.run()
+        self.assertEqual([len(batch.dropped) for batch in self.storage.batches[before:]], [16, 16, 8])
 
     def test_nothing_to_write(self) -> None:
         """A commit without writes needs no transaction but keeps its place in the order."""
@@ -500,8 +542,8 @@ class SubscriptionTests(DeliveryTestCase):
         self.fill(50, delivery)
         seen: list[Delivered] = []
 
-        def push(delivered: Delivered) -> None:
-            seen.append(delivered)
+        def push(delivered: Sequence[Delivered]) -> None:
+            seen.extend(delivered)
             if len(seen) == 5:
                 slow.pause()
 
@@ -585,8 +627,8 @@ class SubscriptionTests(DeliveryTestCase):
         seen: list[object] = []
         others: list[Reader] = []
 
-        def push(delivered: Delivered) -> None:
-            seen.append(number(delivered))
+        def push(delivered: Sequence[Delivered]) -> None:
+            seen.extend(map(number, delivered))
             others.append(Reader(self.delivery))
             if len(seen) == 2:
                 subscription.close()

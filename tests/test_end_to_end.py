@@ -364,6 +364,30 @@ class WorldTests(TestCase):
         self.assertEqual(again["endpoint"], "w-1")
         await device.await_line("w-1 registered", since=device.lines.index(restarted.string))
 
+    async def test_stored_values(self) -> None:
+        """What a device could not tell in its sleep, or collected, comes with its times when it wakes up elsewhere."""
+        file = directory(self) / "w.toml"
+        file.write_text(
+            '[device]\nendpoint = "w-1"\nqueue = true\n[objects.3303.0]\n5700 = { function = "counter", every = 1 }\n'
+            '[[send]]\npaths = ["/3303/0/5700"]\nevery = 4\ncollect = 1\n'
+            "[behaviour]\nsleep = { awake = 0.7, asleep = 4, wakes-for = [] }\n",
+            "utf-8",
+        )
+        daemon = await Daemon.start(self)
+        events = await daemon.events("types=device.registered,device.value,device.updated")
+        device = start_devices(self, daemon.coap, "--world", str(file), "--verbose")
+        first = (await events.next("device.registered")).data["address"]
+        status, _ = await daemon.api("PUT", "/v1/devices/w-1/observations/3303/0/5700", body={})
+        self.assertEqual(status, 201)
+        await device.await_line(r"w-1 → Notify /3303/0/5700 senml-cbor \d+ bytes")
+        moved = (await events.next("device.updated")).data["address"]
+        self.assertNotEqual(moved, first)
+        for source in ("observe", "send"):
+            while len(rows := (await events.next("device.value", source=source)).data["values"]) < 3:
+                continue
+            for key in ("value", "time"):
+                self.assertEqual([row[key] for row in rows], sorted({row[key] for row in rows}))
+
     async def test_mistakes(self) -> None:
         """A file with mistakes ends the process with one line for each, and status 1."""
         file = directory(self) / "w.toml"

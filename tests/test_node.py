@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import msgspec
 from twisted.internet import reactor as _installed
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
@@ -15,6 +16,8 @@ from lwm2md.coap.message import Message, decode, encode, options
 from lwm2md.config import load
 from lwm2md.http.measures import MEASURES
 from lwm2md.node import Node
+from lwm2md.server.definitions import Definition, Match
+from lwm2md.server.deviceprofiles import ProfileValues
 from lwm2md.server.effects import Write
 from lwm2md.storage.interface import Batch, Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
@@ -63,6 +66,10 @@ class Device:
         raise AssertionError("nothing came in 5 s")
 
 
+def heard(ok: bool, now: float) -> None:
+    """Hear of the end of a commit."""
+
+
 class Broken(MemoryStorage):
     """A storage that can't be opened."""
 
@@ -108,6 +115,23 @@ class NodeTests(TestCase):
         self.assertEqual((await device.ask(n.POST, device.location)).code, n.CHANGED)
         self.assertEqual(node.counters()["coap_received"], 2)
         self.assertEqual([each["transport"] for each in node.listeners()], ["coap", "http"])
+
+    async def test_own_parameters(self) -> None:
+        """A device whose profile says so has transmission parameters of its own, the smaller blocks of both."""
+        node = await self.start(MemoryStorage(), "coap.block-size=256")
+        device, other = self.device(node), self.device(node)
+        await device.ask(n.POST, ("rd",), ("ep=slow", "lwm2m=1.1", "lt=60", "network=nb-iot"), b"</3/0>")
+        await other.register("other")
+        set_ = msgspec.convert({"block_size": 1024, "max_retransmit": 2}, ProfileValues)
+        node.server.device_profiles.put(Definition(name="more", match=Match(endpoint="slow"), set=set_), heard)
+        node.settle()
+        peers = {}
+        for endpoint in ("slow", "other"):
+            registration = node.server.devices[endpoint].registration
+            assert registration is not None
+            found = node._parameters_for(registration.peer)
+            peers[endpoint] = (found.ack_timeout, found.max_retransmit, found.block_szx)
+        self.assertEqual(peers, {"slow": (15.0, 2, 4), "other": (2.0, 4, 4)})
 
     async def test_unverified_address(self) -> None:
         """Where nobody is trusted an address gets nothing large before an Echo, and a registered device is known."""

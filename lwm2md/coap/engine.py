@@ -92,6 +92,7 @@ class Engine:
         guard = None if everybody else Guard(random, trusted, verified, bounds.peers)
         context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard, glance)
         self.counters = context.counters
+        self._guard = guard
         self._outbox = context.outbox
         self._resets: Generations[Peer, int] = Generations(_MINUTE, bounds.peers)
         self._resets_per_minute = bounds.resets_per_minute
@@ -278,6 +279,13 @@ class Engine:
     def respond(self, request: IncomingRequest, response: Response, now: float) -> None:
         """Answer a request that `handle` returned None for; raise ValueError if it was answered before."""
         self._serving.respond(request, response, now)
+
+    def challenge(self, peer: Peer, now: float) -> Response | None:
+        """The answer that asks `peer` for an Echo (RFC 9175 2.3), None where it has shown that it is where it says."""
+        if self._guard is None or self._guard.knows(peer, now):
+            return None
+        self.counters["challenged"] += 1
+        return self._guard.challenge(peer, now)
 
     def notify(
         self,

@@ -35,11 +35,15 @@ class Failure(StrEnum):
 
 
 class Received(msgspec.Struct):
-    """A response or notification to one of our requests, with its whole body, and when it came."""
+    """A response or notification to one of our requests, with its whole body, and when it came.
+
+    `block_size` is there where it took blocks smaller than ours, because the peer wants them so.
+    """
 
     peer: Peer
     message: Message
     now: float
+    block_size: int | None = None
 
     @property
     def fresh_until(self) -> float:

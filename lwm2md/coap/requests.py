@@ -221,8 +221,14 @@ class Requests:
             return kind != UNUSABLE
         if isinstance(step, Message):
             self._accept(ask, step, now)
-            self.conclude(ask, Received(ask.peer, step, now), now)
+            self.conclude(ask, Received(ask.peer, step, now, self._wanted_size(ask)), now)
         return True
+
+    def _wanted_size(self, ask: Ask) -> int | None:
+        """The size of the blocks that the peer wants, where it is smaller than ours."""
+        if ask.transfer is None or ask.transfer.szx >= self._context.parameters_for(ask.peer).block_szx:
+            return None
+        return size_of(ask.transfer.szx)
 
     def _transfer(self, peer: Peer, code: int, options: Options, payload: bytes) -> Transfer:
         szx = self._context.parameters_for(peer).block_szx

@@ -104,6 +104,7 @@ class Serving:
         key = data[2:end]
         if (self._pending and peer + key in self._pending) or self._find(peer, key, now) is not None:
             return False
+        place = len(self._outbox)
         try:
             code = self._glance(data[end:], peer, now)
         except Exception:
@@ -112,7 +113,7 @@ class Serving:
         if not code:
             return False
         reply = _ACK_HEADS[end - _HEADER][code] + key
-        self._outbox.append((reply, peer))
+        self._outbox.insert(place, (reply, peer))  # ahead of what it has caused
         self._store_response(peer, reply, now)
         return True
 

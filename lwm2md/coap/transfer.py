@@ -77,6 +77,11 @@ class Transfer:
         """How many bytes of the body the peer has."""
         return self._offset
 
+    @property
+    def szx(self) -> int:
+        """The size exponent of the blocks, as far as it was negotiated."""
+        return self._szx
+
     def begin(self) -> bytes:
         """Return what follows the token of the first message, from the beginning again if something was sent."""
         self._offset = 0

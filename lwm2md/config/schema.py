@@ -8,7 +8,7 @@ plugins come from the plugins' own schemas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -84,6 +84,18 @@ class Coap:
         "Largest block of a transfer in blocks, in bytes; devices may ask for smaller ones",
         reloadable=True,
     )
+    follow: str = _setting(
+        values.choice("update", "echo", "register"),
+        "update",
+        "What takes a registration to another address: an Update, an Update with an Echo, or only a new Register",
+        reloadable=True,
+    )
+    displace: bool = _setting(
+        values.boolean(),
+        "yes",
+        "Whether a Register from another address takes the place of a registration that is alive",
+        reloadable=True,
+    )
     ack_timeout: float = _setting(
         values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)", reloadable=True
     )
@@ -123,17 +135,63 @@ class Registration:
     grace: float = _setting(
         values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires", reloadable=True
     )
+    revive: float = _setting(
+        values.duration(0, _DAY),
+        "0s",
+        "How long after its end an Update brings a registration back, for devices that give up on 4.04; 0s is never",
+        reloadable=True,
+    )
+    identify: bool = _setting(
+        values.boolean(),
+        "yes",
+        "Whether devices are asked once for manufacturer, model and firmware where the operator's profiles name them",
+        reloadable=True,
+    )
+    observe_retry: float = _setting(
+        values.duration(1, 30 * _DAY),
+        "60s",
+        "When a device is asked again for an observation that it refused or did not answer; twice as long each time",
+        reloadable=True,
+    )
+    observe_retry_max: float = _setting(
+        values.duration(1, 30 * _DAY), "6h", "The longest time until it is asked again", reloadable=True
+    )
+    overdue: float = _setting(
+        values.duration(0, 30 * _DAY),
+        "2m",
+        "How long after an uplink that was expected and did not come a device counts as not responding",
+        reloadable=True,
+    )
+    nat: float = _setting(
+        values.duration(0, _DAY),
+        "0s",
+        "How long devices can be reached after an uplink, where a NAT is before them; 0s is while they are registered",
+        reloadable=True,
+    )
+    nat_seen: float = _setting(
+        values.duration(0, _DAY),
+        "30s",
+        "The same for a device whose port changes between Updates, which shows a NAT; 0s takes no notice",
+        reloadable=True,
+    )
     forget_after: float = _setting(
         values.duration(0, 10 * _YEAR),
         "30d",
-        "How long a device without a registration stays known, unless it has labels or observations; 0s is for ever",
+        "How long a device without a registration stays known, unless it has labels, observations or a profile by "
+        "hand; 0s is for ever",
+        reloadable=True,
+    )
+    send: Literal["accept", "refuse"] = _setting(
+        values.choice("accept", "refuse"),
+        "accept",
+        "Whether values that devices report by themselves (Send) are taken; the profile of a device may say otherwise",
         reloadable=True,
     )
 
 
 @attrs.frozen
 class Queue:
-    """Requests that wait for their device."""
+    """Requests that wait for their device, and what is made of missing answers."""
 
     awake: float = _setting(
         values.duration(1, _DAY),
@@ -143,6 +201,18 @@ class Queue:
     )
     limit: int = _setting(
         values.integer(1, 100000), "100", "Requests that may wait for one device; more are refused", reloadable=True
+    )
+    total: int = _setting(
+        values.integer(1, 100_000_000),
+        "1000000",
+        "Requests that may wait for all devices together; more are refused",
+        reloadable=True,
+    )
+    unanswered: int = _setting(
+        values.integer(1, 1000),
+        "1",
+        "Requests in a row without an answer after which a device that does not sleep counts as not responding",
+        reloadable=True,
     )
     ttl: float = _setting(
         values.duration(1, _YEAR), "24h", "How long a request waits for its device, if it does not say", reloadable=True
@@ -168,8 +238,14 @@ class Limits:
     devices_per_gateway: int = _setting(
         values.integer(0, 65534), "128", "Devices shown behind one LwM2M Gateway; more are left out", reloadable=True
     )
+    templates: int = _setting(
+        values.integer(0, 1_000_000), "1000", "Observation templates that operators may put", reloadable=True
+    )
     profile_ids: int = _setting(
         values.integer(0, 1_000_000), "1000", "Profile ids that operators may configure", reloadable=True
+    )
+    device_profiles: int = _setting(
+        values.integer(0, 100_000), "1000", "Device profiles that operators may put", reloadable=True
     )
     observations_per_device: int = _setting(
         values.integer(1, 65535), "64", "Observations of one device", reloadable=True
@@ -258,6 +334,21 @@ class Storage:
 
 
 @attrs.frozen
+class History:
+    """What devices told, kept beyond the newest values."""
+
+    retention: float = _setting(
+        values.duration(0, 100 * _YEAR), "7d", "How long a value is kept; 0s keeps no history", reloadable=True
+    )
+    values_per_resource: int = _setting(
+        values.integer(1, 1_000_000),
+        "1000",
+        "Values kept of one Resource or Resource Instance; the oldest go first, within a quarter of an hour",
+        reloadable=True,
+    )
+
+
+@attrs.frozen
 class Logging:
     """What is logged, and how."""
 
@@ -286,6 +377,7 @@ class Settings:
     limits: Limits = Limits()
     api: Api = Api()
     storage: Storage = Storage()
+    history: History = History()
     logging: Logging = Logging()
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)

@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lwm2md import __version__
-from lwm2md.ctl import commands, completing, managing, modelling, tracing, values, watching
+from lwm2md.ctl import (
+    commands,
+    completing,
+    doctoring,
+    managing,
+    modelling,
+    remembered,
+    tracing,
+    values,
+    watching,
+)
 from lwm2md.ctl.client import DEFAULT_URL
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
@@ -25,6 +35,20 @@ _FORCE: Final = (
     {"action": "store_true", "help": "send it, whatever the device's model and list of Objects say"},
 )
 _FORMAT: Final = ("--format", {"metavar": "NAME", "help": "the Content-Format, such as tlv or senml-cbor"})
+_WAITING: Final = (
+    (
+        "--when",
+        {
+            "choices": ("now", "next-contact", "window"),
+            "help": "now, with its next contact, or when it listens (window)",
+        },
+    ),
+    ("--ttl", {"type": values.duration, "metavar": "DURATION", "help": "how long it may wait, such as 12h"}),
+    (
+        "--retries",
+        {"type": int, "choices": range(101), "metavar": "N", "help": "how often it is sent again if nobody answers"},
+    ),
+)
 _OBSERVED: Final = ("endpoint", {"metavar": "ENDPOINT|ID", "help": "a device, or the id of an observation"})
 _WHERE: Final = (
     "path",
@@ -101,6 +125,9 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _telling(add)
     _asking(add)
     _managing(add)
+    _templating(add)
+    _doctoring(add)
+    _remembered(add)
     _watching(add)
     _tracing(add)
     return top
@@ -134,12 +161,23 @@ def _looking(add: Any) -> None:
         limit,
         _EVERY,
     )
-    add("device", commands.device, "Show one device", _ENDPOINT, _EVERY)
+    given = {"metavar": "NAME", "help": "give it this profile by hand"}
+    taken = {"action": "store_true", "help": "take away the profile that was given to it by hand"}
+    add(
+        "device",
+        commands.device,
+        "Show one device",
+        _ENDPOINT,
+        ("--profile", given),
+        ("--no-profile", taken),
+        _EVERY,
+    )
     add(
         "deviations",
         commands.deviations,
-        "List in which ways a device departs from the specifications",
-        _ENDPOINT,
+        "List in which ways devices depart from the specifications",
+        ("of", {"nargs": "?", "metavar": "ENDPOINT", "help": "those of this device"}),
+        ("--kind", {"metavar": "KIND", "help": "the devices that do it in this way"}),
         limit,
         _EVERY,
     )
@@ -154,7 +192,10 @@ def _looking(add: Any) -> None:
         _EVERY,
     )
     add("operation", commands.operation, "Show one operation", ("id", {"metavar": "ID"}), _EVERY)
-    add("cancel", commands.cancel, "Cancel an operation", ("id", {"metavar": "ID"}))
+    add("queue", commands.queue, "List what waits for a device", _ENDPOINT, limit, _EVERY)
+    one = ("id", {"nargs": "?", "metavar": "ID"})
+    all_of = {"dest": "of", "metavar": "ENDPOINT", "help": "all operations of this device"}
+    add("cancel", commands.cancel, "Cancel an operation, or all of a device", one, ("--endpoint", all_of))
     where = {"nargs": "?", "metavar": "ENDPOINT", "help": "only those of this device"}
     add("observations", commands.observations, "List observations", ("of", where), limit, _EVERY)
     add("observation", commands.observation, "Show one observation", _OBSERVED, _WHERE, _EVERY)
@@ -193,17 +234,19 @@ def _asking(add: Any) -> None:
     initial = {"nargs": "*", "type": values.resource_pair, "metavar": "KEY=VALUE", "help": "such as 5700=21.5"}
     identifier = ("--id", {"type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
     changes = {"nargs": "+", "type": values.attribute, "metavar": "NAME=VALUE", "help": "such as pmin=10; pmin= unsets"}
-    how = (_FORMAT, _FORCE)
+    how = (_FORMAT, _FORCE, *_WAITING)
+    once = (_FORCE, *_WAITING[:2])
     at = (_ENDPOINT, _PATH)
     add("read", commands.read, "Read from a device", *at, ("--source", source), *how, _EVERY)
     add("write", commands.write, "Write to a device", *at, ("values", written), partial, string, *how)
-    add("execute", commands.execute, "Execute a Resource", *at, ("arguments", arguments), _FORCE)
+    add("execute", commands.execute, "Execute a Resource", *at, ("arguments", arguments), *once)
     new = (("values", initial), identifier, string)
-    add("create", commands.create, "Create an Object Instance", *at, *new, *how)
-    add("delete", commands.delete, "Delete an Object Instance, or a Resource Instance", *at, _FORCE)
+    add("create", commands.create, "Create an Object Instance", *at, *new, _FORMAT, *once)
+    add("delete", commands.delete, "Delete an Object Instance, or a Resource Instance", *at, *how[1:])
     depth = ("--depth", {"type": int, "choices": range(4), "help": "how many levels below PATH (LwM2M 1.2)"})
-    add("discover", commands.discover, "List paths and their attributes", *at, depth, _FORCE, _EVERY)
-    add("attributes", commands.attributes, "Write notification attributes", *at, ("attributes", changes), _FORCE)
+    add("discover", commands.discover, "List paths and their attributes", *at, depth, *how[1:], _EVERY)
+    changed = ("attributes", changes)
+    add("attributes", commands.attributes, "Write notification attributes", *at, changed, *how[1:])
     _composing(add, string, how)
 
 
@@ -247,6 +290,14 @@ def _managing(add: Any) -> None:
         ("--for", silence),
         ("--instance", which),
     )
+    add(
+        "mute",
+        managing.mute,
+        "Let a device send no values by itself (Mute Send), or let it send them",
+        _ENDPOINT,
+        ("--off", {"action": "store_true", "help": "let it send"}),
+        ("--instance", which),
+    )
     add("profile-ids", managing.profile_ids, "List the profile ids that stand for an object list", limit, _EVERY)
     add(
         "profile-id",
@@ -255,6 +306,65 @@ def _managing(add: Any) -> None:
         ("pid", {"metavar": "PID", "help": "a profile id, such as oma:sensor"}),
         ("links", links),
         ("--remove", remove),
+    )
+
+
+def _templating(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    add("templates", managing.templates, "List observation templates", limit, _EVERY)
+    add(
+        "template",
+        managing.template,
+        "Show, put or take back an observation template",
+        ("name", {"metavar": "NAME", "help": "the name of a template"}),
+        ("file", {"metavar": "FILE", "nargs": "?", "help": "put what is in it, JSON, in force"}),
+        ("--remove", {"action": "store_true", "help": "take it back, and what it observed"}),
+    )
+
+
+def _doctoring(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    of = {"nargs": "?", "metavar": "ENDPOINT", "help": "this device, not the whole fleet"}
+    pairs = {"type": values.pair, "action": "append", "default": []}
+    match = {**pairs, "metavar": "WHAT=GLOB", "help": "manufacturer, model, firmware, endpoint; labels=TERMS"}
+    says = {**pairs, "metavar": "NAME=VALUE", "help": "such as awake=20 or formats=tlv,text"}
+    add("doctor", doctoring.doctor, "Say how a device is, or what is wrong in the fleet", ("of", of), _EVERY)
+    add("profiles", doctoring.profiles, "List device profiles", limit, _EVERY)
+    add(
+        "profile",
+        doctoring.profile,
+        "Show, put or take back a device profile",
+        ("name", {"metavar": "NAME", "help": "the name of a profile"}),
+        ("--match", match),
+        ("--set", says),
+        ("--priority", {"type": int, "metavar": "N", "help": "the highest comes first (default: 0)"}),
+        ("--note", {"metavar": "TEXT", "help": "what it is for"}),
+        ("--remove", {"action": "store_true", "help": "take back what was put"}),
+    )
+
+
+def _remembered(add: Any) -> None:
+    limit = ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"})
+    below = {"metavar": "PATH", "type": values.lwm2m_path, "nargs": "?", "help": "only at and below this path"}
+    moment = {"type": remembered.moment, "metavar": "TIME"}
+    every = {
+        "type": remembered.period,
+        "dest": "period",
+        "metavar": "DURATION",
+        "help": "one row for so long, such as 60s or 15m",
+    }
+    add("twin", remembered.twin, "Show the values last known of a device", _ENDPOINT, ("path", below), _EVERY)
+    add(
+        "history",
+        remembered.history,
+        "Show what a device told of a path",
+        _ENDPOINT,
+        _PATH,
+        ("--from", {**moment, "dest": "since", "help": "from this time on, or for so long, such as 24h"}),
+        ("--to", {**moment, "dest": "until", "help": "before this time"}),
+        ("--every", every),
+        ("--aggregate", {"choices": remembered.AGGREGATES, "help": "what a row says of its values (default: mean)"}),
+        limit,
     )
 
 

@@ -23,8 +23,11 @@ _UNFINISHED: Final = frozenset({"queued", "sent", "expired"})
 _UNANSWERED: Final = frozenset({"no answer", "outcome-unknown"})
 _DEVICES: Final = ("endpoint", "state", "version", "lifetime", "binding", "address", "last_seen", "labels")
 _OPERATIONS: Final = ("id", "endpoint", "op", "path", "state", "created", "coap_code", "error")
+_QUEUE: Final = ("id", "op", "path", "when", "priority", "created", "expires")
 _OBSERVATIONS: Final = ("endpoint", "path", "state", "attributes", "notifications", "last_notification", "error")
 _DEVIATIONS: Final = ("kind", "count", "first", "last", "sample")
+_AFFECTED: Final = ("endpoint", "count", "first", "last")
+_KINDS: Final = ("kind", "devices", "count", "meaning")
 _VALUES: Final = ("path", "name", "value", "unit", "time")
 
 
@@ -49,15 +52,24 @@ def devices(options: Namespace, client: Client, output: Output) -> int:
 
 
 def device(options: Namespace, client: Client, output: Output) -> int:
-    """``device``: everything that is known of one."""
-    output.facts(client.get(path_of("devices", options.endpoint)))
+    """``device``: everything that is known of one; a profile is given or taken first."""
+    path = path_of("devices", options.endpoint)
+    if options.profile is not None or options.no_profile:
+        client.request("PATCH", path, body={"profile": options.profile})
+    output.facts(client.get(path))
     return DONE
 
 
 def deviations(options: Namespace, client: Client, output: Output) -> int:
-    """``deviations``: in which ways a device departs from the specifications."""
-    found = pages(client, path_of("devices", options.endpoint, "deviations"), {}, options.limit)
-    output.items(found, _heads(_DEVIATIONS), _DEVIATIONS)
+    """``deviations``: in which ways a device, or any of them, departs from the specifications; or which devices do."""
+    names: Sequence[str] = _DEVIATIONS
+    if options.of is not None:
+        path = path_of("devices", options.of, "deviations")
+    elif options.kind is not None:
+        path, names = path_of("deviations", options.kind), _AFFECTED
+    else:
+        path, names = "/v1/deviations", _KINDS
+    output.items(pages(client, path, {}, options.limit), _heads(names), names)
     return DONE
 
 
@@ -107,9 +119,19 @@ def operation(options: Namespace, client: Client, output: Output) -> int:
     return finish(Answer(200, client.get(path_of("operations", options.id))), output, whole=True)
 
 
+def queue(options: Namespace, client: Client, output: Output) -> int:
+    """``queue``: what waits for a device."""
+    query = {"endpoint": options.endpoint, "state": "queued"}
+    output.items(pages(client, "/v1/operations", query, options.limit), _heads(_QUEUE), _QUEUE)
+    return DONE
+
+
 def cancel(options: Namespace, client: Client, output: Output) -> int:
-    """``cancel``: end an operation that has not ended."""
-    output.facts(client.request("DELETE", path_of("operations", options.id)).document)
+    """``cancel``: end an operation that has not ended, or all of a device."""
+    if (options.id is None) == (options.of is None):
+        raise CommandError("cancel: either an ID or --endpoint is expected", USAGE)
+    path = path_of("operations", options.id) if options.of is None else path_of("devices", options.of, "operations")
+    output.facts(client.request("DELETE", path).document)
     return DONE
 
 
@@ -308,7 +330,13 @@ def asking(options: Namespace) -> dict[str, object]:
         "timeout": options.timeout,
         "force": force,
         "format": getattr(options, "format", None),
+        **_waiting(options),
     }
+
+
+def _waiting(options: Namespace) -> dict[str, object]:
+    """When the request is to leave, how long it may wait, and how often it may be sent again."""
+    return {name: getattr(options, name, None) for name in ("when", "ttl", "retries")}
 
 
 def _at(options: Namespace) -> dict[str, object]:
@@ -332,7 +360,7 @@ def _patient(  # noqa: PLR0917
 
 def _operate(options: Namespace, client: Client, output: Output, request: Mapping[str, object]) -> int:
     given = {"timeout": options.timeout, "force": getattr(options, "force", None) or None}
-    given["format"] = getattr(options, "format", None)
+    given |= {"format": getattr(options, "format", None), **_waiting(options)}
     body = {name: value for name, value in {**request, **given}.items() if value is not None}
     where = path_of("devices", options.endpoint, "operations")
     query, wait = {"wait": options.wait}, _patience(options)

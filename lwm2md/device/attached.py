@@ -27,7 +27,8 @@ MAX_PATHS: Final = 64
 
 _NONE: Final = NotificationAttributes()
 _SINCE: Final = {"epmin": "1.1", "epmax": "1.1", "edge": "1.2", "con": "1.2", "hqmax": "1.2"}
-_DEFAULTS: Final = {"pmin": Path((1, 0, 2)), "pmax": Path((1, 0, 3)), "con": Path((1, 0, 26))}
+_SERVER: Final = Path((1, 0))
+_DEFAULTS: Final = (("pmin", 2), ("pmax", 3), ("con", 26))
 
 
 class Attached:
@@ -52,6 +53,11 @@ class Attached:
         else:
             self._by_path[path] = attributes
 
+    @property
+    def queues(self) -> bool:
+        """Whether ``hqmax`` is attached anywhere: then only what has one is stored."""
+        return any(attributes.hqmax is not None for attributes in self._by_path.values())
+
     def at(self, path: Path) -> NotificationAttributes:
         """What is attached to ``path`` itself."""
         return self._by_path.get(path, _NONE)
@@ -62,13 +68,19 @@ class Attached:
 
     def effective(self, path: Path, override: NotificationAttributes | None = None) -> NotificationAttributes:
         """What holds for an observation of ``path`` that has parameters of its own or, with None, has not."""
-        found = effective(path, self._by_path) if override is None else override
-        missing: dict[str, int | float | None] = {
-            name: value
-            for name, default in _DEFAULTS.items()
-            if getattr(found, name) is None and isinstance(value := self._server.value(default), int)
-        }
-        return _coherent(found.changed(missing) if missing else found)
+        found = override
+        if found is None:
+            found = effective(path, self._by_path) if self._by_path else _NONE
+        server = self._server.instance(_SERVER)
+        if server is not None:
+            missing: dict[str, int | float | None] = {
+                name: value
+                for name, number in _DEFAULTS
+                if isinstance(value := server.get(number), int) and getattr(found, name) is None
+            }
+            if missing:
+                found = found.changed(missing)
+        return _coherent(found)
 
     def removed(self, path: Path) -> None:
         """The Instance at ``path`` is gone, and what was attached to it and below."""

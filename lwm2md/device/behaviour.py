@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from lwm2md.coap import numbers
+from lwm2md.device.reach import WAKES
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import Value
 
@@ -21,8 +22,9 @@ ADDRESS: Final = "address"
 UPDATE: Final = "update"
 DEREGISTER: Final = "deregister"
 DIE: Final = "die"
+OFFLINE: Final = "offline"
 SET: Final = "set"
-DEEDS: Final = (REBOOT, ADDRESS, UPDATE, DEREGISTER, DIE, SET)
+DEEDS: Final = (REBOOT, ADDRESS, UPDATE, DEREGISTER, DIE, OFFLINE, SET)
 """What can happen to a device."""
 
 
@@ -30,10 +32,11 @@ DEEDS: Final = (REBOOT, ADDRESS, UPDATE, DEREGISTER, DIE, SET)
 class Behaviour:
     """What a device does to its datagrams.
 
-    It sleeps ``awake`` seconds after its last one, until it has something to send, but for ``asleep`` seconds at most
-    (None: it never sleeps, it sleeps on). It swallows every ``drop``\\ th answer and spoils every ``wrong``\\ th, which
-    gets ``wrong_code`` (0: none); each one leaves between ``late[0]`` and ``late[1]`` seconds late. A datagram is lost
-    with the probability ``loss``, in both directions.
+    It sleeps ``awake`` seconds after its last one, with its socket closed, until its registration or something of
+    ``wakes`` has to be sent, but for ``asleep`` seconds at most (None: it never sleeps, it sleeps on). Then it has
+    another port, unless it ``keeps_port``. It swallows every ``drop``\\ th answer and spoils every ``wrong``\\ th, to
+    which it gives ``wrong_code`` (0: none); each one leaves between ``late[0]`` and ``late[1]`` seconds late. A
+    datagram is lost with the probability ``loss``, in both directions.
     """
 
     awake: float | None = None
@@ -43,6 +46,8 @@ class Behaviour:
     wrong_code: int = numbers.INTERNAL_SERVER_ERROR
     late: tuple[float, float] = (0.0, 0.0)
     loss: float = 0.0
+    wakes: tuple[str, ...] = WAKES
+    keeps_port: bool = False
 
 
 NO_BEHAVIOUR: Final = Behaviour()

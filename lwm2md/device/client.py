@@ -2,26 +2,31 @@
 
 RULES: only the server's datagrams are taken, everything else is dropped unseen; a disabled device hears nothing. What
 a request causes beyond its answer (an Update, a restart) starts after the answer has left, at the next ``expire``. A
-Register ends all observations, as a restart ends the attached attributes too. Outcomes of requests that no longer
-matter are told apart by their serial number. Paths that begin with the prefix of a device behind this one are its.
+Register ends all observations, as a restart ends the attached attributes too. What is due while the device is disabled,
+asleep or offline is stored; one that wakes up at a new address tells its server by an Update first, the rest after the
+answer. Paths that begin with the prefix of a device behind this one are its.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Engine
-from lwm2md.coap.interfaces import Datagram, Failure, IncomingRequest, Peer, Received, Response
-from lwm2md.coap.message import Message, options
-from lwm2md.device import announcing, gateway, objects
+from lwm2md.coap.interfaces import Datagram, Delivery, IncomingRequest, Peer, Response
+from lwm2md.coap.interfaces import Outcome as Asked
+from lwm2md.coap.message import Message, Options
+from lwm2md.device import gateway, objects, testobjects
+from lwm2md.device.enrolling import Enrolment, Report
 from lwm2md.device.errors import Refused
-from lwm2md.device.narrating import asked, told
-from lwm2md.device.observers import Observation
-from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, Retry, State, Step
-from lwm2md.device.requests import CREATED, DELETED, WRITTEN, Outcome, with_observe
+from lwm2md.device.narrating import asked
+from lwm2md.device.reach import Reach
+from lwm2md.device.registration import BINDING, LIFETIME, OBJECTS, Registration, State, Step
+from lwm2md.device.reporting import Reporting
+from lwm2md.device.requests import CREATED, DELETED, WRITTEN, Outcome
+from lwm2md.device.sending import Sender, Sending
 from lwm2md.device.simulation import Moving
 from lwm2md.device.tree import Stored, Supported
 from lwm2md.device.unit import Unit
@@ -33,32 +38,39 @@ from lwm2md.lwm2m.values import Value
 BOOT_TIME: Final = 1.0
 """Seconds from a reboot to the Register that follows it."""
 
-Report = Callable[[str, bool], None]
-"""Told in words what happened, and whether that is a detail."""
+__all__ = ("BOOT_TIME", "Client", "Report")
 
+_OFF: Final = (State.IDLE, State.STOPPED)
+_KNOWN: Final = (State.REGISTERED, State.UPDATING)
+_UNDER_WAY: Final = (State.REGISTERING, State.UPDATING, State.LEAVING)
 _DEAF: Final = (State.IDLE, State.DISABLED, State.STOPPED)
+_UNKNOWN: Final = (State.REGISTERING, State.WAITING)
+"""Where there is no registration, but may be one with the next answer."""
 
 
 class Client:
     """A simulated device and its one server. ``now`` is Unix time in seconds everywhere.
 
     ``supported`` is shared between the devices of a process; ``random`` gives unguessable bytes for the engine;
-    ``report`` is told what happens; ``on_error`` gets tracebacks of our own mistakes.
+    ``report`` is told what happens, of requests and notifications only with ``details``; ``on_error`` gets tracebacks
+    of our own mistakes.
     """
 
     __slots__ = (
         "_children",
+        "_details",
+        "_enrolment",
         "_later",
         "_on_error",
         "_own",
         "_random",
         "_report",
-        "_serial",
+        "_reporting",
         "_server",
         "_settings",
         "_units",
         "engine",
-        "registration",
+        "reach",
     )
 
     def __init__(
@@ -72,19 +84,28 @@ class Client:
         report: Report,
         now: float,
         on_error: Callable[[str], None] | None = None,
+        details: bool = True,
     ) -> None:
         self._settings = settings
         self._server = server
         self._report = report
+        self._details = details
         self._random = random
         self._later: list[Callable[[float], None]] = []
-        self._serial = 0
+        self.reach = Reach()
         self._own = Unit(
             settings, supported, self._initial(), world, execute=self._execute, now=now, root=settings.root
         )
         self._children = {child.prefix: self._child(child, supported, now) for child in settings.children}
         self._units = (self._own, *self._children.values())
-        self.registration = Registration(settings.version, settings.lifetime, profiled=settings.profile != 0)
+        if settings.sendings:
+            self._own.sender = Sender(settings.sendings, self._own.tree, now, max(1, settings.history))
+        self._enrolment = Enrolment(
+            settings, self._own.tree, post=self._enrol, report=report, registers=self._registers, settled=self._settled
+        )
+        self._reporting = Reporting(
+            settings, self._enrolment, self.reach, report=report, details=details, post=self._post, notify=self._notify
+        )
         self._show_children(now)
         self._on_error = on_error
         self.engine = self._new_engine()
@@ -105,9 +126,19 @@ class Client:
             server=self._own.tree,
         )
 
+    @property
+    def registration(self) -> Registration:
+        """Where the device stands with its server."""
+        return self._enrolment.registration
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the device waits for an answer of its server."""
+        return self.registration.state in _UNDER_WAY or any(unit.waiting for unit in self._units)
+
     def start(self, now: float) -> list[Datagram]:
         """Register; the datagrams to send. Raises IllegalMove when started before."""
-        self._perform(self.registration.start(now), now)
+        self._enrolment.perform(self.registration.start(now), now)
         return self.engine.take()
 
     def stop(self, now: float) -> list[Datagram]:
@@ -133,6 +164,29 @@ class Client:
         self._trigger(now)
         return self.engine.take()
 
+    def sleep(self, wakes: Collection[str], *, announces: bool) -> None:
+        """The radio is off until there is an Update or something of ``wakes`` (NOTIFICATION, SEND) to send.
+
+        ``announces``: the address will be another one then, so that an Update comes first.
+        """
+        self.reach.sleep(wakes, announces=announces)
+
+    def wake(self, now: float) -> list[Datagram]:
+        """The radio is on again by itself; the datagrams to send."""
+        self.reach.rise()
+        self._announce(now)
+        return self.engine.take()
+
+    def lose(self) -> None:
+        """There is no network any more."""
+        self.reach.lose()
+
+    def find(self, now: float) -> list[Datagram]:
+        """The network is there again; the datagrams to send."""
+        self.reach.find()
+        self._announce(now)
+        return self.engine.take()
+
     def set(self, path: Path, value: Value, now: float) -> None:
         """A value changes by itself."""
         if self._own.tree.put(path, value):
@@ -147,27 +201,41 @@ class Client:
         """Take the datagrams that arrived, return those to send."""
         if self.registration.state in _DEAF:
             return []
-        return self.engine.receive([datagram for datagram in batch if datagram[1] == self._server], now)
+        out: list[Datagram] = []
+        for data, peer in batch:
+            # Without a registration a request is not heard, and comes again; an answer before it may complete that.
+            if peer == self._server and not (self.registration.state in _UNKNOWN and _asks(data)):
+                out += self.engine.receive([(data, peer)], now)
+        return out
 
     def next_deadline(self) -> float | None:
         """When ``expire`` has something to do, None for never; 0 stands for at once."""
         if self._later:
             return 0.0
-        dues = [self.engine.next_deadline(), self.registration.deadline]
-        if self.registration.state not in _DEAF:
-            dues += (unit.next_deadline() for unit in self._units)
-        return min((due for due in dues if due is not None), default=None)
+        due = self.engine.next_deadline()
+        enrol = None if self.reach.offline else self.registration.deadline
+        if enrol is not None and (due is None or enrol < due):
+            due = enrol
+        if self.registration.state not in _OFF:
+            for unit in self._units:
+                other = self._reporting.next_deadline(unit)
+                if due is None or other < due:
+                    due = other
+        return due
 
     def expire(self, now: float) -> list[Datagram]:
         """Do what is due, return the datagrams to send."""
         out = self.engine.expire(now)
-        later, self._later = self._later, []
-        for action in later:
-            action(now)
-        self._perform(self.registration.due(now), now)
-        if self.registration.state not in _DEAF:
+        if self._later:
+            later, self._later = self._later, []
+            for action in later:
+                action(now)
+        if not self.reach.offline:
+            self._enrolment.perform(self.registration.due(now), now)
+        if self.registration.state not in _OFF:
             for unit in self._units:
-                unit.expire(now, partial(self._notify, unit))
+                unit.move(now)
+                self._reporting.expire(unit, now)
         return out + self.engine.take()
 
     def handle(self, request: IncomingRequest, now: float) -> Response:
@@ -177,7 +245,8 @@ class Client:
         unit.simulation.tick(now)
         outcome = unit.requests.handle(request.message, now)
         self._follow(unit, outcome, now)
-        self._report(asked(request.message, outcome.response, outcome.what), True)
+        if self._details:
+            self._report(asked(request.message, outcome.response, outcome.what), True)
         return outcome.response
 
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
@@ -202,7 +271,7 @@ class Client:
                 unit.simulation.clock_written(now)
             news = {what for path, what in _NEWS.items() if path in outcome.changed}
             if news and unit is self._own:
-                self.registration.lifetime = self._number(objects.LIFETIME, self._settings.lifetime)
+                self.registration.lifetime = self._enrolment.number(objects.LIFETIME, self._settings.lifetime)
                 self._later.append(partial(self._tell, news))
 
     def _relist(self, unit: Unit, now: float) -> None:
@@ -220,7 +289,7 @@ class Client:
                     self._own.touch((changed,), now)
 
     def _tell(self, news: Iterable[str], now: float) -> None:
-        self._perform(self.registration.changed(news, now), now)
+        self._enrolment.perform(self.registration.changed(news, now), now)
 
     def _execute(self, unit: Unit, path: Path, arguments: Arguments, now: float) -> None:
         """Execute a Resource, or plan it for after the answer. Raises Refused."""
@@ -229,6 +298,8 @@ class Client:
             raise Refused(numbers.METHOD_NOT_ALLOWED, "there is no bootstrap server")
         if arguments and path[0] in (objects.SERVER, objects.DEVICE) and not _names_our_binding(what, arguments):
             raise Refused(numbers.BAD_REQUEST, "these arguments are not expected")
+        if paths := testobjects.to_send(unit.tree, path):
+            self._later.append(partial(self._send_once, unit, paths))
         action = _ACTIONS.get(what)
         if action is None:
             unit.touch(unit.execute(path, arguments, self._random), now)
@@ -237,12 +308,25 @@ class Client:
         else:
             self._later.append(partial(self._restart_child, unit, what[1] == objects.FACTORY_RESET))
 
+    def _send_once(self, unit: Unit, paths: tuple[Path, ...], now: float) -> None:
+        if unit.sender is None:
+            unit.sender = Sender((), unit.tree, now, max(1, self._settings.history))
+        unit.sender.send(Sending(paths), now)
+
+    def _announce(self, now: float) -> None:
+        """Tell the server that the device can be reached; one that is not registered has nothing to tell."""
+        if self.registration.state in _KNOWN:
+            self._trigger(now)
+        else:
+            self.reach.settle()
+
     def _disable(self, now: float) -> None:
-        if self.registration.state in (State.REGISTERED, State.UPDATING):
-            self._leave(now, float(self._number(objects.DISABLE_TIMEOUT, objects.DEFAULT_DISABLE_TIMEOUT)))
+        if self.registration.state in _KNOWN:
+            timeout = self._enrolment.number(objects.DISABLE_TIMEOUT, objects.DEFAULT_DISABLE_TIMEOUT)
+            self._leave(now, float(timeout))
 
     def _trigger(self, now: float) -> None:
-        self._perform(self.registration.trigger(now), now)
+        self._enrolment.perform(self.registration.trigger(now), now)
 
     def _reboot(self, now: float) -> None:
         if self.registration.state not in _DEAF and self.registration.state is not State.LEAVING:
@@ -250,9 +334,10 @@ class Client:
 
     def _restart(self, now: float, down: float) -> None:
         self._report("restarting", False)
+        self.reach.rise()
         self._drop()
         for unit in self._units:
-            unit.restart()
+            unit.restart(now)
         self.registration.restart(now, down)
 
     def _new_engine(self) -> Engine:
@@ -267,7 +352,7 @@ class Client:
     def _restart_child(self, unit: Unit, reset: bool, now: float) -> None:
         """A device behind this one restarts: it forgets what a restart forgets, the gateway stays registered."""
         self._report(f"{unit.requests.root} restarting", False)
-        unit.restart()
+        unit.restart(now)
         if reset:
             index = list(self._children.values()).index(unit)
             unit.reset(objects.child_instances(self._settings.children[index]), now)
@@ -276,111 +361,50 @@ class Client:
     def _leave(self, now: float, silence: float | None) -> None:
         step = self.registration.leave(now, silence)
         self._drop()
-        self._perform(step, now)
+        if silence is None:
+            for unit in self._units:
+                unit.observers.clear()
+        self._enrolment.perform(step, now)
 
     def _drop(self) -> None:
         """Let go of everything that is under way with the server."""
-        self._serial += 1
+        self._enrolment.forget()
+        self.reach.settle()
         for unit in self._units:
-            unit.observers.clear()
+            unit.drop()
         self.engine.abort(self._server)
 
-    def _perform(self, step: Step | None, now: float) -> None:
-        """Send what the registration asks for."""
-        if step is None:
-            return
-        self._serial += 1
-        registration = self.registration
-        registration.retry = self._retry()
-        query: tuple[str, ...] = ()
-        payload = b""
-        code, path = numbers.POST, registration.location
+    def _registers(self) -> None:
+        """A Register is about to leave."""
+        for unit in self._units:
+            unit.observers.retire()
+            unit.requests.speak(self.registration.version)
+
+    def _settled(self, step: Step, now: float) -> None:
+        """The server knows the device and where it is."""
+        self.reach.settle()
         if step is Step.REGISTER:
             for unit in self._units:
-                unit.observers.clear()
-                unit.requests.speak(registration.version)
-            path = (*self._settings.prefix, "rd")
-            query, payload = announcing.register(self._settings, registration, self._own.tree)
-        elif step is Step.UPDATE:
-            query, payload = announcing.update(self._settings, registration, self._own.tree, registration.take_news())
-        else:
-            code = numbers.DELETE
+                if unit.sender is not None:
+                    unit.sender.registered()
+
+    def _enrol(self, code: int, made: Options, payload: bytes, on_outcome: Asked, now: float) -> None:
+        """Send a message of the registration; that wakes the device."""
+        self.reach.rise()
+        self.engine.request(self._server, code, made, payload, on_outcome=on_outcome, now=now)
+
+    def _post(self, made: Options, payload: bytes, on_outcome: Asked, now: float, *, confirmable: bool) -> None:
         self.engine.request(
-            self._server,
-            code,
-            options(path=path, query=query, content_format=numbers.LINK_FORMAT if payload else None),
-            payload,
-            on_outcome=partial(self._answered, step, self._serial),
-            now=now,
+            self._server, numbers.POST, made, payload, on_outcome=on_outcome, confirmable=confirmable, now=now
         )
 
-    def _answered(self, step: Step, serial: int, result: Received | str, now: float) -> None:
-        if serial != self._serial or result == Failure.CANCELLED:
-            return
-        if step is Step.DEREGISTER:
-            self.registration.left(now)
-            deadline = self.registration.deadline
-            self._report("de-registered" if deadline is None else f"de-registered for {deadline - now:g} s", False)
-            return
-        if not isinstance(result, Received):
-            again = self.registration.unanswered(now)
-            self._report_failure(step, f"no answer ({result})", now)
-        elif step is Step.REGISTER and result.message.code == numbers.CREATED:
-            again = self.registration.registered(result.message.location, now)
-            location = "/".join(result.message.location)
-            self._report(f"registered at {location}, lifetime {self.registration.lifetime} s", False)
-        elif step is Step.UPDATE and result.message.code == numbers.CHANGED:
-            again = self.registration.updated(now)
-            self._report("→ Update → 2.04", True)
-        else:
-            message = result.message
-            again = self.registration.refused(message.code, now, message.max_age)
-            reason = message.payload.decode("utf-8", "replace")
-            self._report_failure(step, f"{numbers.dotted(message.code)} {reason}".rstrip(), now)
-        self._perform(again, now)
+    def _notify(self, token: bytes, response: Response, on_result: Delivery, now: float, *, confirmable: bool) -> None:
+        self.engine.notify(self._server, token, response, confirmable=confirmable, on_result=on_result, now=now)
 
-    def _report_failure(self, step: Step, why: str, now: float) -> None:
-        deadline = self.registration.deadline
-        again = "at once" if deadline is None else f"in {deadline - now:g} s"
-        self._report(f"{step.value} failed: {why}, registering again {again}", False)
 
-    def _notify(self, unit: Unit, observation: Observation, confirmable: bool, now: float) -> bool:
-        """Send the present state to an observer; False when there is none any more, which it is told."""
-        try:
-            response = unit.requests.report(observation)
-            alive = True
-        except Refused as refusal:
-            response, alive = Response(refusal.code, refusal.reason.encode()), False
-        self.engine.notify(
-            self._server,
-            observation.token,
-            with_observe(response, observation.sequence) if alive else response,
-            confirmable=confirmable or not alive,
-            on_result=partial(self._delivered, unit, observation),
-            now=now,
-        )
-        path = observation.paths[0]
-        value = unit.tree.value(path) if len(path) > 2 and len(observation.paths) == 1 else None
-        self._report(told(f"{unit.requests.root}{observation.shown}", response, value), True)
-        return alive
-
-    def _delivered(self, unit: Unit, observation: Observation, failure: str | None, now: float) -> None:
-        if failure is None:
-            unit.observers.delivered(observation)
-        elif unit.observers.lost(observation):
-            self._report(f"observation of {unit.requests.root}{observation.shown} ended ({failure})", False)
-
-    def _retry(self) -> Retry:
-        default = Retry()
-        return Retry(
-            max(1, self._number(objects.RETRY_COUNT, default.count)),
-            self._number(objects.RETRY_TIMER, int(default.timer)),
-            self._number(objects.SEQUENCE_DELAY, int(default.sequence_delay)),
-        )
-
-    def _number(self, path: Path, default: int) -> int:
-        value = self._own.tree.value(path)
-        return value if isinstance(value, int) else default
+def _asks(data: bytes) -> bool:
+    """Whether a datagram is a request: the code is its second octet."""
+    return len(data) > 1 and numbers.is_request(data[1])
 
 
 def _names_our_binding(what: tuple[int, int], arguments: Arguments) -> bool:

@@ -35,6 +35,7 @@ _ONE_VALUE: Final = frozenset({numbers.TEXT, numbers.OPAQUE, numbers.CBOR})
 _CHANGES: Final = frozenset({numbers.SENML_ETCH_JSON, numbers.SENML_ETCH_CBOR})
 _LISTS: Final = frozenset({numbers.SENML_JSON, numbers.SENML_CBOR, *_CHANGES})
 _COMPOSITE: Final = frozenset({numbers.SENML_JSON, numbers.SENML_CBOR, numbers.LWM2M_CBOR})
+_TIMED: Final = (numbers.SENML_CBOR, numbers.SENML_JSON, numbers.JSON)
 _UNTOLD: Final = frozenset({numbers.TEXT, numbers.OPAQUE})
 _ANSWERED_IN: Final = {
     numbers.SENML_JSON: numbers.SENML_JSON,
@@ -100,6 +101,25 @@ def composite_format(content: int, accept: int | None, formats: frozenset[int]) 
     if accept not in formats & _COMPOSITE:
         raise _not_acceptable(accept)
     return accept
+
+
+def timed_format(accept: int | None, formats: frozenset[int], usual: int | None = None) -> int | None:
+    """The format for values of several times, as accepted or by choice; None where what is accepted has no times."""
+    if accept is not None:
+        return accept if accept in _TIMED else None
+    return next((number for number in (usual, *_TIMED) if number in _TIMED and number in formats), None)
+
+
+def send_format(wished: int | None, formats: frozenset[int], usual: int | None = None) -> int:
+    """The format of a Send: what is wished, else what the device reports in, else the first that it has."""
+    order = (wished, usual, *(numbers.SENML_CBOR, numbers.SENML_JSON, numbers.LWM2M_CBOR))
+    fitting = _COMPOSITE & formats
+    return next((number for number in order if number in fitting and number is not None), numbers.SENML_CBOR)
+
+
+def has_times(content: int) -> bool:
+    """Whether a format tells times."""
+    return content in _TIMED
 
 
 def must_carry(content: int, path: Path) -> None:

@@ -1,7 +1,8 @@
 """What lies between a scripted device and the network: a radio that sleeps, and answers that get lost, late or wrong.
 
 RULES: an answer is a datagram with a response code, a notification included, or an empty acknowledgement; requests and
-Resets are none. What arrives while the device sleeps is lost. Any datagram that leaves wakes it. The same key gives the
+Resets are none. What arrives while the device sleeps is lost. Any datagram that leaves wakes it, and it does not fall
+asleep while it waits for an answer of its server. The same key gives the
 same chances, in the order in which datagrams pass. Datagrams in, datagrams out; nothing here reads a clock.
 """
 
@@ -52,6 +53,16 @@ class Link:
         """Whether the device sleeps and hears nothing."""
         return self._asleep
 
+    @property
+    def wakes(self) -> tuple[str, ...]:
+        """What the device wakes up for besides its registration."""
+        return self._behaviour.wakes
+
+    @property
+    def keeps_port(self) -> bool:
+        """Whether the device has the port again after it slept."""
+        return self._behaviour.keeps_port
+
     def inbound(self, batch: list[Datagram], now: float) -> list[Datagram]:
         """What the device hears of what has arrived."""
         if self._asleep:
@@ -67,22 +78,22 @@ class Link:
             self._wake(now)
         return [datagram for one in out if (datagram := self._pass(one, now)) is not None]
 
-    def next_deadline(self) -> float | None:
-        """When ``expire`` has something to do, None for never."""
+    def next_deadline(self, *, waiting: bool = False) -> float | None:
+        """When ``expire`` has something to do, None for never; ``waiting``: the device waits for an answer."""
         dues = [self._held[0][0]] if self._held else []
-        turn = self._turn()
+        turn = self._turn(waiting)
         if turn is not None:
             dues.append(turn)
         return min(dues, default=None)
 
-    def expire(self, now: float) -> tuple[list[Datagram], bool]:
+    def expire(self, now: float, *, waiting: bool = False) -> tuple[list[Datagram], bool]:
         """The late datagrams whose time has come, and whether the device has just woken by itself."""
         out = []
         while self._held and self._held[0][0] <= now:
             out.append(heapq.heappop(self._held)[2])
         if out:
             self._wake(now)
-        turn = self._turn()
+        turn = self._turn(waiting)
         if turn is None or now < turn:
             return out, False
         if self._asleep:
@@ -97,9 +108,9 @@ class Link:
         self._held.clear()
         self._asleep, self._quiet_since = False, now
 
-    def _turn(self) -> float | None:
+    def _turn(self, waiting: bool) -> float | None:
         """When the device falls asleep or wakes up by itself."""
-        if self._held:
+        if self._held or (waiting and not self._asleep):
             return None
         wait = self._behaviour.asleep if self._asleep else self._behaviour.awake
         return None if wait is None else self._quiet_since + wait

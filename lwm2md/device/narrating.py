@@ -45,6 +45,13 @@ def told(path: object, response: Response, value: Value | None) -> str:
     return f"→ Notify {path} {content if value is None else f'= {shown(value)}'}".rstrip()
 
 
+def sent(content: Response, answer: Message | str, what: str) -> str:
+    """A Send and its answer, or the lack of one, and what follows from that."""
+    carried = _content(content.options, content.payload)
+    got = answer if isinstance(answer, str) else _answer(Response(answer.code, answer.payload, answer.options))
+    return f"→ Send {carried} → {got}{f', {what}' if what else ''}"
+
+
 def shown(value: Value) -> str:
     """A value for people, cut short."""
     if isinstance(value, bool):

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from lwm2md.device.sending import Sending
 from lwm2md.device.tree import Stored, Supported
 from lwm2md.lwm2m.models import Models, default_version
 from lwm2md.lwm2m.paths import Path
@@ -36,18 +37,21 @@ RESET_EXTREMES: Final = 5605
 SHORT_SERVER_ID: Final = Path((1, 0, 0))
 LIFETIME: Final = Path((1, 0, 1))
 DISABLE_TIMEOUT: Final = Path((1, 0, 5))
+STORING: Final = Path((1, 0, 6))
 BINDING: Final = Path((1, 0, 7))
 RETRY_COUNT: Final = Path((1, 0, 17))
 RETRY_TIMER: Final = Path((1, 0, 18))
 SEQUENCE_DELAY: Final = Path((1, 0, 19))
+MUTE_SEND: Final = Path((1, 0, 23))
 PROFILE_HASH: Final = Path((1, 0, 27))
 ERRORS: Final = Path((3, 0, 11))
 
 DEFAULT_DISABLE_TIMEOUT: Final = 86400
+DEFAULT_HISTORY: Final = 100
 
 _SECONDS: Final = (0, 2**31 - 1)
 _RESOURCES: Final[Mapping[int, frozenset[int]]] = {
-    SERVER: frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 26, 27}),
+    SERVER: frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 23, 26, 27}),
     DEVICE: frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21}),
     CONNECTIVITY: frozenset({0, 1, 2, 3, 4, 8, 9, 10}),
     LOCATION: frozenset({0, 1, 2, 3, 5}),
@@ -56,7 +60,6 @@ _RESOURCES: Final[Mapping[int, frozenset[int]]] = {
 _USUAL: Final = (SERVER, DEVICE, CONNECTIVITY, LOCATION, TEMPERATURE)
 _RETRIES_FROM_1_2: Final = frozenset({17, 18, 19})
 _OWN_VERSIONS: Final[Mapping[int, str]] = {GATEWAY: "2.0", TEMPERATURE: "1.1"}
-_UNSENT: Final[Mapping[int, frozenset[int]]] = {3442: frozenset({5, 6})}
 _SENSOR: Final[Mapping[int, Value]] = {5603: -40.0, 5604: 125.0, 5701: "Cel"}
 _DESCRIBING: Final = frozenset({0, SERVER, 2, DEVICE, CONNECTIVITY, 5, LOCATION, 7, 21, 23, 24, GATEWAY, 26})
 
@@ -80,7 +83,10 @@ class Settings:
     there are none; ``content_format`` what it reports several values in where it has the choice. ``profile`` is the
     RFC 6920 suite (1 to 6) of the profile id that it registers with, 0 for none. ``instances`` are the
     Instances that it starts with instead of the usual ones, and ``children`` the devices behind it, whose worlds make
-    a step every ``interval`` seconds. ``binding`` are the transports that it says it has; it has UDP.
+    a step every ``interval`` seconds. ``binding`` are the transports that it says it has; it has UDP. ``history`` is
+    how many values of a path, and how many moments of a Send, it stores while it cannot tell them. ``keeps`` says that
+    an observation outlives a Confirmable notification that nobody acknowledged. ``sendings`` are what it
+    sends by itself.
     """
 
     endpoint: str
@@ -97,6 +103,9 @@ class Settings:
     children: tuple[Child, ...] = ()
     interval: float = 10.0
     binding: str = "U"
+    history: int = DEFAULT_HISTORY
+    keeps: bool = False
+    sendings: tuple[Sending, ...] = ()
 
 
 def supported(models: Models, version: str) -> Mapping[int, Supported]:
@@ -111,7 +120,7 @@ def of_object(models: Models, version: str, number: int) -> Supported:
     model = models.object(number, own or default_version(number, version))
     if model is None:
         raise LookupError(f"no model of object {number}")
-    resources = _RESOURCES.get(number) or frozenset(model.resources) - _UNSENT.get(number, frozenset())
+    resources = _RESOURCES.get(number) or frozenset(model.resources)
     if number == SERVER and version == "1.2":
         resources |= _RETRIES_FROM_1_2
     return Supported(
@@ -127,8 +136,11 @@ def of_object(models: Models, version: str, number: int) -> Supported:
 def instances(settings: Settings) -> Mapping[Path, Mapping[int, Stored]]:
     """The Instances that a device starts with; what moves is filled in by the simulation."""
     binding = settings.binding + ("Q" if settings.queue and settings.version == "1.0" else "")
+    server: dict[int, Stored] = {0: 1, 1: settings.lifetime, 5: DEFAULT_DISABLE_TIMEOUT, 6: True, 7: binding}
+    if settings.version != "1.0":
+        server[MUTE_SEND[2]] = False
     found: dict[Path, Mapping[int, Stored]] = {
-        Path((SERVER, 0)): {0: 1, 1: settings.lifetime, 5: DEFAULT_DISABLE_TIMEOUT, 6: False, 7: binding},
+        Path((SERVER, 0)): server,
         Path((DEVICE, 0)): _device(settings.endpoint, binding),
     }
     if settings.instances is None:

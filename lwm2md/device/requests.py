@@ -23,6 +23,7 @@ from lwm2md.device.attached import Attached, parameters
 from lwm2md.device.discovery import discover
 from lwm2md.device.errors import Refused
 from lwm2md.device.observers import Observation, Observers
+from lwm2md.device.sending import Parcel
 from lwm2md.device.tree import Tree, executable, readable
 from lwm2md.lwm2m import formats, tlv
 from lwm2md.lwm2m.attributes import NotificationAttributes
@@ -111,10 +112,20 @@ class Requests:
             return Outcome(Response(refusal.code, refusal.reason.encode()), REFUSED)
 
     def report(self, observation: Observation) -> Response:
-        """What an observation tells now. Raises Refused where its path is gone."""
+        """What an observation tells now, with what it has stored. Raises Refused where its path is gone."""
+        if observation.history:
+            chosen = contents.timed_format(observation.accept, self._formats, self._usual)
+            if chosen is not None:
+                base = ROOT if observation.composite else observation.paths[0]
+                return self._content(chosen, base, observation.history.nodes())
         if observation.composite and observation.accept is not None:
             return self._read_all(observation.paths, observation.accept)
         return self._read(observation.paths[0], observation.accept)
+
+    def parcel(self, parcel: Parcel, now: float) -> Response:
+        """What a Send carries that leaves now. Raises Refused where its values have no place in its format."""
+        chosen = contents.send_format(parcel.sending.content_format, self._formats, self._usual)
+        return self._content(chosen, ROOT, parcel.nodes(now, timed=contents.has_times(chosen)))
 
     def _read(self, path: Path, accept: int | None) -> Response:
         contents.must_be_acceptable(accept, self._formats)

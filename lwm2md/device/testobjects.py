@@ -2,7 +2,8 @@
 
 Source: the registered models of both Objects. RULES: reset puts one known value everywhere, with two Instances in what
 is multiple; clear empties; randomize draws from the given bytes; Exec With Arguments leaves each argument in the
-Arguments List, its digit being the Resource Instance and its value, or nothing, the string.
+Arguments List, its digit being the Resource Instance and its value, or nothing, the string. Send Data of 3442 sends
+what the paths in Resources to Send name, which are none after a reset.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from lwm2md.device.tree import Resources, Stored, Supported, Tree, writable
 from lwm2md.lwm2m.execute import Arguments
 from lwm2md.lwm2m.models import ResourceModel
-from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.paths import Path, PathError
 from lwm2md.lwm2m.values import NULL_LINK, ObjectLink, ResourceType, Value
 
 OBJECTS: Final = frozenset({3441, 3442})
@@ -24,6 +25,8 @@ _RANDOMIZE: Final = 1
 _CLEAR: Final = 2
 _LIST_ARGUMENTS: Final = 3
 _ARGUMENTS: Final = 4
+_SEND_DATA: Final = 5
+_TO_SEND: Final = 6
 
 Random = Callable[[int], bytes]
 
@@ -75,6 +78,22 @@ def execute(tree: Tree, path: Path, arguments: Arguments, random: Random) -> tup
     return (instance,)
 
 
+def to_send(tree: Tree, path: Path) -> tuple[Path, ...]:
+    """What an Execute of ``path`` sends: nothing if it is not Send Data."""
+    if path[0] not in OBJECTS or path[2] != _SEND_DATA:
+        return ()
+    named = tree.resource(path.parent.child(_TO_SEND))
+    texts = named.values() if isinstance(named, dict) else ()
+    return tuple(found for text in texts if (found := _path(text)) is not None)
+
+
+def _path(text: Value) -> Path | None:
+    try:
+        return Path.parse(text) if isinstance(text, str) else None
+    except PathError:
+        return None
+
+
 def _filled(supported: Supported, value: Callable[[ResourceModel], Value], several: Collection[int]) -> Resources:
     models = (supported.model.resources[number] for number in sorted(supported.resources))
     filled: Resources = {
@@ -82,8 +101,9 @@ def _filled(supported: Supported, value: Callable[[ResourceModel], Value], sever
         for model in models
         if writable(model)
     }
-    if _ARGUMENTS in supported.resources:
-        filled[_ARGUMENTS] = {}
+    for lists in (_ARGUMENTS, _TO_SEND):
+        if lists in supported.resources:
+            filled[lists] = {}
     return filled
 
 

@@ -12,8 +12,9 @@ from typing import Final
 from lwm2md.device import testobjects
 from lwm2md.device.attached import Attached
 from lwm2md.device.objects import DEVICE, RESET_ERRORS, RESET_EXTREMES, TEMPERATURE, Settings
-from lwm2md.device.observers import Observers, Send
+from lwm2md.device.observers import Observers
 from lwm2md.device.requests import Requests
+from lwm2md.device.sending import Sender
 from lwm2md.device.simulation import Moving, Simulation
 from lwm2md.device.tree import Stored, Supported, Tree
 from lwm2md.lwm2m.execute import Arguments
@@ -26,10 +27,10 @@ class Unit:
     """The Objects of a device and what belongs to them. ``now`` is Unix time in seconds.
 
     ``root`` are the segments before the ids, ``server`` is the tree that has the Server Object if it is another one,
-    ``execute`` is told of every Execute, with this unit.
+    ``execute`` is told of every Execute, with this unit. ``sender`` is there if anything is sent without being asked.
     """
 
-    __slots__ = ("_execute", "attached", "observers", "requests", "simulation", "tree")
+    __slots__ = ("_execute", "attached", "observers", "requests", "sender", "simulation", "tree")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Unit:
         self._fill_test_objects()
         self.attached = Attached(self.tree, server)
         self.observers = Observers(self.tree, self.attached)
+        self.sender: Sender | None = None
         self.simulation = Simulation(self.tree, world, now)
         self.requests = Requests(
             self.tree,
@@ -62,21 +64,27 @@ class Unit:
 
     def touch(self, paths: Iterable[Path], now: float) -> None:
         """The values at ``paths`` may have changed: look whether an observer has to be told."""
-        if len(self.observers):
+        if len(self.observers) or self.sender is not None:
             for path in paths:
                 self.observers.touch(path, now)
+                if self.sender is not None:
+                    self.sender.touch(path, now)
 
-    def next_deadline(self) -> float | None:
-        """When ``expire`` has something to do."""
-        watched = self.observers.next_deadline()
-        step = self.simulation.world.next_step
-        return step if watched is None else min(step, watched)
-
-    def expire(self, now: float, send: Send) -> None:
-        """Move the world when its time has come, and tell the observers."""
+    def move(self, now: float) -> None:
+        """Move the world when its time has come."""
         if now >= self.simulation.world.next_step:
             self.touch(self.simulation.step(now), now)
-        self.observers.expire(now, send)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the server has still to acknowledge a notification or a Send."""
+        return (self.sender is not None and self.sender.under_way) or any(o.under_way for o in self.observers)
+
+    def drop(self) -> None:
+        """Nothing is under way any more: what was is to be told again."""
+        self.observers.drop()
+        if self.sender is not None:
+            self.sender.returned()
 
     def execute(self, path: Path, arguments: Arguments, random: Callable[[int], bytes]) -> tuple[Path, ...]:
         """Do what an executable does to this unit, if it does anything; what changed."""
@@ -85,10 +93,12 @@ class Unit:
         simulated = _SIMULATED.get((path[0], path[2]))
         return () if simulated is None else tuple(simulated(self.simulation, path))
 
-    def restart(self) -> None:
-        """Forget what a restart forgets: observers and attributes."""
+    def restart(self, now: float) -> None:
+        """Forget what a restart forgets: observers, attributes, and what was to be sent."""
         self.observers.clear()
         self.attached.clear()
+        if self.sender is not None:
+            self.sender.restart(now)
 
     def reset(self, initial: Instances, now: float) -> None:
         """Put everything back to ``initial``."""

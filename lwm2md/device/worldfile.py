@@ -16,11 +16,24 @@ import attrs
 
 from lwm2md.coap import numbers
 from lwm2md.device import fields
-from lwm2md.device.behaviour import ADDRESS, DEEDS, DEREGISTER, DIE, NO_BEHAVIOUR, REBOOT, SET, Behaviour, Event
+from lwm2md.device.behaviour import (
+    ADDRESS,
+    DEEDS,
+    DEREGISTER,
+    DIE,
+    NO_BEHAVIOUR,
+    OFFLINE,
+    REBOOT,
+    SET,
+    Behaviour,
+    Event,
+)
 from lwm2md.device.faults import Fault, WorldErrors
 from lwm2md.device.fields import Faults, Table, Wrong
-from lwm2md.device.objects import Child
+from lwm2md.device.objects import DEFAULT_HISTORY, Child
+from lwm2md.device.reach import WAKES
 from lwm2md.device.script import Script
+from lwm2md.device.sending import Sending
 from lwm2md.device.worldobjects import Builder
 from lwm2md.device.worldvalues import Context, ReadFile
 from lwm2md.lwm2m.formats import NUMBERS
@@ -36,6 +49,8 @@ RESERVED: Final = frozenset({"ep", "lt", "lwm2m", "b", "Q", "sms", "pid"})
 """The parameters of a Register that are no labels."""
 
 _PLACE: Final = re.compile(r"at line ([0-9]+),")
+_SENDABLE: Final = ("senml-cbor", "senml-json", "lwm2m-cbor")
+_ENDINGS: Final = ("cancel", "keep")
 _FIRST_ERROR: Final = 0x80
 _LAST_ERROR: Final = 0xBF
 
@@ -59,6 +74,9 @@ class WorldFile:
     report_format: str | None = None
     profile: int = 0
     binding: str = "U"
+    history: int = DEFAULT_HISTORY
+    keeps: bool = False
+    sendings: tuple[Sending, ...] = ()
 
 
 @attrs.frozen(slots=True)
@@ -101,6 +119,7 @@ def read(
     supported = builder.supported()
     behaviour = _behaviour(top.table("behaviour") or Table(faults, "behaviour", {}))
     events = tuple(event for table in top.tables("event") if (event := _event(table, builder)) is not None)
+    sendings = tuple(sending for table in top.tables("send") if (sending := _sending(table)) is not None)
     seed = top.take("seed", fields.text, "")
     top.end()
     if faults.found:
@@ -114,7 +133,7 @@ def read(
         seed,
         children,
     )
-    return attrs.evolve(found, script=script)
+    return attrs.evolve(found, script=script, sendings=sendings)
 
 
 def _device(table: Table) -> WorldFile:
@@ -134,6 +153,8 @@ def _device(table: Table) -> WorldFile:
         table.take("report-format", fields.choice(NUMBERS), None),
         table.take("profile", fields.whole(0, 6), 0),
         table.take("binding", _binding, "U"),
+        table.take("history", fields.whole(0, 100_000), DEFAULT_HISTORY),
+        table.take("unacknowledged", fields.choice(_ENDINGS), _ENDINGS[0]) != _ENDINGS[0],
     )
     table.end()
     return found
@@ -171,9 +192,12 @@ def _labels(table: Table) -> tuple[tuple[str, str], ...]:
 def _behaviour(table: Table) -> Behaviour:
     sleep, default = table.table("sleep"), NO_BEHAVIOUR
     awake = asleep = None
+    wakes, keeps_port = default.wakes, default.keeps_port
     if sleep is not None:
         awake = sleep.need("awake", fields.seconds(0.1))
         asleep = sleep.take("asleep", fields.seconds(0.1), None)
+        wakes = sleep.take("wakes-for", fields.array(fields.choice(WAKES), 0), wakes)
+        keeps_port = sleep.take("keep-port", fields.flag, keeps_port)
         sleep.end()
     wrong = table.table("wrong")
     every, code = 0, default.wrong_code
@@ -189,6 +213,8 @@ def _behaviour(table: Table) -> Behaviour:
         code,
         table.take("late", fields.span, default.late),
         table.take("loss", fields.number(0, 1), 0.0),
+        wakes,
+        keeps_port,
     )
     table.end()
     return found
@@ -216,17 +242,35 @@ def _event(table: Table, builder: Builder) -> Event | None:
     return None if do is None or at is None else Event(do, at, every, back, path, value, quiet)
 
 
-_RETURNING: Final = (REBOOT, DEREGISTER, DIE)
+_RETURNING: Final = (REBOOT, DEREGISTER, DIE, OFFLINE)
+
+
+def _sending(table: Table) -> Sending | None:
+    paths = table.need("paths", fields.array(_target))
+    every = table.take("every", fields.seconds(0.1), None)
+    collect = table.take("collect", fields.seconds(0.1), None)
+    on_change = table.take("on-change", fields.flag, False)
+    if every is None and not on_change:
+        table.complain("every", "a number of seconds, or 'on-change'")
+    named = table.take("format", fields.choice(_SENDABLE), None)
+    confirmable = table.take("confirmable", fields.flag, True)
+    table.end()
+    number = None if named is None else NUMBERS[named]
+    return None if paths is None else Sending(paths, every, collect, on_change, confirmable, number)
 
 
 def _resource(value: Any) -> Path:
-    try:
-        path = Path.parse(fields.text(value))
-    except PathError as error:
-        raise Wrong(f"the path of a resource such as /3/0/0 ({error})") from error
+    path = _target(value)
     if len(path) < 3:
         raise Wrong("the path of a resource such as /3/0/0")
     return path
+
+
+def _target(value: Any) -> Path:
+    try:
+        return Path.parse(fields.text(value))
+    except PathError as error:
+        raise Wrong(f"the path of a resource such as /3/0/0 ({error})") from error
 
 
 def _binding(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
+import msgspec
 
 DEVICE_REGISTERED: Final = "device.registered"
 DEVICE_UPDATED: Final = "device.updated"
@@ -18,6 +18,7 @@ DEVICE_EXPIRED: Final = "device.expired"
 DEVICE_FORGOTTEN: Final = "device.forgotten"
 DEVICE_VALUE: Final = "device.value"
 DEVICE_AWAKE: Final = "device.awake"
+DEVICE_SLEEPING: Final = "device.sleeping"
 DEVICE_NOT_RESPONDING: Final = "device.not-responding"
 DEVICE_RESPONDING: Final = "device.responding"
 OPERATION_DONE: Final = "operation.done"
@@ -31,13 +32,12 @@ TYPES: Final = (
     DEVICE_FORGOTTEN,
     DEVICE_VALUE,
     DEVICE_AWAKE,
+    DEVICE_SLEEPING,
     DEVICE_NOT_RESPONDING,
     DEVICE_RESPONDING,
     OPERATION_DONE,
     OPERATION_FAILED,
 )
-
-_NOTHING: Final[Mapping[str, object]] = {}
 
 
 class Timestamp(float):
@@ -46,8 +46,7 @@ class Timestamp(float):
     __slots__ = ()
 
 
-@attrs.frozen(slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened, before it has an id.
 
     ``time`` is in Unix seconds. ``labels`` are those of the device at that moment. ``fields`` holds what belongs to the
@@ -59,6 +58,6 @@ class Event:
     type: str
     time: float
     endpoint: str | None
-    labels: Mapping[str, str] = _NOTHING  # type: ignore[assignment]
-    fields: Mapping[str, object] = _NOTHING
+    labels: Mapping[str, str] = {}
+    fields: Mapping[str, object] = {}
     stored: bool = True

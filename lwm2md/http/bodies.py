@@ -10,16 +10,37 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 
 from lwm2md.http.problems import FieldError, Problem, wrong_field
+from lwm2md.server.definitions import Match
+from lwm2md.server.deviceprofiles import ProfileValues
+from lwm2md.server.templates import Observed, TemplateMatch
 
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_FLOAT: Final = "got `float`"
 _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
-class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes of a device: its operator's labels; null removes one."""
+class DeviceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Changes of a device: its operator's labels, and the profile that is given by hand; null removes one."""
 
-    labels: dict[Annotated[str, msgspec.Meta(pattern="^[^=!,]+$")], str | None]
+    labels: dict[Annotated[str, msgspec.Meta(pattern="^[^=!,]+$")], str | None] = {}
+    profile: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class DefinitionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device profile: which devices it is for, and what it says of them; the highest ``priority`` comes first."""
+
+    match: Match = Match()
+    set: ProfileValues = ProfileValues()
+    priority: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 0
+    note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An observation template: which devices it is for, and what it observes there."""
+
+    observe: Observed
+    match: TemplateMatch = TemplateMatch()
 
 
 class ValueBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,13 +110,22 @@ class Body(Generic[T]):
                 return self.type()
             raise Problem("bad-body", "a JSON object is expected as the body")
         try:
-            return self._decoder.decode(data)
+            return self._decode(data)
         except msgspec.ValidationError as error:
             raise _misfit(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem("bad-json", str(error)) from None
         except RecursionError:
             raise Problem("bad-json", "the body is nested too deeply") from None
+
+    def _decode(self, data: bytes) -> T:
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as error:
+            if _FLOAT not in str(error):
+                raise
+        # To JSON Schema, and to some languages, 5.0 is an integer.
+        return msgspec.convert(_whole(msgspec.json.decode(data)), self.type)
 
 
 class XmlBody:
@@ -109,6 +139,15 @@ class XmlBody:
     def decode(self, data: bytes) -> bytes:
         """The body as it is."""
         return data
+
+
+def _whole(value: Any) -> Any:
+    """The same with integers for numbers without a fraction."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _misfit(message: str) -> Problem:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, get_args
 
 from lwm2md.http import parameters as p
-from lwm2md.http.bodies import Body, LabelsBody
+from lwm2md.http.bodies import Body, DeviceBody
 from lwm2md.http.documents import (
     DeviationDocument,
     DeviceDocument,
@@ -23,6 +23,7 @@ from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
 from lwm2md.http.waiting import answer_when_durable
 from lwm2md.server import selectors
+from lwm2md.server.effects import Resume
 from lwm2md.server.records import Device, DeviceState
 
 
@@ -52,21 +53,25 @@ def _list(call: Call) -> Reply:
         devices,
         call.channel.factory.endpoints,
         (query["limit"], query["after"]),
-        lambda device: device_document(device, now, address_of),
+        lambda device: device_document(device, node.server.facts(device, now), now, address_of),
         wanted,
     )
     return json_reply(Page(items, cursor))
 
 
 def _get(call: Call) -> Reply:
-    return json_reply(device_document(known_device(call), call.node.now(), call.node.server.address_of))
+    device, node = known_device(call), call.node
+    now = node.now()
+    return json_reply(device_document(device, node.server.facts(device, now), now, node.server.address_of))
 
 
 def _patch(call: Call) -> None:
-    device, node, labels = known_device(call), call.node, call.document.labels
-    answer_when_durable(
-        call, lambda then: node.server.set_labels(device.endpoint, labels, node.now(), then), lambda: _get(call)
-    )
+    device, node, body = known_device(call), call.node, call.document
+
+    def change(then: Resume) -> None:
+        node.server.amend(device.endpoint, node.now(), then, labels=body.labels, profile=body.profile)
+
+    answer_when_durable(call, change, lambda: _get(call))
 
 
 def _delete(call: Call) -> None:
@@ -104,8 +109,8 @@ ROUTES: Final = (
         "PATCH",
         "/v1/devices/{endpoint}",
         _patch,
-        "Set or remove labels",
-        body=Body(LabelsBody),
+        "Set or remove labels, give or take a profile by hand",
+        body=Body(DeviceBody),
         answers={200: DeviceDocument},
         fails=(409, 503),
     ),
@@ -113,7 +118,7 @@ ROUTES: Final = (
         "DELETE",
         "/v1/devices/{endpoint}",
         _delete,
-        "Forget a device: registration, observations, queue and values",
+        "Forget a device: registration, observations, queue, values and history",
         answers={204: None},
         fails=(503,),
     ),

@@ -8,23 +8,27 @@ from typing import Any, Generic, Literal, TypeVar, cast
 import msgspec
 
 from lwm2md.coap.engine import Peer
-from lwm2md.documents import time_text, value_rows
+from lwm2md.documents import time_text, value_document, value_rows
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel, default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.server.diagnoses import diagnosis
+from lwm2md.server.known import Deviation
 from lwm2md.server.library import ModelSource
+from lwm2md.server.reach import Facts
 from lwm2md.server.records import (
-    Deviation,
     Device,
     DeviceState,
-    Observation,
-    ObservationState,
     Operation,
     OperationState,
     Registration,
     Result,
+    Source,
+    TwinValue,
+    When,
 )
+from lwm2md.server.wish import Observation, ObservationState
 
 T = TypeVar("T")
 Json = str | int | float | bool
@@ -38,7 +42,10 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class ValueDocument(msgspec.Struct, omit_defaults=True):
-    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8."""
+    """One Resource or Resource Instance with its value; ``encoding`` is there where a string is not UTF-8.
+
+    In the twin ``source`` is where the value came from, and ``age`` how old it is, in seconds.
+    """
 
     path: str
     value: Json
@@ -47,6 +54,8 @@ class ValueDocument(msgspec.Struct, omit_defaults=True):
     unit: str | None
     time: str | None
     encoding: Literal["base64"] | None = None
+    source: Source | None = None
+    age: float | None = None
 
 
 class ValuesDocument(msgspec.Struct):
@@ -79,7 +88,10 @@ class OperationDocument(msgspec.Struct):
     path: str
     paths: list[str] | None
     state: OperationState
+    when: When
+    priority: int
     created: str | None
+    expires: str | None
     sent: str | None
     ended: str | None
     result: ResultDocument | None
@@ -88,12 +100,20 @@ class OperationDocument(msgspec.Struct):
     format: str | None
 
 
+class CancelledDocument(msgspec.Struct):
+    """How many operations were cancelled."""
+
+    cancelled: int
+
+
 class DeviceDocument(msgspec.Struct):
     """One device; what belongs to a registration is null or empty while there is none."""
 
     endpoint: str
     registration_id: str | None
     state: DeviceState
+    state_since: str | None
+    state_reason: str | None
     version: str | None
     lifetime: int | None
     binding: str | None
@@ -106,11 +126,16 @@ class DeviceDocument(msgspec.Struct):
     updated_at: str | None
     expires_at: str | None
     last_seen: str | None
+    awake_until: str | None
+    reachable_until: str | None
+    next_expected: str | None
+    overdue: bool
     objects: list[str]
     object_versions: dict[str, str]
     root_path: str | None
     gateway: str | None
     device_id: str | None
+    profile: str | None
 
 
 class ProfileDocument(msgspec.Struct):
@@ -134,10 +159,12 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+    retry_at: str | None
+    template: str | None
 
 
 class DeviationDocument(msgspec.Struct):
-    """One way in which a device departs from the specifications, and how often it was seen.
+    """One way in which a device departs from the specifications, how often it was seen, and what to do about it.
 
     ``sample`` is the beginning of the newest payload that has it: text, or hexadecimal digits, as ``encoding`` says.
     """
@@ -148,6 +175,8 @@ class DeviationDocument(msgspec.Struct):
     last: str | None
     sample: str | None
     encoding: Literal["text", "hex"] | None
+    meaning: str
+    advice: str
 
 
 class ResourceDocument(msgspec.Struct):
@@ -207,6 +236,18 @@ def values_of(rows: Iterable[ValueRow], *, int64_as_string: bool = False) -> lis
     return cast("list[ValueDocument]", value_rows(rows, int64_as_string=int64_as_string))
 
 
+def twin_document(
+    rows: Iterable[ValueRow], twin: Mapping[Path, TwinValue], now: float, *, int64_as_string: bool = False
+) -> ValuesDocument:
+    """The last known values, with where they came from and their age at ``now`` (Unix seconds)."""
+    found = []
+    for row in rows:
+        known = twin[Path.parse(row.path)]
+        shown = value_document(row, int64_as_string=int64_as_string)
+        found.append({**shown, "source": known.source, "age": round(max(0.0, now - known.time), 3)})
+    return ValuesDocument(cast("list[ValueDocument]", found))
+
+
 def operation_document(operation: Operation, *, int64_as_string: bool = False) -> OperationDocument:
     """An operation as ``/v1/operations/{id}`` shows it."""
     return OperationDocument(
@@ -216,7 +257,10 @@ def operation_document(operation: Operation, *, int64_as_string: bool = False) -
         str(operation.path),
         _paths(operation.paths),
         operation.state,
+        operation.request.when,
+        operation.request.priority,
         time_text(operation.created),
+        time_text(operation.expires),
         time_text(operation.sent),
         time_text(operation.ended),
         None if operation.result is None else _result(operation.result, int64_as_string),
@@ -236,27 +280,29 @@ def _result(result: Result, int64_as_string: bool) -> ResultDocument:
     return ResultDocument(values, links, result.location)
 
 
-def device_document(device: Device, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
-    """A device as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
+def device_document(device: Device, facts: Facts, now: float, address_of: Callable[[Peer], str]) -> DeviceDocument:
+    """A device, with the facts known of it, as ``/v1/devices/{endpoint}`` shows it at ``now`` (Unix seconds)."""
     seen = time_text(device.last_seen) if device.last_seen else None
     behind = device.behind
     gateway, device_id = (None, None) if behind is None else (behind.gateway.endpoint, behind.device_id)
+    standing = device.standing(now)
+    state = (standing.state, time_text(standing.since), standing.reason or None)
     registration = device.registration
     if registration is None:
         return DeviceDocument(
-            device.endpoint, None, "offline", None, None, None, False, device.all_labels(),
-            None, None, None, None, None, None, seen, [], {}, None, gateway, device_id,
+            device.endpoint, None, *state, None, None, None, False, dict(device.all_labels()), None, None, None, None,
+            None, None, seen, None, None, None, False, [], {}, None, gateway, device_id, device.hand,
         )  # fmt: skip
     lasting = device.carrier.registration or registration  # a gateway's Updates are those of the devices behind it
     return DeviceDocument(
         device.endpoint,
         registration.id,
-        device.state(now),
+        *state,
         registration.version,
         registration.lifetime,
         registration.binding,
         registration.queue_mode,
-        device.all_labels(),
+        dict(device.all_labels()),
         address_of(registration.peer),
         registration.transport,
         registration.identity,
@@ -264,11 +310,16 @@ def device_document(device: Device, now: float, address_of: Callable[[Peer], str
         time_text(lasting.updated_at),
         time_text(lasting.expires_at()),
         seen,
+        time_text(facts.awake_until),
+        time_text(facts.reachable_until),
+        time_text(facts.next_expected),
+        facts.overdue,
         [str(path) for path in registration.objects.paths],
         {str(identifier): version for identifier, version in registration.objects.versions.items()},
         registration.objects.root,
         gateway,
         device_id,
+        device.hand,
     )
 
 
@@ -286,6 +337,8 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.error,
         time_text(observation.last_notification),
         observation.notifications,
+        time_text(observation.aside.retry_at),
+        observation.template,
     )
 
 
@@ -293,7 +346,7 @@ def deviation_document(deviation: Deviation) -> DeviationDocument:
     """A deviation as ``/v1/devices/{endpoint}/deviations`` shows it."""
     sample, encoding = _sample(deviation.sample)
     first, last = time_text(deviation.first), time_text(deviation.last)
-    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding)
+    return DeviationDocument(deviation.kind, deviation.count, first, last, sample, encoding, *diagnosis(deviation.kind))
 
 
 def _sample(payload: bytes | None) -> tuple[str | None, Literal["text", "hex"] | None]:

@@ -7,7 +7,7 @@ nothing that is kept. A comment line goes out when nothing else did, so that bot
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -29,7 +29,7 @@ _MOST_TYPES: Final = 50
 _GREETING: Final = b"retry: 2000\n\n"
 
 
-Push = Callable[[Delivered], None]
+Push = Callable[[Sequence[Delivered]], None]
 
 
 class Followed(Protocol):
@@ -99,9 +99,15 @@ class EventStream:
         if self._subscription is not None:
             self._subscription.close()
 
-    def _push(self, event: Delivered) -> None:
-        name = event.type.encode("utf-8")
-        self._call.push(b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode("ascii"), name, event.document))
+    def _push(self, events: Sequence[Delivered]) -> None:
+        self._call.push(
+            b"".join(
+                [
+                    b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), event.document)
+                    for event in events
+                ]
+            )
+        )
 
     def _beat(self) -> None:
         self._timer = self._call.node.reactor.callLater(HEARTBEAT, self._beat)

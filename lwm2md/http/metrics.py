@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lwm2md.http.api import Api
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_LABELS: Final = {"info": "version", "devices": "state"}
+_LABELS: Final = {"info": "version", "devices": "state", "deviations": "kind", "deviating_devices": "kind"}
+_FAMILIES: Final = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 
 class Metrics(Collector):
@@ -47,16 +48,22 @@ class Metrics(Collector):
             shown = f"lwm2md_{name}"
             labels = _LABELS.get(name)
             if labels is not None:
-                family = GaugeMetricFamily(shown, text, labels=[labels])
+                family = _FAMILIES[kind](shown, text, labels=[labels])
                 for label, value in self._labelled(name):
                     family.add_metric([label], value)
                 yield family
             elif name in values:
-                yield (GaugeMetricFamily if kind == "gauge" else CounterMetricFamily)(shown, text, value=values[name])
+                yield _FAMILIES[kind](shown, text, value=values[name])
 
     def _labelled(self, name: str) -> Iterable[tuple[str, float]]:
         node = self._api.node
-        return [(node.version, 1)] if name == "info" else self._api.census.states(node).items()
+        if name == "info":
+            return [(node.version, 1)]
+        if name == "deviations":
+            return sorted(node.server.deviation_counts().items())
+        if name == "deviating_devices":
+            return sorted(self._api.census.deviations(node).items())
+        return self._api.census.states(node).items()
 
     def _values(self) -> dict[str, float]:
         api, node = self._api, self._api.node

@@ -12,6 +12,7 @@ from lwm2md.config.schema import Settings
 if TYPE_CHECKING:
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
+    from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
@@ -25,6 +26,7 @@ class Node(Protocol):
 
     server: Server
     delivery: Delivery
+    history: History
     tracing: Tracing
     settings: Settings
     reactor: IReactorTime

@@ -19,7 +19,8 @@ from lwm2md.http.resources import lwm2m_path
 from lwm2md.http.routes import Route
 from lwm2md.http.waiting import answer_at_end
 from lwm2md.server.errors import UnknownObservation
-from lwm2md.server.records import Observation, Operation, OperationRequest
+from lwm2md.server.records import Operation, OperationRequest
+from lwm2md.server.wish import Observation
 
 
 def _page(call: Call, endpoint: str | None) -> Reply:

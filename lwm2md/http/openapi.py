@@ -27,6 +27,8 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         {"pattern": f"^{_IDENTIFIER}(/{_IDENTIFIER}){{0,3}}$"},
     ),
     "pid": ("profile id, percent-encoded", {"minLength": 1}),
+    "name": ("the `name` that the list shows, percent-encoded", {"minLength": 1}),
+    "kind": ("the `kind` that the list shows", {"minLength": 1}),
     "id": ("the `id` that the list shows", {"minLength": 1}),
     "object": ("Object ID", {"pattern": f"^{_IDENTIFIER}$"}),
     "version": ("version of the Object, such as `1.0`", {"pattern": r"^[0-9]{1,5}(\.[0-9]{1,5}){1,2}$"}),

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body
-from lwm2md.http.documents import OperationDocument, Page, operation_document
+from lwm2md.http.documents import CancelledDocument, OperationDocument, Page, operation_document
 from lwm2md.http.problems import storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
@@ -115,6 +115,23 @@ def _delete(call: Call) -> None:
     node.settle()
 
 
+def _delete_all(call: Call) -> None:
+    device, node = known_device(call), call.node
+    count = 0
+
+    def durable(committed: bool, now: float) -> None:
+        call.complete(lambda: _all_cancelled(count, committed))
+
+    count = node.server.cancel_all(device.endpoint, node.now(), durable)
+    node.settle()
+
+
+def _all_cancelled(count: int, committed: bool) -> Reply:
+    if not committed:
+        raise storage_failed()
+    return json_reply(CancelledDocument(count))
+
+
 def _cancelled(operation: Operation, call: Call, committed: bool) -> Reply:
     if not committed:
         raise storage_failed(call.node.delivery.failure)
@@ -131,6 +148,14 @@ ROUTES: Final = (
         Body(OperationRequest),
         {200: OperationDocument, 202: OperationDocument},
         fails=(409, 429, 503),
+    ),
+    Route(
+        "DELETE",
+        "/v1/devices/{endpoint}/operations",
+        _delete_all,
+        "Cancel all operations of a device that have not ended",
+        answers={200: CancelledDocument},
+        fails=(503,),
     ),
     Route(
         "GET",

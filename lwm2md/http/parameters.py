@@ -130,6 +130,18 @@ FORCE: Final = choice(
     "force", "`true` sends it, whatever the device's model and list of Objects say", ("true", "false"), "false"
 )
 WAIT: Final = seconds("wait", "seconds to wait for the end of the operation", 3600, 10)
+WHEN: Final = choice(
+    "when",
+    "`now` though the device may be asleep, with its `next-contact`, or as soon as it listens (`window`)",
+    ("now", "next-contact", "window"),
+    "window",
+)
+RETRIES: Final = Parameter(
+    "retries",
+    "how often a request may be sent again that nobody has answered",
+    {"type": "integer", "minimum": 0, "maximum": 100},
+    whole("retries", "", 0, 100, 0).parse,
+)
 TTL: Final = seconds("ttl", "seconds that the request may wait for the device", 30 * 86400)
 TIMEOUT: Final = seconds("timeout", "seconds to wait for the device's answer", 3600)
 FORMAT: Final = text("format", "the Content-Format to ask for or to write in, by name")

@@ -10,14 +10,14 @@ import msgspec
 
 from lwm2md.http import parameters as p
 from lwm2md.http.bodies import Body, PostBody, ValueBody
-from lwm2md.http.documents import OperationDocument, ValuesDocument, operation_document, values_of
+from lwm2md.http.documents import OperationDocument, ValuesDocument, operation_document, twin_document, values_of
 from lwm2md.http.operations import ASKING_FAILS, known_device, located, submit
 from lwm2md.http.problems import Problem, storage_failed
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
 from lwm2md.http.waiting import answer_at_end
-from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.lwm2m.paths import ROOT, Path, PathError
 from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN
 from lwm2md.server.records import Operation, OperationRequest
 
@@ -81,6 +81,8 @@ def _request(call: Call, op: str, path: Path, **fields: object) -> OperationRequ
         timeout=query.get("timeout"),
         ttl=query.get("ttl"),
         force=query.get("force") == "true",
+        when=query["when"],
+        retries=query["retries"],
         **fields,  # type: ignore[arg-type]
     )
 
@@ -89,11 +91,16 @@ def _get(call: Call) -> Reply | None:
     path = lwm2m_path(call)
     if call.query["source"] == "device":
         return _run(call, _request(call, "read", path))
-    endpoint = known_device(call).endpoint
-    rows = call.node.server.twin_rows(endpoint, path)
+    return _known(call, path)
+
+
+def _known(call: Call, path: Path) -> Reply:
+    device, node = known_device(call), call.node
+    rows = node.server.twin_rows(device.endpoint, path)
     if not rows:
-        raise Problem("no-value", f"no value of {path} of {endpoint} was read or notified yet")
-    return json_reply(ValuesDocument(values_of(rows, int64_as_string=call.query["int64"] == "string")))
+        raise Problem("no-value", f"no value of {path} of {device.endpoint} is known")
+    as_string = call.query["int64"] == "string"
+    return json_reply(twin_document(rows, device.twin or {}, node.now(), int64_as_string=as_string))
 
 
 def _write(op: str, call: Call) -> Reply | None:
@@ -121,9 +128,11 @@ def _delete(call: Call) -> Reply | None:
     return _run(call, _request(call, "delete", lwm2m_path(call)))
 
 
-_TEMPLATE: Final = "/v1/devices/{endpoint}/resources/{path...}"
-_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE)
-_SOURCE: Final = p.choice("source", "`twin` is the value last read or notified", ("device", "twin"), "device")
+_ALL: Final = "/v1/devices/{endpoint}/resources"
+_TEMPLATE: Final = _ALL + "/{path...}"
+_ASKING: Final = (p.WAIT, p.TTL, p.TIMEOUT, p.FORCE, p.WHEN, p.RETRIES)
+_SOURCE: Final = p.choice("source", "`twin` is the value last read, notified or sent", ("device", "twin"), "device")
+_TWIN: Final = p.choice("source", "`twin`: a whole device can't be read", ("twin",), "twin")
 _DONE: Final = {200: OperationDocument, 202: OperationDocument}
 _EITHER: Final = {
     "oneOf": [
@@ -148,6 +157,14 @@ def _writing(method: str, op: str, summary: str) -> Route:
 
 
 ROUTES: Final = (
+    Route(
+        "GET",
+        _ALL,
+        lambda call: _known(call, ROOT),
+        "All that was last known of a device",
+        (_TWIN, p.INT64),
+        answers={200: ValuesDocument},
+    ),
     Route(
         "GET",
         _TEMPLATE,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    deviations,
+    deviceprofiles,
     devices,
     events,
+    history,
     models,
     observations,
     openapi,
@@ -15,6 +18,7 @@ from lwm2md.http import (
     reload,
     resources,
     status,
+    templates,
     traces,
 )
 from lwm2md.http.routes import Route
@@ -25,11 +29,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     *operations.ROUTES,
     *resources.ROUTES,
     *observations.ROUTES,
+    *templates.ROUTES,
+    *history.ROUTES,
     *events.ROUTES,
     *traces.ROUTES,
     *models.ROUTES,
     *reload.ROUTES,
     *profiles.ROUTES,
+    *deviceprofiles.ROUTES,
+    *deviations.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

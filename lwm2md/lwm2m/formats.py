@@ -5,7 +5,7 @@ Rules: a format is a row here. The numbers of the first drafts are understood wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lwm2md.coap.numbers import (
@@ -21,9 +21,10 @@ from lwm2md.coap.numbers import (
     TLV,
 )
 from lwm2md.lwm2m import cbor, lwm2mcbor, lwm2mjson, opaque, senml, text, tlv
-from lwm2md.lwm2m.models import TypeOf
+from lwm2md.lwm2m.models import ResourceModel, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path
+from lwm2md.lwm2m.values import Value
 
 ALIASES: Final = {1541: TEXT, 1542: TLV, 1543: JSON, 1544: OPAQUE}
 """The numbers of the drafts of LwM2M 1.0, and the formats they mean."""
@@ -90,6 +91,17 @@ def decode(
     return codec.decode(base, payload, type_of, note, root)
 
 
+def decode_value(
+    content_format: int | None, path: Path, payload: bytes, model: ResourceModel | None, note: Note
+) -> Value | None:
+    """Read the value of a Resource the short way, where the payload is that of a single one and nothing else.
+
+    None stands for everything that `decode` has to look at. Raises ContentError.
+    """
+    read = _VALUES.get(content_format)
+    return None if read is None else read(path, payload, model, note)
+
+
 def encode(content_format: int, base: Path, nodes: Nodes, type_of: TypeOf, *, root: str = "") -> bytes:
     """Write nodes that lie at or below ``base``. Raises ContentError, UnsupportedFormat for another format."""
     return _codec(content_format).encode(base, nodes, type_of, root)
@@ -143,6 +155,12 @@ def decode_answer(
         except ContentError:
             pass
     return decode(TEXT, base, payload, type_of, note), NAMES[TEXT]
+
+
+_VALUES: Final[Mapping[int | None, Callable[[Path, bytes, ResourceModel | None, Note], Value | None]]] = {
+    TLV: tlv.decode_value,
+    TEXT: text.decode_value,
+}
 
 
 def _codec(content_format: int) -> Codec:

@@ -8,7 +8,6 @@ first key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from lwm2md.lwm2m.cboritems import array, dump, load, mapping
@@ -39,15 +38,16 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
     item = _without_root(item, root.strip("/"))
     if not item:
         return empty(base, type_of) if base else ()
-    leaves = list(_leaves((), item))
+    leaves: list[_Leaf] = []
+    _collect((), item, leaves)
     start = _start(base, leaves, type_of)
     if start:
         note(RELATIVE)
     _check_apart([ids for ids, _ in leaves])
-    found = tuple(entry for ids, value in leaves for entry in _entries(Path(start + ids), value, type_of, note))
+    found = [_entry(Path(start + ids), value, type_of, note) for ids, value in leaves]
     if len({entry.path for entry in found}) != len(found):
         raise ContentError("a path is there twice")
-    return found
+    return tuple(found)
 
 
 def _without_root(item: dict[Any, Any], root: str) -> dict[Any, Any]:
@@ -60,19 +60,28 @@ def _without_root(item: dict[Any, Any], root: str) -> dict[Any, Any]:
     return below
 
 
-def _leaves(above: tuple[int, ...], item: dict[Any, Any]) -> Iterator[_Leaf]:
-    """The values and empty maps, each with its ids. Raises ContentError for keys that are none."""
+def _collect(above: tuple[int, ...], item: dict[Any, Any], leaves: list[_Leaf]) -> None:
+    """Find the values and empty maps, each with its ids. Raises ContentError for keys that are none."""
     for key, value in item.items():
-        ids = above + (key if type(key) is tuple else (key,))
-        if len(above) == len(ids) or len(ids) > MAX_DEPTH:
-            raise ContentError("a key without ids, or with too many")
-        for identifier in ids[len(above) :]:
-            if type(identifier) is not int or not 0 <= identifier <= MAX_ID:
-                raise ContentError("a key that is no id")
-        if type(value) is dict and value:
-            yield from _leaves(ids, value)
+        ids = above + ((key,) if type(key) is int else _several(key))
+        if len(ids) > MAX_DEPTH or not 0 <= ids[-1] <= MAX_ID:
+            raise ContentError("a key that is no id, or with too many")
+        if type(value) is not dict:
+            leaves.append((ids, value))
+        elif value:
+            _collect(ids, value, leaves)
         else:
-            yield ids, _EMPTY if type(value) is dict else value
+            leaves.append((ids, _EMPTY))
+
+
+def _several(key: object) -> tuple[int, ...]:
+    """The ids of a key that is an array of them."""
+    if type(key) is not tuple or not key:
+        raise ContentError("a key without ids")
+    for identifier in key:
+        if type(identifier) is not int or not 0 <= identifier <= MAX_ID:
+            raise ContentError("a key that is no id")
+    return key
 
 
 def _start(base: Path, leaves: list[_Leaf], type_of: TypeOf) -> tuple[int, ...]:
@@ -88,13 +97,12 @@ def _start(base: Path, leaves: list[_Leaf], type_of: TypeOf) -> tuple[int, ...]:
 
 
 def _fits(base: Path, start: tuple[int, ...], leaves: list[_Leaf]) -> bool:
-    for ids, value in leaves:
-        depth = len(start) + len(ids)
-        if depth > MAX_DEPTH - (value is _EMPTY) or (depth < 3 and value is not _EMPTY):
+    above = len(start)
+    for depth, is_value in {(above + len(ids), value is not _EMPTY) for ids, value in leaves}:
+        if depth >= MAX_DEPTH + is_value or (is_value and depth < 3):
             return False
-        if not base.covers(start + ids):
-            return False
-    return True
+    rest = tuple(base[above:])
+    return not rest or all(ids[: len(rest)] == rest for ids, _ in leaves)
 
 
 def _known(ids: tuple[int, ...], type_of: TypeOf) -> bool:
@@ -104,17 +112,23 @@ def _known(ids: tuple[int, ...], type_of: TypeOf) -> bool:
 
 def _check_apart(found: list[tuple[int, ...]]) -> None:
     """Raise ContentError for ids that are there twice, or that have values below and are a value, or empty, too."""
-    inner: set[tuple[int, ...]] = {ids[:depth] for ids in found for depth in range(1, len(ids))}
-    if len(set(found)) != len(found) or not inner.isdisjoint(found):
+    level = set(found)
+    apart = len(level) == len(found)
+    inner: set[tuple[int, ...]] = set()
+    while level:
+        level = {ids[:-1] for ids in level}
+        level.discard(())
+        inner |= level
+    if not apart or not inner.isdisjoint(found):
         raise ContentError("a path is there twice")
 
 
-def _entries(path: Path, value: Any, type_of: TypeOf, note: Note) -> Nodes:
+def _entry(path: Path, value: Any, type_of: TypeOf, note: Note) -> Entry:
     if value is _EMPTY:
-        return empty(path, type_of)
+        return empty(path, type_of)[0]
     model = type_of(path)
     try:
-        return (Entry(placed(path, model, note), read(value, model, note)),)
+        return Entry(placed(path, model, note), read(value, model, note))
     except ContentError as error:
         raise ContentError(f"{path}: {error}") from None
 
@@ -122,13 +136,23 @@ def _entries(path: Path, value: Any, type_of: TypeOf, note: Note) -> Nodes:
 def encode(base: Path, nodes: Nodes, type_of: TypeOf, root: str = "") -> bytes:
     """Write nodes that all lie at or below ``base``, with ``root`` as the first key. Raises ContentError."""
     tree: _Tree = {}
+    # Nodes have mostly the same ids above them as others.
+    inner: dict[tuple[int, ...], _Tree] = {(): tree}
     for entry in nodes:
         path, value = entry.path, entry.value
         depth = len(path)
         if not base.covers(path) or (depth < 3 if value is not None else depth == MAX_DEPTH):
             raise ContentError(f"{path} is not a node below {base}")
-        if depth:
-            _insert(tree, path, {} if value is None else _item(entry, type_of))
+        if not depth:
+            continue
+        above, last = path[:-1], path[-1]
+        if above not in inner:
+            inner[above] = _inner(tree, path)
+        if last in inner[above]:
+            raise ContentError(f"{path} is there twice")
+        if not 0 <= last <= MAX_ID:
+            raise ContentError(f"{path} has an id that is out of range")
+        inner[above][last] = {} if value is None else _item(entry, type_of)
     prefix = root.strip("/")
     return (mapping(1) + dump(prefix) if prefix else b"") + _write(tree)
 
@@ -145,28 +169,30 @@ def _item(entry: Entry, type_of: TypeOf) -> bytes:
         raise ContentError(f"{path}: {error}") from None
 
 
-def _insert(tree: _Tree, path: Path, below: _Tree | bytes) -> None:
-    if max(path) > MAX_ID:
-        raise ContentError(f"{path} has an id that is out of range")
+def _inner(tree: _Tree, path: Path) -> _Tree:
+    """The map that the last id of a path belongs into; made if there is none."""
     for identifier in path[:-1]:
+        if not 0 <= identifier <= MAX_ID:
+            raise ContentError(f"{path} has an id that is out of range")
         inner = tree.setdefault(identifier, {})
         if isinstance(inner, bytes):
             raise ContentError(f"{path} is below a value")
         tree = inner
-    if path[-1] in tree:
-        raise ContentError(f"{path} is there twice")
-    tree[path[-1]] = below
+    return tree
 
 
 def _write(tree: _Tree) -> bytes:
     parts = [mapping(len(tree))]
-    for pair in tree.items():
-        ids, below = _chain(*pair)
+    for identifier, below in tree.items():
+        if isinstance(below, bytes):
+            parts += dump(identifier), below
+            continue
+        ids, last = _chain(identifier, below)
         # From three ids on an array is shorter than maps of one id each.
         if len(ids) > 2:
             parts.append(array(len(ids)))
         parts.append((mapping(1) if len(ids) == 2 else b"").join(map(dump, ids)))
-        parts.append(_write(below) if isinstance(below, dict) else below)
+        parts.append(last if isinstance(last, bytes) else _write(last))
     return b"".join(parts)
 
 

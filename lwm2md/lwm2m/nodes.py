@@ -18,7 +18,7 @@ class ContentError(ValueError):
     """A payload cannot be decoded, or nodes cannot be encoded, in a content format; the message says why."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One value, or one empty container, with the Unix time that the device gave it, if it did."""
 
     path: Path

@@ -22,6 +22,7 @@ LONGEST: Final = 1000
 """Characters of the longest range that is read."""
 
 _WHOLE: Final = frozenset({ResourceType.INTEGER, ResourceType.UNSIGNED, ResourceType.TIME})
+_WIDTHS: Final = frozenset("12345678")
 _MEASURED: Final = frozenset({ResourceType.STRING, ResourceType.OPAQUE, ResourceType.CORELNK})
 _NUMBERS: Final = _WHOLE | {ResourceType.FLOAT}
 
@@ -60,7 +61,7 @@ def normal(text: str, kind: ResourceType) -> str | None:
     bits = _BITS.fullmatch(cleaned)
     if bits is not None:
         return _width(int(bits[1])) if kind in _WHOLE else None
-    if in_bytes and kind in _WHOLE and cleaned in "12345678":
+    if in_bytes and kind in _WHOLE and cleaned in _WIDTHS:
         return _width(8 * int(cleaned))
     return _parts(cleaned, kind)
 
@@ -80,7 +81,7 @@ def _parts(text: str, kind: ResourceType) -> str | None:
         found.append(sorted((_text(match[1]), _text(match[match.re.groups])), key=_exact))
     if kind in _MEASURED and any(_exact(low) < 0 for low, _ in found):
         return None  # it tells of the number in the text, not of the text's length
-    return _joined(found)
+    return _joined(found) if found else None
 
 
 def _text(number: str) -> str:

@@ -5,13 +5,13 @@ RULES: a row is made where the object model is known; what shows it needs no mod
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
-from lwm2md.lwm2m.values import Value
+from lwm2md.lwm2m.models import ResourceModel
+from lwm2md.lwm2m.values import Value, infer
 
 
-@attrs.frozen(slots=True)
-class ValueRow:
+class ValueRow(msgspec.Struct, frozen=True, gc=False):
     """A Resource or Resource Instance with its value.
 
     ``type`` is the name of the resource's type (``"string"``, ``"time"``, ...), ``time`` the Unix time of the value
@@ -24,3 +24,10 @@ class ValueRow:
     name: str | None = None
     unit: str | None = None
     time: float | None = None
+
+
+def row_of(path: str, value: Value, model: ResourceModel | None, time: float | None) -> ValueRow:
+    """The row of a value; without a model its type is what it looks like."""
+    if model is None:
+        return ValueRow(path, value, infer(value).value, None, None, time)
+    return ValueRow(path, value, model.type.value, model.name, model.unit or None, time)

@@ -24,6 +24,17 @@ Plan = tuple[type | None, Label, Reader]
 """How values of a type are read: the Python type that needs no look, the label of such values, and who looks else."""
 
 _AS_THEY_ARE: Final = {ResourceType.FLOAT: float, ResourceType.BOOLEAN: bool}
+_SIGNED: Final = (int, -(2**63), 2**63)
+PLAIN: Final[dict[ResourceType, tuple[type, int, int]]] = {
+    ResourceType.FLOAT: (float, 0, 0),
+    ResourceType.BOOLEAN: (bool, 0, 0),
+    ResourceType.STRING: (str, 0, 0),
+    ResourceType.CORELNK: (str, 0, 0),
+    ResourceType.INTEGER: _SIGNED,
+    ResourceType.TIME: _SIGNED,
+    ResourceType.UNSIGNED: (int, 0, 2**64),
+}
+"""The types whose values are written as they are: their Python type, integers from one bound to below another."""
 
 
 class Labels(NamedTuple):

@@ -6,34 +6,25 @@ Where every value has a time there is a base time of whole seconds. Empty contai
 
 from __future__ import annotations
 
-from math import floor
+from math import floor, hypot, trunc
 from typing import Any, Final
 
 from lwm2md.lwm2m.leaves import shaped
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.senmlform import Form, Label, Record
+from lwm2md.lwm2m.senmlform import PLAIN, Form, Label, Record
 from lwm2md.lwm2m.senmlnames import NAMES
 from lwm2md.lwm2m.typed import write
-from lwm2md.lwm2m.values import ObjectLink, ResourceType, Value
+from lwm2md.lwm2m.values import ObjectLink, Value
 
-_Plain = tuple[type, int, int]
 _Plan = tuple[type, int, int, Label | None]
 """The Python type whose values are written as they are, integers from one bound to below another, and their label."""
 
 _MAX_TIME: Final = 2.0**63
 """The difference of two times below it fits into CBOR."""
-_SIGNED: Final = (int, -(2**63), 2**63)
-_PLAIN: Final[dict[ResourceType, _Plain]] = {
-    ResourceType.FLOAT: (float, 0, 0),
-    ResourceType.BOOLEAN: (bool, 0, 0),
-    ResourceType.STRING: (str, 0, 0),
-    ResourceType.CORELNK: (str, 0, 0),
-    ResourceType.INTEGER: _SIGNED,
-    ResourceType.TIME: _SIGNED,
-    ResourceType.UNSIGNED: (int, 0, 2**64),
-}
+_EXACT: Final = 2.0**52
+"""The differences of whole times are exact if each of them, and so their root of squares, is below it."""
 _UNPLANNED: Final[_Plan] = (object, 0, 0, None)
 
 
@@ -47,7 +38,7 @@ def write_records(form: Form, base: Path, nodes: Nodes, type_of: TypeOf, root: s
     name_label, time_label = form.labels.name, form.labels.time
     found: dict[object, Record] = {}
     plans, skipped = writer.plans, 0
-    base_time, times = _times(nodes)
+    base_time, times = times_of(nodes)
     for entry, time in zip(nodes, times, strict=True):
         path, value = entry.path, entry.value
         name, key = NAMES[path]
@@ -95,9 +86,9 @@ class _Writer:
     def plan(self, path: Path, key: int) -> _Plan:
         """How values with that key are written if they are as the model has them."""
         model = self._type_of(path) if key >= 0 else None
-        if model is None or model.multiple != (len(path) == 4) or model.type not in _PLAIN:
+        if model is None or model.multiple != (len(path) == 4) or model.type not in PLAIN:
             return _UNPLANNED
-        plain = _PLAIN[model.type]
+        plain = PLAIN[model.type]
         found = self.plans[key] = *plain, self._form.label_of[plain[0]]
         return found
 
@@ -128,9 +119,12 @@ class _Writer:
         return label, str(value) if type(value) is ObjectLink else value
 
 
-def _times(nodes: Nodes) -> tuple[int, list[Any]]:
+def times_of(nodes: Nodes) -> tuple[int, list[Any]]:
     """The base time, 0 for none, and the time to write for each of the nodes, None for none."""
     times: list[Any] = [entry.time for entry in nodes]
+    if times and all(times) and hypot(*times) < _EXACT and all(map(float.is_integer, times)):
+        since = times[0]
+        return int(since), list(map(trunc, [time - since for time in times]))
     missing = times.count(None)
     if missing == len(times):
         return 0, times

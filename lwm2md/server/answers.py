@@ -16,8 +16,7 @@ from lwm2md.lwm2m.linkformat import LinkError, parse
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes, Note, ignore
 from lwm2md.lwm2m.paths import Path, PathError
-from lwm2md.lwm2m.rows import ValueRow
-from lwm2md.lwm2m.values import infer
+from lwm2md.lwm2m.rows import ValueRow, row_of
 from lwm2md.server.records import Link, Result
 
 UNDECODABLE: Final = "undecodable"
@@ -65,13 +64,8 @@ def rows(nodes: Nodes, type_of: TypeOf, now: float, note: Note = ignore) -> tupl
     for entry in nodes:
         if entry.value is None:
             continue
-        model = type_of(entry.path)
         time = now if entry.time is None else resolved(entry.time, now, note)
-        if model is None:
-            found.append(ValueRow(str(entry.path), entry.value, infer(entry.value).value, None, None, time))
-        else:
-            unit = model.unit or None
-            found.append(ValueRow(str(entry.path), entry.value, model.type.value, model.name, unit, time))
+        found.append(row_of(str(entry.path), entry.value, type_of(entry.path), time))
     return tuple(found)
 
 

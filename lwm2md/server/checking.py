@@ -110,18 +110,19 @@ def instances_changed(registration: Registration, path: Path, *, created: bool) 
     registration.instances = Instances(known.objects, made, gone)
 
 
-def _instances(registration: Registration) -> Instances:
-    """What changed since the list was told; nothing did where it was told anew."""
-    known = registration.instances
-    return known if known is not None and known.objects is registration.objects else Instances(registration.objects)
-
-
-def _has(registration: Registration, instance: tuple[int, ...]) -> bool:
+def has_instance(registration: Registration, instance: tuple[int, ...]) -> bool:
+    """Whether the device has an Object Instance: it listed it, or it was created since, and not deleted."""
     if registration.instances is not None:
         known = _instances(registration)
         if instance in known.created or instance in known.deleted:
             return instance in known.created
     return instance in registration.objects.paths
+
+
+def _instances(registration: Registration) -> Instances:
+    """What changed since the list was told; nothing did where it was told anew."""
+    known = registration.instances
+    return known if known is not None and known.objects is registration.objects else Instances(registration.objects)
 
 
 def _has_object(registration: Registration, identifier: int) -> bool:
@@ -155,7 +156,7 @@ def _check_present(op: str, request: OperationRequest, path: Path, registration:
 
 
 def _check_instance(path: Path, registration: Registration, field: str) -> None:
-    if registration.objects.paths and not _has(registration, path[:2]):
+    if registration.objects.paths and not has_instance(registration, path[:2]):
         raise BadOperation(f"the device has not registered Object Instance {Path(path[:2])}", field)
 
 
@@ -188,11 +189,11 @@ def _check_room(request: OperationRequest, path: Path, registration: Registratio
     identifier = path[0]
     model = models.object(identifier, registration.objects.versions.get(identifier))
     if model is not None and not model.multiple:
-        if _has(registration, (identifier, 0)):
+        if has_instance(registration, (identifier, 0)):
             raise BadOperation(f"{path} ({model.name}) has one instance only, and the device has it", "path")
         if request.id:
             raise BadOperation(f"{path} ({model.name}) has one instance only, which is 0", "id")
-    if request.id is not None and _has(registration, (identifier, request.id)):
+    if request.id is not None and has_instance(registration, (identifier, request.id)):
         raise BadOperation(f"{path}/{request.id} is there already", "id")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-import attrs
+from msgspec import UNSET, UnsetType
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
@@ -21,36 +21,38 @@ from lwm2md.lwm2m.models import Models, ObjectModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
-from lwm2md.server.deviations import deviations_of
+from lwm2md.server.abilities import Abilities
+from lwm2md.server.amendments import NO_LABELS, Amendments
+from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
 from lwm2md.server.effects import Commit, Resume, Write
-from lwm2md.server.errors import LimitReached, QueueFull, UnknownDevice
+from lwm2md.server.errors import QueueFull, UnknownDevice
+from lwm2md.server.findings import Findings
 from lwm2md.server.gateways import Gateways
+from lwm2md.server.identifying import Identifying
 from lwm2md.server.idle import Idle
+from lwm2md.server.known import Deviation
 from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
+from lwm2md.server.presence import Presence
+from lwm2md.server.profiling import Profiling
+from lwm2md.server.reach import Facts, facts
 from lwm2md.server.reading import Reading
-from lwm2md.server.records import (
-    CANCEL_OBSERVE,
-    ESTABLISHING,
-    Deviation,
-    Device,
-    Observation,
-    Operation,
-    OperationRequest,
-    Target,
-)
-from lwm2md.server.refreshes import ALIVE, PARTS
+from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Device, Operation, OperationRequest
+from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
+from lwm2md.server.registry import Registry
 from lwm2md.server.requests import changes_of
+from lwm2md.server.sending import DP, Sends
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
+from lwm2md.server.templating import Templating
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation, Target
 
 _WELL_KNOWN: Final = (".well-known", "core")
 _LINKS: Final = b'</rd>;rt="core.rd";ct=40'
-_MAX_LABEL: Final = 256
 _AT_ONCE: Final = 0.05
 _NOT_FOUND: Final = Response(n.NOT_FOUND)
 _NOT_ALLOWED: Final = Response(n.METHOD_NOT_ALLOWED)
@@ -63,16 +65,38 @@ class Server:
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
-        self._twin = Twin(state, self._gateway_told)
+        self.device_profiles = Profiling(state)
+        self._twin = Twin(state, self._gateway_told, self.device_profiles.changed)
         reading = Reading(state)
+        abilities = Abilities(state, self.device_profiles)
+        self._presence = Presence(state)
+        self._uplink = self._presence.uplink
         self._observations = Observations(state, self._twin, reading, self._uplink)
-        self._operations = Operations(state, self._twin, reading, self._observations, self._uplink)
+        self._operations = Operations(
+            state, self._twin, reading, self._observations, self._presence, abilities=abilities
+        )
+        self._presence.dispatch = self._operations.dispatch
         self._observations.operations = self._operations
+        self.templates = Templating(state, self._observations)
+        self.device_profiles.told = self.templates.look
+        self._identifying = Identifying(state, self.device_profiles, self._operations)
+        self._identifying.also = lambda: self.templates.needed
+        self._findings = Findings(state)
         self._idle = Idle(state, self._forget_idle)
+        self._amendments = Amendments(state, self.device_profiles, self._idle)
         self._gateways = Gateways(state, self._operations, self._observations, self._idle)
         self._registration = RegistrationInterface(
-            state, self._gateways, self._idle, uplink=self._uplink, registered=self._registered, gone=self._gone
+            state,
+            self._gateways,
+            self._idle,
+            self._presence,
+            self.device_profiles,
+            registered=self._registered,
+            gone=self._gone,
+            relisted=self._relisted,
         )
+        self._registry = Registry(state, self._registration, self._gateways)
+        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
@@ -107,6 +131,8 @@ class Server:
         path = request.message.path
         if path[:1] == ("rd",):
             return self._registration.handle(request, now)
+        if path[:1] == (DP,):
+            return self._sends.handle(request, now)
         if path == _WELL_KNOWN:
             return self._discovered() if request.message.code == n.GET else _NOT_ALLOWED
         if self.neighbour is None or (path and path[0] in RESERVED):
@@ -120,10 +146,15 @@ class Server:
     def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
         """Whether a response that nobody waits for is answered with Reset.
 
-        It is where the token was cancelled, and where no registered device speaks: modems that are reset by a server
-        that should know them stop reporting.
+        It is where the token was cancelled, where the device has refused or ended the observation and goes on all the
+        same, and where no registered device speaks: modems that are reset by a server that should know them stop
+        reporting.
         """
         if self._observations.wishes.was_cancelled(message.token):
+            return True
+        wish = self._observations.wishes.with_token(message.token)
+        if wish is not None and wish.state == "refused":
+            noting(self._state, self._device(wish.endpoint), message.payload, now)(REFUSED_STREAM)
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
@@ -162,6 +193,10 @@ class Server:
         """End an operation that has not ended. Raises UnknownOperation."""
         return self._operations.cancel(operation_id, now, then)
 
+    def cancel_all(self, endpoint: str, now: float, then: Resume) -> int:
+        """End every operation of a device that has not ended; how many there were. Raises UnknownDevice."""
+        return self._operations.cancel_all(self._device(endpoint), now, then)
+
     def observe(
         self, endpoint: str, request: OperationRequest, now: float, then: Resume | None = None
     ) -> tuple[Observation, bool, Operation]:
@@ -169,7 +204,7 @@ class Server:
         device, order = self._operations.check(endpoint, request)
         changes = changes_of(request.attributes, order.path, self._state.resource_model(device))
         attributes = NotificationAttributes().changed(changes) if changes else None
-        return self._observations.put(device, order, now, then, attributes)
+        return self._observations.put(device, order, now, then, attributes=attributes)
 
     def unobserve(
         self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True
@@ -192,41 +227,25 @@ class Server:
 
     def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
         """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        self._merged(self._device(endpoint), labels)
+        self.amend(endpoint, now, then, labels=labels)
 
-        def decide(now: float) -> None:
-            device = self._state.devices.get(endpoint)
-            try:
-                kept = None if device is None else self._merged(device, labels)
-            except LimitReached:
-                kept = None
-            if device is None or kept is None:
-                then(False, now)  # it was forgotten, or got other labels, while this call waited for its turn
-            else:
-                self._store_labels(device, kept, then)
+    def amend(
+        self,
+        endpoint: str,
+        now: float,
+        then: Resume,
+        *,
+        labels: Mapping[str, str | None] = NO_LABELS,
+        profile: str | UnsetType | None = UNSET,
+    ) -> None:
+        """Change what the operator has said of a device: labels, and the profile by hand; None removes one.
 
-        self._exclusively(endpoint, now, decide)
-
-    def _merged(self, device: Device, labels: Mapping[str, str | None]) -> dict[str, str]:
-        merged: dict[str, str | None] = {**(device.labels or {}), **labels}
-        kept = {name: value for name, value in merged.items() if value is not None}
-        most = self._state.settings.labels_per_device
-        if len(kept) > most or any(len(name) > _MAX_LABEL or len(kept[name]) > _MAX_LABEL for name in kept):
-            raise LimitReached(f"at most {most} labels of {_MAX_LABEL} characters", "labels")
-        return kept
-
-    def _store_labels(self, device: Device, labels: dict[str, str], then: Resume) -> None:
-        def ended(ok: bool, now: float) -> None:
-            if ok:
-                device.labels = labels or None
-                self._idle.add(device, now)
-            then(ok, now)
-
-        row = stored.device_row(attrs.evolve(device, labels=labels or None))
-        self._state.commit_exclusive(device.endpoint, (Write(stored.DEVICES, device.endpoint, row),), (), ended)
+        Raises UnknownDevice, LimitReached, BadOperation.
+        """
+        self._amendments.make(self._device(endpoint), labels, profile, now, then)
 
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
-        """Remove everything known of a device: registration, wishes, queue, twin. Raises UnknownDevice."""
+        """Remove everything known of a device: registration, wishes, queue, twin, history. Raises UnknownDevice."""
         self._device(endpoint)
         self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, "removed", then_now, then))
 
@@ -262,7 +281,8 @@ class Server:
             then(ok, now)
 
         writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
-        self._state.commit_exclusive(endpoint, writes, gone, ended)
+        writes.append(self._findings.removal(device))
+        self._state.commit_exclusive(endpoint, writes, gone, ended, dropped=(endpoint,))
 
     def _remove(self, device: Device, now: float) -> None:
         """Forget a device whose rows are gone, and once more the values that came in between."""
@@ -274,9 +294,10 @@ class Server:
         device.disabled = False  # what waited for it to come back waits no more
         self._operations.drop(device, now)
         self._state.erase(self._observations.wishes.removal(device))
-        self._state.commit(self._twin.removal(device))
+        self._state.commit(self._twin.removal(device), dropped=(device.endpoint,))
         self._observations.wishes.forget(device)
         device.twin = None
+        self._findings.forget(device)
         del self._state.devices[device.endpoint]
 
     def _exclusively(self, endpoint: str, now: float, decide: Callable[[float], None]) -> None:
@@ -287,9 +308,17 @@ class Server:
         """The last known values at or below a path. Raises UnknownDevice."""
         return self._twin.rows(self._device(endpoint), path)
 
+    def facts(self, device: Device, now: float) -> Facts:
+        """What is known of the ways to a device, and of when it will be heard of."""
+        return facts(self._state, device, now)
+
     def deviations(self, endpoint: str) -> Mapping[str, Deviation]:
         """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
         return deviations_of(self._device(endpoint))
+
+    def deviation_counts(self) -> Mapping[str, int]:
+        """How often each kind of deviation was passed over since the start."""
+        return self._state.deviations
 
     def model_of(self, device: Device, object_id: int) -> ObjectModel | None:
         """The model of an Object in the version that a device registered, or the nearest."""
@@ -303,26 +332,15 @@ class Server:
 
     # What the parts tell each other
 
-    def _uplink(self, device: Device, now: float) -> None:
-        """A device was heard of: it is awake, it responds, and what waits for it may leave."""
-        device.last_seen = now
-        registration = device.registration
-        if not device.responding:
-            device.responding = True
-            self._state.commit((), (self._state.event(events.DEVICE_RESPONDING, device, now),))
-        if device.behind is not None:
-            self._uplink(device.behind.gateway, now)
-            return
-        if registration is not None and registration.queue_mode:
-            if now >= device.awake_until:
-                self._state.live(events.DEVICE_AWAKE, device, now)
-            device.awake_until = now + self._state.settings.awake
-        if device.queue or device.children:
-            self._operations.dispatch(device, now)
-
     def _registered(self, device: Device, now: float) -> None:
         self._observations.registered(device, now)
+        self.templates.registered(device, now)
         self._gateways.registered(device, now)
+        self._identifying.look(device, now)
+
+    def _relisted(self, device: Device) -> None:
+        self._twin.listed(device)
+        self.templates.look(device)
 
     def _gone(self, device: Device, now: float) -> None:
         self._gateways.gone(device, now)
@@ -345,16 +363,21 @@ class Server:
 
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
+        self.device_profiles.start(now)
         self._observations.start(now)
+        self.templates.start(now)
         self._gateways.start(now)
         for device in self._state.devices.values():
+            self._presence.start(device)
             self._operations.start(device, now)
             self._idle.add(device, now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
+        self._findings.flush(now)
 
     def stop(self, now: float) -> None:
-        """Ask for every refresh to be stored: nothing is decided any more."""
+        """Ask for everything to be stored that is written behind: nothing is decided any more."""
+        self._findings.finish()
         self._registration.lifetimes.refreshes.finish(now)
 
     def _flush(self, now: float) -> None:
@@ -385,59 +408,33 @@ class Server:
 
     def _readers(self) -> Mapping[str, Callable[[str, bytes, float], None]]:
         return {
-            stored.META: self._read_meta,
+            stored.META: self._registry.meta,
             stored.MODELS: lambda _, value, __: self.library.restore(value),
-            stored.DEVICES: self._read_device,
-            stored.REGISTRATIONS: self._read_registration,
-            stored.REFRESHES: self._read_refresh,
+            stored.DEVICES: self._registry.device,
+            stored.REGISTRATIONS: self._registry.registration,
+            stored.REFRESHES: self._registry.refresh,
             stored.TWIN: lambda key, value, _: self._twin.restore(*stored.read_twin(key, value)),
             stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
+            stored.FINDINGS: lambda key, value, _: self._findings.restore(key, value),
+            stored.DEVICE_PROFILES: lambda _, value, __: self.device_profiles.restore(value),
+            stored.TEMPLATES: lambda _, value, __: self.templates.restore(value),
             stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
             stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
         }
-
-    def _read_meta(self, key: str, value: bytes, now: float) -> None:
-        if key == ALIVE:
-            downtime = max(0.0, now - float(value))
-            self._registration.lifetimes.grant(downtime + self._state.settings.flush_interval, now)
-        elif key == "grants":
-            self._registration.lifetimes.restore_grants(value)
-
-    def _read_device(self, key: str, value: bytes, now: float) -> None:
-        device = self._state.devices[key] = stored.read_device(key, value, self._gateway)
-        if device.profiles is not None:
-            share = self._registration.lists.share
-            device.profiles = {profile: share(listed) for profile, listed in device.profiles.items()}
-        if device.behind is not None:
-            self._gateways.expect(device.behind.gateway)
-
-    def _gateway(self, endpoint: str) -> Device:
-        """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""
-        return self._state.devices.get(endpoint) or Device(endpoint)
-
-    def _read_registration(self, key: str, value: bytes, now: float) -> None:
-        registration = stored.read_registration(value)
-        registration.objects = self._registration.lists.share(registration.objects)
-        device = self._state.devices.setdefault(key, Device(key))
-        device.last_seen = max(device.last_seen, registration.updated_at)
-        self._registration.lifetimes.add(device, registration)
-
-    def _read_refresh(self, key: str, value: bytes, now: float) -> None:
-        device = self._state.devices.get(key)
-        if device is not None and device.registration is not None:
-            self._registration.lifetimes.restore_refresh(device.registration, value)
-            device.last_seen = max(device.last_seen, device.registration.updated_at)
 
 
 RESTORED: Final = (
     stored.META,
     stored.MODELS,
     stored.PROFILES,
+    stored.DEVICE_PROFILES,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,
+    stored.FINDINGS,
     stored.TWIN,
     stored.OBSERVATIONS,
+    stored.TEMPLATES,
     stored.OPERATIONS,
 )
 """The tables that a server is restored from, in the order in which it needs them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
+import msgspec
 
 from lwm2md.events import Event
 
@@ -16,8 +16,7 @@ Resume = Callable[[bool, float], None]
 """``resume(committed, now)``: whether the writes are durable, and the Unix time at which that became known."""
 
 
-@attrs.frozen(slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, gc=False):
     """One row of a table to be replaced, or deleted where ``value`` is None. ``key`` is not empty."""
 
     table: str
@@ -25,9 +24,14 @@ class Write:
     value: bytes | None
 
 
-@attrs.frozen(slots=True)
-class Commit:
-    """Writes and events that become durable together, or not at all.
+Sample = tuple[str, str, int, bytes]
+"""One value of a series: the device (owner), the path (name), the time in Unix microseconds, and the value."""
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Writes, events and samples that become durable together, or not at all.
+
+    ``dropped`` are owners that lose all samples they had until now.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
@@ -37,3 +41,5 @@ class Commit:
     writes: tuple[Write, ...] = ()
     events: tuple[Event, ...] = ()
     resume: Resume | None = None
+    samples: tuple[Sample, ...] = ()
+    dropped: tuple[str, ...] = ()

@@ -72,6 +72,24 @@ class UnknownProfile(Refused):
     code: ClassVar[str] = "unknown-profile-id"
 
 
+class UnknownDeviceProfile(Refused):
+    """There is no device profile of this name."""
+
+    code: ClassVar[str] = "unknown-profile"
+
+
+class UnknownTemplate(Refused):
+    """There is no observation template of this name."""
+
+    code: ClassVar[str] = "unknown-template"
+
+
+class ShippedProfile(Refused):
+    """The device profile is one of the package's, so it can't be removed."""
+
+    code: ClassVar[str] = "shipped-profile"
+
+
 class LimitReached(Refused):
     """A bound of the configuration is reached (observations per device, labels, models)."""
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Failure, Received
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server import negotiation, stored
+from lwm2md.server.abilities import Abilities
 from lwm2md.server.answers import BadAnswer, created, diagnostic, discovered
 from lwm2md.server.checking import instances_changed
 from lwm2md.server.effects import Write
 from lwm2md.server.errors import BadOperation, Refused
 from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, Ledger
+from lwm2md.server.presence import Presence
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
     AT_MOST_ONCE,
@@ -30,6 +31,7 @@ from lwm2md.server.records import (
     DISCOVER,
     ESTABLISHING,
     EXECUTE,
+    NOW,
     READ,
     READ_COMPOSITE,
     Composed,
@@ -39,6 +41,7 @@ from lwm2md.server.records import (
     Result,
 )
 from lwm2md.server.requests import compose, home_of
+from lwm2md.server.singly import Singly
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
 
@@ -52,6 +55,7 @@ _ERRORS: Final = {
 _DISABLE: Final = (1, 4)
 """Object and Resource of the Server Object's Disable."""
 
+_UNHEARD: Final = frozenset({Failure.TIMEOUT, Failure.RESET})
 _SPECIAL: Final = ESTABLISHING | {CANCEL_OBSERVE}
 
 Outcome = Received | str
@@ -87,26 +91,43 @@ class Exchanges:
         *,
         reading: Reading,
         twin: Twin,
-        uplink: Callable[[Device, float], None],
+        presence: Presence,
+        abilities: Abilities,
     ) -> None:
         self._state = state
+        self._abilities = abilities
+        self._singly = Singly(
+            state,
+            abilities,
+            reading=reading,
+            twin=twin,
+            uplink=presence.uplink,
+            unheard=self._unheard,
+            ended=self._ended,
+        )
         self._ledger = ledger
         self._special = special
         self._reading = reading
         self._twin = twin
-        self._uplink = uplink
+        self._presence = presence
         self.again: Callable[[Device, Operation], None]
         self.over: Callable[[Device, Operation, float], None]
 
     def send(self, device: Device, operation: Operation, now: float) -> None:
         """Send an operation whose turn has come; it has ended at once where that can't be done any more."""
 
+        heard = device.carrier.last_seen
+
         def done(outcome: Outcome, then: float) -> None:
-            self._outcome(device, operation, outcome, then)
+            silence = now - heard if device.carrier.last_seen == heard else None
+            self._outcome(device, operation, outcome, then, silence)
 
         try:
             if operation.op in _SPECIAL:
                 operation.token = self._special.send(device, operation, done, now)
+                return
+            if self._abilities.singly(device, operation, now):
+                self._singly.begin(device, self.registration(device), operation, now)
                 return
             composed = self.composed(device, operation)
         except Refused as error:
@@ -140,6 +161,7 @@ class Exchanges:
                 registration,
                 self._state.models,
                 home=home_of(device),
+                preferred=negotiation.preferred_by(self._state.profile(device)),
             )
             operation.composed = known
         return known
@@ -153,20 +175,56 @@ class Exchanges:
 
     # What comes back
 
-    def _outcome(self, device: Device, operation: Operation, outcome: Outcome, now: float) -> None:
+    def _outcome(
+        self, device: Device, operation: Operation, outcome: Outcome, now: float, silence: float | None
+    ) -> None:
+        """Take what came of a request; ``silence`` is that before it left, None if something else was heard since."""
         spoke = isinstance(outcome, Received) or outcome in (Failure.RESET, Failure.BAD_RESPONSE)
         if spoke and device.registration is not None:
-            self._uplink(device, now)
-        if operation.finished:
-            pass  # it was cancelled, or the registration ended
-        elif not isinstance(outcome, Received):
-            self._unanswered(device, operation, outcome, now)
-        elif outcome.message.code >> 5 != 2 and self._refused_format(device, operation, outcome.message.code):
+            if silence is not None:
+                self._presence.answered(device.carrier, silence, now)
+            self._presence.uplink(device, now)
+        if isinstance(outcome, Received):
+            self._abilities.answered(device, operation, outcome, now)
+        if not operation.finished and self._another_way(device, operation, outcome):
             self.send(device, operation, now)
             if not operation.finished:
                 return
         else:
-            self._answered(device, operation, outcome.message, now)
+            asleep = self._asleep(device, operation, outcome, silence or 0.0, now)
+            if operation.finished:
+                pass  # it was cancelled, or the registration ended
+            elif isinstance(outcome, Received):
+                self._answered(device, operation, outcome.message, now)
+            else:
+                self._unanswered(device, operation, outcome, now, asleep=asleep)
+        self.over(device, operation, now)
+
+    def _asleep(self, device: Device, operation: Operation, outcome: Outcome, silence: float, now: float) -> bool:
+        """Whether a device that did not answer is asleep, or out of reach, rather than gone."""
+        return outcome == Failure.TIMEOUT and self._presence.unanswered(device, operation, silence, now)
+
+    def _another_way(self, device: Device, operation: Operation, outcome: Outcome) -> bool:
+        """Whether the device is to be asked the same in another format, or path by path."""
+        if not isinstance(outcome, Received):
+            sleeper = device.registration is not None and device.registration.queue_mode
+            asleep = sleeper and outcome == Failure.TIMEOUT
+            return outcome in _UNHEARD and self._abilities.missed(operation, sleeper=asleep)
+        message = outcome.message
+        if message.code >> 5 == 2:
+            return False
+        return self._abilities.refused(device, operation, message) or self._refused_format(
+            device, operation, message.code
+        )
+
+    def _unheard(self, device: Device, operation: Operation, outcome: str, now: float) -> None:
+        asleep = self._asleep(device, operation, outcome, 0.0, now)
+        if not operation.finished:
+            self._unanswered(device, operation, outcome, now, asleep=asleep)
+        self.over(device, operation, now)
+
+    def _ended(self, device: Device, operation: Operation, error: str | None, now: float) -> None:
+        self._ledger.end(operation, "done" if error is None else "failed", now, error=error)
         self.over(device, operation, now)
 
     def _refused_format(self, device: Device, operation: Operation, code: int) -> bool:
@@ -215,24 +273,29 @@ class Exchanges:
             if result.location is not None:
                 instances_changed(registration, Path.parse(result.location), created=True)
             return result
-        if op == DELETE and len(operation.path) == 2:
-            instances_changed(registration, operation.path, created=False)
+        if op == DELETE:
+            self._twin.deleted(device, operation.path)
+            if len(operation.path) == 2:
+                instances_changed(registration, operation.path, created=False)
         return Result()
 
-    def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float) -> None:
-        registration = device.registration
-        sleeper = registration is not None and registration.queue_mode
-        if outcome == Failure.TIMEOUT and sleeper:
-            device.carrier.awake_until = min(device.carrier.awake_until, now)
-        elif outcome == Failure.TIMEOUT and registration is not None and device.responding:
-            device.responding = False
-            fields = {"operation": operation.id, "last_seen": events.Timestamp(device.last_seen)}
-            self._state.commit((), (self._state.event(events.DEVICE_NOT_RESPONDING, device, now, **fields),))
-        again = outcome == Failure.CANCELLED or (outcome == Failure.TIMEOUT and sleeper)
-        if again and registration is not None and operation.op not in AT_MOST_ONCE:
-            # It moved, or fell asleep, before it could take the request: its turn comes again.
+    def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float, *, asleep: bool) -> None:
+        if device.registration is not None and self._comes_again(operation, outcome, asleep):
             self.again(device, operation)
             return
         unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
         error = OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome)
         self._ledger.end(operation, "failed", now, error=error)
+
+    @staticmethod
+    def _comes_again(operation: Operation, outcome: str, asleep: bool) -> bool:
+        """Whether an operation has another turn: its device moved, or fell asleep, or it may be tried again."""
+        if operation.op in AT_MOST_ONCE or outcome not in (Failure.TIMEOUT, Failure.CANCELLED):
+            return False
+        if outcome == Failure.CANCELLED:
+            return True
+        operation.timeouts += 1
+        retries = operation.request.retries
+        if retries is None:
+            return asleep and operation.request.when != NOW
+        return operation.timeouts <= retries

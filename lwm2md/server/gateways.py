@@ -202,7 +202,7 @@ class Gateways:
         self._named[gateway.endpoint] = frozenset(wanted)
         for kind, prefix in refused:
             self._state.count(_REFUSED)
-            noting(gateway, prefix.encode(), now)(kind)
+            noting(self._state, gateway, prefix.encode(), now)(kind)
         for prefix, child in list((gateway.children or {}).items()):
             if prefix not in wanted:
                 self._state.commit((), (_left(self._state, child, "unlisted", now),))

@@ -1,9 +1,9 @@
 """Devices without a registration: which of them goes first, when room is needed or its time is over.
 
-RULES: who has operator's labels or observations stays until the operator forgets it, who has requests waiting until
-those have expired. Of the others the one that was
-last seen longest ago gives way to a new device where the limit is reached, and each is forgotten after a while. An
-entry that became wrong (the device registered, or got labels) is found out when it comes up.
+RULES: who has operator's labels, profile or observations stays until the operator forgets it, who has requests waiting
+until those have expired. Of the others the one that was last seen longest ago gives way to a new device where the limit
+is reached, and each is forgotten after a while. An entry that became wrong (the device registered, or got labels) is
+found out when it comes up.
 """
 
 from __future__ import annotations
@@ -123,4 +123,5 @@ class Idle:
 
 
 def _is_idle(device: Device) -> bool:
-    return device.registration is None and not device.labels and not device.observations and not device.queue
+    kept = device.labels or device.hand or device.observations or device.queue
+    return device.registration is None and not kept

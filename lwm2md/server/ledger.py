@@ -7,7 +7,7 @@ has not ended never makes room. A caller that comes again with the same key find
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from lwm2md import events
@@ -19,6 +19,7 @@ from lwm2md.server.state import State
 
 OUTCOME_UNKNOWN: Final = "outcome-unknown"
 GONE: Final = "the registration ended"
+SUPERSEDED: Final = "superseded"
 UNSTORED: Final = "storage failed; nothing was sent"
 _QUIET: Final = frozenset({"read", "discover", "read-composite"})
 
@@ -31,6 +32,10 @@ class Ledger:
         self._failed = failed
         self._ended: deque[Operation] = deque()
         self._keys: dict[tuple[str, str], Operation] = {}
+
+    def __len__(self) -> int:
+        """How many operations have not ended."""
+        return len(self._state.operations) - len(self._ended)
 
     def add(self, operation: Operation) -> None:
         """Know an operation by its id, and by the key that its caller gave it."""
@@ -55,12 +60,16 @@ class Ledger:
         *,
         error: str | None = None,
         then: Resume | None = None,
+        also: Iterable[Write] = (),
     ) -> None:
-        """The end of an operation: state, event, storage, and then everybody who waits for it."""
+        """The end of an operation: state, event, storage, and then everybody who waits for it.
+
+        ``also`` are writes that become durable together with it.
+        """
         operation.state, operation.ended, operation.error, operation.composed = state, now, error, None
         if state != "done":
             self._failed(operation)
-        writes = self.row(operation) if operation.kept else ()
+        writes = (*(self.row(operation) if operation.kept else ()), *also)
         found = self._event(operation, state, now)
 
         def committed(ok: bool, now: float) -> None:
@@ -100,9 +109,9 @@ class Ledger:
         return ()
 
     def _make_room(self) -> None:
-        """Forget what ended first, in storage too, where more than allowed are known."""
+        """Forget what ended first, in storage too, where more have ended than may be known."""
         known = self._state.operations
-        while self._ended and len(known) > self._state.settings.operations_kept:
+        while len(self._ended) > self._state.settings.operations_kept:
             oldest = self._ended.popleft()
             known.pop(oldest.id, None)
             key = (oldest.endpoint, oldest.request.key or "")

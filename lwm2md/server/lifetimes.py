@@ -1,7 +1,8 @@
 """Which registrations are alive: their indexes, and when they expire.
 
-RULES: an Update only moves a time; whether a lifetime is over is found out when the time planned before has come. After
-a start nothing expires for an Update that the daemon was not there to hear.
+RULES: an Update only moves a time; whether a lifetime is over, or an Update was missed, is found out when the time that
+was planned before has come: one plan for both. After a start nothing expires, and nobody is overdue, for an Update that
+the daemon was not there to hear.
 """
 
 from __future__ import annotations
@@ -10,21 +11,32 @@ from collections.abc import Callable
 from typing import Final
 
 from lwm2md.coap.engine import Peer
-from lwm2md.server import stored
+from lwm2md.server import reach, stored
 from lwm2md.server.effects import Write
+from lwm2md.server.presence import Presence
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.refreshes import Refreshes
 from lwm2md.server.state import State, location
 
 _GRANTS: Final = 8
 _PAUSE: Final = 5.0
+_DAY: Final = 86400.0
+"""How long a device is watched that has no lifetime, before its habits are believed."""
 
 
 class Lifetimes:
-    """The live registrations. ``expired(registration, now)`` is called for each whose lifetime is over."""
+    """The live registrations. ``expired(registration, now)`` is called for each whose lifetime is over.
 
-    def __init__(self, state: State, expired: Callable[[Registration, float], None]) -> None:
+    ``profiling`` is told where devices are.
+    """
+
+    def __init__(
+        self, state: State, presence: Presence, profiling: Profiling, expired: Callable[[Registration, float], None]
+    ) -> None:
         self._state = state
+        self._presence = presence
+        self._profiling = profiling
         self._expired = expired
         self._grants: list[tuple[float, float]] = []
         self.refreshes = Refreshes(state)
@@ -35,28 +47,37 @@ class Lifetimes:
         device.registration = registration
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
+        self._profiling.changed(device)
+        if registration.identity is not None:
+            self._state.identities.add(registration.identity, registration)
         self.plan(registration)
 
     def remove(self, registration: Registration) -> None:
         """Forget a registration that ended: its Location answers 4.04 from now on."""
         self._state.registrations.pop(location(registration.id), None)
         self._drop_peer(registration)
+        self._profiling.left(registration)
+        if registration.identity is not None:
+            self._state.identities.remove(registration.identity, registration)
         self.refreshes.forget(registration)
         self._state.deadlines.cancel(registration.expiry)
 
     def move(self, registration: Registration, peer: Peer) -> None:
         """Find a registration at another address from now on; others at either address stay where they are."""
         self._drop_peer(registration)
+        self._profiling.left(registration)
         registration.peer = peer
         self._take_peer(registration)
+        self._profiling.placed(self._state.devices[registration.endpoint], registration)
         self.refreshes.move(registration)
 
     def plan(self, registration: Registration) -> None:
-        """Look at the registration again when its lifetime, as it is now, is over."""
+        """Look at the registration again when its lifetime, as it is now, is over, or the device is missed."""
         self._state.deadlines.cancel(registration.expiry)
-        expires = self._expires(registration)
-        if expires is not None:
-            self._look(registration, expires)
+        times = [self._expires(registration), self._missed(registration)]
+        when = min((time for time in times if time is not None), default=None)
+        if when is not None:
+            self._look(registration, when)
 
     def again(self, registration: Registration, now: float) -> None:
         """Look at a registration once more in a while, whose end could not be stored or decided."""
@@ -80,28 +101,42 @@ class Lifetimes:
         expires = self._expires(registration)
         if expires is not None and expires <= now:
             self._expired(registration, now)
-        else:
-            self.plan(registration)
+            return
+        missed = self._missed(registration)
+        if missed is not None and missed <= now and registration.interval() is not None:
+            self._presence.overdue(self._state.devices[registration.endpoint], now)
+        registration.settled = True
+        self.plan(registration)
 
     def _expires(self, registration: Registration) -> float | None:
         """When a registration is over: lifetime, grace, and the downtime in which Updates may have been lost."""
         if registration.lifetime is None:
             return None
-        granted = sum(seconds for seconds, before in self._grants if registration.updated_at < before)
+        granted = self._granted(registration.updated_at)
         return registration.updated_at + registration.lifetime + self._state.settings.grace + granted
+
+    def _missed(self, registration: Registration) -> float | None:
+        """When a device that responds is missed; without a lifetime, when its habits are known first."""
+        device = self._state.devices[registration.endpoint]
+        if not device.responding:
+            return None
+        expected = reach.next_expected(device)
+        if expected is None:
+            return None if registration.settled else registration.updated_at + _DAY
+        return expected + self._presence.grace(device) + self._granted(device.last_seen)
+
+    def _granted(self, heard: float) -> float:
+        """The downtime in which something may have been lost since a device was heard of."""
+        return sum(seconds for seconds, before in self._grants if heard < before)
 
     def _is_live(self, registration: Registration) -> bool:
         return self._state.registered(registration.id) is registration
 
     def _drop_peer(self, registration: Registration) -> None:
-        others = self._state.peers.get(registration.peer, 0) - 1
-        if others > 0:
-            self._state.peers[registration.peer] = others
-        else:
-            self._state.peers.pop(registration.peer, None)
+        self._state.peers.remove(registration.peer, registration)
 
     def _take_peer(self, registration: Registration) -> None:
-        self._state.peers[registration.peer] = self._state.peers.get(registration.peer, 0) + 1
+        self._state.peers.add(registration.peer, registration)
 
     # Read back
 

@@ -17,9 +17,11 @@ from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, diagnostic
 from lwm2md.server.effects import Write
 from lwm2md.server.reading import Reading
-from lwm2md.server.records import Device, Observation
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
+from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation
 from lwm2md.server.wishes import Wishes
 
 
@@ -27,13 +29,21 @@ class Notifications:
     """Takes notifications: their values go to the twin and to everybody who reads events."""
 
     def __init__(
-        self, state: State, wishes: Wishes, reading: Reading, twin: Twin, uplink: Callable[[Device, float], None]
+        self,
+        state: State,
+        wishes: Wishes,
+        reading: Reading,
+        twin: Twin,
+        *,
+        uplink: Callable[[Device, float], None],
+        tending: Tending,
     ) -> None:
         self._state = state
         self._wishes = wishes
         self._reading = reading
         self._twin = twin
         self._uplink = uplink
+        self._tending = tending
         self._storing: set[tuple[bytes, int]] = set()
         self.listener = self._notified  # one bound method for all
 
@@ -45,13 +55,15 @@ class Notifications:
         if message.content_format is None and device.registration is not None and not wish.paths:
             named = negotiation.number_of(wish.format)
             one = len(wish.path) > 2
-            accept = named if named is not None else negotiation.default_accept(device.registration, one=one)[0]
+            preferred = negotiation.preferred_by(self._state.profile(device))
+            usual = negotiation.default_accept(device.registration, one=one, preferred=preferred)[0]
+            accept = usual if named is None else named
         return self._reading.values(device, wish.path, wish.paths, message, accept=accept, now=now)
 
     def established(self, wish: Observation, when: float | None) -> None:
         """Store when the device took a wish, or that it has it no more, unless something else is being stored."""
         wish.established = when
-        if not wish.superseded:
+        if not wish.aside.superseded:
             self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
 
     def _notified(self, received: Received, fresh: bool) -> None:
@@ -68,7 +80,7 @@ class Notifications:
         if key in self._storing:
             return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
-            self._ended(wish, message)
+            self._ended(device, wish, message, now)
             self._acknowledge(received, True, now)
             return
         values = self._read(device, wish, message, now)
@@ -89,19 +101,21 @@ class Notifications:
         self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
 
     def _read(self, device: Device, wish: Observation, message: Message, now: float) -> tuple[ValueRow, ...] | None:
-        wish.state, wish.error = "active", None
+        if wish.state != "active" or wish.error is not None:
+            wish.settle("active")
         wish.last_notification, wish.notifications = now, wish.notifications + 1
         try:
             return self.values(device, wish, message, now)[0]
         except BadAnswer as error:
-            wish.error = str(error)
+            wish.settle("active", str(error))
             self._state.count("notifications_undecodable")
             return None
 
-    def _ended(self, wish: Observation, message: Message) -> None:
-        wish.state, wish.error = "refused", f"{n.dotted(message.code)} {diagnostic(message)}"
+    def _ended(self, device: Device, wish: Observation, message: Message, now: float) -> None:
+        wish.settle("refused", f"{n.dotted(message.code)} {diagnostic(message)}")
         self.established(wish, None)
         self._state.count("observations_ended_by_device")
+        self._tending.failed(device, wish, n.dotted(message.code), now)
 
     def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
         if durable:

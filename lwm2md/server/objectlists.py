@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import attrs
 
-from lwm2md.lwm2m.linkformat import ObjectList, object_list
+from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Message
+from lwm2md.lwm2m.linkformat import LinkError, ObjectList, object_list
 from lwm2md.lwm2m.models import default_version
+from lwm2md.server.parameters import Rejected
 
 _MOST = 1024
+_LINK_FORMATS = (n.LINK_FORMAT, n.TEXT, None)
 
 
 class ObjectLists:
@@ -33,6 +37,20 @@ class ObjectLists:
                 del self._known[next(iter(self._known))]
             known = self._known[key] = _read(payload, version, deviations)
         return known
+
+    def said(self, message: Message, version: str, deviations: tuple[str, ...] = ()) -> ObjectList | None:
+        """The list in the payload of a Register or Update; None when there is none. Raises Rejected with 4.00.
+
+        Text, or no Content-Format, is taken for a link format.
+        """
+        if not message.payload:
+            return None
+        if message.content_format not in _LINK_FORMATS:
+            raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
+        try:
+            return self.read(message.payload, version, deviations)
+        except LinkError as error:
+            raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
 
     def share(self, found: ObjectList) -> ObjectList:
         """A list that was read back from storage, or the one known already that says the same."""

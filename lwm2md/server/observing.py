@@ -1,14 +1,14 @@
 """Observations as standing wishes of the operator (OMA Core 6.4, RFC 7641).
 
 RULES: a wish is stored before its first request leaves, with its token, so that notifications go on after a restart. It
-is established anew after each Register, through the device's queue, until the operator cancels it. A composite wish is
-one of several paths, and in all else like the others.
+is established anew after each Register, through the device's queue and behind all that operators ask, until the
+operator cancels it. A composite wish is one of several paths, and in all else like the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, Refused, UnknownObservation
 from lwm2md.server.exchanges import Outcome
 from lwm2md.server.ledger import GONE, UNSTORED
+from lwm2md.server.negotiation import preferred_by
 from lwm2md.server.notifying import Notifications
 from lwm2md.server.operations import Operations
 from lwm2md.server.reading import Reading
@@ -32,21 +33,24 @@ from lwm2md.server.records import (
     OBSERVE_COMPOSITE,
     Composed,
     Device,
-    Observation,
     Operation,
     OperationRequest,
     Order,
     Registration,
     Result,
     Source,
-    Target,
 )
-from lwm2md.server.requests import compose, home_of, write_attributes
+from lwm2md.server.requests import compose, home_of, with_parameters, write_attributes
 from lwm2md.server.state import State
+from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Observation, Target
 from lwm2md.server.wishes import Wishes
 
 Uplink = Callable[[Device, float], None]
+
+_LAST: Final = -100
+"""The priority of what the daemon asks by itself: behind all that operators ask."""
 
 
 class Observations:
@@ -56,7 +60,8 @@ class Observations:
         self._state = state
         self._twin = twin
         self.wishes = Wishes(state)
-        self._notifications = Notifications(state, self.wishes, reading, twin, uplink)
+        self.tending = Tending(state, self._establish)
+        self._notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
         self._cancelling: dict[str, Observation] = {}
         self._coming: dict[tuple[str, Target], Observation] = {}
         self.operations: Operations
@@ -69,7 +74,9 @@ class Observations:
         order: Order,
         now: float,
         then: Resume | None = None,
+        *,
         attributes: NotificationAttributes | None = None,
+        template: str | None = None,
     ) -> tuple[Observation, bool, Operation]:
         """Make or replace a wish; also whether it is new, and the operation that establishes it.
 
@@ -81,20 +88,11 @@ class Observations:
         existing = self._coming.get((endpoint, target)) or self.wishes.get(device, target)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
             raise LimitReached(f"{endpoint!r} has {len(known)} observations")
-        wish = Observation(
-            id=self._state.environment.random(8).hex() if existing is None else existing.id,
-            endpoint=endpoint,
-            path=order.path,
-            token=self._state.environment.random(8) if existing is None else existing.token,
-            created=now if existing is None else existing.created,
-            attributes=attributes,
-            format=order.request.format,
-            outdated=() if existing is None else tuple(existing.changes()),
-            paths=order.paths,
-        )
-        operation = self.operations.make(device, order, now)
+        wish = self._wish(device, order, existing, now)
+        wish.attributes, wish.template = attributes, template
+        operation = self.operations.make(device, order, now, internal=template is not None)
         if existing is not None:
-            existing.superseded += 1
+            existing.own.superseded += 1
         self._coming[endpoint, target] = wish
 
         def committed(ok: bool, now: float) -> None:
@@ -104,17 +102,42 @@ class Observations:
                 self.operations.fail(operation, GONE, now)
                 self._state.erase((Write(stored.OBSERVATIONS, wish.id, None),))
             elif ok:
-                self.wishes.add(device, wish)
-                self._ask(device, operation, now)
+                if existing is not None:
+                    self.tending.rest(existing)
+                self._take(device, wish, operation, now)
             else:
                 if existing is not None:
-                    existing.superseded -= 1
+                    existing.own.superseded -= 1
                 self.operations.fail(operation, UNSTORED, now)
             if then is not None:
                 then(ok, now)
 
         self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),), (), committed)
         return wish, existing is None, operation
+
+    def _wish(self, device: Device, order: Order, existing: Observation | None, now: float) -> Observation:
+        """A wish that is nowhere yet; one in the place of another has its id and token."""
+        random = self._state.environment.random
+        wish = Observation(
+            id=random(8).hex() if existing is None else existing.id,
+            endpoint=device.endpoint,
+            path=order.path,
+            token=random(8) if existing is None else existing.token,
+            created=now if existing is None else existing.created,
+            format=order.request.format,
+            paths=order.paths,
+        )
+        if existing is not None and (outdated := tuple(existing.changes())):
+            wish.own.outdated = outdated
+        return wish
+
+    def _take(self, device: Device, wish: Observation, operation: Operation, now: float) -> None:
+        """Take up a wish that is durable, and ask the device, if that can keep one more."""
+        self.wishes.add(device, wish)
+        if self.tending.admit(device, wish):
+            self._ask(device, operation, now)
+        else:
+            self.operations.fail(operation, wish.error or "", now)
 
     def remove(
         self, observation_id: str, now: float, then: Resume | None = None, *, active: bool = True
@@ -152,14 +175,16 @@ class Observations:
         return operation
 
     def _remove(self, device: Device, wish: Observation, operation: Operation | None, then: Resume | None) -> None:
-        wish.superseded += 1
+        wish.own.superseded += 1
 
         def committed(ok: bool, now: float) -> None:
             if ok:
+                self.tending.rest(wish)
                 self.wishes.drop(device, wish)
                 self.operations.revoke(device, wish.target, now)
+                self.tending.next(device, now)
             else:
-                wish.superseded -= 1
+                wish.own.superseded -= 1
             if operation is not None and ok:
                 self._cancelling[operation.id] = wish
                 self._ask(device, operation, now)
@@ -183,27 +208,30 @@ class Observations:
 
     def registered(self, device: Device, now: float) -> None:
         """Establish every wish anew: a device that registers may have rebooted."""
+        self.tending.anew(device)
         for wish in self.wishes.of(device):
-            wish.state, wish.error = "pending", None
-            self._establish(device, wish, now)
+            if self.tending.admit(device, wish):
+                self._establish(device, wish, now)
 
     def start(self, now: float) -> None:
-        """Establish what was not before a restart."""
-        for wish in self._state.observations.values():
-            device = self._state.devices[wish.endpoint]
-            if device.registration is not None and wish.state != "active":
-                self._establish(device, wish, now)
+        """Establish what was not before a restart, a few at a time."""
+        devices = self._state.devices
+        registered = (
+            wish for wish in self._state.observations.values() if devices[wish.endpoint].registration is not None
+        )
+        self.tending.start(registered, now)
 
     def _establish(self, device: Device, wish: Observation, now: float) -> None:
         waiting = (each.target for each in device.queue or () if each.op in ESTABLISHING)
-        if wish.target not in waiting:
+        if wish.target not in waiting and self.tending.admit(device, wish):
             order = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish)
             self.operations.enqueue(device, order, now, internal=True)
 
     def gone(self, device: Device) -> None:
         """The registration ended, and with it what the device knew of the wishes."""
         for wish in self.wishes.of(device):
-            wish.state = "pending"
+            self.tending.rest(wish)
+            wish.settle("pending")
             self._state.engine.forget(wish.token)
 
     def restore(self, wish: Observation) -> None:
@@ -217,7 +245,7 @@ class Observations:
         if registration is None:
             return
         if (wish.established or 0.0) >= registration.registered_at:
-            wish.state = "active"
+            wish.settle("active")
         # Also of one that is to be established anew: the device may have taken it when the daemon ended, and notify.
         self._adopt(device, registration, wish)
 
@@ -225,7 +253,15 @@ class Observations:
         """Take notifications; with the request, since one may be larger than a block and the rest is asked for."""
         request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
         try:
-            composed = compose(request, wish.path, wish.paths, registration, self._state.models, home=home_of(device))
+            composed = compose(
+                request,
+                wish.path,
+                wish.paths,
+                registration,
+                self._state.models,
+                home=home_of(device),
+                preferred=preferred_by(self._state.profile(device)),
+            )
         except Refused:
             return  # not to be asked for of the device as it registered last, so that it can't have taken it
         self._state.engine.adopt(
@@ -251,9 +287,16 @@ class Observations:
             return self._observe(operation, wish, composed, done, now)
 
         def written(outcome: Outcome, then: float) -> None:
-            if isinstance(outcome, Received) and outcome.message.code == n.CHANGED and not operation.finished:
-                wish.outdated = ()
+            if not isinstance(outcome, Received) or operation.finished:
+                done(outcome, then)
+            elif outcome.message.code == n.CHANGED:
+                if wish.aside.outdated:
+                    wish.own.outdated = ()
                 operation.token = self._observe(operation, wish, composed, done, then)
+            elif registration.version >= "1.2" and wish.attributes is not None and outcome.message.code >> 5 == 4:
+                # Of LwM2M 1.2 are the parameters of an Observe, which stand in the place of all that is attached.
+                given = with_parameters(composed, wish.attributes)
+                operation.token = self._observe(operation, wish, given, done, then)
             else:
                 done(outcome, then)
 
@@ -272,9 +315,14 @@ class Observations:
         wish = self._cancelling.pop(operation.id, None) or self.wishes.find(device.endpoint, operation.target)
         if operation.op in ESTABLISHING:
             observed = message.observe is not None
-            wish.state = "active" if observed else "refused"
-            wish.error = None if observed else "the device answered without observing"
+            wish.settle(
+                "active" if observed else "refused", None if observed else "the device answered without observing"
+            )
             self._notifications.established(wish, now if observed else None)
+            if observed:
+                self.tending.established(device, wish, now)
+            else:
+                self.tending.failed(device, wish, None, now)
         values: tuple[ValueRow, ...]
         values, operation.format = self._notifications.values(device, wish, message, now)
         if values:
@@ -287,10 +335,14 @@ class Observations:
         self._cancelling.pop(operation.id, None)
         device = self._state.devices.get(operation.endpoint)
         wish = self.wishes.get(device, operation.target) if device is not None else None
-        if wish is not None and operation.op in ESTABLISHING:
-            wish.error = operation.error
-            if wish.state != "active":
-                wish.state = "refused" if operation.coap_code is not None else "pending"
+        if device is None or wish is None or operation.op not in ESTABLISHING:
+            return
+        if wish.state in ("active", "waiting"):
+            wish.settle(wish.state, operation.error)
+            return
+        wish.settle("refused" if operation.coap_code is not None else "pending", operation.error)
+        if operation.ended is not None:
+            self.tending.failed(device, wish, operation.coap_code, operation.ended)
 
     def _observe(
         self,
@@ -337,4 +389,7 @@ def _order(op: Literal["observe", "observe-composite", "cancel-observe"], wish: 
     """What establishes a wish anew, or ends it: by force, since it was checked when it was made."""
     path = None if wish.paths else str(wish.path)
     paths = tuple(map(str, wish.paths)) or None
-    return Order(OperationRequest(op=op, path=path, paths=paths, format=wish.format, force=True), wish.path, wish.paths)
+    request = OperationRequest(
+        op=op, path=path, paths=paths, format=wish.format, force=True, priority=0 if op == CANCEL_OBSERVE else _LAST
+    )
+    return Order(request, wish.path, wish.paths)

@@ -1,19 +1,20 @@
 """Operations on devices: one request at a time to each, a bounded queue behind it, states that the caller sees.
 
-RULES: nothing leaves while the device sleeps or an earlier request is under way. Execute and Create are committed as
-``sent`` before they leave, and are never sent twice. What was accepted for later (`keep`) is stored until it ends.
+RULES: nothing leaves while an earlier request is under way, and nothing but what is to leave `now` while the device
+sleeps or can't be reached. Execute and Create are committed as ``sent`` before they leave, and are never sent twice.
+What was accepted for later (`keep`) is stored until it ends, or until what overwrites it is.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
+from lwm2md.server import lanes, reach
+from lwm2md.server.abilities import Abilities
 from lwm2md.server.effects import Resume
 from lwm2md.server.errors import BadOperation, NotRegistered, QueueFull, UnknownDevice, UnknownOperation
 from lwm2md.server.exchanges import Exchanges, Special
-from lwm2md.server.lanes import insert, take
-from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, UNSTORED, Ledger
+from lwm2md.server.ledger import GONE, OUTCOME_UNKNOWN, SUPERSEDED, UNSTORED, Ledger
+from lwm2md.server.negotiation import preferred_by
+from lwm2md.server.presence import Presence
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
     AT_MOST_ONCE,
@@ -25,14 +26,15 @@ from lwm2md.server.records import (
     OperationRequest,
     Order,
     Registration,
-    Target,
 )
 from lwm2md.server.requests import home_of, prepare
 from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
+from lwm2md.server.wish import Target
 
 _LONGEST_ANSWER = 3600
 _LONGEST_TTL = 30 * 86400
+_MOST_RETRIES = 100
 
 
 class Operations:
@@ -44,12 +46,17 @@ class Operations:
         twin: Twin,
         reading: Reading,
         special: Special,
-        uplink: Callable[[Device, float], None],
+        presence: Presence,
+        *,
+        abilities: Abilities,
     ) -> None:
         self._state = state
+        self._abilities = abilities
         self._special = special
         self._ledger = Ledger(state, self._failed)
-        self._exchanges = Exchanges(state, self._ledger, special, reading=reading, twin=twin, uplink=uplink)
+        self._exchanges = Exchanges(
+            state, self._ledger, special, reading=reading, twin=twin, presence=presence, abilities=abilities
+        )
         self._exchanges.again = self._again
         self._exchanges.over = self._over
         self.asked_before = self._ledger.asked_before
@@ -57,25 +64,71 @@ class Operations:
     # What the operator asks
 
     def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:
-        """Take an operation and send it as soon as its turn has come. Raises a `Refused`."""
-        device, order = self.check(endpoint, request)
-        return self.enqueue(device, order, now)
+        """Take an operation and send it as soon as its turn has come. Raises a `Refused`.
+
+        One that asks what another asks that still waits is that one.
+        """
+        device, order = self._order(endpoint, request)
+        joined = lanes.joined(device, order)
+        if joined is not None:
+            self._prolong(device, joined, now + self._ttl(request))
+            return joined
+        replaced = lanes.replaced(device, order)
+        if replaced is None:
+            self._find_room(device)
+            return self.enqueue(device, order, now)
+        operation = self.make(device, order, now)
+        self._replace(device, replaced, operation, now)
+        self.queue(device, operation, now)
+        return operation
 
     def check(self, endpoint: str, request: OperationRequest) -> tuple[Device, Order]:
-        """The device of a request that can be taken, and the order that it makes. Raises a `Refused`."""
+        """The device of a request that there is room for, and the order that it makes. Raises a `Refused`."""
+        device, order = self._order(endpoint, request)
+        self._find_room(device)
+        return device, order
+
+    def _order(self, endpoint: str, request: OperationRequest) -> tuple[Device, Order]:
         device = self._state.devices.get(endpoint)
         if device is None:
             raise UnknownDevice(f"no device {endpoint!r}")
         if device.registration is None:
             raise NotRegistered(f"{endpoint!r} is not registered")
-        order = prepare(request, device.registration, self._state.models, home_of(device))
+        self._abilities.check(device, request)
+        preferred = preferred_by(self._state.profile(device))
+        order = prepare(request, device.registration, self._state.models, home_of(device), preferred)
         if request.timeout is not None and not 0 < request.timeout <= _LONGEST_ANSWER:
             raise BadOperation("timeout is more than 0 and at most 3600 seconds", "timeout")
         if request.ttl is not None and not 0 < request.ttl <= _LONGEST_TTL:
             raise BadOperation("ttl is more than 0 seconds and at most 30 days", "ttl")
-        if device.queue is not None and len(device.queue) >= self._state.settings.queue_limit:
-            raise QueueFull(f"{len(device.queue)} requests wait for {endpoint!r}")
+        if request.retries is not None and not 0 <= request.retries <= _MOST_RETRIES:
+            raise BadOperation(f"retries is from 0 to {_MOST_RETRIES}", "retries")
+        if request.retries and request.op in AT_MOST_ONCE:
+            raise BadOperation(f"{request.op} is sent once", "retries")
         return device, order
+
+    def _find_room(self, device: Device) -> None:
+        settings = self._state.settings
+        if device.queue is not None and len(device.queue) >= settings.queue_limit:
+            raise QueueFull(f"{len(device.queue)} requests wait for {device.endpoint!r}")
+        if len(self._ledger) >= settings.queue_total:
+            raise QueueFull(f"{len(self._ledger)} requests wait for all devices together")
+
+    def _ttl(self, request: OperationRequest) -> float:
+        return self._state.settings.ttl if request.ttl is None else request.ttl
+
+    def _prolong(self, device: Device, operation: Operation, expires: float) -> None:
+        """Let an operation wait as long as everybody wants it to who asked for it."""
+        if expires > operation.expires:
+            operation.expires = expires
+            if operation.kept:
+                self._state.commit(self._ledger.row(operation))
+
+    def _replace(self, device: Device, old: Operation, new: Operation, now: float) -> None:
+        """End a Write that would be overwritten; what was stored of it gives way to what is stored of the other."""
+        lanes.remove(device, old)
+        new.kept = old.kept
+        self._ledger.end(old, "cancelled", now, error=SUPERSEDED, also=self._ledger.row(new) if old.kept else ())
 
     def enqueue(self, device: Device, order: Order, now: float, *, internal: bool = False) -> Operation:
         """Put an operation that was checked behind those of at least its priority, and see whether it can leave."""
@@ -86,7 +139,6 @@ class Operations:
     def make(self, device: Device, order: Order, now: float, *, internal: bool = False) -> Operation:
         """Make an operation that can be asked for by its id, but waits nowhere yet."""
         request = order.request
-        ttl = self._state.settings.ttl if request.ttl is None else request.ttl
         operation = Operation(
             self._state.environment.random(8).hex(),
             device.endpoint,
@@ -94,7 +146,7 @@ class Operations:
             order.path,
             order.paths,
             now,
-            now + ttl,
+            now + self._ttl(request),
             internal=internal,
             composed=order.composed,
         )
@@ -104,10 +156,12 @@ class Operations:
 
     def queue(self, device: Device, operation: Operation, now: float) -> None:
         """Put an operation in its place in the queue, and see whether it can leave."""
-        insert(device, operation)
-        self.dispatch(device, now)
+        lanes.insert(device, operation)
+        if lanes.may_leave(operation, device.carrier, is_open=reach.is_open(self._state, device.carrier, now)):
+            self.dispatch(device, now)
         if operation.state == "queued":
             operation.composed = None  # it is made anew, and need not be kept until then
+            self._plan_expiry(device, operation.expires)
 
     def cancel(self, operation_id: str, now: float, then: Resume) -> Operation:
         """End an operation that has not ended; if it left already, its answer is not waited for."""
@@ -117,11 +171,23 @@ class Operations:
         if operation.finished:
             self._state.commit((), (), then)
             return operation
-        device = self._state.devices.get(operation.endpoint)
-        if device is not None and device.queue is not None and operation in device.queue:
-            device.queue.remove(operation)
-        self._ledger.end(operation, "cancelled", now, then=then)
+        self._cancel(self._state.devices.get(operation.endpoint), operation, now, then)
         return operation
+
+    def cancel_all(self, device: Device, now: float, then: Resume) -> int:
+        """End every operation of a device that has not ended; how many there were."""
+        mine = [each for each in (device.carrier.current, *(device.queue or ())) if each is not None]
+        mine = [each for each in mine if each.endpoint == device.endpoint and not (each.internal or each.finished)]
+        for operation in mine:
+            self._cancel(device, operation, now, None)
+        self._state.commit((), (), then)
+        return len(mine)
+
+    def _cancel(self, device: Device | None, operation: Operation, now: float, then: Resume | None) -> None:
+        if device is not None:
+            lanes.remove(device, operation)
+            self._unplan(device)
+        self._ledger.end(operation, "cancelled", now, then=then)
 
     def keep(self, operation: Operation, now: float, then: Resume) -> None:
         """Make an operation that has not ended durable, before its caller is told to come back."""
@@ -133,16 +199,12 @@ class Operations:
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
         carrier = device.carrier
-        registration = carrier.registration
-        while registration is not None:
-            asleep = carrier.disabled or (registration.queue_mode and now >= carrier.awake_until)
-            if carrier.current is not None or asleep:
-                self._plan_expiry(device)
-                return
-            taken = take(carrier)
+        while carrier.registration is not None and carrier.current is None and not carrier.disabled:
+            taken = lanes.take(carrier, is_open=reach.is_open(self._state, carrier, now))
             if taken is None:
                 return
             chosen, operation = taken
+            self._unplan(chosen)
             if operation.expires <= now:
                 self._ledger.end(operation, "expired", now)
                 continue
@@ -167,30 +229,35 @@ class Operations:
         operation.kept = True
         self._state.commit(self._ledger.row(operation), (), committed)
 
-    def _plan_expiry(self, device: Device) -> None:
+    def _plan_expiry(self, device: Device, when: float) -> None:
         """Look at the queue again when the first of its requests has waited long enough; one plan per device."""
-        if device.queue:
-            first = min(operation.expires for operation in device.queue)
-            if device.queue_check is None or first < device.queue_check.time:
-                self._state.deadlines.cancel(device.queue_check)
-                device.queue_check = self._state.deadlines.at(first, self._expire, device)
+        if device.queue_check is None or when < device.queue_check.time:
+            self._state.deadlines.cancel(device.queue_check)
+            device.queue_check = self._state.deadlines.at(when, self._expire, device)
+
+    def _unplan(self, device: Device) -> None:
+        """Nothing waits any more that could expire."""
+        if not device.queue and device.queue_check is not None:
+            self._state.deadlines.cancel(device.queue_check)
+            device.queue_check = None
 
     def _expire(self, device: Device, now: float) -> None:
         device.queue_check = None
         waiting = device.queue
         if not waiting:
             return
-        device.queue = deque(operation for operation in waiting if operation.expires > now)
+        device.queue = [operation for operation in waiting if operation.expires > now] or None
         for operation in waiting:
             if operation.expires <= now:
                 self._ledger.end(operation, "expired", now)
-        self._plan_expiry(device)
+        if device.queue:
+            self._plan_expiry(device, min(operation.expires for operation in device.queue))
 
     def _again(self, device: Device, operation: Operation) -> None:
         """Put an operation in front that its device did not get."""
         operation.state, operation.sent, operation.token, operation.composed = "queued", None, None, None
-        device.queue = device.queue if device.queue is not None else deque()
-        device.queue.appendleft(operation)
+        device.queue = [operation, *(device.queue or ())]
+        self._plan_expiry(device, operation.expires)
 
     def _over(self, device: Device, operation: Operation, now: float) -> None:
         """The device owes no answer to this operation any more: the next one may leave."""
@@ -226,8 +293,7 @@ class Operations:
     def revoke(self, device: Device, target: Target, now: float) -> None:
         """End the observe operations of a target that still wait; the wish is gone."""
         for operation in [each for each in device.queue or () if each.op in ESTABLISHING and each.target == target]:
-            if device.queue is not None:
-                device.queue.remove(operation)
+            lanes.remove(device, operation)
             self._ledger.end(operation, "cancelled", now)
 
     def _failed(self, operation: Operation) -> None:
@@ -257,8 +323,10 @@ class Operations:
     def start(self, device: Device, now: float) -> None:
         """Go on with what was restored for a device, in the order in which it was asked for."""
         if device.queue:
-            device.queue = deque(sorted(device.queue, key=lambda each: (-each.request.priority, each.created)))
+            device.queue.sort(key=lambda each: (-each.request.priority, each.created))
             self.dispatch(device, now)
+        if device.queue:
+            self._plan_expiry(device, min(operation.expires for operation in device.queue))
 
     def restore(self, operation: Operation, now: float) -> None:
         """Take up an operation from storage: what waited waits on, what may have been executed is not sent again."""
@@ -272,4 +340,5 @@ class Operations:
             self._ledger.end(operation, "failed", now, error=GONE)
         else:
             operation.state, operation.sent = "queued", None
-            insert(device, operation)
+            operation.endpoint = device.endpoint
+            lanes.insert(device, operation)

@@ -6,7 +6,14 @@ of arrival.
 
 from __future__ import annotations
 
+from typing import Final
+
+from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
+from lwm2md.lwm2m import formats
+from lwm2md.lwm2m.formats import ALIASES
+from lwm2md.lwm2m.models import ResourceModel
+from lwm2md.lwm2m.nodes import ContentError, Note
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -14,6 +21,8 @@ from lwm2md.server.deviations import noting
 from lwm2md.server.records import Device
 from lwm2md.server.requests import root_of
 from lwm2md.server.state import State
+
+OTHER_FORMAT: Final = "other-format"
 
 
 class Reading:
@@ -36,11 +45,20 @@ class Reading:
 
         ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
         """
-        type_of = self._state.resource_model(device)
-        note = noting(device, message.payload, now)
+        note = noting(self._state, device, message.payload, now)
         registration = device.registration
+        content_format = message.content_format
+        usual = accept is None or accept == content_format
+        if usual and len(path) == 3 and message.code == n.CONTENT and registration is not None:
+            model = self._state.models.resource(path, registration.objects.versions)
+            row = None if model is None else _one(content_format, path, message.payload, model, now=now, note=note)
+            if row is not None:
+                return (row,), formats.NAMES[content_format or 0]
+        type_of = self._state.resource_model(device)
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
+        if accept is not None and content_format is not None and ALIASES.get(content_format, content_format) != accept:
+            note(OTHER_FORMAT)
         if paths:
             whole = frozenset(paths)
             asked = tuple(entry for entry in nodes if covered(entry.path, whole))
@@ -48,3 +66,19 @@ class Reading:
                 note(UNASKED)
             nodes = asked
         return rows(nodes, type_of, now, note), name
+
+
+def _one(
+    content_format: int | None, path: Path, payload: bytes, model: ResourceModel, *, now: float, note: Note
+) -> ValueRow | None:
+    """The row of a single Resource's value; None where the payload needs a closer look."""
+    deviations: list[str] = []
+    try:
+        value = formats.decode_value(content_format, path, payload, model, deviations.append)
+    except ContentError:
+        return None
+    if value is None:
+        return None
+    for deviation in deviations:
+        note(deviation)
+    return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)

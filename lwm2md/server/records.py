@@ -6,7 +6,6 @@ written and read back in `lwm2md.server.stored`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
@@ -16,19 +15,19 @@ import msgspec
 
 from lwm2md.coap.engine import Peer
 from lwm2md.coap.message import Options
-from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import Value
 from lwm2md.server.deadlines import Plan
+from lwm2md.server.deviceprofiles import DeviceProfile, Learned
+from lwm2md.server.known import Deviation, Habits
+from lwm2md.server.wish import Observation, Target, target_of
 
 DeviceState = Literal["online", "sleeping", "not-responding", "offline"]
 OperationState = Literal["queued", "sent", "done", "failed", "expired", "cancelled"]
-ObservationState = Literal["pending", "active", "refused"]
+When = Literal["now", "next-contact", "window"]
 Source = Literal["read", "observe", "send"]
-Target = Path | tuple[Path, ...]
-"""What an observation is of: one path, or a set of paths in their order."""
 
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 """The labels of every registration that has none."""
@@ -64,6 +63,9 @@ OPERATIONS: Final = (
 ESTABLISHING: Final = frozenset({OBSERVE, OBSERVE_COMPOSITE})
 """The operations that make a standing wish."""
 AT_MOST_ONCE: Final = frozenset({EXECUTE, CREATE})
+NOW: Final = "now"
+NEXT_CONTACT: Final = "next-contact"
+WINDOW: Final = "window"
 FINAL_STATES: Final = frozenset({"done", "failed", "expired", "cancelled"})
 
 
@@ -82,6 +84,7 @@ class Registration:
 
     ``refused_formats`` are Content-Formats that the device refused since it registered, each with the use it was for;
     ``instances`` what was created and deleted since it told its list of Objects. Both are None for nearly every device.
+    ``gap`` is the longest time between two Updates, in seconds, and ``settled`` once that was watched for a lifetime.
     """
 
     id: str
@@ -101,10 +104,34 @@ class Registration:
     expiry: Plan | None = attrs.field(default=None, repr=False)
     refused_formats: frozenset[tuple[str, int | None]] | None = None
     instances: Instances | None = None
+    gap: float = 0.0
+    settled: bool = False
+
+    def refreshed(self, now: float) -> None:
+        """An Update came."""
+        gap = now - self.updated_at
+        self.gap = max(self.gap, gap)
+        self.updated_at = now
 
     def expires_at(self) -> float | None:
         """When the lifetime is over, in Unix seconds; None for an infinite one."""
         return None if self.lifetime is None else self.updated_at + self.lifetime
+
+    def interval(self) -> float | None:
+        """How many seconds are between two uplinks at most: as the device's habit is, else its lifetime."""
+        lifetime = self.lifetime
+        if not self.settled or not self.gap:
+            return lifetime
+        return self.gap if lifetime is None else min(self.gap, lifetime)
+
+
+@attrs.frozen(slots=True)
+class Standing:
+    """The state of a device, since when (Unix seconds, None where that is not known), and why in a stable word."""
+
+    state: DeviceState
+    since: float | None
+    reason: str
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
@@ -126,26 +153,14 @@ class Behind:
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
-class Deviation:
-    """One way in which a device departs from the specifications, passed over in what it sent.
-
-    ``first`` and ``last`` are Unix seconds; ``sample`` is the beginning of the newest payload that has it, if one has.
-    """
-
-    kind: str
-    first: float
-    last: float
-    count: int = 1
-    sample: bytes | None = None
-
-
-@attrs.define(slots=True, eq=False, weakref_slot=False)
 class Device:
     """Everything known of one Endpoint Client Name, registered or not.
 
     One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
     it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
-    ``disabled`` is one that was told to be silent until it registers again.
+    ``disabled`` is one that was told to be silent until it registers again. ``hand`` is the profile that the operator
+    gave it, ``learned`` what it has shown; ``profile`` is what comes of both, kept by `State.profile`.
+    ``timeouts`` counts how often nobody answered it.
     """
 
     endpoint: str
@@ -154,7 +169,7 @@ class Device:
     last_seen: float = 0.0
     awake_until: float = 0.0
     responding: bool = True
-    queue: deque[Operation] | None = None
+    queue: list[Operation] | None = None
     queue_check: Plan | None = attrs.field(default=None, repr=False)
     current: Operation | None = None
     observations: tuple[Observation, ...] = ()
@@ -164,6 +179,12 @@ class Device:
     children: dict[str, Device] | None = None
     profiles: dict[str, ObjectList] | None = None
     disabled: bool = False
+    hand: str | None = None
+    learned: Learned | None = None
+    profile: DeviceProfile | None = attrs.field(default=None, repr=False)
+    changed: float = 0.0
+    reason: str = ""
+    habits: Habits | None = None
 
     @property
     def carrier(self) -> Device:
@@ -181,18 +202,33 @@ class Device:
             return "sleeping"
         return "online"
 
-    def all_labels(self, coming: Registration | None = None) -> dict[str, str]:
+    def standing(self, now: float) -> Standing:
+        """The state with what led to it; ``now`` in Unix seconds."""
+        state, carrier = self.state(now), self.carrier
+        if state == "sleeping":
+            cut = carrier.changed == carrier.awake_until  # an answer was missing
+            return Standing(state, carrier.awake_until or None, carrier.reason if cut else "asleep")
+        who = carrier if state == "not-responding" and self.responding else self
+        return Standing(state, who.changed or None, who.reason)
+
+    def turned(self, now: float, reason: str) -> None:
+        """Note that the device has another state now, and why."""
+        self.changed, self.reason = now, reason
+
+    def all_labels(self, coming: Registration | None = None) -> Mapping[str, str]:
         """Labels of the registration, or of the ``coming`` one, overruled by the operator's of the same name."""
         registration = coming or self.registration
-        claimed = registration.labels if registration is not None else {}
-        return {**claimed, **(self.labels or {})}
+        claimed = registration.labels if registration is not None else NO_LABELS
+        return {**claimed, **self.labels} if self.labels else claimed
 
 
 class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a caller asks of a device: the body of ``POST /v1/devices/{endpoint}/operations``.
 
     ``timeout`` and ``ttl`` are seconds: how long to wait for the device's answer, and how long the request may wait
-    for the device. ``force`` sends what the device's model, version or list of Objects speak against.
+    for the device. ``force`` sends what the device's model, version or list of Objects speak against. ``when`` is
+    `now` though the device may be asleep, at its `next-contact`, or as soon as it listens (`window`); ``retries`` how
+    often a request may leave again that nobody has answered.
     """
 
     op: Literal[
@@ -224,6 +260,8 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     priority: int = 0
     key: str | None = None
     force: bool = False
+    when: When = "window"
+    retries: int | None = None
 
 
 class Composed(msgspec.Struct, frozen=True):
@@ -255,11 +293,6 @@ class Order(msgspec.Struct, frozen=True):
         return target_of(self.path, self.paths)
 
 
-def target_of(path: Path, paths: tuple[Path, ...]) -> Target:
-    """The path, or the set of paths where there are some."""
-    return tuple(sorted(paths)) if paths else path
-
-
 @attrs.frozen(slots=True)
 class Link:
     """One link of a Discover's answer: the path and its attributes."""
@@ -281,7 +314,9 @@ class Result:
 class Operation:
     """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it.
 
-    ``composed`` is its message while that is at hand: not while it waits, since the registration may change.
+    ``composed`` is its message while that is at hand: not while it waits, since the registration may change. A
+    composite one that was not answered so many ``misses`` is carried out ``singly``, as one Read after the other.
+    ``timeouts`` counts how often nobody answered it.
     """
 
     id: str
@@ -300,9 +335,12 @@ class Operation:
     format: str | None = None
     internal: bool = False
     kept: bool = False
+    timeouts: int = 0
     token: bytes | None = None
     composed: Composed | None = attrs.field(default=None, repr=False)
     watchers: list[Callable[[Operation], None]] | None = None
+    misses: int = 0
+    singly: bool = False
 
     @property
     def op(self) -> str:
@@ -318,40 +356,3 @@ class Operation:
     def finished(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in FINAL_STATES
-
-
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Observation:
-    """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
-
-    A composite one is of all its ``paths``, and its path is the root.
-
-    ``established`` is when the device took it last; ``superseded`` counts what is being stored in its place: another
-    wish, or none. ``outdated`` names attributes that an earlier wish for the path has set and this one has not.
-    """
-
-    id: str
-    endpoint: str
-    path: Path
-    token: bytes
-    created: float
-    attributes: NotificationAttributes | None = None
-    format: str | None = None
-    state: ObservationState = "pending"
-    error: str | None = None
-    last_notification: float | None = None
-    notifications: int = 0
-    established: float | None = None
-    outdated: tuple[str, ...] = ()
-    superseded: int = 0
-    paths: tuple[Path, ...] = ()
-
-    @property
-    def target(self) -> Target:
-        """The path, or the set of paths."""
-        return target_of(self.path, self.paths)
-
-    def changes(self) -> Changes:
-        """The attributes that are to be written to the device; None unsets one."""
-        wanted = self.attributes.as_changes() if self.attributes is not None else {}
-        return {**dict.fromkeys(self.outdated), **wanted}

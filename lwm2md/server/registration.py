@@ -16,15 +16,21 @@ import attrs
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
-from lwm2md.lwm2m.linkformat import LinkError, ObjectList
+from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
+from lwm2md.server.arrivals import address_of, facts_of, register_events, same
+from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
+from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
+from lwm2md.server.moving import Moves
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
+from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import State
 
@@ -34,42 +40,55 @@ _UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b
 _BUSY: Final = Response(n.SERVICE_UNAVAILABLE, b"busy", ((n.MAX_AGE, b"\x05"),))
 _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
 _DEFAULT_BINDING: Final = "U"
-_LINK_FORMATS: Final = (n.LINK_FORMAT, n.TEXT, None)
 
 Uplink = Callable[[Device, float], None]
 
 
 class RegistrationInterface:
-    """Decides on ``/rd``. ``uplink(device, now)`` is told of each accepted message, ``registered`` and ``gone`` of what
-    its name says, once that is durable.
+    """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their
+    names say, once that is durable; ``relisted(device)`` of another list of Objects than before.
     """
 
     def __init__(
-        self, state: State, gateways: Gateways, idle: Idle, *, uplink: Uplink, registered: Uplink, gone: Uplink
+        self,
+        state: State,
+        gateways: Gateways,
+        idle: Idle,
+        presence: Presence,
+        profiling: Profiling,
+        *,
+        registered: Uplink,
+        gone: Uplink,
+        relisted: Callable[[Device], None],
     ) -> None:
         self._state = state
+        self._profiling = profiling
         self._gateways = gateways
         self._idle = idle
         self._registrations = state.registrations
         self._busy = state.busy
-        self._uplink = uplink
+        self._uplink = presence.uplink
         self._registered = registered
         self._gone = gone
+        self._late = Late(state)
+        self._relisted = relisted
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
-        self.lifetimes = Lifetimes(state, self.expired)
+        self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
+        presence.plan = self.lifetimes.plan
+        self.moves = Moves(state, self.lifetimes)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
 
-        Nothing changes but the time. From another address, and where something waits for the device, it is no such
-        refresh.
+        Nothing changes but the time, and what waits for the device leaves behind the answer. From another address it is
+        no such refresh, nor that of a gateway, or of a device that was told to be silent.
         """
         registration = self._registrations.get(options)
         if registration is None or registration.peer != peer or registration.endpoint in self._busy:
             return 0
         device = self._state.devices[registration.endpoint]
-        if device.queue or device.children:
+        if device.children or device.disabled:
             return 0
         self._refresh(device, registration, now)
         return n.CHANGED
@@ -94,13 +113,17 @@ class RegistrationInterface:
         if message.code not in (n.POST, n.DELETE):
             raise Rejected(n.METHOD_NOT_ALLOWED, "Update is a POST, De-register a DELETE")
         registration = self._state.registered(path[1])
-        if registration is None:
+        late = self._late.get(path[1]) if registration is None and message.code == n.POST else None
+        found = registration or late
+        if found is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
-        if self._state.environment.describe(request.peer).identity != registration.identity:
+        if self._state.environment.describe(request.peer).identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
-        if message.code == n.DELETE:
-            return self._exclusively(request, registration.endpoint, now, self._deregister)
-        return self._exclusively(request, registration.endpoint, now, self._update)
+        challenge = self.moves.challenge(request, found, now)
+        if challenge is not None:
+            return challenge
+        decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
+        return self._exclusively(request, found.endpoint, now, decide)
 
     def _exclusively(
         self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
@@ -122,11 +145,14 @@ class RegistrationInterface:
         if endpoint is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
         version = parameters.version or "1.0"
-        listed = self._object_list(request, parameters, version)
+        listed = self.lists.said(request.message, version, parameters.deviations)
         device = self._state.devices.get(endpoint)
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
+        challenge = self.moves.challenge_register(request, device, now)
+        if challenge is not None:
+            return challenge
         said = _Said(parameters, objects, listed)
 
         def decide(request: IncomingRequest, now: float) -> None:
@@ -143,10 +169,11 @@ class RegistrationInterface:
         if not self._idle.room(endpoint, now):
             self._state.engine.respond(request, _FULL, now)
             return
-        resumed = previous is not None and _same(previous, registration)
+        resumed = previous is not None and same(previous, registration)
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
-        events_ = self._register_events(device, previous, registration, resumed, now)
+            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
+        events_ = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
         writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
         if endpoint not in self._state.devices or device.behind is not None or device.disabled or profiles is not None:
@@ -161,9 +188,14 @@ class RegistrationInterface:
                 self._state.engine.respond(request, _UNAVAILABLE, now)
                 return
             self._gateways.release(device, now)
+            count(self._state, registration.objects.deviations)
             device.disabled = False
             device.profiles = profiles or device.profiles
+            another = device.registration is None or device.registration.objects != registration.objects
             self._install(device, registration, now)
+            if another:
+                self._relisted(device)
+            device.turned(now, "resumed" if resumed else "registered")
             location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             self._registered(device, now)
@@ -179,7 +211,6 @@ class RegistrationInterface:
         objects: ObjectList,
         now: float,
     ) -> Registration:
-        settings = self._state.settings
         version = parameters.version or "1.0"
         where = self._state.environment.describe(request.peer)
         return Registration(
@@ -189,9 +220,7 @@ class RegistrationInterface:
             transport=where.transport,
             identity=where.identity,
             version=version,
-            lifetime=effective_lifetime(
-                parameters.lifetime, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
-            ),
+            lifetime=self._lifetime(parameters.lifetime, version),
             binding=parameters.binding or _DEFAULT_BINDING,
             queue_mode=parameters.queue_mode,
             sms=parameters.sms,
@@ -201,37 +230,11 @@ class RegistrationInterface:
             updated_at=now,
         )
 
-    def _register_events(
-        self, device: Device, previous: Registration | None, registration: Registration, resumed: bool, now: float
-    ) -> list[events.Event]:
-        labels = device.all_labels(registration)
-        endpoint = device.endpoint
-        if resumed:
-            fields = {"reason": "resumed", "registration_id": registration.id}
-            return [events.Event(events.DEVICE_UPDATED, now, endpoint, labels, fields)]
-        found = []
-        if device.behind is not None and device.registration is not None:
-            gone = {"reason": "displaced", "registration_id": device.registration.id}
-            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        if previous is not None:
-            gone = {"reason": "replaced", "registration_id": previous.id}
-            found.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-        found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, self._facts(registration)))
-        return found
-
-    def _object_list(
-        self, request: IncomingRequest, parameters: RegistrationParameters, version: str
-    ) -> ObjectList | None:
-        """The list in the payload; None when there is none. Text or no Content-Format is taken for a link format."""
-        message = request.message
-        if not message.payload:
-            return None
-        if message.content_format not in _LINK_FORMATS:
-            raise Rejected(n.BAD_REQUEST, "the object list is not in link format")
-        try:
-            return self.lists.read(message.payload, version, parameters.deviations)
-        except LinkError as error:
-            raise Rejected(n.BAD_REQUEST, str(error)[:60]) from None
+    def _lifetime(self, seconds: int | None, version: str) -> int | None:
+        settings = self._state.settings
+        return effective_lifetime(
+            seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
+        )
 
     def _install(self, device: Device, registration: Registration, now: float) -> None:
         """Put a committed registration where requests find it, in place of the one before."""
@@ -239,14 +242,38 @@ class RegistrationInterface:
         if previous is not None:
             self.lifetimes.remove(previous)
             if previous.peer != registration.peer:
-                self._withdraw(device, now)
+                self.moves.withdraw(device, now)
         self._state.devices[device.endpoint] = device
         self.lifetimes.add(device, registration)
 
     # Update and De-register
 
+    def _revive(self, request: IncomingRequest, now: float) -> None:
+        """Bring a registration back whose lifetime was over a moment ago, and take its late Update."""
+        registration = self._late.get(request.message.path[1])
+        device = self._state.devices.get(registration.endpoint) if registration is not None else None
+        if registration is None or device is None or device.registration is not None:
+            raise Rejected(n.NOT_FOUND, "no such registration")
+        coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
+        row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
+        facts = {**facts_of(self._state, coming), "reason": "revived"}
+        event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
+
+        def ended(committed: bool, now: float) -> None:
+            if not committed:
+                self._state.engine.respond(request, _UNAVAILABLE, now)
+                return
+            self._late.forget(coming.id)
+            self._install(device, coming, now)
+            refused = self._exclusively(request, coming.endpoint, now, self._update)
+            if refused is not None:
+                self._state.engine.respond(request, refused, now)
+            self._registered(device, now)
+
+        self._state.commit_exclusive(coming.endpoint, (row,), (event,), ended)
+
     def _refresh(self, device: Device, registration: Registration, now: float) -> None:
-        registration.updated_at = now
+        registration.refreshed(now)
         self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
@@ -258,19 +285,19 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
         parameters = parse(request.message.query)
-        listed = self._object_list(request, parameters, registration.version)
+        listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)
-            fields = {"registration_id": registration.id, "address": self._address(registration)}
+            fields = {"registration_id": registration.id, "address": address_of(self._state, registration)}
             self._state.live(events.DEVICE_UPDATED, device, now, reason=reason, **fields)
             return
         updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **self._facts(updated)}
+        facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -284,7 +311,11 @@ class RegistrationInterface:
             for name, value in changes.items():
                 setattr(registration, name, value)
             device.profiles = profiles or device.profiles
+            if "labels" in changes:
+                self._profiling.changed(device)
             self._accept(device, registration, request, now)
+            if "objects" in changes:
+                self._relisted(device)
             self.lifetimes.plan(registration)
 
         self._state.commit_exclusive(registration.endpoint, writes, (event,), ended)
@@ -293,16 +324,9 @@ class RegistrationInterface:
         self, device: Device, registration: Registration, parameters: RegistrationParameters, listed: ObjectList | None
     ) -> dict[str, object]:
         """What an Update changes of a registration, by attribute name; parameters that say the same are no change."""
-        settings = self._state.settings
         changes: dict[str, object] = {}
         if parameters.lifetime is not None:
-            changes["lifetime"] = effective_lifetime(
-                parameters.lifetime,
-                registration.version,
-                settings.default_lifetime,
-                settings.min_lifetime,
-                settings.max_lifetime,
-            )
+            changes["lifetime"] = self._lifetime(parameters.lifetime, registration.version)
         if parameters.binding is not None:
             changes["binding"] = parameters.binding
         if parameters.binding is not None or parameters.queue_mode:
@@ -319,19 +343,12 @@ class RegistrationInterface:
     def _accept(self, device: Device, registration: Registration, request: IncomingRequest, now: float) -> None:
         """Answer an Update, and take its time and address; what waits for the device goes out behind the answer."""
         self._state.engine.respond(request, CHANGED, now)
-        if request.peer != registration.peer:
-            self._withdraw(device, now)
-            self.lifetimes.move(registration, request.peer)
-        registration.updated_at = now
+        self.moves.move(device, request.peer, now)
+        registration.refreshed(now)
         device.disabled = False
         self.lifetimes.refreshes.note(registration)
         self._gateways.changed(device, now)
         self._uplink(device, now)
-
-    def _withdraw(self, device: Device, now: float) -> None:
-        """The device has another address: what is under way to the old one ends, and its turn comes again."""
-        if device.current is not None and device.current.token is not None:
-            self._state.engine.withdraw(device.current.token, now)
 
     def _deregister(self, request: IncomingRequest, now: float) -> None:
         registration = self._state.registered(request.message.path[1])
@@ -344,22 +361,6 @@ class RegistrationInterface:
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
 
-    def _facts(self, registration: Registration) -> dict[str, object]:
-        """What events tell of a registration."""
-        return {
-            "registration_id": registration.id,
-            "version": registration.version,
-            "lifetime": registration.lifetime,
-            "binding": registration.binding,
-            "queue_mode": registration.queue_mode,
-            "address": self._address(registration),
-            "transport": registration.transport,
-            "objects": [str(path) for path in registration.objects.paths],
-        }
-
-    def _address(self, registration: Registration) -> str:
-        return self._state.environment.describe(registration.peer).address
-
     # The end of a registration
 
     def _end(
@@ -371,11 +372,12 @@ class RegistrationInterface:
         answer: Callable[[bool, float], None] | None = None,
     ) -> None:
         device = self._state.devices[registration.endpoint]
+        row = stored.device_row(attrs.evolve(device, changed=now, reason=reason))
         event = self._state.event(kind, device, now, registration_id=registration.id, reason=reason)
         writes = [
             Write(stored.REGISTRATIONS, registration.endpoint, None),
             Write(stored.REFRESHES, registration.endpoint, None),
-            Write(stored.DEVICES, registration.endpoint, stored.device_row(device)),
+            Write(stored.DEVICES, registration.endpoint, row),
         ]
         events_ = (event, *self._gateways.departures(device, now))
 
@@ -385,6 +387,7 @@ class RegistrationInterface:
             if committed:
                 self.lifetimes.remove(registration)
                 device.registration = None
+                device.turned(now, reason)
                 self._gone(device, now)
             else:
                 self.lifetimes.again(registration, now)
@@ -393,6 +396,7 @@ class RegistrationInterface:
 
     def expired(self, registration: Registration, now: float) -> None:
         """The lifetime is over; called when nothing else is being decided for the endpoint."""
+        self._late.keep(registration, now)
         self._end(registration, events.DEVICE_EXPIRED, "lifetime", now)
 
 
@@ -403,9 +407,3 @@ class _Said:
     parameters: RegistrationParameters
     objects: ObjectList
     listed: ObjectList | None
-
-
-def _same(previous: Registration, now: Registration) -> bool:
-    """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
-    names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
-    return all(getattr(previous, name) == getattr(now, name) for name in names)

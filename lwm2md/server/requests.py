@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Options, options
 from lwm2md.lwm2m import formats
-from lwm2md.lwm2m.attributes import BadAttributes, check_changes, check_sendable, to_query
+from lwm2md.lwm2m.attributes import BadAttributes, NotificationAttributes, check_changes, check_sendable, to_query
 from lwm2md.lwm2m.execute import format_arguments
 from lwm2md.lwm2m.models import Models, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
@@ -64,7 +65,7 @@ _LISTING: Final = {n.LWM2M_CBOR: n.SENML_CBOR}
 
 
 class _Made(msgspec.Struct, frozen=True):
-    """What a message is made of: the order, and the device that it is for; ``home`` as in `compose`."""
+    """What a message is made of: the order, and the device that it is for; the rest as in `compose`."""
 
     request: OperationRequest
     path: Path
@@ -72,20 +73,28 @@ class _Made(msgspec.Struct, frozen=True):
     registration: Registration
     models: Models
     home: str | None = None
+    preferred: tuple[int, ...] = ()
 
     def type_of(self) -> TypeOf:
         """How the codecs find models."""
         return self.models.type_of(self.registration.objects.versions)
 
 
-def prepare(request: OperationRequest, registration: Registration, models: Models, home: str | None = None) -> Order:
+def prepare(
+    request: OperationRequest,
+    registration: Registration,
+    models: Models,
+    home: str | None = None,
+    preferred: tuple[int, ...] = (),
+) -> Order:
     """The order of a request that can be taken, with its message. Raises BadOperation, naming what is wrong."""
     path, paths = targets(request)
     if request.depth is not None and (request.op != DISCOVER or not 0 <= request.depth <= 3):
         raise BadOperation("depth is from 0 to 3, and of discover only", "depth")
     if not request.force and request.op != CANCEL_OBSERVE:
         check(request, path, paths, registration, models)
-    return Order(request, path, paths, compose(request, path, paths, registration, models, home=home))
+    composed = compose(request, path, paths, registration, models, home=home, preferred=preferred)
+    return Order(request, path, paths, composed)
 
 
 def compose(
@@ -96,13 +105,14 @@ def compose(
     models: Models,
     *,
     home: str | None = None,
+    preferred: tuple[int, ...] = (),
 ) -> Composed:
     """Make the CoAP request of an operation. Raises BadOperation, naming the field that is wrong.
 
     ``home`` is the root path of the gateway that a device is behind: a composite operation goes there, and only the
-    names in it have the prefix of the device.
+    names in it have the prefix of the device. ``preferred`` are the formats that are to be tried first.
     """
-    return _MAKERS[request.op](_Made(request, path, paths, registration, models, home))
+    return _MAKERS[request.op](_Made(request, path, paths, registration, models, home, preferred))
 
 
 def home_of(device: Device) -> str | None:
@@ -148,6 +158,13 @@ def write_attributes(changes: Mapping[str, float | int | None], path: Path, regi
     return _message(n.PUT, path, registration, query=to_query(changes))
 
 
+def with_parameters(composed: Composed, attributes: NotificationAttributes) -> Composed:
+    """An Observe with the attributes as its parameters, as LwM2M 1.2 has them."""
+    query = tuple((n.URI_QUERY, each.encode()) for each in attributes.to_query())
+    found = tuple(sorted((*composed.options, *query), key=itemgetter(0)))
+    return msgspec.structs.replace(composed, options=found)
+
+
 def root_of(registration: Registration) -> str:
     """What stands before the ids in the names that a format writes out: the alternate path, or nothing."""
     return "" if registration.objects.root == "/" else registration.objects.root
@@ -179,7 +196,7 @@ def _read(made: _Made) -> Composed:
     request, path = made.request, made.path
     one = len(path) > 2
     if request.format is None:
-        accept, replaceable = negotiation.default_accept(made.registration, one=one)
+        accept, replaceable = negotiation.default_accept(made.registration, one=one, preferred=made.preferred)
         return _message(n.GET, path, made.registration, accept=accept, replaceable=replaceable)
     accept = _format(request.format)
     if accept in ETCH or (accept in SINGLE and not one and not request.force):
@@ -217,10 +234,13 @@ def _write_attributes(made: _Made) -> Composed:
 
 def _write(made: _Made) -> Composed:
     nodes = _nodes(made)
-    path, one = made.path, _is_one(made, nodes)
-    single = () if not one else (n.OPAQUE,) if isinstance(nodes[0].value, bytes) else (n.TEXT,)
-    several = negotiation.contents(made.registration.version, made.registration.objects.formats)
-    return _with_nodes(made, n.PUT if made.request.op == WRITE else n.POST, path, nodes, (*single, *several)[:3])
+    version, listed = made.registration.version, made.registration.objects.formats
+    if _is_one(made, nodes):
+        number = n.OPAQUE if isinstance(nodes[0].value, bytes) else n.TEXT
+        candidates = negotiation.single_contents(number, version, listed, made.preferred)
+    else:
+        candidates = negotiation.contents(version, listed, made.preferred)
+    return _with_nodes(made, n.PUT if made.request.op == WRITE else n.POST, made.path, nodes, candidates)
 
 
 def _is_one(made: _Made, nodes: Nodes) -> bool:
@@ -237,7 +257,8 @@ def _is_one(made: _Made, nodes: Nodes) -> bool:
 def _create(made: _Made) -> Composed:
     request, nodes = made.request, _nodes(made)
     if request.id is not None:
-        several = negotiation.contents(made.registration.version, made.registration.objects.formats)
+        registration = made.registration
+        several = negotiation.contents(registration.version, registration.objects.formats, made.preferred)
         if not request.values:
             several = tuple(each for each in several if each in _NESTED) or (n.TLV,)
             if request.format is not None and formats.NUMBERS.get(request.format) not in _NESTED:
@@ -255,7 +276,7 @@ def _write_composite(made: _Made) -> Composed:
     if etch and not made.request.force and made.registration.version < "1.2":
         version = made.registration.version
         raise BadOperation(f"null needs LwM2M 1.2, the device has {version}", "values")
-    candidates = negotiation.composites(made.registration.objects.formats, etch=etch)
+    candidates = negotiation.composites(made.registration.objects.formats, etch=etch, preferred=made.preferred)
     return _with_nodes(made, n.IPATCH, ROOT, nodes, candidates)
 
 
@@ -264,9 +285,8 @@ def _fetch(made: _Made) -> Composed:
     if request.op == OBSERVE_COMPOSITE and request.attributes:
         raise BadOperation("attributes are those of each path, by write-attributes", "attributes")
     if request.format is None:
-        found, good = negotiation.ordered(
-            registration, COMPOSITE, negotiation.composites(registration.objects.formats, etch=False)
-        )
+        candidates = negotiation.composites(registration.objects.formats, etch=False, preferred=made.preferred)
+        found, good = negotiation.ordered(registration, COMPOSITE, candidates)
         number, replaceable = found[0], (COMPOSITE, found[0]) if good > 1 else None
     else:
         number, replaceable = _format(request.format), None

@@ -55,8 +55,9 @@ def _term(text: str) -> Term:
     key, sign, value = text.partition("=")
     if not sign:
         raise ValueError(f"expected label=value or label!=value, got {text.strip()[:_SHOWN]!r}")
+    key = key.strip()
     equal = not key.endswith("!")
-    key = (key if equal else key[:-1]).strip()
+    key = key if equal else key[:-1].strip()
     if not key:
         raise ValueError(f"a label's name is missing in {text.strip()[:_SHOWN]!r}")
     return Term(key, value.strip(), equal)

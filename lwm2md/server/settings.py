@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
+
+Follow = Literal["update", "echo", "register"]
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -12,7 +16,17 @@ class ServerSettings:
     ``default_lifetime``, ``min_lifetime`` and ``max_lifetime`` (0: no cap) shape the effective lifetime; ``grace`` is
     added before a registration expires. ``awake`` is how long a queue-mode device listens after an exchange,
     ``timeout`` how long an answer may take, ``ttl`` how long a request may wait for its device. A device without a
-    registration is forgotten ``forget_after`` it was last seen (0: never).
+    registration is forgotten ``forget_after`` it was last seen (0: never). For ``revive`` seconds after its end an
+    Update brings a registration back; with ``identify`` devices are asked what they are, where profiles need that.
+    ``send`` is whether what devices send by themselves is taken, ``history`` whether values are kept beyond the newest.
+
+    ``nat`` is how long a device can be reached after its last uplink (0: while it is registered), ``nat_seen`` the same
+    for one that shows that a NAT is before it (0: takes no notice). A device is not responding that is ``overdue``
+    seconds late, or has left ``unanswered`` requests unanswered. ``follow`` says what takes an unauthenticated
+    registration to another address, ``displace`` whether a Register from elsewhere may take its place.
+
+    What a device refuses to observe it is asked again after ``observe_retry``, then after twice that and so on up to
+    ``observe_retry_max``; so many ``templates`` of wishes may be kept.
     """
 
     default_lifetime: int = 86400
@@ -20,16 +34,31 @@ class ServerSettings:
     max_lifetime: int = 0
     grace: float = 0.0
     forget_after: float = 30 * 86400.0
+    revive: float = 0.0
+    identify: bool = True
+    send: Literal["accept", "refuse"] = "accept"
     awake: float = 93.0
     timeout: float = 93.0
     ttl: float = 86400.0
     queue_limit: int = 100
+    queue_total: int = 1_000_000
+    unanswered: int = 1
+    nat: float = 0.0
+    nat_seen: float = 30.0
+    overdue: float = 120.0
+    follow: Follow = "update"
+    displace: bool = True
     max_devices: int = 1_000_000
+    observe_retry: float = 60.0
+    observe_retry_max: float = 6 * 3600.0
+    templates: int = 1000
     devices_per_gateway: int = 128
     profile_ids: int = 1000
+    device_profiles: int = 1000
     observations_per_device: int = 64
     labels_per_device: int = 64
     twin_values: int = 1000
+    history: bool = True
     operations_kept: int = 10_000
     models: int = 1000
     flush_interval: float = 60.0

@@ -17,9 +17,12 @@ from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Deadlines
-from lwm2md.server.effects import Commit, Resume, Write
-from lwm2md.server.records import Device, Observation, Operation, Registration
+from lwm2md.server.deviceprofiles import DeviceProfile
+from lwm2md.server.effects import Commit, Resume, Sample, Write
+from lwm2md.server.records import Device, Operation, Registration
+from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.wish import Observation
 
 Decide = Callable[[float], None]
 COUNTERS: Final = (
@@ -28,8 +31,16 @@ COUNTERS: Final = (
     "notifications_undecodable",
     "notifications_reordered",
     "observations_ended_by_device",
+    "observations_silent",
+    "template_wishes_refused",
     "unexpected_responses",
+    "sends_accepted",
+    "sends_refused",
 )
+_RD: Final = encode_body(options(path=("rd",)), b"")
+_ONE_BYTE: Final = 13
+_TWO_BYTES: Final = 269
+"""From which length on an option has one byte more for it (RFC 7252 3.1)."""
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
@@ -59,14 +70,22 @@ class Environment:
 
 def location(registration_id: str) -> bytes:
     """The options of a pure refresh: the Uri-Path of a registration as it is encoded in a message (RFC 7252 3.1)."""
+    name = registration_id.encode()
+    if len(name) < _ONE_BYTE:
+        return b"%b%c%b" % (_RD, len(name), name)
+    if len(name) < _TWO_BYTES:
+        return b"%b%c%c%b" % (_RD, 13, len(name) - 13, name)
     return encode_body(options(path=("rd", registration_id)), b"")
 
 
 class State:
     """The fleet in memory, shared by the parts of the server.
 
-    ``registrations`` are found by their Location as `location` writes it, ``peers`` counts those at an address; an
-    endpoint is ``busy`` while a decision on it is being committed, and others wait for that.
+    ``registrations`` are found by their Location as `location` writes it, ``peers`` finds those at an address and
+    ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
+    others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
+    something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
+    ``profile_names`` which profiles are for one.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -75,13 +94,18 @@ class State:
         self.environment = environment
         self.devices: dict[str, Device] = {}
         self.registrations: dict[bytes, Registration] = {}
-        self.peers: dict[Peer, int] = {}
+        self.peers: Senders[Peer] = Senders()
+        self.identities: Senders[str] = Senders()
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.deviations: dict[str, int] = {}
+        self.found_out: set[Device] = set()
         self.engine: Engine
+        self.fit: Callable[[Device], DeviceProfile]
+        self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
 
     def registered(self, registration_id: str) -> Registration | None:
@@ -92,9 +116,20 @@ class State:
         """Add one to a counter of `COUNTERS`, which metrics show."""
         self.counters[name] += 1
 
-    def commit(self, writes: Iterable[Write], events: Iterable[Event] = (), resume: Resume | None = None) -> None:
-        """Ask the shell to make writes and events durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume))
+    def profile(self, device: Device) -> DeviceProfile:
+        """How a device is to be treated: by hand, by profiles that fit it, by what was learned. Cheap to ask for."""
+        return device.profile or self.fit(device)
+
+    def commit(
+        self,
+        writes: Iterable[Write],
+        events: Iterable[Event] = (),
+        resume: Resume | None = None,
+        samples: tuple[Sample, ...] = (),
+        dropped: tuple[str, ...] = (),
+    ) -> None:
+        """Ask the shell to make all this durable, then to call ``resume``."""
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped))
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""
@@ -118,7 +153,14 @@ class State:
             return False
         return True
 
-    def commit_exclusive(self, endpoint: str, writes: Iterable[Write], events: Iterable[Event], resume: Resume) -> None:
+    def commit_exclusive(
+        self,
+        endpoint: str,
+        writes: Iterable[Write],
+        events: Iterable[Event],
+        resume: Resume,
+        dropped: tuple[str, ...] = (),
+    ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []
 
@@ -129,7 +171,7 @@ class State:
             finally:
                 self._go_on(endpoint, waiting, now)
 
-        self.commit(writes, events, ended)
+        self.commit(writes, events, ended, dropped=dropped)
 
     def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
         """Take the decisions that waited; one that fails does not keep the others from being taken."""

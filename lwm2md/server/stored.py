@@ -17,11 +17,12 @@ from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.models import ObjectModel
 from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.server.definitions import Definition
+from lwm2md.server.known import Habits
 from lwm2md.server.records import (
     NO_LABELS,
     Behind,
     Device,
-    Observation,
     Operation,
     OperationRequest,
     OperationState,
@@ -29,6 +30,7 @@ from lwm2md.server.records import (
     Source,
     TwinValue,
 )
+from lwm2md.server.wish import Observation
 
 REGISTRATIONS = "registrations"
 REFRESHES = "refreshes"
@@ -37,8 +39,11 @@ OBSERVATIONS = "observations"
 OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
+TEMPLATES = "templates"
 META = "meta"
 MODELS = "models"
+DEVICE_PROFILES = "device_profiles"
+FINDINGS = "findings"
 
 
 class _Registration(msgspec.Struct, omit_defaults=True):
@@ -83,6 +88,11 @@ class _Device(msgspec.Struct, omit_defaults=True):
     prefix: str = ""
     device_id: str = ""
     profiles: dict[str, _Objects] = {}
+    hand: str | None = None
+    awake: float | None = None
+    nat: float | None = None
+    changed: float = 0.0
+    reason: str = ""
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -95,6 +105,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     established: float | None = None
     outdated: tuple[str, ...] = ()
     paths: list[str] = []
+    template: str | None = None
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -109,8 +120,11 @@ class _Operation(msgspec.Struct, omit_defaults=True):
     coap_code: str | None = None
 
 
+_Kind = Literal["opaque", "objlnk", "float", "plain"]
+
+
 class _Twin(msgspec.Struct, array_like=True):
-    kind: Literal["opaque", "objlnk", "float", "plain"]
+    kind: _Kind
     value: str | int | float | bool
     time: float
     source: Source
@@ -118,6 +132,7 @@ class _Twin(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
+_read_sample = msgspec.json.Decoder(tuple[_Kind, str] | str | int | float | bool).decode
 
 
 def registration_row(registration: Registration) -> bytes:
@@ -187,8 +202,13 @@ def read_grants(value: bytes) -> list[tuple[float, float]]:
 
 
 def device_row(device: Device) -> bytes:
-    """What stays of a device without a registration: the operator's labels, the last uplink, its gateway, its lists."""
-    row = _Device(device.labels or {}, device.last_seen, device.disabled)
+    """What stays of a device without a registration: what the operator gave it, the last uplink, why it is gone, where
+    it was, its lists, and what was learned of its habits.
+    """
+    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
+    row.changed, row.reason = device.changed, device.reason
+    if device.habits is not None:
+        row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
@@ -215,7 +235,16 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         behind=behind,
         profiles=profiles or None,
         disabled=row.disabled,
+        hand=row.hand,
+        changed=row.changed,
+        reason=row.reason,
+        habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
+
+
+def read_definition(value: bytes) -> Definition:
+    """The definition of a device profile of a row."""
+    return msgspec.json.decode(value, type=Definition)
 
 
 def observation_row(observation: Observation) -> bytes:
@@ -230,8 +259,9 @@ def observation_row(observation: Observation) -> bytes:
             attributes,
             observation.format,
             observation.established,
-            observation.outdated,
+            observation.aside.outdated,
             [str(path) for path in observation.paths],
+            observation.template,
         )
     )
 
@@ -240,7 +270,7 @@ def read_observation(key: str, value: bytes) -> Observation:
     """The wish of a row."""
     row = msgspec.json.decode(value, type=_Observation)
     attributes = NotificationAttributes.from_query(row.attributes) if row.attributes else None
-    return Observation(
+    found = Observation(
         key,
         row.endpoint,
         Path.parse(row.path),
@@ -249,9 +279,12 @@ def read_observation(key: str, value: bytes) -> Observation:
         attributes,
         row.format,
         established=row.established,
-        outdated=row.outdated,
         paths=tuple(map(Path.parse, row.paths)),
+        template=row.template,
     )
+    if row.outdated:
+        found.own.outdated = row.outdated
+    return found
 
 
 def operation_row(operation: Operation) -> bytes:
@@ -298,29 +331,49 @@ def twin_key(endpoint: str, path: Path) -> str:
 
 def twin_row(value: TwinValue) -> bytes:
     """A last known value, as table ``twin`` keeps it."""
-    plain = value.value
-    if isinstance(plain, bytes):
-        return encode(_Twin("opaque", plain.hex(), value.time, value.source))
-    if isinstance(plain, ObjectLink):
-        return encode(_Twin("objlnk", str(plain), value.time, value.source))
-    if isinstance(plain, float) and not isfinite(plain):
-        return encode(_Twin("float", str(plain), value.time, value.source))
-    return encode(_Twin("plain", plain, value.time, value.source))
+    kind, plain = _plain(value.value)
+    return encode(_Twin(kind, plain, value.time, value.source))
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
     """Endpoint, path and value of a row."""
     row = msgspec.json.decode(value, type=_Twin)
     path, _, endpoint = key.partition(" ")
-    plain: Value = row.value
-    if row.kind == "opaque":
-        plain = bytes.fromhex(str(row.value))
-    elif row.kind == "objlnk":
-        object_id, _, instance = str(row.value).partition(":")
-        plain = ObjectLink(int(object_id), int(instance))
-    elif row.kind == "float":
-        plain = float(row.value)  # NaN and the infinities, for which JSON has no number
-    return endpoint, Path.parse(path), TwinValue(plain, row.time, row.source)
+    return endpoint, Path.parse(path), TwinValue(_value(row.kind, row.value), row.time, row.source)
+
+
+def sample_value(value: Value) -> bytes:
+    """A value as the series of its path keeps it: as JSON has it, or what kind it is and its text."""
+    if type(value) is float and isfinite(value):
+        return encode(value)  # nearly all of what is told again and again
+    kind, plain = _plain(value)
+    return encode(plain if kind == "plain" else (kind, plain))
+
+
+def read_sample(value: bytes) -> Value:
+    """The value of a sample."""
+    found: tuple[_Kind, str] | str | int | float | bool = _read_sample(value)
+    return _value(*found) if isinstance(found, tuple) else found
+
+
+def _plain(value: Value) -> tuple[_Kind, str | int | float | bool]:
+    """What JSON keeps of a value, and what kind it is."""
+    if isinstance(value, bytes):
+        return "opaque", value.hex()
+    if isinstance(value, ObjectLink):
+        return "objlnk", str(value)
+    if isinstance(value, float) and not isfinite(value):
+        return "float", str(value)  # NaN and the infinities, for which JSON has no number
+    return "plain", value
+
+
+def _value(kind: _Kind, plain: str | int | float | bool) -> Value:
+    if kind == "opaque":
+        return bytes.fromhex(str(plain))
+    if kind == "objlnk":
+        object_id, _, instance = str(plain).partition(":")
+        return ObjectLink(int(object_id), int(instance))
+    return float(plain) if kind == "float" else plain
 
 
 def model_key(identifier: int, version: str) -> str:

@@ -11,8 +11,9 @@ from typing import Final
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.errors import UnknownObservation
-from lwm2md.server.records import Device, Observation, Target
+from lwm2md.server.records import Device
 from lwm2md.server.state import State
+from lwm2md.server.wish import Observation, Target
 
 _FORGOTTEN: Final = 10_000
 

@@ -10,12 +10,14 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from lwm2md.storage.interface import LOGS, TABLES, Batch, Condition, Rows, StorageError
+from lwm2md.storage import _history
+from lwm2md.storage.interface import LOGS, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
 """``PRAGMA application_id`` of our databases: another program's file is refused, never changed."""
@@ -26,6 +28,10 @@ _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
 _READ: Final = {log: f"SELECT id, value FROM {log} WHERE id > ? ORDER BY id LIMIT ?" for log in LOGS}
 _APPEND: Final = {log: f"INSERT INTO {log} (id, value) VALUES (?, ?)" for log in LOGS}
+_ROWS: Final = 50
+"""Rows that one statement writes, where there are many: the reactor gets on between two statements only."""
+_PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (_ROWS - 1) for table in TABLES}
+_APPEND_MANY: Final = {log: _APPEND[log] + ", (?, ?)" * (_ROWS - 1) for log in LOGS}
 _SURPLUS: Final = {log: f"SELECT id FROM {log} ORDER BY id DESC LIMIT 1 OFFSET ?" for log in LOGS}
 _TRIM: Final = {log: f"DELETE FROM {log} WHERE id <= ?" for log in LOGS}
 
@@ -79,8 +85,10 @@ class Database:
             for table, changes in rows.items():
                 self._change(connection, table, changes)
             for log in {append.log for append in batch.appends}:
-                records = ((append.id, append.value) for append in batch.appends if append.log == log)
-                connection.executemany(_APPEND[log], records)
+                records = [(append.id, append.value) for append in batch.appends if append.log == log]
+                _write(connection, _APPEND[log], _APPEND_MANY[log], records)
+            if batch.samples or batch.dropped:
+                _history.change(connection, batch.dropped, batch.samples)
         return True
 
     def get(self, table: str, key: str) -> bytes | None:
@@ -108,6 +116,21 @@ class Database:
                 connection.execute("INSERT OR REPLACE INTO trimmed (log, id) VALUES (?, ?)", (log, *surplus))
             last = connection.execute("SELECT id FROM trimmed WHERE log = ?", (log,)).fetchone()
         return "" if last is None else str(last[0])
+
+    def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
+        """Return at most ``limit`` names of an owner's series, from ``start`` and before ``end``."""
+        with self._errors():
+            return _history.names(self._opened(), owner, start, end, limit)
+
+    def samples(self, series: Place, start: int, end: int, limit: int) -> Samples:
+        """Return at most ``limit`` samples of a series, from ``start`` and before ``end``."""
+        with self._errors():
+            return _history.samples(self._opened(), series, start, end, limit)
+
+    def thin(self, after: Place, before: int, keep: int, limit: int) -> tuple[Place, int]:
+        """Remove a few old samples, see ``Storage.thin``."""
+        with self._transaction() as connection:
+            return _history.thin(connection, after, before, keep, limit)
 
     def _take_lock(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,7 +183,7 @@ class Database:
         puts = [(key, value) for key, value in changes.items() if value is not None]
         deletes = [(key,) for key, value in changes.items() if value is None]
         if puts:
-            connection.executemany(_PUT[table], puts)
+            _write(connection, _PUT[table], _PUT_MANY[table], puts)
         if deletes:
             connection.executemany(_DELETE[table], deletes)
 
@@ -193,6 +216,14 @@ class Database:
             raise StorageError(f"{where}: {error.strerror or error}") from error
         except KeyError as error:
             raise StorageError(f"{self.path}: no table or log named {error}") from error
+
+
+def _write(connection: sqlite3.Connection, one: str, many: str, rows: Sequence[tuple[str, bytes]]) -> None:
+    whole = len(rows) - len(rows) % _ROWS
+    for start in range(0, whole, _ROWS):
+        connection.execute(many, tuple(chain.from_iterable(rows[start : start + _ROWS])))
+    if whole < len(rows):
+        connection.executemany(one, rows[whole:])
 
 
 def _explain(error: sqlite3.DatabaseError) -> str:

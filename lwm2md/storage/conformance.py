@@ -12,7 +12,17 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Condition, Storage, StorageError, Write
+from lwm2md.storage.interface import (
+    LOGS,
+    START,
+    TABLES,
+    Append,
+    Batch,
+    Condition,
+    Storage,
+    StorageError,
+    Write,
+)
 
 
 def put(key: str, value: bytes | None, table: str = "devices") -> Batch:
@@ -23,6 +33,11 @@ def put(key: str, value: bytes | None, table: str = "devices") -> Batch:
 def record(*ids: str) -> Batch:
     """Return a batch that appends records of these ids to the log."""
     return Batch(appends=[Append("events", id_, id_.encode()) for id_ in ids])
+
+
+def sampled(owner: str, name: str, *times: int) -> Batch:
+    """Return a batch that adds samples of these times to a series, each with its time as the value."""
+    return Batch(samples=[(owner, name, time, b"%d" % time) for time in times])
 
 
 async def refusal(answer: Deferred[Any]) -> str:
@@ -171,6 +186,75 @@ class StorageConformance(TestCase):
         value = bytes(range(256)) * 4096
         await self.storage.commit(put("k" * 1024, value))
         self.assertEqual(await self.storage.get("devices", "k" * 1024), value)
+
+    async def test_samples(self) -> None:
+        """The samples of a series are read in the order of time, from one time, before another, and up to a limit."""
+        await self.storage.commit(sampled("a", "/3/0/9", 30, 10))
+        await self.storage.commit(sampled("a", "/3/0/9", 20, -5, 2**53))
+        for other in (("a", "/3/0"), ("a", "/3/0/9/0"), ("A", "/3/0/9"), ("a ", "/3/0/9"), ("", "/3/0/9")):
+            await self.storage.commit(sampled(*other, 15))
+        found = await self.storage.samples("a", "/3/0/9", -100, 2**60)
+        self.assertEqual(found, [(time, b"%d" % time) for time in (-5, 10, 20, 30, 2**53)])
+        self.assertEqual(await self.storage.samples("a", "/3/0/9", 10, 30), [(10, b"10"), (20, b"20")])
+        self.assertEqual(await self.storage.samples("a", "/3/0/9", 10, 30, 1), [(10, b"10")])
+        self.assertEqual(await self.storage.samples("a", "/3/0/8", 0, 100), [])
+
+    async def test_one_sample_a_time(self) -> None:
+        """Of samples of one time the last one stays, in one batch or in several."""
+        for value in (b"1", b"2"):
+            await self.storage.commit(Batch(samples=[("a", "x", 7, b"0"), ("a", "x", 7, value)]))
+        self.assertEqual(await self.storage.samples("a", "x", 0, 10), [(7, b"2")])
+
+    async def test_many_samples(self) -> None:
+        """Batches of any size are kept whole."""
+        for size in (31, 32, 33, 100):
+            await self.storage.commit(sampled("a", str(size), *range(size)))
+            self.assertEqual(len(await self.storage.samples("a", str(size), 0, 1000)), size)
+
+    async def test_names(self) -> None:
+        """The names of an owner's series are told in order, from one, before another, and up to a limit."""
+        for name in ("/3/0/7/1", "/3/0/7", "/3/0/70", "/3/0/7/0", "/3/0/6", "é"):
+            await self.storage.commit(sampled("a", name, 1, 2, 3))
+        await self.storage.commit(sampled("b", "/3/0/7/5", 1))
+        every = ["/3/0/6", "/3/0/7", "/3/0/7/0", "/3/0/7/1", "/3/0/70", "é"]
+        self.assertEqual(await self.storage.names("a"), every)
+        self.assertEqual(await self.storage.names("a", "/3/0/7", "/3/0/70"), every[1:4])
+        self.assertEqual(await self.storage.names("a", "/3/0/6a", limit=2), every[1:3])
+        self.assertEqual(await self.storage.names("c"), [])
+
+    async def test_dropping(self) -> None:
+        """Dropping an owner removes its series and nobody else's, and comes before the samples of the same batch."""
+        for owner in ("a", "a/1", "b"):
+            await self.storage.commit(sampled(owner, "/3/0/9", 1, 2))
+        await self.storage.commit(Batch(dropped=["a", "c"], samples=[("a", "/1/0/1", 3, b"3")]))
+        self.assertEqual(await self.storage.names("a"), ["/1/0/1"])
+        self.assertEqual(await self.storage.names("a/1"), ["/3/0/9"])
+        self.assertEqual(await self.storage.names("b"), ["/3/0/9"])
+
+    async def test_samples_are_part_of_the_batch(self) -> None:
+        """A batch that can't be written leaves neither samples nor their removal."""
+        await self.storage.commit(sampled("a", "x", 1))
+        condition = Condition("devices", "a", b"1")
+        refused = Batch(samples=[("b", "x", 1, b"")], dropped=["a"], conditions=[condition])
+        self.assertFalse(await self.storage.commit(refused))
+        await refusal(self.storage.commit(Batch([Write("none", "a", b"")], samples=[("b", "x", 1, b"")])))
+        self.assertEqual((await self.storage.names("a"), await self.storage.names("b")), (["x"], []))
+
+    async def test_thinning(self) -> None:
+        """Old samples go, and those beyond the newest of each series, a few at a time, until all were seen."""
+        await self.storage.commit(sampled("a", "x", *range(100)))
+        await self.storage.commit(sampled("a", "y", 5, 95))
+        await self.storage.commit(sampled("b", "x", 1, 2, 3))
+        after, removed, steps = START, 0, 0
+        while steps == 0 or after != START:
+            after, gone = await self.storage.thin(after, 90, 8, limit=30)
+            self.assertLessEqual(gone, 30)
+            removed, steps = removed + gone, steps + 1
+        self.assertEqual((removed, steps > 3), (92 + 1 + 3, True))
+        self.assertEqual([time for time, _ in await self.storage.samples("a", "x", 0, 100)], list(range(92, 100)))
+        self.assertEqual(await self.storage.samples("a", "y", 0, 100), [(95, b"95")])
+        self.assertEqual(await self.storage.names("b"), [])
+        self.assertEqual(await self.storage.thin(START, 90, 8), (START, 0))
 
     async def test_every_table(self) -> None:
         """Every table and every log of the contract is there, and they don't share rows."""

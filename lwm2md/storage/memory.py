@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from lwm2md.storage.interface import LOGS, TABLES, Batch, Rows, StorageError
+from lwm2md.storage._series import Series
+from lwm2md.storage.interface import LAST, LOGS, TABLES, Batch, Place, Rows, Samples, StorageError
 
 _T = TypeVar("_T")
 
@@ -43,11 +44,12 @@ class _Rows:
 
 
 class MemoryStorage:
-    """Tables and logs in dictionaries."""
+    """Tables, logs and series in dictionaries."""
 
     def __init__(self) -> None:
         self._tables = {name: _Rows() for name in TABLES}
         self._logs = {name: _Rows() for name in LOGS}
+        self._series = Series()
         self._trimmed = dict.fromkeys(LOGS, "")
         self._open = False
 
@@ -81,6 +83,18 @@ class MemoryStorage:
         """Remove old records, see ``Storage.trim``."""
         return self._answer(lambda: self._trim(log, keep))
 
+    def names(self, owner: str, start: str = "", end: str = LAST, limit: int = 1000) -> Deferred[list[str]]:
+        """Return names of series, see ``Storage.names``."""
+        return self._answer(lambda: self._series.names(owner, start, end, limit))
+
+    def samples(self, owner: str, name: str, start: int, end: int, limit: int = 1000) -> Deferred[Samples]:
+        """Return samples by time, see ``Storage.samples``."""
+        return self._answer(lambda: self._series.samples((owner, name), start, end, limit))
+
+    def thin(self, after: Place, before: int, keep: int, limit: int = 1000) -> Deferred[tuple[Place, int]]:
+        """Remove a few old samples, see ``Storage.thin``."""
+        return self._answer(lambda: self._series.thin(after, before, keep, limit))
+
     def _answer(self, work: Callable[[], _T]) -> Deferred[_T]:
         if not self._open:
             return fail(StorageError("memory storage: not open"))
@@ -101,6 +115,7 @@ class MemoryStorage:
                 table.put(write.key, write.value)
         for log, append in appends:
             log.put(append.id, append.value)
+        self._series.change(batch.dropped, batch.samples)
         return True
 
     def _trim(self, log: str, keep: int) -> str:

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 
 from lwm2md.storage._database import Database
-from lwm2md.storage.interface import Batch, Rows, StorageError
+from lwm2md.storage.interface import LAST, Batch, Place, Rows, Samples, StorageError
 
 _T = TypeVar("_T")
 
@@ -70,6 +70,18 @@ class SQLiteStorage:
     def trim(self, log: str, keep: int) -> Deferred[str]:
         """Remove old records, see ``Storage.trim``."""
         return self._ask(lambda: self._database.trim(log, keep))
+
+    def names(self, owner: str, start: str = "", end: str = LAST, limit: int = 1000) -> Deferred[list[str]]:
+        """Return names of series, see ``Storage.names``."""
+        return self._ask(lambda: self._database.names(owner, start, end, limit))
+
+    def samples(self, owner: str, name: str, start: int, end: int, limit: int = 1000) -> Deferred[Samples]:
+        """Return samples by time, see ``Storage.samples``."""
+        return self._ask(lambda: self._database.samples((owner, name), start, end, limit))
+
+    def thin(self, after: Place, before: int, keep: int, limit: int = 1000) -> Deferred[tuple[Place, int]]:
+        """Remove a few old samples, see ``Storage.thin``."""
+        return self._ask(lambda: self._database.thin(after, before, keep, limit))
 
     def _ask(self, work: Callable[[], _T]) -> Deferred[_T]:
         if self._state:

@@ -6,7 +6,7 @@ from its beginning. A reader has a position in what was recorded and no queue of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -163,7 +163,7 @@ class Reader:
     __slots__ = ("_on_close", "_paused", "_position", "_push", "_trace", "reason")
 
     def __init__(
-        self, trace: Trace, position: int, push: Callable[[Delivered], None], on_close: Callable[[str], None]
+        self, trace: Trace, position: int, push: Callable[[Sequence[Delivered]], None], on_close: Callable[[str], None]
     ) -> None:
         self._trace = trace
         self._position = position
@@ -202,4 +202,4 @@ class Reader:
 
     def _event(self, kind: str, shown: object) -> None:
         event_id = f"{self._trace.origin}.{self._position}"
-        self._push(Delivered(event_id, kind, self._trace.definition.endpoint, {}, _encode(shown)))
+        self._push((Delivered(event_id, kind, self._trace.definition.endpoint, {}, _encode(shown)),))

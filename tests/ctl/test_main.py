@@ -141,14 +141,14 @@ class Start(SynchronousTestCase):
     """The process itself."""
 
     def test_light(self) -> None:
-        """Nothing of Twisted is imported, nor anything of the daemon but the paths."""
+        """Nothing of Twisted is imported, nor anything of the daemon but the paths and times."""
         code = (
             "import sys; from lwm2md.ctl.main import main; "
             "print([name for name in sys.modules if name.partition('.')[0] in ('twisted', 'attr', 'zope')"
             " or name.startswith('lwm2md.') and not name.startswith('lwm2md.ctl')])"
         )
         shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        self.assertEqual(shown.stdout, "['lwm2md.lwm2m', 'lwm2md.lwm2m.paths']\n")
+        self.assertEqual(shown.stdout, "['lwm2md.lwm2m', 'lwm2md.lwm2m.paths', 'lwm2md.timestamps']\n")
 
     def test_closed_pipe(self) -> None:
         """Whoever stops reading gets no traceback."""

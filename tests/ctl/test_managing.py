@@ -59,6 +59,34 @@ class ServerObjectTests(SynchronousTestCase):
         for word in ("15", "m", "-1s", "1.5h", "15 m", ""):
             self.assertEqual(run(self, "disable", "e", f"--for={word}").status, USAGE, word)
 
+    def test_mute(self) -> None:
+        """Mute Send is written, true or false, to the instance of the Server Object."""
+        types = as_json(b'{"items": [{"id": 1, "resources": [{"id": 23, "type": "boolean"}]}]}')
+        for words, body in (((), b'{"value":true}'), (("--off",), b'{"value":false}')):
+            server = Canned(self, [device("/1/7"), types, as_json(DONE_OPERATION)])
+            self.assertEqual(run(self, "--url", server.url, "mute", "e", *words).status, DONE)
+            self.assertTrue(server.requests[2].startswith(b"PUT /v1/devices/e/resources/1/7/23 "), server.requests[2])
+            self.assertTrue(server.requests[2].endswith(body), server.requests[2])
+
+
+class TemplateTests(SynchronousTestCase):
+    """Observation templates out of files."""
+
+    def test_file(self) -> None:
+        """What is in the file is put; a file that is not there or no JSON is a mistake in the command line."""
+        body = '{"match": {"objects": ["/19/0"]}, "observe": [{"path": "/19/0/0"}]}'
+        path = Path(self.mktemp())
+        path.write_text(body)
+        server = Canned(self, [as_json(json.dumps({"name": "t", **json.loads(body)}).encode())])
+        ran = run(self, "--url", server.url, "template", "t", str(path))
+        self.assertEqual((ran.status, ran.err), (DONE, ""))
+        head, _, sent = server.requests[0].partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"PUT /v1/observation-templates/t "), head)
+        self.assertEqual(json.loads(sent), json.loads(body))
+        path.write_text("{")
+        self.assertEqual(run(self, "template", "t", str(path)).status, USAGE)
+        self.assertEqual(run(self, "template", "t", str(path.with_name("missing"))).status, USAGE)
+
 
 class LiveTests(SynchronousTestCase):
     """A daemon and a device of ours, in processes of their own."""

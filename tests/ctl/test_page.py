@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.ctl.arguments import parser
 
-SHARED = ("--string", "--force", "--format")
+SHARED = ("--string", "--force", "--format", "--when", "--ttl", "--retries")
 """Options that many commands have, described once."""
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "lwm2mctl.md"
 

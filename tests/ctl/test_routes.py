@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,13 +26,19 @@ COMMANDS = (
     "forget e",
     "objects e",
     "discover e /3",
+    "deviations",
     "deviations e",
+    "deviations --kind k",
     "read-composite e /3 /1/0/1",
     "observe-composite e /3 /1/0/1",
     "operations",
     "operation 1",
     "cancel 1",
+    "cancel --endpoint e",
+    "queue e",
     "read e /3/0",
+    "twin e",
+    "history e /3/0/9",
     "write e /3/0/14 x",
     "write e /3/0/14 x --partial",
     "execute e /3/0/4",
@@ -58,6 +65,17 @@ COMMANDS = (
     "trace e --pcapng /dev/null",
     "reload",
     "update-trigger e",
+    "doctor",
+    "doctor e",
+    "device e --profile p",
+    "profiles",
+    "profile p",
+    "profile p --set awake=20",
+    "profile p --remove",
+    "templates",
+    "template t",
+    f"template t {Path(__file__).with_name('template.json')}",
+    "template t --remove",
     "profile-ids",
     "profile-id p",
     "profile-id p </3/0>",

@@ -115,7 +115,7 @@ class Registrar:
             return self.answers[message.code]
         if message.code == numbers.DELETE:
             return Response(numbers.DELETED)
-        if message.path == ("rd",):
+        if message.path[-1:] == ("rd",):
             location = ("rd", f"id{len(self.requests)}")
             return Response(numbers.CREATED, b"", options(location=location))
         return Response(numbers.CHANGED)

@@ -13,6 +13,19 @@ from tests.peers.leshan_server import LeshanServer
 from tests.processes import Process, script
 
 _DEVICE = "our-device"
+EVERYTHING = (numbers.TLV, numbers.JSON, numbers.SENML_JSON, numbers.SENML_CBOR)
+TYPED = {
+    110: ("Zürich 5\u20ac", ""),
+    120: (str(-(2**63)), str(2**63 - 1)),
+    125: ("0", str(2**63 - 1)),
+    130: ("-0.125", "1.5E300"),
+    140: ("true", "false"),
+    150: ("deadbeef", ""),
+    160: ("1", "1795341600"),
+    170: ("3:0", "65535:65535"),
+    180: ("</3/0>", "</3442/0/120>;pmin=5"),
+}
+"""Two values of each type as Leshan's main writes them, by Resource of 3442; the one 1000 above has several."""
 
 
 class LeshanDemoServerTests(TestCase):
@@ -58,8 +71,9 @@ class LeshanDemoServerTests(TestCase):
         await self._ask(server, "PUT", "/1/0/1", "CHANGED(204)", body={"id": 1, "value": 120})
         self.assertEqual((await events.next("UPDATED")).data["registration"]["lifetime"], 120)
 
-        answer = await self._ask(server, "GET", "/3303/0/discover", "CONTENT(205)")
-        self.assertIn("/3303/0/5700", [link["url"] for link in answer["objectLinks"]])
+        for path, listed in (("/3303", "/3303/0"), ("/3303/0", "/3303/0/5700"), ("/3/0/7", "/3/0/7/1")):
+            answer = await self._ask(server, "GET", f"{path}/discover", "CONTENT(205)")
+            self.assertIn(listed, [link["url"] for link in answer["objectLinks"]])
 
         resource = {"id": 5750, "kind": "singleResource", "type": "string", "value": "Hall"}
         answer = await self._ask(server, "POST", "/3303", "CREATED(201)", body={"resources": [resource]})
@@ -129,6 +143,23 @@ class LeshanDemoServerTests(TestCase):
         await self._ask(server, "PUT", "/5/0/0?format=OPAQUE", "CHANGED(204)", body=package)
         await device.stop()
 
+    async def test_sends(self) -> None:
+        """Sends with values of several times, and Send Data, are understood in both formats of SenML."""
+        server = await LeshanDemoServer.start(self)
+        world = Path(self.mktemp()).resolve()
+        for name in ("senml-cbor", "senml-json"):
+            world.write_text(
+                f'[device]\nlabels = {{ a = "b" }}\nreport-format = "{name}"\n[objects.3442.0]\n6 = ["/3/0/0"]\n'
+                '[objects.3303.0]\n5700 = { function = "counter", start = 20, every = 0.5 }\n5701 = "Cel"\n'
+                '[[send]]\npaths = ["/3303/0"]\nevery = 2\ncollect = 1\n',
+                "utf-8",
+            )
+            device = self._device(server, "--endpoint", _DEVICE, "--world", str(world))
+            await device.await_line(f"→ Send {name} [0-9]{{3}} bytes → 2.04")
+            await self._ask(server, "POST", "/3442/0/5", "CHANGED(204)")
+            await device.await_line(f"→ Send {name} [1-9][0-9] bytes → 2.04")
+            await device.stop()
+
     async def test_fleet_in_every_version(self) -> None:
         """A fleet registers one after the other, in each version, with its flags and names."""
         server = await LeshanDemoServer.start(self)
@@ -153,19 +184,27 @@ class LeshanServerTests(TestCase):
 
     timeout = 120
 
-    async def _start(self, *lines: str) -> LeshanServer:
+    async def _start(self) -> LeshanServer:
+        """Start both; the device has the whole test Object."""
         server = await LeshanServer.start(self)
         world = Path(self.mktemp()).resolve()
-        values = ('110 = "a"', "120 = -5", "130 = 21.5", "140 = true", "1120 = [1, 2]", *lines)
-        world.write_text("\n".join(("[objects.3442.0]", *values, "[objects.3303.0]", "5700 = 20.5")), "utf-8")
+        world.write_text('[objects.3442.0]\n[objects.3303.0]\n5700 = 20.5\n5701 = "Cel"\n', "utf-8")
         options = ("--server", server.coap, "--endpoint", _DEVICE, "--world", str(world))
-        Process.start(self, [script("twistd"), "-n", "lwm2m-device", *options])
+        self.device = Process.start(self, [script("twistd"), "-n", "lwm2m-device", *options])
         await server.registered(_DEVICE)
         return server
+
+    async def _code(self, server: LeshanServer, expected: str, do: str, path: str, text: str | None = None) -> Any:
+        """The answer to a request without values, which must have this code."""
+        answer = await server.reply(do, _DEVICE, paths=(path,), text=text)
+        self.assertEqual(answer.get("answer"), expected, (do, path, answer))
+        return answer
 
     async def test_composite(self) -> None:
         """Values of several Objects are read, written and observed together, in both formats."""
         server = await self._start()
+        given = {"/3442/0/120": "-5", "/3442/0/1120/0": "1", "/3442/0/1120/1": "2"}
+        await server.ask("update", _DEVICE, numbers.TLV, ("/3442/0",), given)
         for number, text in ((numbers.SENML_JSON, "b"), (numbers.SENML_CBOR, "c")):
             paths = ("/3442/0/120", "/3442/0/1120", "/1/0/1", "/3303/0/5700", "/3/0/99")
             code, values = await server.ask("read-composite", _DEVICE, number, paths)
@@ -178,7 +217,7 @@ class LeshanServerTests(TestCase):
             code, _ = await server.ask("write-composite", _DEVICE, number, values=written)
             self.assertEqual(code, "CHANGED(204)")
             self.assertEqual(await server.notified(), {"/3442/0/110": text, "/3442/0/1120/0": "1"})
-            code, _ = await server.ask("cancel-composite", _DEVICE, number)
+            code, _ = await server.ask("cancel", _DEVICE, number)
             self.assertEqual(code, "CONTENT(205)")
 
             code, _ = await server.ask("write-composite", _DEVICE, number, values={"/3442/0/110": "x", "/3/0/0": "y"})
@@ -189,8 +228,7 @@ class LeshanServerTests(TestCase):
     async def test_levels_and_formats(self) -> None:
         """Instances, Resources and Resource Instances are created, replaced, updated and read in every format."""
         server = await self._start()
-        everything = (numbers.TLV, numbers.JSON, numbers.SENML_JSON, numbers.SENML_CBOR)
-        for identifier, number in enumerate(everything, 1):
+        for identifier, number in enumerate(EVERYTHING, 1):
             instance = f"/3442/{identifier}"
             made = {f"{instance}/120": "1", f"{instance}/1120/3": "7"}
             self.assertEqual((await server.ask("create", _DEVICE, number, (instance,), made))[0], "CREATED(201)")
@@ -208,3 +246,125 @@ class LeshanServerTests(TestCase):
             self.assertEqual((await server.ask("read", _DEVICE, number, (f"{instance}/1120",)))[1], several)
             one = f"{instance}/1120/1"
             self.assertEqual((await server.ask("read", _DEVICE, number, (one,)))[1], {one: "9"})
+
+    async def test_every_type_in_every_format(self) -> None:
+        """A value of each type comes back as Leshan wrote it: Resource, Resource Instance, and several of them."""
+        server = await self._start()
+        for resource, pair in TYPED.items():
+            one, several = f"/3442/0/{resource}", f"/3442/0/{resource + 1000}"
+            formats = (*EVERYTHING, numbers.CBOR, numbers.OPAQUE if resource == 150 else numbers.TEXT)
+            for number in formats:
+                for value in pair:
+                    code, _ = await server.ask("replace", _DEVICE, number, (one,), {one: value})
+                    self.assertEqual(code, "CHANGED(204)", (one, number, value))
+                    self.assertEqual(await server.ask("read", _DEVICE, number, (one,)), ("CONTENT(205)", {one: value}))
+            both = {f"{several}/{index}": value for index, value in zip((0, 300), pair, strict=True)}
+            for number in EVERYTHING:
+                await server.ask("replace", _DEVICE, number, (several,), both)
+                self.assertEqual(await server.ask("read", _DEVICE, number, (several,)), ("CONTENT(205)", both))
+            last = f"{several}/300"
+            for number in formats:
+                await server.ask("replace", _DEVICE, number, (last,), {last: pair[0]})
+                self.assertEqual(await server.ask("read", _DEVICE, number, (last,)), ("CONTENT(205)", {last: pair[0]}))
+                await server.ask("replace", _DEVICE, number, (last,), {last: pair[1]})
+
+    async def test_execute_create_delete(self) -> None:
+        """Arguments are kept, instances come with and without an id and go, and what can't be is refused."""
+        server = await self._start()
+        await self._code(server, "CHANGED(204)", "execute", "/3442/0/3", "0='a',1,9='b=c'")
+        _, values = await server.ask("read", _DEVICE, numbers.TLV, ("/3442/0/4",))
+        self.assertEqual(values["/3442/0/4/0"], "a")
+        await self._code(server, "CHANGED(204)", "execute", "/3442/0/2")
+        self.assertEqual(
+            await server.ask("read", _DEVICE, numbers.TLV, ("/3442/0/110",)), ("CONTENT(205)", {"/3442/0/110": ""})
+        )
+        for path, code in (
+            ("/3/0/0", "METHOD_NOT_ALLOWED(405)"),
+            ("/3/0/99", "NOT_FOUND(404)"),
+            ("/99/0/1", "NOT_FOUND(404)"),
+        ):
+            await self._code(server, code, "execute", path)
+
+        chosen = await server.reply("create", _DEVICE, numbers.TLV, ("/3442",), values={"/3442/0/110": "chosen"})
+        self.assertEqual((chosen["answer"], chosen["location"]), ("CREATED(201)", "3442/1"))
+        for path, values, code in (
+            ("/3442/1", {"/3442/1/110": "there"}, "BAD_REQUEST(400)"),
+            ("/3/0", {"/3/0/14": "x"}, "METHOD_NOT_ALLOWED(405)"),
+            ("/4/0", {"/4/0/0": "1"}, "NOT_FOUND(404)"),
+        ):
+            self.assertEqual((await server.ask("create", _DEVICE, numbers.SENML_CBOR, (path,), values))[0], code, path)
+        await self._code(server, "DELETED(202)", "delete", "/3442/1")
+        await self._code(server, "NOT_FOUND(404)", "delete", "/3442/1")
+        await self._code(server, "METHOD_NOT_ALLOWED(405)", "delete", "/3/0")
+
+    async def test_discover_and_attributes(self) -> None:
+        """Every level is discovered, with its attributes; wrong ones are refused whole, unset ones are gone."""
+        server = await self._start()
+        for path, query in (
+            ("/3303", "pmin=5&pmax=600"),
+            ("/3303/0", "epmin=1&epmax=9"),
+            ("/3303/0/5700", "gt=30.5&lt=-5&st=0.5"),
+            ("/3442/0/1120/1", "pmin=3"),
+        ):
+            await self._code(server, "CHANGED(204)", "attributes", path, query)
+        # Leshan lets nothing out that is wrong in itself; that a text has no bounds only the device knows.
+        await self._code(server, "BAD_REQUEST(400)", "attributes", "/3303/0/5701", "gt=1")
+        links = await self._links(server, "/3303")
+        self.assertLessEqual({"pmin=5", "pmax=600"}, links["/3303"])
+        self.assertEqual(links["/3303/0"], {"epmin=1", "epmax=9"})
+        self.assertEqual(links["/3303/0/5700"], {"gt=30.5", "lt=-5", "st=0.5"})
+        one = await self._links(server, "/3303/0/5700")
+        inherited = {"pmin=5", "pmax=600", "epmin=1", "epmax=9"}
+        self.assertEqual(one["/3303/0/5700"], {"gt=30.5", "lt=-5", "st=0.5"} | inherited)
+        several = await self._links(server, "/3442/0/1120")
+        self.assertEqual((several["/3442/0/1120"], several["/3442/0/1120/1"]), ({"dim=2"}, {"pmin=3"}))
+        await self._code(server, "CHANGED(204)", "attributes", "/3303/0/5700", "gt&st")
+        self.assertEqual((await self._links(server, "/3303"))["/3303/0/5700"], {"lt=-5"})
+        for path in ("/99", "/3303/7", "/3303/0/5999"):
+            await self._code(server, "NOT_FOUND(404)", "discover", path)
+
+    async def _links(self, server: LeshanServer, path: str) -> dict[str, set[str]]:
+        answer = await self._code(server, "CONTENT(205)", "discover", path)
+        pairs = (link.split(";") for link in answer["links"])
+        return {target.strip("<>"): {*attributes} for target, *attributes in pairs}
+
+    async def test_observe(self) -> None:
+        """Each level is observed in each format, told of changes, cancelled both ways, and ended by a Delete."""
+        server = await self._start()
+        value = 100
+        for path in ("/3442/0/120", "/3442/0", "/3442"):
+            for number in EVERYTHING:
+                self.assertEqual((await server.reply("observe", _DEVICE, number, (path,)))["answer"], "CONTENT(205)")
+                value += 1
+                await server.ask("update", _DEVICE, number, ("/3442/0",), {"/3442/0/120": str(value)})
+                self.assertEqual((await server.notified())["/3442/0/120"], str(value))
+                self.assertEqual((await server.reply("cancel", _DEVICE)).get("answer"), "CONTENT(205)")
+        instance = "/3442/0/1120/1"
+        for number in (*EVERYTHING, numbers.TEXT, numbers.CBOR):
+            await server.reply("observe", _DEVICE, number, (instance,))
+            value += 1
+            await server.ask("replace", _DEVICE, number, (instance,), {instance: str(value)})
+            self.assertEqual(await server.notified(), {instance: str(value)})
+            await server.reply("cancel", _DEVICE)
+        await server.ask("create", _DEVICE, numbers.TLV, ("/3442/5",), {"/3442/5/120": "1"})
+        await self._code(server, "CONTENT(205)", "observe", "/3442/5")
+        await self._code(server, "DELETED(202)", "delete", "/3442/5")
+        self.assertEqual((await server.notification())["code"], "NOT_FOUND(404)")
+
+        await self._code(server, "CONTENT(205)", "observe", "/3442/0/120")
+        await server.reply("forget", _DEVICE)
+        await server.ask("replace", _DEVICE, numbers.TEXT, ("/3442/0/120",), {"/3442/0/120": "7"})
+        await self.device.await_line(r"observation of /3442/0/120 ended \(reset\)")
+
+    async def test_large_values(self) -> None:
+        """Values of several kilobytes are written and read in blocks, alone and within an Instance."""
+        server = await self._start()
+        values = {"/3442/0/110": "abcdefgh" * 400, "/3442/0/150": "0123456789abcdef" * 400}
+        for number in EVERYTHING:
+            self.assertEqual((await server.ask("update", _DEVICE, number, ("/3442/0",), values))[0], "CHANGED(204)")
+            found = (await server.ask("read", _DEVICE, number, ("/3442/0",)))[1]
+            self.assertEqual({path: found[path] for path in values}, values)
+        for path, value in values.items():
+            number = numbers.OPAQUE if path.endswith("150") else numbers.TEXT
+            self.assertEqual((await server.ask("replace", _DEVICE, number, (path,), {path: value}))[0], "CHANGED(204)")
+            self.assertEqual((await server.ask("read", _DEVICE, number, (path,)))[1], {path: value})

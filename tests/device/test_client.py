@@ -8,13 +8,15 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
-from lwm2md.coap.interfaces import Response
+from lwm2md.coap.interfaces import Received, Response
 from lwm2md.coap.message import Message, options
 from lwm2md.coap.numbers import DELETE, FETCH, GET, POST, PUT, TEXT, TLV
 from lwm2md.device.errors import IllegalMove
 from lwm2md.device.objects import Settings
 from lwm2md.device.registration import State
-from tests.device.harness import SERVER, Pair
+from lwm2md.device.tree import Stored
+from lwm2md.lwm2m.paths import Path
+from tests.device.harness import DEVICE, SERVER, Pair
 
 
 def _started(settings: Settings | None = None) -> Pair:
@@ -129,6 +131,8 @@ class RegistrationTests(SynchronousTestCase):
         pair = Pair(Settings("one", 300, "1.2"))
         pair.registrar.answers[POST] = Response(numbers.PRECONDITION_FAILED)
         pair.start()
+        pair.registrar.answers.clear()
+        pair.advance(70)
         self.assertEqual(pair.ask(GET, "/3/0").content_format, TLV)
         self.assertEqual(pair.ask(FETCH, "/").code, numbers.METHOD_NOT_ALLOWED)
         self.assertEqual(pair.ask(GET, "/3/0/0", accept=numbers.SENML_CBOR).code, numbers.NOT_ACCEPTABLE)
@@ -185,6 +189,22 @@ class RegistrationTests(SynchronousTestCase):
         pair.settle()
         self.assertEqual(pair.registrar.requests[-1].path, ("rd",))
 
+    def test_asked_too_early(self) -> None:
+        """A request that comes before the registration is complete is not heard; when it comes again it is answered."""
+        pair = Pair()
+        pair.registrar.silent = True
+        pair.start()
+        outcomes: list[Received | str] = []
+        asked = options(path=("3", "0", "0"))
+        pair.server.request(DEVICE, GET, asked, on_outcome=lambda result, _: outcomes.append(result), now=pair.now)
+        for data, _ in pair.server.take():
+            self.assertEqual(pair.device.receive([(data, SERVER)], pair.now), [])
+        pair.registrar.silent = False
+        pair.advance(10)
+        [answer] = outcomes
+        assert isinstance(answer, Received)
+        self.assertEqual(answer.message.payload, b"lwm2md")
+
     def test_silent_server(self) -> None:
         """A server that does not answer is asked again after the back-off, and found again."""
         pair = Pair()
@@ -235,9 +255,14 @@ class ActionTests(SynchronousTestCase):
     def test_reboot(self) -> None:
         """Reboot is answered, then the device forgets observations and attributes and registers without an Update."""
         pair = _started()
-        pair.observe("/3303/0/5700")
+        _, seen = pair.observe("/3303/0/5700")
+        self.assertEqual(pair.ask(PUT, "/3303/0/5701", query=("pmin=5",)).code, numbers.CHANGED)
+        self.assertIn(b"pmin=5", pair.ask(GET, "/3303/0", accept=numbers.LINK_FORMAT).payload)
         self.assertEqual(pair.ask(POST, "/3/0/4").code, numbers.CHANGED)
         pair.advance(2)
+        self.assertNotIn(b"pmin=5", pair.ask(GET, "/3303/0", accept=numbers.LINK_FORMAT).payload)
+        pair.advance(60)
+        self.assertEqual(len(seen), 1)
         self.assertEqual([one.path for one in pair.registrar.requests], [("rd",), ("rd",)])
         self.assertEqual(pair.device.registration.location, ("rd", "id2"))
 
@@ -295,6 +320,16 @@ class ActionTests(SynchronousTestCase):
         pair.settle()
         values = {pair.ask(GET, f"/3303/0/{number}").payload for number in (5700, 5601, 5602)}
         self.assertEqual(len(values), 1)
+
+    def test_reset_errors(self) -> None:
+        """Reset Error Code leaves one instance that says that there is none."""
+        instances: dict[Path, dict[int, Stored]] = {Path((3, 0)): {11: {0: 1, 1: 4}}}
+        pair = _started(Settings("d", 300, "1.1", instances=instances))
+        self.assertEqual(pair.ask(GET, "/3/0/11/1", accept=TEXT).payload, b"4")
+        self.assertEqual(pair.ask(POST, "/3/0/12").code, numbers.CHANGED)
+        pair.settle()
+        self.assertEqual(pair.ask(GET, "/3/0/11/0", accept=TEXT).payload, b"0")
+        self.assertEqual(pair.ask(GET, "/3/0/11/1", accept=TEXT).code, numbers.NOT_FOUND)
 
     def test_clock(self) -> None:
         """A written Current Time goes on from there."""

@@ -252,7 +252,7 @@ class ObserveTests(SynchronousTestCase):
         bench.write("/3442/0/120", 11, 3)
         self.assertEqual(bench.sent, [(3, True)])
         [observation] = bench.observers
-        bench.observers.delivered(observation)
+        bench.observers.delivered(observation, observation.sequence)
         self.assertEqual(bench.observers.next_deadline(), NOW + 63)
 
     def test_parameters(self) -> None:

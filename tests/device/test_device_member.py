@@ -17,6 +17,7 @@ from lwm2md.device.client import Client
 from lwm2md.device.functions import key_of
 from lwm2md.device.link import Link
 from lwm2md.device.objects import Settings, supported
+from lwm2md.device.reach import WAKES
 from lwm2md.device.world import World, stream
 from lwm2md.device_member import Address, Member, ScriptedMember
 from lwm2md.lwm2m.paths import Path
@@ -74,6 +75,7 @@ class Stage:
     lines: list[str] = attrs.field(factory=list)
     gone: set[Member] = attrs.field(factory=set)
     registrar: Registrar = attrs.field(factory=Registrar)
+    loses: int = 0
     server: Engine = attrs.field(init=False)
     member: ScriptedMember = attrs.field(init=False)
 
@@ -104,14 +106,17 @@ class Stage:
         )
         self.member.start()
 
-    def _address(self) -> Address:
-        self.ports.append(FakePort(40000 + len(self.ports), self._arrive))
+    def _address(self, number: int = 0) -> Address:
+        self.ports.append(FakePort(number or 40000 + len(self.ports), self._arrive))
         return self.ports[-1], self.ports[-1].server
 
     def _report(self, text: str, detail: bool) -> None:
         self.lines.append(text)
 
     def _arrive(self, number: int, data: bytes) -> None:
+        if self.loses:
+            self.loses -= 1
+            return
         self.seen.append((number, decode(data)))
         self._send(self.server.receive([(data, b"%d" % number)], self.clock.seconds()))
 
@@ -139,6 +144,20 @@ class Stage:
         )
         self._send(self.server.take())
         return outcomes
+
+    def observe(self, path: str) -> list[bytes]:
+        """Observe a Resource from now on; the list gets what is notified."""
+        notified: list[bytes] = []
+        self.server.observe(
+            b"%d" % self.ports[-1].local.port,
+            numbers.GET,
+            options(path=path.split("/")[1:]),
+            on_outcome=lambda result, now: None,
+            on_notification=lambda received, fresh: notified.append(received.message.payload),
+            now=self.clock.seconds(),
+        )
+        self._send(self.server.take())
+        return notified
 
     def answered(self, outcomes: list[Received | str]) -> str:
         """The dotted code of an outcome."""
@@ -207,7 +226,7 @@ class EventTests(SynchronousTestCase):
         """A device that gets no other address stays where it is."""
         stage = Stage(events=(Event("address", 10),))
 
-        def fail() -> Address:
+        def fail(number: int) -> Address:
             raise OSError(24, "Too many open files")
 
         stage.member._move = fail
@@ -267,16 +286,108 @@ class BehaviourTests(SynchronousTestCase):
     """How a device behaves."""
 
     def test_sleep(self) -> None:
-        """A sleeping device answers nothing, wakes for its Update, and then answers again."""
+        """A sleeping device has no socket, wakes for its Update with another port, and then answers again."""
         stage = Stage(Behaviour(awake=5.0, asleep=100.0))
         stage.advance(10)
-        self.assertEqual(stage.lines[-1], "asleep")
+        self.assertEqual((stage.lines[-1], stage.ports[0].closed, len(stage.ports)), ("asleep", True, 1))
         outcomes = stage.read()
         stage.advance(30)
         self.assertEqual((outcomes, stage.registers(), len(stage.seen)), ([], 1, 1))
         stage.advance(70)
-        self.assertEqual(stage.seen[-1][1].code, numbers.POST)
+        number, message = stage.seen[-1]
+        self.assertEqual((number, message.code, message.path[0]), (40001, numbers.POST, "rd"))
         self.assertIn("awake", stage.lines)
+        self.assertEqual(stage.answered(stage.read()), "2.05")
+
+    def test_port_is_kept(self) -> None:
+        """A device may have its old port again after it slept."""
+        stage = Stage(Behaviour(awake=5.0, asleep=100.0, keeps_port=True))
+        stage.advance(110)
+        self.assertEqual({number for number, _ in stage.seen}, {40000})
+        self.assertEqual((len(stage.ports), stage.ports[0].closed, stage.ports[1].closed), (2, True, False))
+
+    def test_traffic_keeps_awake(self) -> None:
+        """Each message starts the awake time again."""
+        stage = Stage(Behaviour(awake=5.0))
+        for _ in range(5):
+            stage.advance(4)
+            self.assertEqual(stage.answered(stage.read()), "2.05")
+        self.assertNotIn("asleep", stage.lines)
+        stage.advance(5.2)
+        self.assertEqual(stage.lines[-1], "asleep")
+
+    def test_awake_while_waiting(self) -> None:
+        """A device does not fall asleep before its server has answered or been given up."""
+        stage = Stage(Behaviour(awake=1.0, asleep=50.0), loses=1)
+        stage.advance(1.9)
+        self.assertNotIn("asleep", stage.lines)
+        stage.advance(5)
+        self.assertEqual((stage.registers(), stage.lines[-1]), (1, "asleep"))
+        self.assertEqual(len(stage.ports), 1)
+
+    def test_wakes_to_notify(self) -> None:
+        """A device that wakes up for a notification Updates from its new port before it notifies from there."""
+        for wakes, expected in ((WAKES, 2), ((), 1)):
+            events = (Event("set", 20, path=Path((3303, 0, 5750)), value="Attic"),)
+            stage = Stage(Behaviour(awake=5.0, asleep=100.0, wakes=wakes), events)
+            notified = stage.observe("/3303/0/5750")
+            stage.advance(30)
+            self.assertEqual(len(stage.ports), expected)
+            if wakes:
+                self.assertEqual(next(message.code for number, message in stage.seen if number == 40001), numbers.POST)
+                self.assertEqual(notified, [b"Attic"])
+            stage.advance(80)
+            self.assertEqual(len(notified), 1)
+
+    def test_no_socket_to_wake_with(self) -> None:
+        """A device that gets no socket when it wakes up sends into the void, and tries again later."""
+        stage = Stage(Behaviour(awake=5.0, asleep=20.0))
+        stage.advance(10)
+        move = stage.member._move
+
+        def fail(number: int) -> Address:
+            raise OSError(24, "Too many open files")
+
+        stage.member._move = fail
+        stage.advance(20)
+        self.assertEqual(len(stage.seen), 1)
+        stage.member._move = move
+        stage.advance(100)
+        self.assertGreater(len(stage.seen), 1)
+
+    def test_offline(self) -> None:
+        """Without a network nothing comes or goes; afterwards the device Updates and tells what it stored."""
+        events = (
+            Event("offline", 10, back=60),
+            Event("set", 20, path=Path((3303, 0, 5750)), value="Attic"),
+            Event("set", 30, path=Path((3303, 0, 5750)), value="Hall"),
+        )
+        stage = Stage(events=events)
+        notified = stage.observe("/3303/0/5750")
+        stage.advance(11)
+        seen = len(stage.seen)
+        outcomes = stage.read()
+        stage.advance(50)
+        self.assertEqual((len(stage.seen), outcomes, stage.ports[0].closed), (seen, [], False))
+        stage.advance(20)
+        self.assertEqual(stage.seen[seen][1].path[0], "rd")
+        [told] = notified
+        self.assertEqual((told.count(b"Attic"), told.count(b"Hall")), (1, 1))
+        self.assertIn("online", stage.lines)
+
+    def test_offline_for_good(self) -> None:
+        """A device that is offline for good sends nothing more, and goes without a word."""
+        stage = Stage(events=(Event("offline", 10),))
+        stage.advance(400)
+        self.assertEqual(len(stage.seen), 1)
+        stage.member.stop()
+        self.assertEqual((stage.gone, len(stage.seen)), ({stage.member}, 1))
+
+    def test_reboot_after_sleep(self) -> None:
+        """A device that reboots in its sleep has a socket again when it registers."""
+        stage = Stage(Behaviour(awake=5.0), (Event("reboot", 20, back=5),))
+        stage.advance(30)
+        self.assertEqual((stage.registers(), [number for number, _ in stage.seen]), (2, [40000, 40001]))
 
     def test_answers_to_repetitions(self) -> None:
         """When every second answer is swallowed, the server gets its answer when it repeats the request."""

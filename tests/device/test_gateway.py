@@ -135,6 +135,8 @@ class ChildTests(SynchronousTestCase):
         pair.settle()
         pair.registrar.answers[POST] = Response(numbers.PRECONDITION_FAILED)
         pair.advance(70)
+        pair.registrar.answers.clear()
+        pair.advance(140)
         self.assertEqual(len(seen), 1)
         self.assertEqual(pair.ask(GET, "/d01/3303", accept=SENML_JSON).code, numbers.NOT_ACCEPTABLE)
         self.assertEqual(pair.ask(GET, "/d01/3303").content_format, TLV)

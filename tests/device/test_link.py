@@ -66,6 +66,16 @@ class LinkTests(SynchronousTestCase):
         self.assertEqual((message.options, message.payload), ((), b""))
         self.assertEqual(len(link.outbound([ANSWER, made(numbers.EMPTY)], 1)[1][0]), 4)
 
+    def test_awake_while_waiting(self) -> None:
+        """A device that waits for an answer does not fall asleep, and one that sleeps is woken all the same."""
+        link = self.link(awake=5.0, asleep=10.0)
+        self.assertEqual((link.next_deadline(waiting=True), link.next_deadline()), (None, 5.0))
+        link.expire(6.0, waiting=True)
+        self.assertFalse(link.asleep)
+        link.expire(6.0)
+        self.assertTrue(link.asleep)
+        self.assertEqual((link.next_deadline(waiting=True), link.expire(16.0, waiting=True)), (16.0, ([], True)))
+
     def test_late(self) -> None:
         """Answers leave later by a time within the bounds, requests at once."""
         link = self.link(late=(1.0, 3.0))

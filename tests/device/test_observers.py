@@ -228,26 +228,34 @@ class DeliveryTests(SynchronousTestCase):
         bench.show(21.0, DAY - 1)
         self.assertEqual(bench.due(), DAY)
         bench.expire(DAY)
-        bench.observers.delivered(bench.observation)
+        bench.observers.delivered(bench.observation, bench.observation.sequence)
         bench.show(22.0, DAY + 5)
         self.assertEqual([confirmable for _, confirmable, _ in bench.sent], [False, True, False])
 
     def test_con_attribute(self) -> None:
-        """With con=1 every notification is Confirmable, and one at a time is under way."""
+        """With con=1 every notification is Confirmable, and a newer one takes the place of that under way."""
         bench = _Watched("con=1")
         bench.show(21.0, 1)
         bench.show(22.0, 2)
-        self.assertEqual(bench.sent, [(1, True, 21.0)])
-        bench.observers.delivered(bench.observation)
-        bench.expire(3)
-        self.assertEqual(bench.sent[1:], [(3, True, 22.0)])
+        self.assertEqual(bench.sent, [(1, True, 21.0), (2, True, 22.0)])
+        bench.observers.delivered(bench.observation, 1)
+        self.assertTrue(bench.observation.under_way)
+        bench.observers.delivered(bench.observation, 2)
+        self.assertFalse(bench.observation.under_way)
+
+    def test_replacement_is_confirmable(self) -> None:
+        """What takes the place of a Confirmable notification is one itself, whatever con says."""
+        bench = _Watched()
+        bench.show(21.0, DAY)
+        bench.show(22.0, DAY + 1)
+        self.assertEqual([confirmable for _, confirmable, _ in bench.sent], [True, True])
 
     def test_confirmable_by_the_server_object(self) -> None:
         """Where no con is attached /1/x/26 decides; con=0 stands over it."""
         bench = _Watched()
         bench.tree.put(Path((1, 0, 26)), 1)
         bench.show(21.0, 1)
-        bench.observers.delivered(bench.observation)
+        bench.observers.delivered(bench.observation, bench.observation.sequence)
         bench.ask(PUT, "/3303", query=("con=0",))
         bench.show(22.0, 2)
         self.assertEqual([confirmable for _, confirmable, _ in bench.sent], [True, False])
@@ -257,6 +265,7 @@ class DeliveryTests(SynchronousTestCase):
         for edge, expected in (("edge=1", [1.0, 3.0]), ("edge=0", [2.0]), ("edge", [1.0, 2.0, 3.0])):
             bench = Bench("1.2")
             switch = Path((1, 0, 6))
+            bench.tree.put(switch, False)
             self.assertEqual(bench.code(PUT, "/1/0/6", query=(edge,)), "2.04")
             bench.ask(GET, "/1/0/6", observe=0)
             sent: list[float] = []

@@ -65,7 +65,7 @@ class PageTests(SynchronousTestCase):
         """The complete example has every table and moves in every way that it says."""
         world = parsed(EXAMPLES[0])
         self.assertEqual((world.fleet, world.queue, len(world.script.motions)), (20, True, 6))
-        self.assertEqual([event.do for event in world.script.events], ["reboot", "address", "set"])
+        self.assertEqual([event.do for event in world.script.events], ["reboot", "address", "offline", "set"])
         self.assertEqual(world.script.behaviour.late, (0.1, 1.5))
 
     def test_mistakes_as_shown(self) -> None:

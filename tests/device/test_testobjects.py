@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
 from lwm2md.coap.numbers import GET, POST, PUT, SENML_JSON, TEXT
+from lwm2md.device import testobjects
 from lwm2md.device.objects import Settings
 from lwm2md.device.tree import Stored
 from lwm2md.lwm2m.paths import Path
@@ -46,6 +47,18 @@ class ExecutableTests(SynchronousTestCase):
             single = {str(kind) for kind in types}
             several = {f"{kind + 1000}/{instance}" for kind in types for instance in (0, 1)}
             self.assertEqual(found.keys(), single | several)
+
+    def test_resources_to_send(self) -> None:
+        """Only an Execute of Send Data sends anything; Reset and Clear leave nothing to send."""
+        pair = _started()
+        tree = pair.device._own.tree
+        for resource in (0, 2):
+            tree.put(Path((3442, 0, 6, 3)), "/3/0/0")
+            found = [testobjects.to_send(tree, Path((3442, 0, number))) for number in (4, 5)]
+            self.assertEqual(found, [(), (Path((3, 0, 0)),)])
+            pair.ask(POST, f"/3442/0/{resource}")
+            self.assertEqual(testobjects.to_send(tree, Path((3442, 0, 5))), ())
+        self.assertEqual(testobjects.to_send(tree, Path((3, 0, 5))), ())
 
     def test_clear(self) -> None:
         """Clear leaves empty values and no Resource Instances."""

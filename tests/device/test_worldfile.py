@@ -15,6 +15,7 @@ from lwm2md.device.faults import WorldErrors, nearest, shown
 from lwm2md.device.functions import Counter, Cycle, Replay, Sine, Walk
 from lwm2md.device.objects import Child, Settings
 from lwm2md.device.script import fill
+from lwm2md.device.sending import Sending
 from lwm2md.device.worldfile import Given, WorldFile, parse, read
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ObjectLink, ResourceType
@@ -85,6 +86,42 @@ class SettingTests(SynchronousTestCase):
             found.script.behaviour, Behaviour(20.0, 600.0, 3, 5, numbers.SERVICE_UNAVAILABLE, (1.0, 2.5), 0.1)
         )
         self.assertEqual(parsed("[behaviour]\nlate = 2").script.behaviour.late, (2.0, 2.0))
+
+    def test_sleep(self) -> None:
+        """What a sleeping device wakes up for, whether it keeps its port, and what it stores meanwhile."""
+        found = parsed(
+            '[device]\nhistory = 7\nunacknowledged = "keep"\n[behaviour.sleep]\nawake = 20\nwakes-for = ["send"]\n'
+            "keep-port = true\n[[event]]\nat = 5\ndo = 'offline'\nback = 60\n"
+        )
+        self.assertEqual((found.history, found.keeps), (7, True))
+        self.assertEqual(found.script.behaviour, Behaviour(20.0, wakes=("send",), keeps_port=True))
+        self.assertEqual(found.script.events, (Event("offline", 5.0, back=60.0),))
+        self.assertEqual(parsed("[behaviour.sleep]\nawake = 1\nwakes-for = []").script.behaviour.wakes, ())
+        usual = parsed('[device]\nunacknowledged = "cancel"')
+        self.assertEqual((usual.history, usual.keeps, parsed("").keeps), (100, False, False))
+
+    def test_sendings(self) -> None:
+        """What is sent, when, and in which format; without any time that is a mistake."""
+        found = parsed(
+            '[[send]]\npaths = ["/3/0/9", "/6"]\nevery = 600\ncollect = 60\n'
+            'format = "senml-json"\nconfirmable = false\n'
+            '[[send]]\npaths = ["/3303/0/5700"]\non-change = true\n'
+        )
+        self.assertEqual(
+            found.sendings,
+            (
+                Sending((Path((3, 0, 9)), Path((6,))), 600.0, 60.0, False, False, numbers.SENML_JSON),
+                Sending((Path((3303, 0, 5700)),), on_change=True),
+            ),
+        )
+        self.assertEqual(
+            faults('[[send]]\npaths = ["/x"]\nformat = "tlv"\n'),
+            [
+                "send[1].paths = [...]: expected the path of a resource such as /3/0/0 ('x' is not an id)",
+                "send[1].every: expected a number of seconds, or 'on-change'",
+                "send[1].format = 'tlv': expected one of senml-cbor, senml-json, lwm2m-cbor",
+            ],
+        )
 
     def test_events(self) -> None:
         """Events happen once or again and again, and have defaults of their own."""

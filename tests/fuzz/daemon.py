@@ -16,6 +16,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 _TWISTD: Final = str(Path(sysconfig.get_path("scripts")) / "twistd")
 _PATIENCE: Final = 30.0
+_IDLE: Final = 30.0
 _SHOWN: Final = 5000
 _BAD: Final = re.compile(r"Traceback|Unhandled|^\S+ (?:error|critical) ", re.MULTILINE)
 _LISTEN: Final = ("coap.listen=127.0.0.1:0", "api.listen=127.0.0.1:0")
@@ -134,10 +135,15 @@ class Api:
         self._connection = http.client.HTTPConnection(where, timeout=_PATIENCE)
         self._stream: socket.socket | None = None
         self._headers = {"Authorization": f"Bearer {token}"}
+        self._used = 0.0
 
     def text(self, method: str, path: str, body: object = None) -> tuple[int, str]:
         """One request: status and body."""
         data = None if body is None else json.dumps(body)
+        now = time.monotonic()
+        if now - self._used > _IDLE:
+            self._connection.close()  # the daemon may close it in the very moment; the next request connects again
+        self._used = now
         self._connection.request(method, path, data, self._headers)
         response = self._connection.getresponse()
         text = response.read().decode()

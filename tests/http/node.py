@@ -20,6 +20,7 @@ from lwm2md.config.changes import Reloaded, compare
 from lwm2md.config.errors import ConfigErrors
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
+from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
 from lwm2md.net.driver import Deadlines
@@ -115,6 +116,7 @@ class TestNode:
         self.storage.open()
         self.delivery = Delivery(self.storage, self.clock)
         self.delivery.start()
+        self.history = History(self.storage, self.clock, 86400.0, 1000)
         environment = Environment(self.random, describe, self.delivery.wants, self.delivery.publish)
         self.server = Server(ServerSettings(queue_limit=3), MODELS, environment)
         self.engine = Engine(self.server, self.random)

@@ -28,6 +28,12 @@ class DevicesTests(ApiTestCase):
             "expires_at": "2026-01-01T00:05:00Z",
             "root_path": "/",
             "queue_mode": False,
+            "state_since": "2026-01-01T00:00:00Z",
+            "state_reason": "registered",
+            "awake_until": None,
+            "reachable_until": None,
+            "next_expected": "2026-01-01T00:05:00Z",
+            "overdue": False,
         }
         self.assertEqual({name: document[name] for name in expected}, expected)
 

@@ -88,7 +88,7 @@ class DocumentTests(SynchronousTestCase):
             ({"value": 1, "values": {}}, False),
         ):
             self.assertEqual(either.is_valid(body), fits, body)
-        labels = found["components"]["schemas"]["LabelsBody"]["properties"]["labels"]
+        labels = found["components"]["schemas"]["DeviceBody"]["properties"]["labels"]
         self.assertEqual(labels["propertyNames"]["pattern"], "^[^=!,]+$")
 
     def test_selector(self) -> None:

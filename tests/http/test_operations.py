@@ -123,9 +123,10 @@ class OperationsTests(ApiTestCase):
             self.device.answers[n.GET, "/3/0/0"] = Answer(n.CONTENT, payload, number)
             await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})
         where = "/v1/devices/a/deviations"
-        first = (await self.call("GET", f"{where}?limit=1")).json
+        first = (await self.call("GET", f"{where}?limit=2")).json
         second = (await self.call("GET", f"{where}?after={first['next']}")).json
-        (draft,), (broken,) = first["items"], second["items"]
+        (draft, other), (broken,) = first["items"], second["items"]
+        self.assertEqual(other["kind"], "other-format")
         self.assertEqual((draft["kind"], draft["count"], draft["sample"]), ("draft-content-format", 1, "Acme"))
         self.assertEqual((broken["kind"], broken["sample"], broken["encoding"]), ("undecodable", "ff00", "hex"))
         self.assertIsNone(second["next"])
@@ -134,11 +135,39 @@ class OperationsTests(ApiTestCase):
     async def test_queue_full(self) -> None:
         """A device has a bounded queue; beyond it the caller is asked to come back."""
         self.device.mute = True
-        for _ in range(4):
-            await self.call("POST", POST + "?wait=0", {"op": "read", "path": "/3/0/0"})
-        seen = await self.call("POST", POST, {"op": "read", "path": "/3/0/0"})
+        for number in range(4):
+            await self.call("POST", POST + "?wait=0", {"op": "read", "path": f"/3/0/{number}"})
+        seen = await self.call("POST", POST, {"op": "read", "path": "/3/0/9"})
         self.assertProblem(seen, 429, "queue-full")
         self.assertIn("retry-after", seen.headers)
+
+    async def test_when(self) -> None:
+        """What is to leave with the next contact waits, and is shown with what it waits for."""
+        body = {"op": "read", "path": "/3/0/0", "when": "next-contact", "priority": 3, "ttl": 60}
+        seen = await self.call("POST", POST + "?wait=0", body)
+        document = seen.json
+        self.assertEqual((seen.status, document["state"], document["when"]), (202, "queued", "next-contact"))
+        self.assertEqual((document["priority"], document["expires"]), (3, "2026-01-01T00:01:00Z"))
+        target = "/v1/devices/a/resources/3/0/0?wait=0&when=next-contact&retries=2"
+        again = await self.call("GET", target)
+        self.assertEqual((again.status, again.json["when"]), (202, "next-contact"))
+        for query in ("when=soon", "retries=-1", "retries=101"):
+            self.assertProblem(await self.call("GET", f"/v1/devices/a/resources/3/0/0?{query}"), 400, "bad-query")
+        for fields in ({"when": "soon"}, {"retries": 101}, {"op": "execute", "path": "/3/0/4", "retries": 1}):
+            seen = await self.call("POST", POST, {"op": "read", "path": "/3/0/0", **fields})
+            self.assertEqual(seen.status, 400, fields)
+
+    async def test_cancel_all(self) -> None:
+        """All operations of a device are cancelled with one call, which says how many there were."""
+        for number in (0, 1):
+            body = {"op": "read", "path": f"/3/0/{number}", "when": "next-contact"}
+            await self.call("POST", POST + "?wait=0", body)
+        seen = await self.call("DELETE", POST)
+        self.assertEqual((seen.status, seen.json), (200, {"cancelled": 2}))
+        listed = (await self.call("GET", "/v1/operations?state=cancelled")).json
+        self.assertEqual(len(listed["items"]), 2)
+        self.assertEqual((await self.call("DELETE", POST)).json, {"cancelled": 0})
+        self.assertProblem(await self.call("DELETE", "/v1/devices/nobody/operations"), 404, "unknown-device")
 
     async def test_bad_input(self) -> None:
         """What is wrong with an operation is said, and nothing is sent."""

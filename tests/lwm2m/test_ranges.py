@@ -76,6 +76,7 @@ class NormalTests(SynchronousTestCase):
             ("-24..24", STRING, None),
             ("0..1", BOOLEAN, None),
             ("0..1", ResourceType.OBJLNK, None),
+            ("bytes", INTEGER, None),
             ("", BOOLEAN, ""),
             ("1..", INTEGER, None),
             ("0..1" * 1000, INTEGER, None),

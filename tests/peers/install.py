@@ -11,6 +11,7 @@ from tests.peers import (
     leshan_demo_server,
     libcoap,
     libcoap_server,
+    node_lwm2m,
     schemathesis_cli,
     txthings,
 )
@@ -25,6 +26,7 @@ def main() -> int:
         ("libcoap coap-server", libcoap_server.install),
         ("aiocoap", aiocoap.install),
         ("txthings", txthings.install),
+        ("lwm2m-node-lib", node_lwm2m.install),
         ("schemathesis", schemathesis_cli.install),
     ):
         start = time.monotonic()

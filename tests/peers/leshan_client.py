@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -44,15 +44,18 @@ class LeshanClient:
         queue: bool = False,
         local_port: int = 0,
         period: float = 0.0,
+        formats: Sequence[int] = (),
         attributes: Mapping[str, str] = {},
     ) -> LeshanClient:
         """Start a device that registers at `server` ("coap://HOST:PORT"); `lifetime` and `period` are in seconds.
 
-        `period` makes its values move by themselves; `attributes` become further parameters of the registration.
+        `period` makes its values move by themselves; it knows no other than `formats` if any are given;
+        `attributes` become further parameters of the registration.
         """
         options = {"server": server, "endpoint": endpoint, "lifetime": lifetime, "version": version}
         options |= {"local-port": local_port, "period": period}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        words += ["--formats", ",".join(map(str, formats))] if formats else []
         words += [word for name, value in attributes.items() for word in ("--attribute", f"{name}={value}")]
         return cls(endpoint, Process.start(case, _java(*words, *["--queue"] * queue)))
 

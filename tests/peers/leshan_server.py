@@ -12,8 +12,9 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import TestCase
 
+from lwm2md.coap import numbers
 from tests.peers import leshan_client, maven
-from tests.processes import Process, free_port
+from tests.processes import Process
 
 Values = dict[str, str]
 """What a device answered: values by path."""
@@ -29,34 +30,53 @@ class LeshanServer:
 
     @classmethod
     async def start(cls, case: TestCase) -> LeshanServer:
-        """Start it on a free port and wait until it serves."""
-        coap = f"coap://127.0.0.1:{free_port()}"
-        command = maven.java(leshan_client.install(), "ServerPeer", coap, slf4j_internal_verbosity="ERROR")
+        """Start it and wait until it serves."""
+        command = maven.java(leshan_client.install(), "ServerPeer", slf4j_internal_verbosity="ERROR")
         process = Process.start(case, command)
-        await process.await_line('"started"')
-        return cls(process, coap)
+        started = await process.await_line('"started":"([^"]+)"')
+        return cls(process, started[1])
 
     async def registered(self, endpoint: str) -> None:
         """Wait until a device has registered."""
         await self.process.await_line(f'^{{"registered":"{endpoint}"')
 
+    async def reply(
+        self,
+        do: str,
+        endpoint: str,
+        number: int = numbers.TLV,
+        paths: Sequence[str] = (),
+        *,
+        values: Mapping[str, str] = {},
+        text: str | None = None,
+    ) -> dict[str, Any]:
+        """Have it send a request; all that it tells of the answer, as the head of ``ServerPeer.java`` says."""
+        mark = self._mark = self.process.mark()
+        entries = [{"path": path, "value": value} for path, value in values.items()]
+        task = {"do": do, "endpoint": endpoint, "format": number, "text": text}
+        task |= {"paths": list(paths), "entries": entries}
+        self.process.say(json.dumps(task))
+        found = await self.process.await_line(r'^(\{.*"(?:answer|error)":.*)$', since=mark)
+        answer: dict[str, Any] = json.loads(found[1])
+        return answer
+
     async def ask(
         self, do: str, endpoint: str, number: int, paths: Sequence[str] = (), values: Mapping[str, str] = {}
     ) -> tuple[str, Values]:
         """Have it send a request; the code of the answer, such as "CONTENT(205)", and its values."""
-        mark = self._mark = self.process.mark()
-        entries = [{"path": path, "value": value} for path, value in values.items()]
-        task = {"do": do, "endpoint": endpoint, "format": number, "paths": list(paths), "entries": entries}
-        self.process.say(json.dumps(task))
-        found = await self.process.await_line(r'^(\{.*"(?:answer|error)":.*)$', since=mark)
-        answer = json.loads(found[1])
-        return answer.get("answer", answer.get("error")), _values(answer.get("entries", ()))
+        answer = await self.reply(do, endpoint, number, paths, values=values)
+        return str(answer.get("answer", answer.get("error"))), _values(answer.get("entries", ()))
 
     async def notified(self) -> Values:
         """The values of the next notification after the last request."""
-        found = await self.process.await_line(r'^\{"notified":.*$', since=self._mark)
+        return _values((await self.notification())["notified"])
+
+    async def notification(self) -> dict[str, Any]:
+        """All that is told of the next notification after the last request."""
+        found = await self.process.await_line(r'^\{.*"notified":.*$', since=self._mark)
         self._mark = self.process.lines.index(found[0], self._mark) + 1
-        return _values(json.loads(found[0])["notified"])
+        told: dict[str, Any] = json.loads(found[0])
+        return told
 
 
 def _values(entries: Any) -> Values:

@@ -57,8 +57,8 @@ class Bench:
         self.unheard: list[tuple[bytes, bytes]] = []
         self._seed = count(1)
         self.mids = count(100)
-        environment = Environment(self._random, self._describe, lambda _: self.wanted, self.live.append)
-        self.server = Server(self.settings, MODELS, environment)
+        self.environment = Environment(self._random, self._describe, lambda _: self.wanted, self.live.append)
+        self.server = Server(self.settings, MODELS, self.environment)
         self.engine = Engine(self.server, self._random, on_error=self.errors.append, glance=self.server.glance)
         self.server.attach(self.engine)
 

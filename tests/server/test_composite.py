@@ -8,7 +8,8 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import UnknownObservation
-from lwm2md.server.records import Observation, Operation
+from lwm2md.server.records import Operation
+from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench
 from tests.server.test_gateways import gateway
 
@@ -94,7 +95,7 @@ class MessageTests(Base):
         payload = b'[{"n":"/3/0/9","v":7},{"n":"/3/0/10","v":8}]'
         operation = self.ask("read-composite", Answer(n.CONTENT, payload, n.SENML_JSON), paths=PATHS)
         self.assertEqual(self.rows(operation), [("/3/0/9", 7)])
-        self.assertEqual(list(self.bench.server.deviations("d")), ["unasked-path"])
+        self.assertIn("unasked-path", self.bench.server.deviations("d"))
 
     def test_everything(self) -> None:
         """The root is all that can be read; what the twin knew and is there no more is forgotten."""

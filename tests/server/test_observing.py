@@ -9,8 +9,9 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import LimitReached, UnknownObservation
-from lwm2md.server.records import Observation, Operation, OperationRequest
+from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
 VALUE = "/3303/0/5700"
@@ -103,6 +104,16 @@ class EstablishTests(Base):
         wish, created, operation = self.put(attributes={"pmin": 2})
         self.assertEqual((created, wish.state, wish.error), (False, "refused", "no"))
         self.assertEqual((operation.state, operation.coap_code), ("failed", "4.00"))
+
+    def test_attributes_again(self) -> None:
+        """What a device forgot with its registration is written again, before it is asked to observe again."""
+        self.device.answers[n.PUT, VALUE] = Answer(n.CHANGED)
+        self.device.answers[n.GET, VALUE] = OBSERVED
+        wish, _, _ = self.put(attributes={"pmin": 1, "pmax": 60})
+        self.device.requests.clear()
+        self.device.register("lwm2m=1.1", "lt=200")
+        sent = [(message.code, message.query) for message in self.device.requests]
+        self.assertEqual((sent, wish.state), ([(n.PUT, ("pmin=1", "pmax=60")), (n.GET, ())], "active"))
 
     def test_attributes_unset(self) -> None:
         """Attributes that a wish had and the next one for its path has not are unset, also after a restart."""

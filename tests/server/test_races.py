@@ -193,7 +193,9 @@ class RaceTests(SynchronousTestCase):
         known = {name: device.registration for name, device in state.devices.items() if device.registration}
         self.assertEqual(live, known, seed)
         self.assertEqual(set(bench.tables["registrations"]), set(known), seed)
-        self.assertEqual(sum(state.peers.values()), len(known), seed)
+        peers = {registration.peer for registration in known.values()}
+        self.assertEqual(set(state.peers._found), peers, seed)
+        self.assertEqual({found.endpoint for each in peers for found in state.peers.find(each)}, set(known), seed)
         wishes = {wish.id for device in state.devices.values() for wish in device.observations}
         self.assertEqual((set(state.observations), set(bench.tables["observations"])), (wishes, wishes), seed)
         self.assertEqual(set(bench.tables["devices"]), set(state.devices), seed)
@@ -208,6 +210,6 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual(bench.errors, [], seed)
         self.assertEqual([each for each in story.operations if not each.finished], [], seed)
         self.assertEqual({each.id: 1 for each in story.operations}, story.told, seed)
-        self.assertEqual((state.registrations, state.peers), ({}, {}), seed)
+        self.assertEqual((state.registrations, state.peers._found), ({}, {}), seed)
         self.assertLessEqual(len(state.operations), 20, seed)
         self.assertEqual([each for each in state.devices.values() if each.queue or each.current], [], seed)

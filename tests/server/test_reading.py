@@ -15,7 +15,9 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.server.answers import resolved
 from lwm2md.server.deviations import MOST_KINDS, SAMPLE, noting
 from lwm2md.server.records import Device
-from tests.server.fixtures import START, Answer, Bench
+from lwm2md.server.settings import ServerSettings
+from lwm2md.server.state import State
+from tests.server.fixtures import MODELS, START, Answer, Bench
 
 VALUE = "/3303/0/5700"
 ROOT = Path()
@@ -168,11 +170,11 @@ class DeviationTests(Base):
 
     def test_bounded(self) -> None:
         """Of many kinds the first are kept, and go on being counted."""
-        device = Device("d")
-        note: Note = noting(device, b"x", 1.0)
+        device, state = Device("d"), State(ServerSettings(), MODELS, self.bench.environment)
+        note: Note = noting(state, device, b"x", 1.0)
         for number in range(1000):
             note(str(number))
-        later: Callable[[str], None] = noting(device, b"y", 2.0)
+        later: Callable[[str], None] = noting(state, device, b"y", 2.0)
         later("0")
         assert device.deviations is not None
         first = device.deviations["0"]

@@ -392,7 +392,7 @@ class AgainTests(SynchronousTestCase):
             device.heard.clear()
         state = self.bench.server._state
         self.assertLess(len(state.deadlines._heap), 3000)
-        self.assertEqual((len(state.deadlines), len(state.registrations), len(state.peers)), (1, 1, 1))
+        self.assertEqual((len(state.deadlines), len(state.registrations), len(state.peers._found)), (1, 1, 1))
         self.assertEqual((len(state.busy), len(self.bench.server._registration.lifetimes.refreshes._noted)), (0, 1))
 
 
@@ -748,7 +748,7 @@ class OperatorTests(SynchronousTestCase):
         self.bench.settle()
         self.bench.release()
         self.assertEqual((dict(self.bench.server.devices), self.bench.tables["registrations"]), ({}, {}))
-        self.assertEqual((self.bench.server._state.registrations, self.bench.server._state.peers), ({}, {}))
+        self.assertEqual((self.bench.server._state.registrations, self.bench.server._state.peers._found), ({}, {}))
 
     def test_register_during_forget(self) -> None:
         """A Register that comes while a device is being forgotten is a new device's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -60,7 +62,7 @@ class TracingTests(SynchronousTestCase):
     def read(self, trace: Trace, last: str | None = None) -> tuple[Reader, list[Delivered]]:
         """A reader of a trace, and what it gets."""
         got: list[Delivered] = []
-        reader = Reader(trace, trace.position(last), got.append, lambda reason: None)
+        reader = Reader(trace, trace.position(last), got.extend, lambda reason: None)
         reader.go_on()
         return reader, got
 
@@ -185,7 +187,7 @@ class TracingTests(SynchronousTestCase):
         """A reader that fails is dropped; the trace and its other readers go on."""
         trace = self.start()
 
-        def fail(event: Delivered) -> None:
+        def fail(events: Sequence[Delivered]) -> None:
             raise RuntimeError("on purpose")
 
         reasons: list[str] = []

@@ -6,6 +6,7 @@ import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Date;
 import java.util.HashMap;
 import java.util.List;
@@ -22,12 +23,17 @@ import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
 import org.eclipse.leshan.client.object.LwM2mTestObject;
 import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.client.object.Server;
+import org.eclipse.leshan.client.resource.BaseInstanceEnablerFactory;
 import org.eclipse.leshan.client.resource.ObjectsInitializer;
+import org.eclipse.leshan.client.send.ManualDataSender;
+import org.eclipse.leshan.client.send.NoDataException;
+import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.client.servers.ServerInfo;
 import org.eclipse.leshan.core.LwM2mId;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ResourceModel;
 import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointFactory;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
 import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientEndpointFactory;
@@ -37,16 +43,19 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientP
  * A device for the tests: Eclipse Leshan's client engine under arguments, commands and one line per thing that happens.
  *
  * Arguments: {@code --server coap://HOST:PORT --endpoint NAME [--lifetime SECONDS] [--version 1.0|1.1] [--queue]
- * [--local-port PORT] [--period SECONDS] [--attribute KEY=VALUE]...}. With a period the battery level and the temperatures
- * move by themselves; without one nothing changes unless a command says so.
+ * [--local-port PORT] [--period SECONDS] [--formats NUMBER,NUMBER...] [--attribute KEY=VALUE]...}. With a period the
+ * battery level and the temperatures move by themselves; without one nothing changes unless a command says so. With
+ * formats it knows no others.
  *
  * Commands, one a line on standard input: {@code set PATH VALUE}, {@code update}, {@code deregister}, {@code register},
- * {@code stop}. The end of the input stops it too, without De-register, so that no peer outlives its test.
+ * {@code send FORMAT PATH...} (a Send of the values as they are), {@code collect PATH} and {@code flush FORMAT} (a Send of
+ * what was collected, with its times), {@code stop}. The end of the input stops it too, without De-register, so that no peer outlives its test.
  *
  * The lines that it prints are listed in tests/peers/README.md.
  */
 public final class ClientPeer {
     private static final int SHORT_SERVER_ID = 123;
+    private static final long SEND_TIMEOUT = 5000;
     private static final PrintStream OUT = new PrintStream(new FileOutputStream(FileDescriptor.out), true,
             StandardCharsets.UTF_8);
 
@@ -63,7 +72,12 @@ public final class ClientPeer {
         objects.setInstancesForObject(LwM2mId.SERVER, new Server(SHORT_SERVER_ID, lifetime));
         objects.setFactoryForObject(LwM2mId.DEVICE, (object, id, used) -> device());
         objects.setInstancesForObject(LwM2mId.DEVICE, keep(LwM2mId.DEVICE, device()));
-        objects.setFactoryForObject(Models.TEMPERATURE, (object, id, used) -> temperature(id, 0));
+        objects.setFactoryForObject(Models.TEMPERATURE, (object, id, used) -> {
+            Instance made = temperature(id == null ? BaseInstanceEnablerFactory.generateNewInstanceId(used) : id, 0);
+            // Values are written before the instance becomes part of the tree, which would tell it its model.
+            made.setModel(object);
+            return keep(Models.TEMPERATURE, made);
+        });
         objects.setInstancesForObject(Models.TEMPERATURE, keep(Models.TEMPERATURE, temperature(0, 20.5)),
                 keep(Models.TEMPERATURE, temperature(1, -4.25)));
         objects.setClassForObject(Models.TEST_1_0, LwM2mTestObject.class);
@@ -74,8 +88,13 @@ public final class ClientPeer {
         }
 
         ReportingBuilder builder = new ReportingBuilder(options.get("endpoint"), version, ClientPeer::say);
+        if (options.containsKey("formats")) {
+            builder.setFormats(Arrays.stream(options.get("formats").split(","))
+                    .map(number -> ContentFormat.fromCode(Integer.parseInt(number))).toList());
+        }
         builder.setObjects(objects.createAll());
         builder.setAdditionalAttributes(attributes);
+        builder.setDataSenders(new ManualDataSender());
         builder.setRegistrationEngineFactory(new DefaultRegistrationEngineFactory() //
                 .setQueueMode(options.containsKey("queue")) //
                 .setRetryWaitingTimeInMs(1000));
@@ -144,11 +163,35 @@ public final class ClientPeer {
         instance.set(path.getResourceId(), Texts.parse(resource.type, text));
     }
 
+    private void send(ContentFormat format, List<String> paths) {
+        client.getSendService().sendData(server(), format, paths, SEND_TIMEOUT,
+                answer -> say("send " + Reporter.dotted(answer.getCode())), error -> say("send-failed " + error));
+    }
+
+    private void flush(ContentFormat format) {
+        try {
+            collected().sendCollectedData(server(), format, SEND_TIMEOUT, false);
+        } catch (NoDataException nothing) {
+            throw new IllegalArgumentException("nothing was collected");
+        }
+    }
+
+    private LwM2mServer server() {
+        return client.getRegisteredServers().values().iterator().next();
+    }
+
+    private ManualDataSender collected() {
+        return client.getSendService().getDataSender(ManualDataSender.DEFAULT_NAME, ManualDataSender.class);
+    }
+
     /** Carries one command out; false when it was the last. */
     private boolean command(String line) {
         List<String> words = List.of(line.trim().split(" ", 3));
         switch (words.get(0)) {
         case "set" -> set(words.get(1), words.get(2));
+        case "send" -> send(ContentFormat.fromName(words.get(1)), List.of(words.get(2).split(" ")));
+        case "collect" -> collected().collectData(List.of(new LwM2mPath(words.get(1))));
+        case "flush" -> flush(ContentFormat.fromName(words.get(1)));
         case "update" -> client.triggerRegistrationUpdate();
         case "register" -> client.start();
         case "deregister" -> client.stop(true);

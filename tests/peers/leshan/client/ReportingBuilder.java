@@ -1,5 +1,7 @@
 import java.security.cert.Certificate;
+import java.util.Collection;
 import java.util.EnumSet;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -30,10 +32,16 @@ import org.eclipse.leshan.core.ResponseCode;
 import org.eclipse.leshan.core.endpoint.EndPointUriHandler;
 import org.eclipse.leshan.core.link.LinkSerializer;
 import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeParser;
+import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
+import org.eclipse.leshan.core.node.codec.DefaultLwM2mEncoder;
 import org.eclipse.leshan.core.node.codec.LwM2mDecoder;
 import org.eclipse.leshan.core.node.codec.LwM2mEncoder;
+import org.eclipse.leshan.core.node.codec.LwM2mValueChecker;
+import org.eclipse.leshan.core.node.codec.NodeDecoder;
+import org.eclipse.leshan.core.node.codec.NodeEncoder;
 import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.core.request.CompositeDownlinkRequest;
+import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.CreateRequest;
 import org.eclipse.leshan.core.request.DownlinkRequest;
 import org.eclipse.leshan.core.request.ExecuteRequest;
@@ -60,6 +68,16 @@ final class ReportingBuilder extends LeshanClientBuilder {
         super(endpoint);
         this.version = version;
         this.say = say;
+    }
+
+    /** Leaves it these Content-Formats only. */
+    void setFormats(Collection<ContentFormat> formats) {
+        Map<ContentFormat, NodeEncoder> encoders = new HashMap<>(DefaultLwM2mEncoder.getDefaultNodeEncoders(false));
+        encoders.keySet().retainAll(formats);
+        Map<ContentFormat, NodeDecoder> decoders = new HashMap<>(DefaultLwM2mDecoder.getDefaultNodeDecoders(false));
+        decoders.keySet().retainAll(formats);
+        setEncoder(new DefaultLwM2mEncoder(encoders, Map.of(), new LwM2mValueChecker()));
+        setDecoder(new DefaultLwM2mDecoder(decoders));
     }
 
     @Override

@@ -5,12 +5,17 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
+import org.eclipse.leshan.core.endpoint.Protocol;
+import org.eclipse.leshan.core.link.lwm2m.attributes.DefaultLwM2mAttributeParser;
+import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeSet;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mObjectInstance;
@@ -19,14 +24,22 @@ import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
+import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.CreateRequest;
+import org.eclipse.leshan.core.request.DeleteRequest;
+import org.eclipse.leshan.core.request.DiscoverRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
+import org.eclipse.leshan.core.request.ExecuteRequest;
 import org.eclipse.leshan.core.request.ObserveCompositeRequest;
+import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.ReadCompositeRequest;
 import org.eclipse.leshan.core.request.ReadRequest;
+import org.eclipse.leshan.core.request.WriteAttributesRequest;
 import org.eclipse.leshan.core.request.WriteCompositeRequest;
 import org.eclipse.leshan.core.request.WriteRequest;
+import org.eclipse.leshan.core.response.CreateResponse;
+import org.eclipse.leshan.core.response.DiscoverResponse;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveCompositeResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
@@ -45,12 +58,15 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 
 /**
- * Leshan's server engine on one port: a line of JSON in for each request to a device, lines of JSON out.
+ * Leshan's server engine on a free port, which its first line tells: a line of JSON in for each request to a device, lines
+ * of JSON out.
  *
- * In: {@code {"do": VERB, "endpoint": NAME, "format": NUMBER, "paths": [PATH...], "entries": [ENTRY...]}}, where a verb is
- * read, replace, update, create, read-composite, write-composite, observe-composite or cancel-composite, and an entry is
- * that of {@link CodecPeer}. Out: {@code {"registered": NAME}}, {@code {"answer": CODE, "entries": [...]}}, {@code
- * {"notified": [ENTRY...]}} and {@code {"error": TEXT}}.
+ * In: {@code {"do": VERB, "endpoint": NAME, "format": NUMBER, "paths": [PATH...], "entries": [ENTRY...], "text": TEXT}}.
+ * A verb is read, replace, update, create, delete, execute (the text is its arguments), discover, attributes (the text is
+ * the query), observe, read-composite, write-composite, observe-composite, or cancel and forget, which are about the last
+ * observation. An entry is that of {@link CodecPeer}. Out: {@code {"registered": NAME}}, {@code {"answer": CODE, "entries":
+ * [...], "links": [...], "location": PATH, "words": TEXT}}, {@code {"notified": [ENTRY...], "code": CODE}}, {@code {"ended":
+ * true}} and {@code {"error": TEXT}}.
  */
 public final class ServerPeer implements RegistrationListener, ObservationListener {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -61,11 +77,11 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
     private final PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true,
             StandardCharsets.UTF_8);
     private final LeshanServer server;
-    private CompositeObservation observation;
+    private Observation observation;
 
-    private ServerPeer(String uri) {
+    private ServerPeer() {
         server = new LeshanServerBuilder().setObjectModelProvider(new StaticModelProvider(model))
-                .setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder().addEndpoint(uri).build())
+                .setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder().addEndpoint("coap://127.0.0.1:0").build())
                 .build();
     }
 
@@ -73,7 +89,7 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
         server.getRegistrationService().addListener(this);
         server.getObservationService().addListener(this);
         server.start();
-        say(Map.of("started", true));
+        say(Map.of("started", server.getEndpoint(Protocol.COAP).getURI().toString()));
     }
 
     private synchronized void say(Map<String, ?> line) {
@@ -85,30 +101,56 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
     }
 
     private Map<String, Object> answer(JsonNode task) throws Exception {
+        if (task.get("do").asText().equals("forget")) {
+            server.getObservationService().cancelObservation(observation);
+            return Map.of("answer", "forgotten");
+        }
         Registration device = server.getRegistrationService().getByEndpoint(task.get("endpoint").asText());
         LwM2mResponse response = server.send(device, request(task), PATIENCE);
         Map<String, Object> answer = new HashMap<>();
-        answer.put("answer", response == null ? "none" : response.getCode().toString());
-        if (response instanceof ReadResponse read && read.isSuccess()) {
-            List<Nodes.Entry> found = new ArrayList<>();
-            Nodes.flatten(new LwM2mPath(task.get("paths").get(0).asText()), read.getContent(), null, found);
-            answer.put("entries", found.stream().map(Nodes.Entry::shown).toList());
+        if (response == null) {
+            answer.put("answer", "none");
+            return answer;
+        }
+        answer.put("answer", response.getCode().toString());
+        answer.put("words", response.getErrorMessage());
+        if (response instanceof ReadResponse read && read.isSuccess() && task.path("paths").has(0)) {
+            LwM2mPath path = new LwM2mPath(task.get("paths").get(0).asText());
+            answer.put("entries", flat(Collections.singletonMap(path, read.getContent())));
         } else if (response instanceof ReadCompositeResponse read && read.isSuccess()) {
             answer.put("entries", flat(read.getContent()));
         }
         if (response instanceof ObserveCompositeResponse observed && observed.isSuccess()) {
             observation = observed.getObservation();
+        } else if (response instanceof ObserveResponse observed && observed.isSuccess()) {
+            observation = observed.getObservation();
+        } else if (response instanceof DiscoverResponse discovered && discovered.isSuccess()) {
+            answer.put("links", Arrays.stream(discovered.getObjectLinks()).map(String::valueOf).toList());
+        } else if (response instanceof CreateResponse created) {
+            answer.put("location", created.getLocation());
         }
         return answer;
     }
 
-    private DownlinkDeviceManagementRequest<? extends LwM2mResponse> request(JsonNode task) {
+    private DownlinkDeviceManagementRequest<? extends LwM2mResponse> request(JsonNode task) throws Exception {
         ContentFormat format = ContentFormat.fromCode(task.get("format").asInt());
         List<LwM2mPath> paths = new ArrayList<>();
         task.path("paths").forEach(each -> paths.add(new LwM2mPath(each.asText())));
         List<Nodes.Entry> entries = new ArrayList<>();
         task.path("entries").forEach(each -> entries.add(Nodes.Entry.of(each)));
+        String text = task.path("text").asText(null);
         switch (task.get("do").asText()) {
+        case "execute":
+            return new ExecuteRequest(paths.get(0).toString(), text);
+        case "delete":
+            return new DeleteRequest(paths.get(0).toString());
+        case "discover":
+            return new DiscoverRequest(paths.get(0).toString());
+        case "attributes":
+            return new WriteAttributesRequest(paths.get(0),
+                    new LwM2mAttributeSet(new DefaultLwM2mAttributeParser().parseUriQuery(text)));
+        case "observe":
+            return new ObserveRequest(format, paths.get(0).toString());
         case "read":
             return new ReadRequest(format, paths.get(0).toString());
         case "replace":
@@ -116,6 +158,12 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
         case "update":
             return write(WriteRequest.Mode.UPDATE, format, paths.get(0), entries);
         case "create":
+            if (paths.get(0).isObject()) {
+                // Entries are those of an instance whose id nobody knows yet, under any id.
+                LwM2mPath instance = entries.get(0).path().toObjectInstancePath();
+                return new CreateRequest(format, paths.get(0).getObjectId(),
+                        ((LwM2mObjectInstance) nodes.build(instance, entries)).getResources().values());
+            }
             return new CreateRequest(format, paths.get(0).getObjectId(),
                     (LwM2mObjectInstance) nodes.build(paths.get(0), entries));
         case "read-composite":
@@ -126,8 +174,10 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
             return new WriteCompositeRequest(format, written, null);
         case "observe-composite":
             return new ObserveCompositeRequest(format, format, paths);
-        case "cancel-composite":
-            return new CancelCompositeObservationRequest(observation);
+        case "cancel":
+            return observation instanceof CompositeObservation composite
+                    ? new CancelCompositeObservationRequest(composite)
+                    : new CancelObservationRequest((SingleObservation) observation);
         default:
             throw new IllegalArgumentException("unknown verb in " + task);
         }
@@ -165,15 +215,18 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
 
     @Override
     public void cancelled(Observation ended) {
+        say(Map.of("ended", true));
     }
 
     @Override
     public void onResponse(SingleObservation of, Registration device, ObserveResponse response) {
+        say(Map.of("notified", response.isSuccess() ? flat(Map.of(of.getPath(), response.getContent())) : List.of(),
+                "code", response.getCode().toString()));
     }
 
     @Override
     public void onResponse(CompositeObservation of, Registration device, ObserveCompositeResponse response) {
-        say(Map.of("notified", flat(response.getContent())));
+        say(Map.of("notified", flat(response.getContent()), "code", response.getCode().toString()));
     }
 
     @Override
@@ -183,7 +236,7 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
 
     public static void main(String[] arguments) throws Exception {
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        ServerPeer peer = new ServerPeer(arguments[0]);
+        ServerPeer peer = new ServerPeer();
         peer.start();
         for (String line = input.readLine(); line != null; line = input.readLine()) {
             try {

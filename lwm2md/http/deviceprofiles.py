@@ -1,0 +1,176 @@
+"""Device profiles: the definitions, and what holds for one device with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from lwm2md.config.schema import Settings
+from lwm2md.documents import time_text
+from lwm2md.http import parameters as p
+from lwm2md.http.bodies import Body, DefinitionBody
+from lwm2md.http.documents import Json, Page
+from lwm2md.http.operations import known_device
+from lwm2md.http.paging import SortedKeys, page
+from lwm2md.http.replies import Reply, json_reply, no_content
+from lwm2md.http.request import Call
+from lwm2md.http.routes import Route
+from lwm2md.http.waiting import answer_when_durable
+from lwm2md.lwm2m import formats
+from lwm2md.server.definitions import Definition, facts_of
+from lwm2md.server.deviceprofiles import FIELDS, UNTRIED
+from lwm2md.server.profiling import Layer
+from lwm2md.server.records import Device
+
+Source = Literal[Layer, "settings"]
+
+
+class DefinitionDocument(Definition, frozen=True, omit_defaults=False):
+    """One device profile, and whether it is one of the package's or was put through the API."""
+
+    source: Literal["shipped", "api"]
+
+
+class ProfileValueDocument(msgspec.Struct):
+    """One value that holds for a device, and who says it, in which ``profile``; null is what nobody says."""
+
+    name: str
+    value: Json | list[str] | None
+    source: Source | None
+    profile: str | None
+
+
+class RefusedFormatDocument(msgspec.Struct):
+    """A Content-Format that a device refused since it registered, and what it was used for; null is no format."""
+
+    use: str
+    format: str | None
+
+
+class EffectiveProfileDocument(msgspec.Struct):
+    """How a device is treated: the profiles that fit it, the first in preference first, and what comes of them.
+
+    ``hand`` is the one that the operator gave it. ``retry`` is when that is tried again which it has not shown to have.
+    """
+
+    endpoint: str
+    hand: str | None
+    profiles: list[str]
+    manufacturer: str | None
+    model: str | None
+    firmware: str | None
+    values: list[ProfileValueDocument]
+    refused_formats: list[RefusedFormatDocument]
+    retry: str | None
+
+
+def _document(call: Call, definition: Definition) -> DefinitionDocument:
+    source: Literal["shipped", "api"] = (
+        "shipped" if call.node.server.device_profiles.is_shipped(definition.name) else "api"
+    )
+    return DefinitionDocument(**msgspec.structs.asdict(definition), source=source)
+
+
+def _list(call: Call) -> Reply:
+    known = call.node.server.device_profiles.definitions
+    window = (call.query["limit"], call.query["after"])
+    items, cursor = page(known, SortedKeys(known), window, lambda found: _document(call, found))
+    return json_reply(Page(items, cursor))
+
+
+def _get(call: Call) -> Reply:
+    return json_reply(_document(call, call.node.server.device_profiles.get(call.path_arguments["name"])))
+
+
+def _put(call: Call) -> None:
+    profiles, name, body = call.node.server.device_profiles, call.path_arguments["name"], call.document
+    definition = Definition(name=name, match=body.match, set=body.set, priority=body.priority, note=body.note)
+    status = 201 if name not in profiles.definitions else 200
+    answer_when_durable(
+        call, lambda then: profiles.put(definition, then), lambda: json_reply(_document(call, definition), status)
+    )
+
+
+def _delete(call: Call) -> None:
+    profiles, name = call.node.server.device_profiles, call.path_arguments["name"]
+    answer_when_durable(call, lambda then: profiles.remove(name, then), no_content)
+
+
+def _effective(call: Call) -> Reply:
+    device = known_device(call)
+    profiles, settings = call.node.server.device_profiles, _settings(call.node.settings)
+    facts, said = facts_of(device), profiles.values(device)
+    values = []
+    for name in FIELDS:
+        found, default = said.get(name), settings.get(name)
+        if found is not None:
+            value = list(found.value) if isinstance(found.value, tuple) else found.value
+            values.append(ProfileValueDocument(name, value, found.layer, found.profile))  # type: ignore[arg-type]
+        else:
+            values.append(ProfileValueDocument(name, default, None if default is None else "settings", None))
+    retry = (device.learned or UNTRIED).retry
+    return json_reply(
+        EffectiveProfileDocument(
+            device.endpoint,
+            device.hand,
+            list(profiles.names(device)),
+            facts.get("manufacturer"),
+            facts.get("model"),
+            facts.get("firmware"),
+            values,
+            _refused(device),
+            time_text(retry),
+        )
+    )
+
+
+def _settings(settings: Settings) -> Mapping[str, float]:
+    """What holds where nobody says anything."""
+    return {
+        "awake": settings.queue.awake,
+        "ack_timeout": settings.coap.ack_timeout,
+        "max_retransmit": settings.coap.max_retransmit,
+        "block_size": settings.coap.block_size,
+        "observations": settings.limits.observations_per_device,
+        "grace": settings.registration.grace,
+    }
+
+
+def _refused(device: Device) -> list[RefusedFormatDocument]:
+    refused = None if device.registration is None else device.registration.refused_formats
+    found = [(use, None if number is None else formats.NAMES.get(number)) for use, number in refused or ()]
+    return [RefusedFormatDocument(use, name) for use, name in sorted(found, key=lambda pair: (pair[0], pair[1] or ""))]
+
+
+_ONE: Final = "/v1/profiles/{name}"
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        "/v1/profiles",
+        _list,
+        "List device profiles",
+        (p.LIMIT, p.AFTER),
+        answers={200: Page[DefinitionDocument]},
+    ),
+    Route("GET", _ONE, _get, "One device profile", answers={200: DefinitionDocument}),
+    Route(
+        "PUT",
+        _ONE,
+        _put,
+        "Put a device profile in force",
+        body=Body(DefinitionBody),
+        answers={200: DefinitionDocument, 201: DefinitionDocument},
+        fails=(409, 503),
+    ),
+    Route("DELETE", _ONE, _delete, "Take back a device profile that was put", answers={204: None}, fails=(409, 503)),
+    Route(
+        "GET",
+        "/v1/devices/{endpoint}/profile",
+        _effective,
+        "How a device is treated, and who says so",
+        answers={200: EffectiveProfileDocument},
+    ),
+)

@@ -1,0 +1,59 @@
+"""Reading devices and their registrations back from storage after a start.
+
+RULES: devices come before registrations, and those before their refreshes; a row that can't be read raises, and whoever
+reads rows says which one that was.
+"""
+
+from __future__ import annotations
+
+from lwm2md.server import stored
+from lwm2md.server.gateways import Gateways
+from lwm2md.server.records import Device
+from lwm2md.server.refreshes import ALIVE
+from lwm2md.server.registration import RegistrationInterface
+from lwm2md.server.state import State
+
+
+class Registry:
+    """Takes rows up: each method is for those of one table, with key, value and the time."""
+
+    def __init__(self, state: State, registration: RegistrationInterface, gateways: Gateways) -> None:
+        self._state = state
+        self._lists = registration.lists
+        self._lifetimes = registration.lifetimes
+        self._gateways = gateways
+
+    def meta(self, key: str, value: bytes, now: float) -> None:
+        """How long the daemon was away, and what earlier starts have granted."""
+        if key == ALIVE:
+            downtime = max(0.0, now - float(value))
+            self._lifetimes.grant(downtime + self._state.settings.flush_interval, now)
+        elif key == "grants":
+            self._lifetimes.restore_grants(value)
+
+    def device(self, key: str, value: bytes, now: float) -> None:
+        """What is kept of a device without its registration."""
+        device = self._state.devices[key] = stored.read_device(key, value, self._gateway)
+        if device.profiles is not None:
+            device.profiles = {profile: self._lists.share(listed) for profile, listed in device.profiles.items()}
+        if device.behind is not None:
+            self._gateways.expect(device.behind.gateway)
+
+    def registration(self, key: str, value: bytes, now: float) -> None:
+        """A registration as it was made, or changed last."""
+        registration = stored.read_registration(value)
+        registration.objects = self._lists.share(registration.objects)
+        device = self._state.devices.setdefault(key, Device(key))
+        device.last_seen = max(device.last_seen, registration.updated_at)
+        self._lifetimes.add(device, registration)
+
+    def refresh(self, key: str, value: bytes, now: float) -> None:
+        """When a registration was refreshed last, and from where."""
+        device = self._state.devices.get(key)
+        if device is not None and device.registration is not None:
+            self._lifetimes.restore_refresh(device.registration, value)
+            device.last_seen = max(device.last_seen, device.registration.updated_at)
+
+    def _gateway(self, endpoint: str) -> Device:
+        """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""
+        return self._state.devices.get(endpoint) or Device(endpoint)

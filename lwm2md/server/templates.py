@@ -1,0 +1,194 @@
+"""Templates of observations: which paths are observed at which devices, without asking for each by hand.
+
+RULES: a template is stored before it is in force. It makes wishes when a device registers and when something changes
+that it depends on, a few devices at a time; they bear its name, and go when it goes or is not for the device any more.
+What an operator wished himself is never touched. Of several templates for one path the first by name counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import translate
+from typing import Annotated, Final
+
+import attrs
+import msgspec
+
+from lwm2md.lwm2m.attributes import NotificationAttributes
+from lwm2md.lwm2m.formats import NUMBERS
+from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.server import selectors
+from lwm2md.server.definitions import IDENTITY, Glob, Labels, facts_of
+from lwm2md.server.errors import BadOperation
+from lwm2md.server.records import Device
+from lwm2md.server.requests import changes_of
+from lwm2md.server.state import State
+
+_MAX_NAME: Final = 64
+_MOST: Final = 100
+_ANY: Final = "*"
+_GLOBS: Final = ("endpoint", "manufacturer", "model", "firmware")
+
+PathText = Annotated[str, msgspec.Meta(min_length=2, max_length=24)]
+
+
+class TemplateMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which devices a template is for; all that is said must hold, and what is not known of a device matches nothing.
+
+    Globs on what a device says of itself, a selector on its labels, the name of a profile that fits it, and Objects
+    that it must have registered.
+    """
+
+    endpoint: Glob | None = None
+    manufacturer: Glob | None = None
+    model: Glob | None = None
+    firmware: Glob | None = None
+    labels: Labels | None = None
+    profile: Annotated[str, msgspec.Meta(max_length=_MAX_NAME)] | None = None
+    objects: Annotated[tuple[PathText, ...], msgspec.Meta(max_length=_MOST)] = ()
+
+
+class TemplateAttributes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The notification attributes that are written to a device before it is asked to observe (OMA Core 5.1.2)."""
+
+    pmin: int | None = None
+    pmax: int | None = None
+    gt: float | None = None
+    lt: float | None = None
+    st: float | None = None
+    epmin: int | None = None
+    epmax: int | None = None
+    edge: bool | int | None = None
+    con: bool | int | None = None
+    hqmax: int | None = None
+
+
+class TemplateWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is observed: a path, or the same of every Object Instance where ``*`` stands in its place."""
+
+    path: PathText
+    attributes: TemplateAttributes = TemplateAttributes()
+    format: str | None = None
+
+
+Observed = Annotated[tuple[TemplateWish, ...], msgspec.Meta(min_length=1, max_length=_MOST)]
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One template; without any condition it is for every device."""
+
+    name: str
+    observe: Observed
+    match: TemplateMatch = TemplateMatch()
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a template wants of one device."""
+
+    template: str
+    path: Path
+    attributes: NotificationAttributes | None
+    format: str | None
+
+
+_Place = tuple[int | None, ...]
+
+
+@attrs.frozen(slots=True, eq=False)
+class Pattern:
+    """A template that is ready to be asked."""
+
+    template: Template
+    _globs: tuple[tuple[str, Callable[[str], object]], ...]
+    _selector: selectors.Selector | None
+    _objects: tuple[Path, ...]
+    _wishes: tuple[tuple[_Place, NotificationAttributes | None, str | None], ...]
+
+    def fits(self, state: State, device: Device) -> bool:
+        """Whether it is for this device."""
+        match, registration = self.template.match, device.registration
+        if registration is None:
+            return False
+        facts = facts_of(device) if self._globs else {}
+        if not all(name in facts and glob(facts[name]) for name, glob in self._globs):
+            return False
+        if self._selector is not None and not self._selector(device.all_labels()):
+            return False
+        listed = registration.objects.paths
+        if not all(any(each.covers(path) or path.covers(each) for path in listed) for each in self._objects):
+            return False
+        return match.profile is None or match.profile in state.profile_names(device)
+
+    def needed(self) -> Iterator[Path]:
+        """The Resources without which it can't be said whether it is for a device."""
+        return (IDENTITY[name] for name, _ in self._globs if name in IDENTITY)
+
+    def wants(self, device: Device) -> Iterator[Wanted]:
+        """What it wants of a device: only what is in the Objects and instances that this has registered."""
+        registration = device.registration
+        for place, attributes, format_name in self._wishes if registration is not None else ():
+            for path in registration.objects.paths if registration is not None else ():
+                found = _placed(place, path)
+                if found is not None:
+                    yield Wanted(self.template.name, found, attributes, format_name)
+
+
+def pattern(template: Template) -> Pattern:
+    """Make a template ready to be asked. Raises BadOperation, naming the field that is wrong."""
+    if not 0 < len(template.name) <= _MAX_NAME or not template.name.isprintable():
+        raise BadOperation(f"a template's name has 1 to {_MAX_NAME} printable characters", "name")
+    match = template.match
+    try:
+        selector = None if match.labels is None else selectors.parse(match.labels)
+    except ValueError as error:
+        raise BadOperation(str(error), "match.labels") from None
+    globs = tuple(
+        (name, re.compile(translate(glob)).match) for name in _GLOBS if (glob := getattr(match, name)) is not None
+    )
+    objects = tuple(_path(text, "match.objects") for text in match.objects)
+    return Pattern(template, globs, selector, objects, tuple(_wish(each) for each in template.observe))
+
+
+def wanted(patterns: Mapping[str, Pattern], state: State, device: Device) -> dict[Path, Wanted]:
+    """What all templates want of a device, by path."""
+    found: dict[Path, Wanted] = {}
+    for name in sorted(patterns):
+        each = patterns[name]
+        if each.fits(state, device):
+            for wish in each.wants(device):
+                found.setdefault(wish.path, wish)
+    return found
+
+
+def _path(text: str, field: str) -> Path:
+    try:
+        return Path.parse(text)
+    except PathError as error:
+        raise BadOperation(f"{text[:40]!r}: {error}", field) from None
+
+
+def _wish(found: TemplateWish) -> tuple[_Place, NotificationAttributes | None, str | None]:
+    segments = found.path.split("/")
+    anywhere = len(segments) > 2 and segments[2] == _ANY
+    text = "/".join([*segments[:2], "0", *segments[3:]]) if anywhere else found.path
+    path = _path(text, "observe.path")
+    if found.format is not None and found.format not in NUMBERS:
+        raise BadOperation(f"format {found.format[:40]!r} is none of {', '.join(NUMBERS)}", "observe.format")
+    given = {name: value for name, value in msgspec.structs.asdict(found.attributes).items() if value is not None}
+    changes = changes_of(given, path, lambda _: None)
+    place: _Place = (path[0], None, *path[2:]) if anywhere else (*path, None) if len(path) == 1 else tuple(path)
+    attributes = NotificationAttributes().changed(changes) if changes else None
+    return place, attributes, found.format
+
+
+def _placed(place: _Place, listed: Path) -> Path | None:
+    """Where a wish is at a device that lists this Object or Object Instance; None where it is not of that."""
+    if place[0] != listed[0]:
+        return None
+    if len(listed) == 1:
+        # It does not say which instances there are: what can be asked for is the Object, or one that is named.
+        return Path(each for each in place if each is not None) if None not in place[1:] else listed
+    if place[1] is not None:
+        return Path(each for each in place if each is not None) if place[1] == listed[1] else None
+    return Path((listed[0], listed[1], *(each for each in place[2:] if each is not None)))

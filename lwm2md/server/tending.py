@@ -1,0 +1,194 @@
+"""What keeps wishes alive: back-off, a budget for each device, streams that went silent, the pace after a start.
+
+RULES: a wish that was refused, or not answered, is asked for again after a while that doubles each time, with some
+chance in it, until the device registers anew or the operator wishes again. A device has no more observations than it
+can keep; what is more waits. Where a pmax says when something must come and nothing does, the device is asked once
+more, with the same token; only such wishes, and those that failed, have a plan.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from lwm2md.server.deviations import SILENT_STREAM, noting
+from lwm2md.server.records import ESTABLISHING, Device
+from lwm2md.server.state import State
+from lwm2md.server.wish import Observation, Target
+
+Establish = Callable[[Device, Observation, float], None]
+
+SLACK: Final = 60.0
+"""Seconds that a notification may be late beyond twice its pmax: round trips, retransmissions, a slow clock."""
+
+_AT_ONCE: Final = 50
+_PAUSE: Final = 0.1
+_MOST_FAILURES: Final = 30
+_NO_ROOM: Final = frozenset({"4.29", "5.03"})
+"""Codes of devices that have no more room for an observation, or no time for this one."""
+
+
+class Tending:
+    """Looks after the wishes of every device; ``establish`` asks a device for one."""
+
+    def __init__(self, state: State, establish: Establish) -> None:
+        self._state = state
+        self._establish = establish
+        self._room: dict[str, int] = {}
+        self._coming: deque[Observation] = deque()
+
+    # The budget
+
+    def admit(self, device: Device, wish: Observation) -> bool:
+        """Whether the device has room for a wish; one that it has no room for waits."""
+        budget = self._budget(device)
+        if budget is None or wish.state == "active" or sum(self._held(device, wish)) < budget:
+            return True
+        self.rest(wish)
+        wish.settle("waiting", f"beyond the {budget} observations that the device can keep")
+        return False
+
+    def next(self, device: Device, now: float) -> None:
+        """Ask for what waited, as far as there is room now."""
+        if device.registration is None:
+            return
+        for wish in device.observations:
+            if wish.state == "waiting" and wish.aside.retry_at is None and self.admit(device, wish):
+                wish.settle("pending")
+                self._establish(device, wish, now)
+
+    def _budget(self, device: Device) -> int | None:
+        said, shown = self._state.profile(device).observations, self._room.get(device.endpoint)
+        return said if shown is None else shown if said is None else min(said, shown)
+
+    @staticmethod
+    def _held(device: Device, but: Observation) -> Iterator[bool]:
+        """For each other wish whether it has a place at the device, or is being asked for."""
+        asked: set[Target] = {each.target for each in device.queue or () if each.op in ESTABLISHING}
+        current = device.carrier.current
+        own = current is not None and current.endpoint == device.endpoint and not current.finished
+        if own and current is not None and current.op in ESTABLISHING:
+            asked.add(current.target)
+        return (wish.state == "active" or wish.target in asked for wish in device.observations if wish is not but)
+
+    # Back-off
+
+    def established(self, device: Device, wish: Observation, now: float) -> None:
+        """The device observes; from now on something has to come in time."""
+        aside = wish.aside
+        if aside.retry_at is not None:
+            wish.own.retry_at = None
+        self._watch(device, wish, now)
+
+    def failed(self, device: Device, wish: Observation, code: str | None, now: float) -> None:
+        """The device did not take a wish, or ended it with an error: it is asked again, later each time."""
+        if device.registration is None:
+            return
+        active = sum(other.state == "active" for other in device.observations)
+        if code in _NO_ROOM and active:
+            self._room[device.endpoint] = active
+            wish.settle("waiting", wish.error)
+        self._retry(device, wish, now)
+        self.next(device, now)
+
+    def _retry(self, device: Device, wish: Observation, now: float) -> None:
+        own = wish.own
+        own.failures = min(own.failures + 1, _MOST_FAILURES)
+        settings = self._state.settings
+        longest = min(settings.observe_retry * 2.0 ** (own.failures - 1), settings.observe_retry_max)
+        chance = int.from_bytes(self._state.environment.random(2), "big") / 0x10000
+        own.retry_at = now + longest * (0.75 + chance / 2)
+        self._plan(wish, own.retry_at, self._again)
+
+    def _again(self, wish: Observation, now: float) -> None:
+        own = wish.own
+        own.plan, own.retry_at = None, None
+        device = self._state.devices.get(wish.endpoint)
+        if device is None or device.registration is None or self._state.observations.get(wish.id) is not wish:
+            return
+        self._room.pop(device.endpoint, None)  # it may have room now
+        if self.admit(device, wish):
+            wish.settle("pending", wish.error)
+            self._establish(device, wish, now)
+
+    def rest(self, wish: Observation) -> None:
+        """Plan nothing more for a wish."""
+        if wish.aside.plan is not None:
+            self._state.deadlines.cancel(wish.own.plan)
+            wish.own.plan = None
+        if wish.aside.retry_at is not None:
+            wish.own.retry_at = None
+
+    def anew(self, device: Device) -> None:
+        """The device registers: whatever failed before counts no more."""
+        self._room.pop(device.endpoint, None)
+        for wish in device.observations:
+            self.rest(wish)
+            if wish.aside.failures:
+                wish.own.failures = 0
+            wish.settle("pending")
+
+    # Streams
+
+    def _watch(self, device: Device, wish: Observation, now: float) -> None:
+        period = self._period(wish)
+        if period is None:
+            self.rest(wish)
+            if wish.aside.failures:
+                wish.own.failures = 0
+        else:
+            self._plan(wish, now + period, self._look)
+
+    @staticmethod
+    def _period(wish: Observation) -> float | None:
+        """How long nothing may come; longer each time that nothing came although the device observed anew."""
+        pmax = None if wish.attributes is None else wish.attributes.pmax
+        return None if not pmax else (2 * pmax + SLACK) * 2.0 ** min(wish.aside.failures, 10)
+
+    def _look(self, wish: Observation, now: float) -> None:
+        wish.own.plan = None
+        device = self._state.devices.get(wish.endpoint)
+        if device is None or device.registration is None or wish.state != "active":
+            return
+        established = wish.established or 0.0
+        heard = max(wish.last_notification or 0.0, established)
+        if (wish.last_notification or 0.0) > established:
+            wish.own.failures = 0
+        period = self._period(wish)
+        if period is None:
+            return
+        if now < heard + period:
+            self._plan(wish, heard + period, self._look)
+            return
+        self._state.count("observations_silent")
+        noting(self._state, device, b"", now)(SILENT_STREAM)
+        wish.own.failures = min(wish.own.failures + 1, _MOST_FAILURES)
+        wish.settle("pending", f"nothing came for {now - heard:.0f} seconds")
+        self._establish(device, wish, now)
+
+    def _plan(self, wish: Observation, when: float, due: Callable[[Observation, float], None]) -> None:
+        own = wish.own
+        self._state.deadlines.cancel(own.plan)
+        own.plan = self._state.deadlines.at(when, due, wish)
+
+    # After a start
+
+    def start(self, wishes: Iterable[Observation], now: float) -> None:
+        """Take up wishes after a start: watch what goes on, ask for the rest a few at a time."""
+        for wish in wishes:
+            if wish.state == "active":
+                self._watch(self._state.devices[wish.endpoint], wish, now)
+            else:
+                self._coming.append(wish)
+        self._go_on(None, now)
+
+    def _go_on(self, _subject: None, now: float) -> None:
+        for _index in range(min(_AT_ONCE, len(self._coming))):
+            wish = self._coming.popleft()
+            device = self._state.devices.get(wish.endpoint)
+            known = self._state.observations.get(wish.id) is wish
+            if known and device is not None and device.registration is not None and wish.state == "pending":
+                self._establish(device, wish, now)
+        if self._coming:
+            self._state.deadlines.at(now + _PAUSE, self._go_on)
