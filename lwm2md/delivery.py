@@ -30,6 +30,8 @@ BLOCK: Final = 10_000
 MAX_COMMITS: Final = 1_000
 MAX_BYTES: Final = 4 << 20
 """What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
+MAX_WAITING: Final = 100_000
+"""Commits that wait for a transaction; more fail at once, so that a disk that hangs costs no more memory."""
 MAX_HELD: Final = 10_000
 """Live-only events that wait for the transaction under way; more are dropped and counted."""
 
@@ -43,6 +45,7 @@ _COUNTERS: Final = (
     "commits",
     "transactions",
     "failures",
+    "refused",
     "largest_group",
     "events_stored",
     "values_stored",
@@ -137,9 +140,21 @@ class Delivery:
         return self._storage.get(_META, _NEXT_ID).addCallback(found).addCallback(reserved).addCallback(trimmed)
 
     def submit(self, commits: Iterable[Commit]) -> None:
-        """Make these durable in this order, then resume each; with a storage that answers at once, before returning."""
-        self._gathered.extend(commits)
+        """Make these durable in this order, then resume each; with a storage that answers at once, before returning.
+
+        Those for which there is no room, because the storage is too slow, fail at once.
+        """
+        refused = []
+        for commit in commits:
+            if len(self._gathered) < MAX_WAITING:
+                self._gathered.append(commit)
+            else:
+                refused.append(commit)
         self._run()
+        if refused:
+            self.counters["refused"] += len(refused)
+            self.failure = self.failure or f"{len(self._gathered)} changes wait for the storage, which is too slow"
+            self._resume(refused, False, self._clock.seconds())
 
     def wants(self, event_type: str) -> bool:
         """Whether a live-only event of this type would reach any reader: if not, don't make it."""
@@ -281,9 +296,7 @@ class Delivery:
     def _ended(self, committed: bool, transaction: _Transaction) -> None:
         self._count(committed, transaction)
         now = self._clock.seconds()
-        for commit in transaction.commits:
-            if commit.resume is not None:
-                self._guard(commit.resume, committed, now)
+        self._resume(transaction.commits, committed, now)
         if self.on_settled is not None:
             self._guard(self.on_settled)
         if committed:
@@ -295,6 +308,11 @@ class Delivery:
         self._flush()
         self._trim()
         self._tell_idle()
+
+    def _resume(self, commits: Iterable[Commit], committed: bool, now: float) -> None:
+        for commit in commits:
+            if commit.resume is not None:
+                self._guard(commit.resume, committed, now)
 
     def _count(self, committed: bool, transaction: _Transaction) -> None:
         counters = self.counters

@@ -330,6 +330,22 @@ class CommitTests(DeliveryTestCase):
         self.successResultOf(delivery.start())
         self.assertEqual(self.resumed, [("early", True, 1000.0)])
 
+    def test_hanging(self) -> None:
+        """While the storage hangs so many commits wait; more fail at once, and there is room again when it goes on."""
+        self.patch(delivery_module, "MAX_WAITING", 3)
+        reader = Reader(self.delivery)
+        self.storage.slow = True
+        self.delivery.submit([self.commit(0, event(0))])
+        self.delivery.submit(self.commit(number, event(number)) for number in range(1, 6))
+        self.assertEqual([(name, ok) for name, ok, _ in self.resumed], [(4, False), (5, False)])
+        self.assertEqual((self.delivery.backlog, self.delivery.counters["refused"]), (3, 2))
+        self.assertEqual(self.delivery.failure, "3 changes wait for the storage, which is too slow")
+        self.storage.run()
+        self.delivery.submit([self.commit(6, event(6))])
+        self.storage.run()
+        self.assertEqual([name for name, ok, _ in self.resumed if ok], [0, 1, 2, 3, 6])
+        self.assertEqual((reader.numbers, self.delivery.failure), ([0, 1, 2, 3, 6], None))
+
     def test_started_while_failing(self) -> None:
         """Where nothing can be stored at the start, ids are given out once that is over, and none is given twice."""
         first = Reader(self.delivery)

@@ -47,6 +47,7 @@ MEASURES: Final = {
     "delivery_commits": _counter("Commits that went to the storage"),
     "delivery_transactions": _counter("Transactions that carried them"),
     "delivery_failures": _counter("Transactions that the storage refused"),
+    "delivery_refused": _counter("Commits that failed because too many waited for the storage"),
     "delivery_events_stored": _counter("Events that were stored"),
     "delivery_values_stored": _counter("Values that were stored in the history"),
     "delivery_events_live": _counter("Events that were told to the readers there were, and not stored"),

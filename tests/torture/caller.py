@@ -26,6 +26,11 @@ _DDF: Final = """<LWM2M><Object ObjectType="MODefinition"><Name>Torture {0}</Nam
 <Mandatory>Mandatory</Mandatory><Type>Integer</Type><RangeEnumeration></RangeEnumeration><Units></Units>
 <Description>x</Description></Item></Resources><Description2></Description2></Object></LWM2M>"""
 _OBJECTS: Final = tuple(range(40100, 40104))
+NAMED: Final = (
+    ("definition", "/v1/profiles", lambda found: found["match"].get("endpoint")),
+    ("template", "/v1/observation-templates", lambda found: found["match"].get("endpoint")),
+)
+"""What has a name and stays as it was put: its kind, its path, and what tells one from another."""
 _PIDS: Final = tuple("abcd")
 
 
@@ -47,6 +52,7 @@ class Callers:
             (2, self._refused),
             (1, self._object_model),
             (1, self._profile),
+            (2, self._named),
             (2, self._cancel),
             (1, self._forget),
         ]
@@ -204,6 +210,18 @@ class Callers:
         else:
             await self._change(("profile", pid), None, "DELETE", f"/v1/profile-ids/{pid}")
 
+    async def _named(self) -> None:
+        """A device profile or an observation template for devices that are not there; it says which one it is."""
+        kind, path, _ = self._random.choice(NAMED)
+        name, number = self._random.choice(_PIDS), self._random.randrange(1000)
+        body: dict[str, Any] = {"match": {"endpoint": f"nobody-{number}"}}
+        if kind == "template":
+            body["observe"] = [{"path": "/3/0"}]
+        if self._random.random() < 0.6:
+            await self._change((kind, name), f"nobody-{number}", "PUT", f"{path}/{name}", body=body)
+        else:
+            await self._change((kind, name), None, "DELETE", f"{path}/{name}")
+
     async def _forget(self) -> None:
         """Forget a device, and all that it had; it registers again."""
         device = self._device()
@@ -212,6 +230,7 @@ class Callers:
             return
         before = [cell.may for cell in cells]
         device.acknowledged.clear()
+        device.sent.clear()
         for cell in cells:
             cell.busy = True
             cell.set(*cell.may, None)

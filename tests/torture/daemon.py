@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
+import attrs
 from twisted.internet.task import deferLater
 
 from tests import web
@@ -34,25 +37,45 @@ _PATIENCE: Final = 60.0
 _BAD: Final = re.compile(r"Traceback|Unhandled|a decision failed|row of the storage is left out")
 
 
+@attrs.frozen
+class Place:
+    """Where a daemon listens: ports on an address of the loopback network that nobody is given while it is down."""
+
+    host: str
+    coap: int
+    api: int
+
+    @classmethod
+    def find(cls) -> Place:
+        """A place where nobody is. It is no part of what a seed says again."""
+        random = Random()
+        host = f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+        return cls(host, _port(host, socket.SOCK_DGRAM), _port(host, socket.SOCK_STREAM))
+
+
 class Daemon:
     """One daemon in many lives. ``environment`` is for its process, ``settings`` are of the form section.key=value."""
 
     def __init__(
         self,
         directory: Path,
-        ports: tuple[int, int],
+        place: Place,
         settings: Sequence[str] = (),
         environment: Mapping[str, str] = {},
     ) -> None:
         self.state = directory / "state"
         self.log = directory / "daemon.log"
         self.lives = 0
-        self.coap = ("127.0.0.1", ports[0])
-        self.url = f"http://127.0.0.1:{ports[1]}"
+        self.coap = (place.host, place.coap)
+        self.url = f"http://{place.host}:{place.api}"
         self.token = ""
         self.up = False
         self._pid: int | None = None
-        listen = (f"coap.listen=127.0.0.1:{ports[0]}", f"api.listen=127.0.0.1:{ports[1]}", f"lwm2md.state={self.state}")
+        listen = (
+            f"coap.listen={place.host}:{place.coap}",
+            f"api.listen={place.host}:{place.api}",
+            f"lwm2md.state={self.state}",
+        )
         self._arguments = [word for each in (*listen, *SETTINGS, *settings) for word in ("--set", each)]
         self._nursery = subprocess.Popen(
             [sys.executable, "-m", "tests.torture.nursery"],
@@ -120,3 +143,15 @@ class Daemon:
         self._nursery.stdin.write(json.dumps(order) + "\n")
         self._nursery.stdin.flush()
         return json.loads(self._nursery.stdout.readline())
+
+
+def _port(host: str, kind: socket.SocketKind) -> int:
+    random = Random()
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port

@@ -22,6 +22,7 @@ from tests.torture.model import ANY, Model, Violation
 
 OBJECTS: Final = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</3303/0>,</3303/1>'
 OBSERVED: Final = ("/3303/0/5700", "/3303/1/5700", "/3/0/9")
+SENT: Final = "/3303/0/5601"
 _AGAIN: Final = 0.25
 _OVERTAKING: Final = 0.5
 _REMEMBERED: Final = 500
@@ -36,12 +37,14 @@ class Device(DatagramProtocol):
     def __init__(self, endpoint: str, server: tuple[str, int], model: Model, random: Random, *, sleepy: bool) -> None:
         self.endpoint = endpoint
         self.sleepy = sleepy
+        self.modern = True
         self.deaf = False
         self.location: str | None = None
         self.number = 0
         self.done: dict[str, Counter[str]] = {"execute": Counter(), "create": Counter(), "write": Counter()}
         self.observed: dict[str, bytes] = {}
         self.acknowledged: dict[str, int] = {}
+        self.sent: set[int] = set()
         self.on_violation: Any = None
         self._server = server
         self._model = model
@@ -59,12 +62,16 @@ class Device(DatagramProtocol):
     # What it asks
 
     async def request(
-        self, code: int, path: tuple[str, ...], query: tuple[str, ...] = (), body: bytes = b""
+        self,
+        code: int,
+        path: tuple[str, ...],
+        query: tuple[str, ...] = (),
+        body: bytes = b"",
+        content_format: int = n.LINK_FORMAT,
     ) -> Message:
         """Ask until there is an answer."""
         token = self._random.randbytes(4)
-        format_ = n.LINK_FORMAT if body else None
-        found = options(path=path, query=query, content_format=format_)
+        found = options(path=path, query=query, content_format=content_format if body else None)
         answer = await self._until_answered(Message(n.CON, code, self._fresh(), token, found, body))
         what = f"{n.dotted(code)} /{'/'.join(path)} {' '.join(query)}"
         self._model.note(f"{self.endpoint} {what} -> {n.dotted(answer.code)} {' '.join(answer.location)}")
@@ -77,7 +84,7 @@ class Device(DatagramProtocol):
         cell.busy = lives.busy = True
         cell.set(*cell.may, ANY)
         lives.set(*lives.may, lifetime)
-        query = (f"ep={self.endpoint}", f"lt={lifetime}", "lwm2m=1.0", "b=UQ" if self.sleepy else "b=U")
+        query = (f"ep={self.endpoint}", f"lt={lifetime}", *self._version())
         while (answer := await self.request(n.POST, ("rd",), query, OBJECTS)).code != n.CREATED:
             if answer.code != n.SERVICE_UNAVAILABLE:
                 raise Violation(f"a Register of {self.endpoint} was answered {n.dotted(answer.code)}")
@@ -86,6 +93,11 @@ class Device(DatagramProtocol):
         lives.set(lifetime)
         cell.busy = lives.busy = False
         self._model.expect(f"{self.endpoint} was answered 2.01", "registered", self.location)
+
+    def _version(self) -> tuple[str, ...]:
+        if self.modern:
+            return ("lwm2m=1.1", "b=U", "Q") if self.sleepy else ("lwm2m=1.1", "b=U")
+        return ("lwm2m=1.0", "b=UQ") if self.sleepy else ("lwm2m=1.0", "b=U")
 
     async def update(self, lifetime: int | None = None) -> int:
         """Update, with another lifetime or none; the code that answered."""
@@ -109,6 +121,21 @@ class Device(DatagramProtocol):
             raise Violation(f"an Update of {self.endpoint} was answered {n.dotted(answer.code)}")
         return answer.code
 
+    async def tell(self) -> None:
+        """Send a new value (LwM2M) until it is taken, or somebody says that it is not wanted."""
+        self.number += 1
+        number = self.number
+        cell = self._model.cell("registration", self.endpoint)
+        version, steady = cell.version, cell.sure and cell.value == self.location
+        body = b'[{"n":"%b","v":%d}]' % (SENT.encode(), number)
+        answer = await self.request(n.POST, ("dp",), (), body, n.SENML_JSON)
+        if steady and cell.sure and version == cell.version:
+            if answer.code == n.CHANGED:
+                self.sent.add(number)
+                self._model.expect("a Send was answered 2.04", "value", self.endpoint, SENT, number)
+            elif answer.code != n.SERVICE_UNAVAILABLE:
+                raise Violation(f"a Send of {self.endpoint} was answered {n.dotted(answer.code)}")
+
     async def deregister(self) -> None:
         """De-register; 4.04 is as good, it may have been done before the daemon was killed."""
         cells = [self._model.cell(kind, self.endpoint) for kind in ("registration", "lifetime")]
@@ -130,6 +157,8 @@ class Device(DatagramProtocol):
         settled = reactor.seconds() > self._known + _OVERTAKING
         if draw < 0.6 and self.observed and settled and self.location is not None:
             await self.notify(self._random.choice(list(self.observed)))
+        elif draw < 0.7 and self.location is not None:
+            await self.tell()
         elif any(cell.busy for cell in cells):
             return
         elif self.location is None or draw > 0.97:

@@ -13,11 +13,10 @@ from twisted.trial.unittest import TestCase
 
 from lwm2md.coap import numbers as n
 from tests.processes import directory, reactor
-from tests.torture.daemon import Daemon
+from tests.torture.daemon import Daemon, Place
 from tests.torture.device import OBJECTS, Device
 from tests.torture.model import Model, Violation
 from tests.torture.power import Power
-from tests.torture.torture import free_ports
 
 _LABEL = {"labels": {"x": "1"}}
 
@@ -30,7 +29,7 @@ class FaultTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         place = directory(self)
         self.power = Power(place)
-        self.daemon = Daemon(place, free_ports(Random()), ("coap.max-retransmit=2",), self.power.environment)
+        self.daemon = Daemon(place, Place.find(), ("coap.max-retransmit=2",), self.power.environment)
         self.addCleanup(self.daemon.close)
         self.daemon.spawn()
         await self.daemon.ready()

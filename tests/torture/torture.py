@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -15,9 +14,9 @@ from twisted.internet.task import deferLater
 
 from tests.peers.proxy import Proxy
 from tests.processes import reactor
-from tests.torture.caller import LOST, Callers
-from tests.torture.daemon import Daemon
-from tests.torture.device import OBSERVED, Device
+from tests.torture.caller import LOST, NAMED, Callers
+from tests.torture.daemon import Daemon, Place
+from tests.torture.device import OBSERVED, SENT, Device
 from tests.torture.model import Model, Violation
 from tests.torture.power import Power
 from tests.torture.reader import Reader, logged
@@ -61,8 +60,7 @@ class Torture:
         self.model = Model()
         self.figures = Figures()
         self.power = power
-        ports = free_ports(random)
-        self.daemon = Daemon(directory, ports, settings, {} if power is None else power.environment)
+        self.daemon = Daemon(directory, Place.find(), settings, {} if power is None else power.environment)
         proxy = Proxy(self.daemon.coap, seed, **_NETWORK)
         self._proxy = reactor.listenUDP(0, proxy, interface="127.0.0.1")
         self._relay = proxy
@@ -72,6 +70,8 @@ class Torture:
             name: Device(name, where, self.model, Random(random.random()), sleepy=number % 2 == 1)
             for number, name in enumerate(names)
         }
+        for number, name in enumerate(names):
+            self.devices[name].modern = number % 4 > 1
         self.marker = Device(_MARKER, where, self.model, Random(random.random()), sleepy=False)
         self.callers = Callers(self.daemon, self.devices, self.model, Random(random.random()))
         self.readers = [Reader(self.daemon, ""), Reader(self.daemon, "?types=device.*")]
@@ -271,12 +271,26 @@ class Torture:
             self.model.checked += 1
             if path in self.devices[endpoint].acknowledged and (known is None or known < number):
                 raise Violation(f"{endpoint} {path} is known as {known}, and {number} was acknowledged")
+        await self._verify_history(self.devices[endpoint])
+
+    async def _verify_history(self, device: Device) -> None:
+        sent = set(device.sent)
+        _, kept = await self.callers.call("GET", f"/v1/devices/{device.endpoint}/history{SENT}?limit=1000")
+        missing = sent - {int(row["value"]) for row in kept.get("items", ())}
+        self.model.checked += len(sent)
+        if missing & device.sent:
+            raise Violation(f"{device.endpoint} was answered 2.04 for {missing}, which the history has not")
 
     async def _verify_lists(self) -> None:
         _, models = await self.callers.call("GET", "/v1/models?limit=1000&after=40099:1.0")
         there = {each["id"] for each in models["items"]}
         for (_, number), _ in self.model.of("model"):
             self.model.see(True if number in there else None, "model", number)
+        for kind, path, facts in NAMED:
+            _, listed = await self.callers.call("GET", f"{path}?limit=1000")
+            known = {each["name"]: facts(each) for each in listed["items"]}
+            for (_, name), _ in self.model.of(kind):
+                self.model.see(known.get(str(name)), kind, name)
         _, profiles = await self.callers.call("GET", "/v1/profile-ids")
         lists = {each["pid"]: each["links"] for each in profiles["items"]}
         for (_, pid), _ in self.model.of("profile"):
@@ -296,19 +310,3 @@ class Torture:
             self.callers.learn(asked, document["state"])
             if document["state"] not in ("queued", "sent"):
                 self.model.expect(f"{asked.mark} ended: {document}", "operation", asked.id)
-
-
-def free_ports(random: Random) -> tuple[int, int]:
-    """A port for UDP and one for TCP that nobody has, and no client is given while the daemon is down."""
-    return _port(random, socket.SOCK_DGRAM), _port(random, socket.SOCK_STREAM)
-
-
-def _port(random: Random, kind: socket.SocketKind) -> int:
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
