@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from random import Random
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
-from lwm2md.coap.message import Message
+from lwm2md.coap.message import Message, options
 from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.records import OperationRequest
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.tending import SLACK
 from lwm2md.server.wish import Observation
-from tests.server.fixtures import Answer, Bench
+from tests.server.fixtures import Answer, Bench, FakeDevice
 from tests.server.test_observing import OBSERVED, VALUE, Base
 
 PATIENCE = 2 * 20 + SLACK
@@ -367,3 +369,42 @@ class TimeTests(Tended):
         for sequence in numbers:
             self.device.notify(token, sequence, str(sequence).encode(), kind=n.NON)
         self.assertEqual(self.values()[1:], [float(0x800000), float(0xFFFFFF), 0.0, 1.0])
+
+
+class LossTests(Tended):
+    """A network that loses every other datagram."""
+
+    def test_established_at_last(self) -> None:
+        """Every wish is established in the end, by few requests, and every value is told once."""
+        chance = Random(7)
+        self.bench = Bench(ServerSettings(observe_retry=10))
+        devices = [self.bench.registered(f"d{number}", number, "lt=864000") for number in range(1, 6)]
+        for device in devices:
+            hear = device.take
+
+            def lossy(data: bytes, hear: Callable[[bytes], bytes | None] = hear) -> bytes | None:
+                return None if chance.random() < 0.5 else hear(data)
+
+            device.take = lossy  # type: ignore[method-assign]
+            for path in (VALUE, OTHER):
+                device.answers[n.GET, path] = OBSERVED
+                request = OperationRequest(op="observe", path=path, timeout=10)
+                self.bench.server.observe(device.endpoint, request, self.bench.now)
+                self.bench.settle()
+        self.bench.advance(3600)
+        wishes = list(self.bench.server.observations.values())
+        self.assertEqual({wish.state for wish in wishes}, {"active"})
+        self.assertLess(sum(len(device.requests) for device in devices), 40)
+        told = len(self.values())
+        for number in range(20):
+            for device in devices:
+                self.deliver(device, wishes, number)
+        self.assertEqual(len(self.values()) - told, 20 * 5)
+
+    def deliver(self, device: FakeDevice, wishes: list[Observation], number: int) -> None:
+        """Send a Confirmable notification again and again, until its acknowledgement has come through."""
+        token = next(wish.token for wish in wishes if wish.endpoint == device.endpoint)
+        given = options(observe=number + 2, content_format=n.TEXT)
+        message = Message(n.CON, n.CONTENT, 5000 + number, token, given, str(number).encode())
+        while message.mid not in [each.mid for each in device.heard if each.type == n.ACK and each.code == n.EMPTY]:
+            device.send(message)
