@@ -7,6 +7,7 @@ processor time of this thread; the medians are printed, per notification.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -33,6 +34,7 @@ from lwm2md.net.port import BATCH, Batch, DatagramPort
 from lwm2md.net.udp import listen
 from lwm2md.node import Node
 from lwm2md.server.records import OperationRequest
+from lwm2md.service import COLLECT
 from lwm2md.storage._database import Database
 from lwm2md.storage.interface import Batch as Rows
 from lwm2md.storage.memory import MemoryStorage
@@ -100,6 +102,8 @@ class Bench:
         self.reader.setblocking(False)
         self.reader.send(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\n\r\n")
         await _until(lambda: self.node.delivery.readers == 1)
+        gc.freeze()
+        gc.set_threshold(*COLLECT)  # as the daemon has it
         reactor.removeReader(self.devices)
         reactor.removeReader(self.node._ports[0])
 

@@ -255,7 +255,8 @@ class Delivery:
     def _add(self, transaction: _Transaction, commit: Commit) -> None:
         transaction.commits.append(commit)
         transaction.writes.extend(commit.writes)
-        transaction.size += sum(len(write.key) + len(write.value or b"") for write in commit.writes)
+        for write in commit.writes:
+            transaction.size += len(write.key) + len(write.value or b"")
         if commit.dropped:
             # The storage drops first: what came before goes with it, what comes after stays.
             gone = frozenset(commit.dropped)

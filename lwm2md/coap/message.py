@@ -101,8 +101,10 @@ class Message(msgspec.Struct, gc=False):
         return self._uint(numbers.MAX_AGE, 4)
 
     def _uint(self, number: int, longest: int) -> int | None:
-        value = self.get(number)
-        return None if value is None or len(value) > longest else int.from_bytes(value, "big")
+        for found, value in self.options:
+            if found == number:
+                return int.from_bytes(value, "big") if len(value) <= longest else None
+        return None
 
 
 def decode(data: bytes) -> Message:

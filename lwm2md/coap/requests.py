@@ -10,6 +10,7 @@ that before it hands out the rest; newer content drops what has come of it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -110,7 +111,10 @@ class Requests:
         transfer = None
         if len(payload) > size_of(parameters.block_szx):
             transfer = Transfer(code, options, payload, parameters.block_szx, self._context.limits.body)
-        body = encode_body(options, payload) if transfer is None else transfer.begin()
+        if transfer is not None:
+            body = transfer.begin()
+        else:
+            body = encode_body(options, payload) if payload else _bare(options)
         ask = self._make(peer, code, token, body, on_outcome)
         ask.confirmable = confirmable
         if timeout is not None:
@@ -356,6 +360,12 @@ def _is_answer(ask: Ask, observation: Observation | None, message: Message) -> b
     if message.observe is None:
         return True
     return not ask.cancels and (observation is None or ask.state == WAITING)
+
+
+@lru_cache(maxsize=4096)
+def _bare(options: Options) -> bytes:
+    """What follows the token of a request without a payload; many devices are asked for the same few things."""
+    return encode_body(options, b"")
 
 
 def _has_block2(options: Options) -> bool:

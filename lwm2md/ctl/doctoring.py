@@ -18,6 +18,12 @@ from lwm2md.ctl.values import number_of
 _KINDS: Final = ("kind", "devices", "count", "meaning")
 _PROFILES: Final = ("name", "source", "priority", "match", "set")
 _FACTS: Final = (
+    "state_since",
+    "state_reason",
+    "next_expected",
+    "overdue",
+    "awake_until",
+    "reachable_until",
     "address",
     "version",
     "binding",
@@ -94,7 +100,7 @@ def _value(name: str, text: str) -> object:
 
 
 def _fleet(client: Client, output: Output) -> None:
-    counts = client.get("/v1/status")["devices"]
+    counts = client.get("/v1/status")["counts"]["states"]
     kinds = list(pages(client, "/v1/deviations", {}, None))
     output.document({"devices": counts, "deviations": kinds}, _overview(counts, kinds, output.columns))
 
@@ -113,7 +119,7 @@ def _patient(
     device: Mapping[str, Any], profile: Mapping[str, Any], deviations: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
     yield f"{show(device['endpoint'])} is {show(device['state'])}."
-    yield from _indented(facts({name: device.get(name) for name in _FACTS}))
+    yield from _indented(facts({name: device[name] for name in _FACTS if device.get(name) is not None}))
     yield from _treatment(profile)
     yield from _faults(deviations)
 

@@ -21,7 +21,7 @@ from lwm2md.http.waiting import answer_when_durable
 from lwm2md.lwm2m import formats
 from lwm2md.server.definitions import Definition, facts_of
 from lwm2md.server.deviceprofiles import FIELDS, UNTRIED
-from lwm2md.server.profiling import Layer
+from lwm2md.server.profiling import Layer, Said
 from lwm2md.server.records import Device
 
 Source = Literal[Layer, "settings"]
@@ -101,15 +101,8 @@ def _delete(call: Call) -> None:
 def _effective(call: Call) -> Reply:
     device = known_device(call)
     profiles, settings = call.node.server.device_profiles, _settings(call.node.settings)
-    facts, said = facts_of(device), profiles.values(device)
-    values = []
-    for name in FIELDS:
-        found, default = said.get(name), settings.get(name)
-        if found is not None:
-            value = list(found.value) if isinstance(found.value, tuple) else found.value
-            values.append(ProfileValueDocument(name, value, found.layer, found.profile))  # type: ignore[arg-type]
-        else:
-            values.append(ProfileValueDocument(name, default, None if default is None else "settings", None))
+    facts, said = facts_of(device), {**_habits(device), **profiles.values(device)}
+    values = [_value(name, said.get(name), settings.get(name)) for name in FIELDS]
     retry = (device.learned or UNTRIED).retry
     return json_reply(
         EffectiveProfileDocument(
@@ -126,7 +119,21 @@ def _effective(call: Call) -> Reply:
     )
 
 
-def _settings(settings: Settings) -> Mapping[str, float]:
+def _value(name: str, said: Said | None, default: Json | None) -> ProfileValueDocument:
+    if said is None:
+        return ProfileValueDocument(name, default, None if default is None else "settings", None)
+    value = list(said.value) if isinstance(said.value, tuple) else said.value
+    return ProfileValueDocument(name, value, said.layer, said.profile)  # type: ignore[arg-type]
+
+
+def _habits(device: Device) -> Mapping[str, Said]:
+    """What was learned of when a device can be reached."""
+    habits = device.habits
+    found = {} if habits is None else {"awake": habits.awake, "nat": habits.nat}
+    return {name: Said(value, "learned") for name, value in found.items() if value is not None}
+
+
+def _settings(settings: Settings) -> Mapping[str, Json | None]:
     """What holds where nobody says anything."""
     return {
         "awake": settings.queue.awake,
@@ -134,7 +141,9 @@ def _settings(settings: Settings) -> Mapping[str, float]:
         "max_retransmit": settings.coap.max_retransmit,
         "block_size": settings.coap.block_size,
         "observations": settings.limits.observations_per_device,
-        "grace": settings.registration.grace,
+        "nat": settings.registration.nat or None,
+        "grace": settings.registration.overdue,
+        "send": settings.registration.send,
     }
 
 

@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 class ResourceType(StrEnum):
     """The data types of LwM2M; NONE is that of an executable Resource."""
 
+    __hash__ = str.__hash__  # a codec looks one up for each value, and Enum's own takes longer than the rest of that
+
     STRING = "string"
     INTEGER = "integer"
     UNSIGNED = "unsigned"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from lwm2md.lwm2m.attributes import Changes
 from lwm2md.lwm2m.models import Models, ResourceModel, check_range
 from lwm2md.lwm2m.nodes import Nodes
 from lwm2md.lwm2m.paths import Path
@@ -127,6 +128,11 @@ def _instances(registration: Registration) -> Instances:
 
 def _has_object(registration: Registration, identifier: int) -> bool:
     return any(path[0] == identifier for path in registration.objects.paths)
+
+
+def known_to(changes: Changes, version: str) -> Changes:
+    """Those of the attributes that a device of that LwM2M version knows."""
+    return {name: value for name, value in changes.items() if _ATTRIBUTES.get(name, _OLDEST) <= version}
 
 
 def _needs(what: str, since: str, version: str, field: str) -> None:

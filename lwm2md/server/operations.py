@@ -20,6 +20,7 @@ from lwm2md.server.records import (
     AT_MOST_ONCE,
     CANCEL_OBSERVE,
     ESTABLISHING,
+    MOST_RETRIES,
     Composed,
     Device,
     Operation,
@@ -34,7 +35,6 @@ from lwm2md.server.wish import Target
 
 _LONGEST_ANSWER = 3600
 _LONGEST_TTL = 30 * 86400
-_MOST_RETRIES = 100
 
 
 class Operations:
@@ -101,8 +101,8 @@ class Operations:
             raise BadOperation("timeout is more than 0 and at most 3600 seconds", "timeout")
         if request.ttl is not None and not 0 < request.ttl <= _LONGEST_TTL:
             raise BadOperation("ttl is more than 0 seconds and at most 30 days", "ttl")
-        if request.retries is not None and not 0 <= request.retries <= _MOST_RETRIES:
-            raise BadOperation(f"retries is from 0 to {_MOST_RETRIES}", "retries")
+        if request.retries is not None and not 0 <= request.retries <= MOST_RETRIES:
+            raise BadOperation(f"retries is from 0 to {MOST_RETRIES}", "retries")
         if request.retries and request.op in AT_MOST_ONCE:
             raise BadOperation(f"{request.op} is sent once", "retries")
         return device, order

@@ -57,7 +57,7 @@ def facts(state: State, device: Device, now: float) -> Facts:
 
 def awake_time(state: State, device: Device) -> float:
     """How long a device in queue mode listens after an exchange, in seconds."""
-    told = state.profile(device).awake
+    told = (device.profile or state.profile(device)).awake  # once for each Update of a sleeper
     if told is not None:
         return told
     habits = device.habits

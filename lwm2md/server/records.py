@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import attrs
 import msgspec
@@ -66,6 +66,8 @@ AT_MOST_ONCE: Final = frozenset({EXECUTE, CREATE})
 NOW: Final = "now"
 NEXT_CONTACT: Final = "next-contact"
 WINDOW: Final = "window"
+MOST_RETRIES: Final = 100
+MOST_PRIORITY: Final = 1_000_000
 FINAL_STATES: Final = frozenset({"done", "failed", "expired", "cancelled"})
 
 
@@ -257,11 +259,11 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     format: str | None = None
     timeout: float | None = None
     ttl: float | None = None
-    priority: int = 0
+    priority: Annotated[int, msgspec.Meta(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] = 0
     key: str | None = None
     force: bool = False
     when: When = "window"
-    retries: int | None = None
+    retries: Annotated[int, msgspec.Meta(ge=0, le=MOST_RETRIES)] | None = None
 
 
 class Composed(msgspec.Struct, frozen=True):

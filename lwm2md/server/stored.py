@@ -330,9 +330,11 @@ def twin_key(endpoint: str, path: Path) -> str:
 
 
 def twin_row(value: TwinValue) -> bytes:
-    """A last known value, as table ``twin`` keeps it."""
-    kind, plain = _plain(value.value)
-    return encode(_Twin(kind, plain, value.time, value.source))
+    """A last known value, as table ``twin`` keeps it: what `_Twin` says, without making one."""
+    plain = value.value
+    if type(plain) is float and isfinite(plain):
+        return encode(("plain", plain, value.time, value.source))
+    return encode((*_plain(plain), value.time, value.source))
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:

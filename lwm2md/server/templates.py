@@ -15,10 +15,11 @@ from typing import Annotated, Final
 import attrs
 import msgspec
 
-from lwm2md.lwm2m.attributes import NotificationAttributes
+from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.formats import NUMBERS
 from lwm2md.lwm2m.paths import Path, PathError
 from lwm2md.server import selectors
+from lwm2md.server.checking import known_to
 from lwm2md.server.definitions import IDENTITY, Glob, Labels, facts_of
 from lwm2md.server.errors import BadOperation
 from lwm2md.server.records import Device
@@ -103,7 +104,7 @@ class Pattern:
     _globs: tuple[tuple[str, Callable[[str], object]], ...]
     _selector: selectors.Selector | None
     _objects: tuple[Path, ...]
-    _wishes: tuple[tuple[_Place, NotificationAttributes | None, str | None], ...]
+    _wishes: tuple[tuple[_Place, Changes, str | None], ...]
 
     def fits(self, state: State, device: Device) -> bool:
         """Whether it is for this device."""
@@ -125,10 +126,16 @@ class Pattern:
         return (IDENTITY[name] for name, _ in self._globs if name in IDENTITY)
 
     def wants(self, device: Device) -> Iterator[Wanted]:
-        """What it wants of a device: only what is in the Objects and instances that this has registered."""
+        """What it wants of a device: what is in the Objects and instances that this has registered, with the
+        attributes that its version knows.
+        """
         registration = device.registration
-        for place, attributes, format_name in self._wishes if registration is not None else ():
-            for path in registration.objects.paths if registration is not None else ():
+        if registration is None:
+            return
+        for place, changes, format_name in self._wishes:
+            known = known_to(changes, registration.version)
+            attributes = NotificationAttributes().changed(known) if known else None
+            for path in registration.objects.paths:
                 found = _placed(place, path)
                 if found is not None:
                     yield Wanted(self.template.name, found, attributes, format_name)
@@ -168,7 +175,7 @@ def _path(text: str, field: str) -> Path:
         raise BadOperation(f"{text[:40]!r}: {error}", field) from None
 
 
-def _wish(found: TemplateWish) -> tuple[_Place, NotificationAttributes | None, str | None]:
+def _wish(found: TemplateWish) -> tuple[_Place, Changes, str | None]:
     segments = found.path.split("/")
     anywhere = len(segments) > 2 and segments[2] == _ANY
     text = "/".join([*segments[:2], "0", *segments[3:]]) if anywhere else found.path
@@ -178,8 +185,7 @@ def _wish(found: TemplateWish) -> tuple[_Place, NotificationAttributes | None, s
     given = {name: value for name, value in msgspec.structs.asdict(found.attributes).items() if value is not None}
     changes = changes_of(given, path, lambda _: None)
     place: _Place = (path[0], None, *path[2:]) if anywhere else (*path, None) if len(path) == 1 else tuple(path)
-    attributes = NotificationAttributes().changed(changes) if changes else None
-    return place, attributes, found.format
+    return place, dict(changes), found.format
 
 
 def _placed(place: _Place, listed: Path) -> Path | None:

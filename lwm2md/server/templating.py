@@ -24,6 +24,7 @@ from lwm2md.server.wish import Observation
 
 _AT_ONCE: Final = 50
 _PAUSE: Final = 0.1
+_LATER: Final = 10.0
 _PRIORITY: Final = -100
 
 
@@ -83,7 +84,7 @@ class Templating:
 
     def start(self, now: float) -> None:
         """Look at every device after a start: a change may not have come to its end before."""
-        if self._patterns or any(wish.template is not None for wish in self._state.observations.values()):
+        if self._patterns or any(map(_has_made, self._state.devices.values())):
             self._all(now)
 
     # Devices
@@ -101,7 +102,7 @@ class Templating:
 
     def look(self, device: Device) -> None:
         """Something that templates depend on may have changed: labels, Objects, what the device says of itself."""
-        if self._patterns and device.registration is not None:
+        if device.registration is not None and (self._patterns or _has_made(device)):
             self._plan((device.endpoint,), 0.0)
 
     def _all(self, now: float) -> None:
@@ -128,7 +129,7 @@ class Templating:
         going = [wish for wish in device.observations if wish.template is not None and wish.target not in found]
         for wish in going:
             if not wish.aside.superseded:
-                self._observations.remove(wish.id, now, lambda ok, _: self.look(device) if ok else None)
+                self._observations.remove(wish.id, now, self._looking(device, after=True))
         refused = 0
         for path, each in found.items():
             known = wishes.get(path)
@@ -137,15 +138,31 @@ class Templating:
         if not going:  # else there is a second look, when there is room
             self._state.counters["template_wishes_refused"] += refused
 
+    def _looking(self, device: Device, *, after: bool) -> Resume:
+        """Look at a device once more: ``after`` a commit, and a while after one that failed."""
+
+        def ended(ok: bool, now: float) -> None:
+            if not ok:
+                self._state.deadlines.at(now + _LATER, lambda found, _: self.look(found), device)
+            elif after:
+                self.look(device)
+
+        return ended
+
     def _wish(self, device: Device, each: Wanted, now: float) -> bool:
         """Make a wish; False where the device has as many as it may have."""
         request = OperationRequest(op=OBSERVE, path=str(each.path), format=each.format, force=True, priority=_PRIORITY)
         order = Order(request, each.path)
         try:
-            self._observations.put(device, order, now, attributes=each.attributes, template=each.template)
+            then = self._looking(device, after=False)
+            self._observations.put(device, order, now, then, attributes=each.attributes, template=each.template)
         except LimitReached:
             return False
         return True
+
+
+def _has_made(device: Device) -> bool:
+    return any(wish.template is not None for wish in device.observations)
 
 
 def _same(wish: Observation, each: Wanted) -> bool:

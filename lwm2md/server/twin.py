@@ -162,9 +162,11 @@ class Twin:
 def _samples(owner: str, values: tuple[ValueRow, ...], now: float) -> tuple[Sample, ...]:
     """Values for the history, by their own time or that of their arrival."""
     encoded = stored.sample_value
-    return tuple(
-        [(owner, row.path, round((now if row.time is None else row.time) * 1e6), encoded(row.value)) for row in values]
-    )
+    found = []
+    for row in values:
+        time = now if row.time is None else row.time
+        found.append((owner, row.path, int(time * 1e6 + 0.5), encoded(row.value)))
+    return tuple(found)
 
 
 def _within(paths: tuple[Path, ...]) -> Callable[[Path], bool]:

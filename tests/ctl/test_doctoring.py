@@ -13,6 +13,8 @@ from tests.ctl.support import Canned, Ran, as_json, run
 DEVICE = {
     "endpoint": "pump\x1b",
     "state": "sleeping",
+    "state_reason": "drowsed",
+    "overdue": False,
     "address": "10.1.2.3:56830",
     "version": "1.1",
     "binding": "U",
@@ -52,6 +54,8 @@ DEVIATION = {
 }
 WORDS = """\
 pump\\x1b is sleeping.
+  state_reason   drowsed
+  overdue        no
   address        10.1.2.3:56830
   version        1.1
   binding        U
@@ -59,9 +63,7 @@ pump\\x1b is sleeping.
   lifetime       300
   registered_at  2026-01-01T00:00:00Z
   updated_at     2026-01-01T00:01:00Z
-  expires_at     -
   last_seen      2026-01-01T00:01:00Z
-  gateway        -
   labels         farm=north
 It says it is manufacturer Acme, firmware 1.2.
 Profiles for it: ours, zephyr.
@@ -124,7 +126,7 @@ class DoctorTests(SynchronousTestCase):
 
     def test_fleet(self) -> None:
         """Without a device the fleet is described, what most devices do first."""
-        status = {"devices": {"online": 3, "sleeping": 1}}
+        status = {"counts": {"devices": 4, "states": {"online": 3, "sleeping": 1}}}
         few = {"kind": "odd-boolean", "devices": 1, "count": 9, "meaning": "m", "advice": "a"}
         many = {"kind": "white-space", "devices": 3, "count": 3, "meaning": "w", "advice": "a"}
         ran, _ = self.ran("doctor", answers=[document(status), page(few, many)])

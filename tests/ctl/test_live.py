@@ -97,6 +97,15 @@ class Live(SynchronousTestCase):
         self.assertIn(3303, [each["id"] for each in self.done("objects", ENDPOINT)])
         self.assertIn("Temperature", self.shown("objects", ENDPOINT))
 
+    def test_doctor(self) -> None:
+        """The doctor describes the device, and the fleet; a profile by hand is shown with what it says."""
+        self.assertEqual(self.done("profile", "slow", "--set", "ack_timeout=15")["source"], "api")
+        self.assertEqual(self.done("device", ENDPOINT, "--profile", "slow")["profile"], "slow")
+        self.assertEqual(self.done("doctor", ENDPOINT)["device"]["endpoint"], ENDPOINT)
+        self.assertIn("ack_timeout 15.0, by hand (slow)", self.shown("doctor", ENDPOINT))
+        self.assertIn("devices: online=1", self.shown("doctor"))
+        self.assertIsNone(self.done("device", ENDPOINT, "--no-profile")["profile"])
+
     def test_read_and_write(self) -> None:
         """Values are read and written by the type that they have."""
         self.assertEqual(self.shown("read", ENDPOINT, "/3/0/0"), "lwm2md\n")

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from lwm2md.coap import numbers as n
+from lwm2md.server.known import Habits
 from tests.http.node import Answer
 from tests.http.support import ApiTestCase
 
@@ -84,7 +85,7 @@ class ProfilesTests(ApiTestCase):
         self.assertEqual(rows["formats"], (["tlv", "text"], "profile", "ours"))
         self.assertEqual(rows["observations"], (16, "shipped", "zephyr"))
         self.assertEqual(rows["ack_timeout"], (2.0, "settings", None))
-        self.assertEqual(rows["send"], (None, None, None))
+        self.assertEqual((rows["send"], rows["fetch"]), (("accept", "settings", None), (None, None, None)))
         await self.refused(404, "unknown-device", "GET", "/v1/devices/ghost/profile")
 
     async def test_learned(self) -> None:
@@ -94,7 +95,9 @@ class ProfilesTests(ApiTestCase):
         await self.call("POST", "/v1/devices/d/operations", {"op": "read-composite", "paths": ["/3/0/0"]})
         device.answers[n.GET, "/3/0"] = Answer(n.NOT_ACCEPTABLE)
         await self.call("GET", "/v1/devices/d/resources/3/0")
+        self.node.server.devices["d"].habits = Habits(awake=12.5)
         document, rows = await self.effective()
+        self.assertEqual(rows["awake"], (12.5, "learned", None))
         self.assertEqual((rows["fetch"], rows["composite"]), ((True, "learned", None), (False, "learned", None)))
         self.assertEqual(document["retry"], "2026-01-08T00:00:00Z")
         self.assertIn({"use": "read", "format": "tlv"}, document["refused_formats"])

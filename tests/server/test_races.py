@@ -11,6 +11,7 @@ from lwm2md.coap.message import Message
 from lwm2md.server.errors import Refused
 from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.templates import Template, TemplateAttributes, TemplateMatch, TemplateWish
 from tests.server.fixtures import Answer, Bench, FakeDevice
 
 PATHS = ("/3303/0/5700", "/3/0/0", "/3/0/13")
@@ -53,6 +54,7 @@ class Story:
                 self.submit,
                 self.submit,
                 self.operate,
+                self.template,
                 self.wait,
                 self.storage,
             )
@@ -87,7 +89,7 @@ class Story:
             return
         request = self.chance.choice(device.requests[-2:])
         observe = self.chance.choice((None, 1)) if request.observe == 0 else None
-        answer = Answer(self.chance.choice((69, 69, 68, 132, 134, 143)), b"21", n.TEXT, observe=observe)
+        answer = Answer(self.chance.choice((69, 69, 68, 132, 134, 143, 163)), b"21", n.TEXT, observe=observe)
         if self.chance.random() < 0.1:
             device.send(Message(n.RST, n.EMPTY, request.mid, b""))
         else:
@@ -124,6 +126,20 @@ class Story:
             elif choice == 3 and server.observations:
                 active = self.chance.random() < 0.5
                 server.unobserve(self.chance.choice(list(server.observations)), now, self.end, active=active)
+        except Refused:
+            pass
+
+    def template(self, device: FakeDevice) -> None:
+        """Put an observation template in force, or take one back."""
+        templates, name = self.bench.server.templates, self.chance.choice("ab")
+        path, labels = self.chance.choice((*PATHS, "/3303/*/5700")), self.chance.choice((None, "1=x"))
+        wishes = (TemplateWish(path=path, attributes=TemplateAttributes(pmax=self.chance.choice((None, 5)))),)
+        found = Template(name=name, observe=wishes, match=TemplateMatch(labels=labels))
+        try:
+            if self.chance.random() < 0.6:
+                templates.put(found, self.end)
+            else:
+                templates.remove(name, self.end)
         except Refused:
             pass
 
@@ -168,7 +184,7 @@ class RaceTests(SynchronousTestCase):
             for _ in range(80):
                 story.step()
             story.bench.release()
-            story.bench.advance(10)
+            story.bench.advance(11)
             self.check(story, seed)
 
     def test_kills(self) -> None:
@@ -180,7 +196,7 @@ class RaceTests(SynchronousTestCase):
                 if story.chance.random() < 0.03:
                     story.restart()
             story.bench.release()
-            story.bench.advance(10)
+            story.bench.advance(11)
             self.check(story, seed)
 
     def check(self, story: Story, seed: int) -> None:
@@ -198,6 +214,8 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual({found.endpoint for each in peers for found in state.peers.find(each)}, set(known), seed)
         wishes = {wish.id for device in state.devices.values() for wish in device.observations}
         self.assertEqual((set(state.observations), set(bench.tables["observations"])), (wishes, wishes), seed)
+        self.assertEqual(set(bench.tables["templates"]), set(bench.server.templates.templates), seed)
+        self.check_wishes(bench, seed)
         self.assertEqual(set(bench.tables["devices"]), set(state.devices), seed)
         restarted = Bench(SETTINGS, bench.tables, bench.now)
         for table, rows in bench.tables.items():
@@ -213,3 +231,14 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual((state.registrations, state.peers._found), ({}, {}), seed)
         self.assertLessEqual(len(state.operations), 20, seed)
         self.assertEqual([each for each in state.devices.values() if each.queue or each.current], [], seed)
+        plans = [wish for device in state.devices.values() for wish in device.observations if wish.aside.plan]
+        self.assertEqual(plans, [], seed)
+
+    def check_wishes(self, bench: Bench, seed: int) -> None:
+        """Nothing is planned for a wish of a device that is gone, and templates have what they want, and no more."""
+        server = bench.server
+        for device in server.devices.values():
+            for wish in device.observations:
+                self.assertTrue(device.registration is not None or wish.aside.plan is None, seed)
+                if device.registration is not None and wish.template is not None:
+                    self.assertIn(wish.template, server.templates.templates, seed)

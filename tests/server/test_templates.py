@@ -174,6 +174,17 @@ class LifeTests(Base):
         device.register("lwm2m=1.1", "lt=300")
         self.assertEqual([message.code for message in device.requests], [n.PUT, n.GET])
 
+    def test_versions(self) -> None:
+        """A device is not sent attributes that its version does not know."""
+        attributes = b'{"pmax":60,"epmin":1,"con":1}'
+        text = b'{"name":"t","observe":[{"path":"/3303/0/5700","attributes":%b}]}' % attributes
+        self.put(msgspec.json.decode(text, type=Template))
+        expected = {"1.0": ("pmax=60",), "1.1": ("pmax=60", "epmin=1"), "1.2": ("pmax=60", "epmin=1", "con=1")}
+        for number, (version, query) in enumerate(expected.items(), 5):
+            device = self.bench.device(version, number)
+            device.register(f"lwm2m={version}", "lt=300")
+            self.assertEqual([message.query for message in device.requests], [query])
+
     def test_taken_back(self) -> None:
         """A template that is taken back takes its wishes along, and the device is told."""
         device = self.bench.registered()
