@@ -138,6 +138,7 @@ class Device(DatagramProtocol):
 
     async def deregister(self) -> None:
         """De-register; 4.04 is as good, it may have been done before the daemon was killed."""
+        self.observed.clear()  # what was observed belongs to the registration
         cells = [self._model.cell(kind, self.endpoint) for kind in ("registration", "lifetime")]
         for cell in cells:
             cell.busy = True
