@@ -105,7 +105,8 @@ class Lifetimes:
         missed = self._missed(registration)
         if missed is not None and missed <= now and registration.interval() is not None:
             self._presence.overdue(self._state.devices[registration.endpoint], now)
-        registration.settled = True
+        if now >= registration.registered_at + (registration.lifetime or _DAY):
+            registration.settled = True
         self.plan(registration)
 
     def _expires(self, registration: Registration) -> float | None:

@@ -90,8 +90,12 @@ def is_open(state: State, device: Device, now: float) -> bool:
 
 def next_expected(device: Device) -> float | None:
     """When the next uplink comes at the latest, as far as is known."""
-    interval = None if device.registration is None else device.registration.interval()
-    return None if interval is None else device.last_seen + interval
+    registration = device.registration
+    interval = None if registration is None else registration.interval()
+    if registration is None or interval is None:
+        return None
+    # A Register that is just being taken is not yet the last uplink.
+    return max(device.last_seen, registration.updated_at) + interval
 
 
 def nat_seen(state: State, device: Device) -> None:

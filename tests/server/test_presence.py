@@ -130,6 +130,17 @@ class OverdueTests(PresenceCase):
             self.bench.advance(every)
             device.update()
 
+    def test_no_habit_yet(self) -> None:
+        """An early Update, such as one that a Write of the lifetime causes, makes no habit: the lifetime holds."""
+        device = self.use(lifetime=3600)
+        self.bench.advance(6)
+        device.update("lt=1200")
+        self.bench.advance(4)
+        facts = self.bench.server.facts(self.record, self.bench.now)
+        self.assertEqual((facts.next_expected, facts.overdue), (START + 6 + 1200, False))
+        self.bench.advance(600)
+        self.assertEqual((self.standing()[0], self.changes()), ("online", []))
+
     def test_habit(self) -> None:
         """Once it was watched for a lifetime a device is missed that does not keep to its habit, after a grace."""
         device = self.use()
