@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import traceback
@@ -21,8 +22,8 @@ _SYNC: Final = 0.004
 """Seconds that a sync takes, so that kills fall into it."""
 
 
-async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = False) -> int:
-    """Torture a new daemon, tell of it, and return the exit status."""
+async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = False, keep: str | None = None) -> int:
+    """Torture a new daemon, tell of it, and return the exit status; what it left when it failed goes to ``keep``."""
     with tempfile.TemporaryDirectory(prefix="lwm2md-torture-") as place:
         directory = Path(place)
         below = Power(directory) if power or lies else None
@@ -38,6 +39,9 @@ async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = Fa
                 traceback.print_exc()
             sys.stderr.write(tortured.daemon.text()[-2000:])
             sys.stderr.write(f"torture: FAILED, seed {seed}, kill {tortured.figures.kills}: {error}\n")
+            if keep is not None:
+                tortured.daemon.kill()
+                shutil.copytree(directory, keep, dirs_exist_ok=True)
             return 1
         finally:
             await tortured.close()
@@ -52,12 +56,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="the seed of all choices (default: any)")
     parser.add_argument("--power", action="store_true", help="each kill is a power cut: what is not synced is lost")
     parser.add_argument("--lies", action="store_true", help="so it is, and syncs do nothing: this must fail")
+    parser.add_argument("--keep", metavar="DIRECTORY", help="where the state goes when a promise was broken")
     options = parser.parse_args()
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
 
     def run(_: Any) -> Deferred[None]:
         async def whole() -> None:
-            status = await torture(seed, options.kills, power=options.power, lies=options.lies)
+            status = await torture(seed, options.kills, power=options.power, lies=options.lies, keep=options.keep)
             if status:
                 raise SystemExit(status)
 
