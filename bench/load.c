@@ -458,7 +458,7 @@ static void send_notification(Peer *peer, int kind) {
 }
 
 static int read_events(int port, const char *token) {
-    int fd = open_socket(SOCK_STREAM, port);
+    int fd = open_socket(SOCK_STREAM, port, 0);
     int n = snprintf(request, sizeof request, "GET /v1/events?types=device.value HTTP/1.1\r\nHost: localhost\r\n"
                      "Authorization: Bearer %s\r\n\r\n", token);
     if (send(fd, request, (size_t)n, 0) < 0) die("send");
