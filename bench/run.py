@@ -71,7 +71,7 @@ def _push(seconds: float) -> float:
     """Blocks per second while one body of a mebibyte goes to each of a hundred devices."""
     devices, path = 100, "/v1/devices/bench-{:06d}/operations?wait=0"
     value = base64.b64encode(bytes(1 << 20)).decode()
-    body = {"op": "write", "path": "/19/0/0/0", "value": value, "format": "opaque", "timeout": 600}
+    body = {"op": "write", "path": "/19/0/0/0", "value": value, "format": "opaque", "timeout": 600, "force": True}
     with daemon("limits.body-size=4MiB") as server, load_waiting("push", server.port, devices) as process:
         for number in range(devices):
             assert ask(server, "POST", path.format(number), body) == ACCEPTED
