@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +27,8 @@ from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filt
 
 BLOCK: Final = 10_000
 """Ids reserved at a time."""
+GATHER: Final = 0.02
+"""How long changes that nobody waits for are gathered, in seconds, while there is one transaction after the other."""
 MAX_COMMITS: Final = 1_000
 MAX_BYTES: Final = 4 << 20
 """What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
@@ -92,6 +94,7 @@ class Delivery:
         self._keep = keep
         self._log = Logger()
         self._gathered: deque[Commit] = deque()
+        self._pause: IDelayedCall | None = None
         self._held: list[Delivered] = []
         self._outbox: list[Delivered] = []
         self._subscriptions: tuple[Subscription, ...] = ()
@@ -145,12 +148,15 @@ class Delivery:
         Those for which there is no room, because the storage is too slow, fail at once.
         """
         refused = []
+        awaited = False
         for commit in commits:
+            awaited = awaited or commit.resume is not None
             if len(self._gathered) < MAX_WAITING:
                 self._gathered.append(commit)
             else:
                 refused.append(commit)
-        self._run()
+        if self._pause is None or awaited or len(self._gathered) >= MAX_COMMITS:
+            self._run()
         if refused:
             self.counters["refused"] += len(refused)
             self.failure = self.failure or f"{len(self._gathered)} changes wait for the storage, which is too slow"
@@ -207,6 +213,7 @@ class Delivery:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         self._idle.append(waiting)
+        self._run()
         return waiting
 
     def stop(self) -> Deferred[None]:
@@ -233,9 +240,21 @@ class Delivery:
         self._wanted.clear()
         self.counters["readers_dropped"] += subscription.reason in (TOO_SLOW, FAILED)
 
+    def _go_on(self) -> None:
+        """Begin the next transaction; in a moment where nobody waits for it, so that it is one for many changes."""
+        if self._idle or len(self._gathered) >= MAX_COMMITS or any(commit.resume for commit in self._gathered):
+            self._run()
+        elif self._gathered:
+            self._pause = self._clock.callLater(GATHER, self._run)
+        self._tell_idle()
+
     def _run(self) -> None:
         if self._running:
             return
+        if self._pause is not None:
+            if self._pause.active():
+                self._pause.cancel()
+            self._pause = None
         self._running = True
         while self._gathered and not self._under_way:
             self._under_way = True
@@ -304,7 +323,7 @@ class Delivery:
         self._outbox.extend(self._held)
         self._held.clear()
         self._under_way = False
-        self._run()  # the storage works on the next group while the readers get this one's events
+        self._go_on()  # the storage works on the next group while the readers get this one's events
         self._flush()
         self._trim()
         self._tell_idle()

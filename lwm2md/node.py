@@ -7,7 +7,6 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -20,6 +19,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__
+from lwm2md.chance import Chance
 from lwm2md.coap.blocks import szx_for
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
@@ -78,7 +78,8 @@ class Node:
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
-        environment = Environment(os.urandom, _describe, self.delivery.wants, self.delivery.publish)
+        chance = Chance()
+        environment = Environment(chance, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(_server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
@@ -87,7 +88,7 @@ class Node:
         self._parameters = _parameters(settings)
         self._engine = Engine(
             self.server,
-            os.urandom,
+            chance,
             self._parameters,
             Limits(
                 reply_bytes=settings.limits.deduplication_size,
@@ -103,7 +104,7 @@ class Node:
             parameters_for=self._parameters_for,
         )
         self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, _identify, self._store, os.urandom, **_tracing_limits(settings))
+        self.tracing = Tracing(self._registration, _identify, self._store, chance, **_tracing_limits(settings))
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md import delivery as delivery_module
-from lwm2md.delivery import Delivery
+from lwm2md.delivery import GATHER, Delivery
 from lwm2md.events import Event
 from lwm2md.server.effects import Commit, Write
 from lwm2md.storage.interface import LAST, Append, Batch, Place, Rows, Samples, Storage, StorageError
@@ -185,6 +185,30 @@ class CommitTests(DeliveryTestCase):
         self.assertEqual(self.delivery.counters["commits"], 10)
         self.assertEqual(self.delivery.counters["transactions"], 2)
 
+    def finish(self) -> None:
+        """Let the storage do all of it, and the time pass in which changes are gathered."""
+        for _ in range(5):
+            self.storage.run()
+            self.clock.advance(GATHER)
+
+    def test_gathered(self) -> None:
+        """While the storage is busy, what nobody waits for is gathered for a moment; what somebody waits for is not."""
+        self.storage.slow = True
+        before = len(self.storage.batches)
+        for number in range(3):
+            self.delivery.submit([Commit((Write("devices", str(number), b""),))])
+        self.storage.run()
+        self.delivery.submit([Commit((Write("devices", "3", b""),))])
+        self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1])
+        self.clock.advance(GATHER)
+        self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1, 3])
+        self.delivery.submit([Commit((Write("devices", "4", b""),))])
+        self.storage.run()
+        self.delivery.submit([self.commit("awaited", write="5")])
+        self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1, 3, 2])
+        self.finish()
+        self.assertEqual(self.resumed[-1][:2], ("awaited", True))
+
     def test_group_is_bounded(self) -> None:
         """A transaction takes no more commits and bytes than its limits."""
         self.patch(delivery_module, "MAX_COMMITS", 3)
@@ -193,7 +217,7 @@ class CommitTests(DeliveryTestCase):
         before = len(self.storage.batches)
         self.delivery.submit([self.commit(name, write=str(name)) for name in range(7)])
         self.delivery.submit([Commit((Write("devices", str(name), b"y" * 60),)) for name in range(4)])
-        self.storage.run()
+        self.finish()
         self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [3, 3, 3, 2])
 
     def test_samples(self) -> None:
@@ -215,7 +239,7 @@ class CommitTests(DeliveryTestCase):
         for number, dropped in ((1, ()), (2, ("d",)), (3, ())):
             samples = tuple((owner, "x", number, b"") for owner in ("d", "e"))
             self.delivery.submit([Commit((), (), None, samples, dropped)])
-        self.storage.run()
+        self.finish()
         self.assertEqual(len(self.storage.batches[-1].samples), 5)
         for owner, times in (("d", [2, 3]), ("e", [1, 2, 3])):
             found = self.successResultOf(self.storage.memory.samples(owner, "x", 0, 10))
@@ -226,7 +250,7 @@ class CommitTests(DeliveryTestCase):
         self.storage.slow = True
         before = len(self.storage.batches)
         self.delivery.submit([Commit((), (), None, (), (str(number),)) for number in range(40)])
-        self.storage.run()
+        self.finish()
         self.assertEqual([len(batch.dropped) for batch in self.storage.batches[before:]], [16, 16, 8])
 
     def test_nothing_to_write(self) -> None:
