@@ -35,7 +35,7 @@ def packed(code: int, options: Options, payload: bytes) -> bytes:
 class Observation:
     """One observation that a peer has accepted."""
 
-    __slots__ = ("_newest", "_open", "_open_fresh", "_request", "_time", "fetch", "on_notification")
+    __slots__ = ("_newest", "_open", "_request", "_time", "fetch", "on_notification")
 
     def __init__(self, on_notification: Notification, request: bytes | None) -> None:
         self.on_notification = on_notification
@@ -44,8 +44,8 @@ class Observation:
         self._request = request
         self._newest: int | None = None
         self._time = 0.0
+        # The message ID of the Confirmable notification that is not acknowledged yet, inverted where it is an old one.
         self._open: int | None = None
-        self._open_fresh = False
 
     @property
     def request(self) -> Message | None:
@@ -54,14 +54,13 @@ class Observation:
 
     def confirmable(self, mid: int, sequence: int, now: float) -> bool:
         """Take a Confirmable notification that is to be acknowledged; return whether it is the newest so far."""
-        if mid != self._open:
-            self._open = mid
-            self._open_fresh = self.fresh(sequence, now)
-        return self._open_fresh
+        if self._open not in (mid, ~mid):
+            self._open = mid if self.fresh(sequence, now) else ~mid
+        return self._open == mid
 
     def acknowledged(self, mid: int) -> None:
         """Take that the notification `mid` was acknowledged."""
-        if mid == self._open:
+        if self._open in (mid, ~mid):
             self._open = None
 
     def fresh(self, sequence: int, now: float) -> bool:

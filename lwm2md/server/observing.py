@@ -7,6 +7,7 @@ operator cancels it. A composite wish is one of several paths, and in all else l
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -119,7 +120,8 @@ class Observations:
         """A wish that is nowhere yet; one in the place of another has its id and token."""
         random = self._state.environment.random
         wish = Observation(
-            id=random(8).hex() if existing is None else existing.id,
+            # In base 32 an id takes a sixth less memory than in hexadecimal digits.
+            id=_name(random(8)) if existing is None else existing.id,
             endpoint=device.endpoint,
             path=order.path,
             token=random(8) if existing is None else existing.token,
@@ -393,3 +395,7 @@ def _order(op: Literal["observe", "observe-composite", "cancel-observe"], wish: 
         op=op, path=path, paths=paths, format=wish.format, force=True, priority=0 if op == CANCEL_OBSERVE else _LAST
     )
     return Order(request, wish.path, wish.paths)
+
+
+def _name(drawn: bytes) -> str:
+    return base64.b32encode(drawn).decode("ascii").rstrip("=").lower()

@@ -136,8 +136,7 @@ class Standing:
     reason: str
 
 
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class TwinValue:
+class TwinValue(msgspec.Struct, eq=False, gc=False):
     """The last known value of one Resource or Resource Instance, and where it came from."""
 
     value: Value
