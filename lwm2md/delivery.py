@@ -242,11 +242,12 @@ class Delivery:
 
     def _go_on(self) -> None:
         """Begin the next transaction; in a moment where nobody waits for it, so that it is one for many changes."""
+        if self._running:
+            return  # the storage answered at once, and whoever asked it goes on
         if self._idle or len(self._gathered) >= MAX_COMMITS or any(commit.resume for commit in self._gathered):
             self._run()
         elif self._gathered:
             self._pause = self._clock.callLater(GATHER, self._run)
-        self._tell_idle()
 
     def _run(self) -> None:
         if self._running:

@@ -191,6 +191,13 @@ class CommitTests(DeliveryTestCase):
             self.storage.run()
             self.clock.advance(GATHER)
 
+    def test_not_gathered_idly(self) -> None:
+        """With a storage that answers at once nothing is gathered, and no timer is left behind."""
+        before = len(self.storage.batches)
+        self.delivery.submit([Commit((Write("devices", str(number), b""),)) for number in range(3000)])
+        self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1000, 1000, 1000])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_gathered(self) -> None:
         """While the storage is busy, what nobody waits for is gathered for a moment; what somebody waits for is not."""
         self.storage.slow = True
