@@ -194,8 +194,8 @@ class CommitTests(DeliveryTestCase):
     def test_not_gathered_idly(self) -> None:
         """With a storage that answers at once nothing is gathered, and no timer is left behind."""
         before = len(self.storage.batches)
-        self.delivery.submit([Commit((Write("devices", str(number), b""),)) for number in range(3000)])
-        self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1000, 1000, 1000])
+        self.delivery.submit([Commit((Write("devices", str(number), b""),)) for number in range(1500)])
+        self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1000, 500])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_gathered(self) -> None:
