@@ -7,23 +7,18 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from lwm2md import __version__
+from lwm2md import __version__, tuning
 from lwm2md.chance import Chance
-from lwm2md.coap.blocks import szx_for
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
-from lwm2md.config.addresses import Network
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.history import History
@@ -35,11 +30,11 @@ from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
-from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
-from lwm2md.server.settings import Follow, ServerSettings
+from lwm2md.server.restoring import RESTORED
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
@@ -81,11 +76,11 @@ class Node:
         chance = Chance()
         environment = Environment(chance, _describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        self.server = Server(_server_settings(settings), models.parse(table), environment)
+        self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
         profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
         self.server.device_profiles.ship(profiles)
-        self._parameters = _parameters(settings)
+        self._parameters = tuning.parameters(settings)
         self._engine = Engine(
             self.server,
             chance,
@@ -97,14 +92,14 @@ class Node:
                 body=settings.limits.coap_body_size,
                 assembly_bytes=settings.limits.assembly_size,
             ),
-            trusted=_trusted(settings.coap.trusted),
+            trusted=tuning.trusted(settings.coap.trusted),
             verified=self.server.knows,
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
         )
         self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, _identify, self._store, chance, **_tracing_limits(settings))
+        self.tracing = Tracing(self._registration, _identify, self._store, chance, **tuning.tracing_limits(settings))
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
@@ -142,12 +137,12 @@ class Node:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
         reloaded = compare(self.settings, found)
         settings = self.settings = reloaded.settings
-        self._parameters = _parameters(settings)
-        self.server.configure(_server_settings(settings), self.now())
+        self._parameters = tuning.parameters(settings)
+        self.server.configure(tuning.server_settings(settings), self.now())
         self.server.library.use(settings.object_models)
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
-        self.tracing.configure(**_tracing_limits(settings))
+        self.tracing.configure(**tuning.tracing_limits(settings))
         return reloaded
 
     # Effects
@@ -174,7 +169,7 @@ class Node:
 
     def _parameters_for(self, peer: Peer) -> Parameters:
         profile = self.server.device_profiles.special.get(peer)
-        return self._parameters if profile is None else _own_parameters(self._parameters, engine_values(profile))
+        return self._parameters if profile is None else tuning.own_parameters(self._parameters, engine_values(profile))
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -301,83 +296,6 @@ def _identify(peer: Peer) -> str | None:
     return _describe(peer).identity
 
 
-def _trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
-    """Whether the address of a peer is in one of the networks whose addresses nobody forges."""
-
-    def trusted(peer: Peer) -> bool:
-        address = ip_address(unpack(peer)[1].host)
-        return any(address in network for network in networks)
-
-    return trusted
-
-
 def _tcp(port: IListeningPort) -> str:
     where = port.getHost()
     return str(Endpoint(where.host, where.port))  # type: ignore[attr-defined]
-
-
-def _parameters(settings: Settings) -> Parameters:
-    """The engine's transmission parameters."""
-    coap = settings.coap
-    return Parameters(
-        ack_timeout=coap.ack_timeout,
-        ack_random_factor=coap.ack_random_factor,
-        max_retransmit=coap.max_retransmit,
-        block_szx=szx_for(coap.block_size),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _own_parameters(ours: Parameters, values: tuple[float | None, int | None, int | None]) -> Parameters:
-    """The engine's parameters for a peer, where its profile says something else than the settings."""
-    ack_timeout, max_retransmit, block_size = values
-    return attrs.evolve(
-        ours,
-        ack_timeout=ours.ack_timeout if ack_timeout is None else ack_timeout,
-        max_retransmit=ours.max_retransmit if max_retransmit is None else max_retransmit,
-        block_szx=ours.block_szx if block_size is None else min(ours.block_szx, szx_for(block_size)),
-    )
-
-
-def _tracing_limits(settings: Settings) -> dict[str, int]:
-    limits = settings.limits
-    return {"budget": limits.messages_size, "most": limits.traces, "trace_size": limits.trace_size}
-
-
-def _server_settings(settings: Settings) -> ServerSettings:
-    """The core's settings out of the INI file's."""
-    return ServerSettings(
-        default_lifetime=int(settings.registration.default_lifetime),
-        min_lifetime=int(settings.registration.min_lifetime),
-        max_lifetime=int(settings.registration.max_lifetime),
-        grace=settings.registration.grace,
-        forget_after=settings.registration.forget_after,
-        send=settings.registration.send,
-        awake=settings.queue.awake,
-        timeout=settings.queue.timeout,
-        ttl=settings.queue.ttl,
-        queue_limit=settings.queue.limit,
-        queue_total=settings.queue.total,
-        unanswered=settings.queue.unanswered,
-        nat=settings.registration.nat,
-        nat_seen=settings.registration.nat_seen,
-        overdue=settings.registration.overdue,
-        follow=cast("Follow", settings.coap.follow),
-        displace=settings.coap.displace,
-        max_devices=settings.limits.devices,
-        devices_per_gateway=settings.limits.devices_per_gateway,
-        revive=settings.registration.revive,
-        identify=settings.registration.identify,
-        profile_ids=settings.limits.profile_ids,
-        templates=settings.limits.templates,
-        observe_retry=settings.registration.observe_retry,
-        observe_retry_max=settings.registration.observe_retry_max,
-        device_profiles=settings.limits.device_profiles,
-        observations_per_device=settings.limits.observations_per_device,
-        labels_per_device=settings.limits.labels_per_device,
-        twin_values=settings.limits.twin_values_per_device,
-        history=settings.history.retention > 0,
-        operations_kept=settings.limits.operations_kept,
-        models=settings.limits.models,
-        flush_interval=settings.storage.flush_interval,
-    )

@@ -7,12 +7,11 @@ operators through the methods; every method that changes something takes ``now``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
@@ -24,9 +23,10 @@ from lwm2md.server import stored
 from lwm2md.server.abilities import Abilities
 from lwm2md.server.amendments import NO_LABELS, Amendments
 from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
-from lwm2md.server.effects import Commit, Resume, Write
-from lwm2md.server.errors import QueueFull, UnknownDevice
+from lwm2md.server.effects import Commit, Resume
+from lwm2md.server.errors import UnknownDevice
 from lwm2md.server.findings import Findings
+from lwm2md.server.forgetting import Forgetting, Parts
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.identifying import Identifying
 from lwm2md.server.idle import Idle
@@ -44,6 +44,7 @@ from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.registry import Registry
 from lwm2md.server.requests import changes_of
+from lwm2md.server.restoring import Reader, Restoring
 from lwm2md.server.sending import DP, Sends
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
@@ -82,7 +83,7 @@ class Server:
         self._identifying = Identifying(state, self.device_profiles, self._operations)
         self._identifying.also = lambda: self.templates.needed
         self._findings = Findings(state)
-        self._idle = Idle(state, self._forget_idle)
+        self._idle = Idle(state, self._let_go)
         self._amendments = Amendments(state, self.device_profiles, self._idle)
         self._gateways = Gateways(state, self._operations, self._observations, self._idle)
         self._registration = RegistrationInterface(
@@ -95,12 +96,23 @@ class Server:
             gone=self._gone,
             relisted=self._relisted,
         )
-        self._registry = Registry(state, self._registration, self._gateways)
+        self._forgetting = Forgetting(
+            state,
+            Parts(
+                self._gateways,
+                self._observations,
+                self._operations,
+                self._twin,
+                self._findings,
+                self._registration.lifetimes,
+            ),
+        )
         self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
         self.library = Library(state)
+        self._restoring = Restoring(self._readers(Registry(state, self._registration, self._gateways)))
         self.devices: Mapping[str, Device] = state.devices
         self.operations: Mapping[str, Operation] = state.operations
         self.observations: Mapping[str, Observation] = state.observations
@@ -247,62 +259,7 @@ class Server:
     def forget(self, endpoint: str, now: float, then: Resume) -> None:
         """Remove everything known of a device: registration, wishes, queue, twin, history. Raises UnknownDevice."""
         self._device(endpoint)
-        self._exclusively(endpoint, now, lambda then_now: self._forget(endpoint, "removed", then_now, then))
-
-    def _forget_idle(self, device: Device, reason: str, now: float, then: Resume) -> None:
-        """Forget a device that has no registration, unless it comes back in the meantime."""
-
-        def decide(now: float) -> None:
-            if device.registration is None and self._state.devices.get(device.endpoint) is device:
-                self._forget(device.endpoint, reason, now, then)
-            else:
-                then(False, now)
-
-        if not self._state.exclusive(device.endpoint, now, decide):
-            then(False, now)
-
-    def _forget(self, endpoint: str, reason: str, now: float, then: Resume) -> None:
-        device = self._state.devices.get(endpoint)
-        if device is None:
-            self._state.commit((), (), then)
-            return
-        registration = device.registration
-        gone = self._gateways.departures(device, now)
-        if registration is not None:
-            fields = {"reason": "removed", "registration_id": registration.id}
-            gone.append(self._state.event(events.DEVICE_DEREGISTERED, device, now, **fields))
-        gone.append(self._state.event(events.DEVICE_FORGOTTEN, device, now, reason=reason))
-        tables = (stored.REGISTRATIONS, stored.REFRESHES, stored.DEVICES)
-        writes = [Write(table, endpoint, None) for table in tables]
-
-        def ended(ok: bool, now: float) -> None:
-            if ok:
-                self._remove(device, now)
-            then(ok, now)
-
-        writes += (*self._observations.wishes.removal(device), *self._twin.removal(device))
-        writes.append(self._findings.removal(device))
-        self._state.commit_exclusive(endpoint, writes, gone, ended, dropped=(endpoint,))
-
-    def _remove(self, device: Device, now: float) -> None:
-        """Forget a device whose rows are gone, and once more the values that came in between."""
-        self._gateways.release(device, now)
-        if device.registration is not None:
-            self._registration.lifetimes.remove(device.registration)
-            device.registration = None
-        self._gateways.gone(device, now)
-        device.disabled = False  # what waited for it to come back waits no more
-        self._operations.drop(device, now)
-        self._state.erase(self._observations.wishes.removal(device))
-        self._state.commit(self._twin.removal(device), dropped=(device.endpoint,))
-        self._observations.wishes.forget(device)
-        device.twin = None
-        self._findings.forget(device)
-        del self._state.devices[device.endpoint]
-
-    def _exclusively(self, endpoint: str, now: float, decide: Callable[[float], None]) -> None:
-        if not self._state.exclusive(endpoint, now, decide):
-            raise QueueFull(f"too much is being decided for {endpoint!r}")
+        self._forgetting.device(endpoint, now, then)
 
     def twin_rows(self, endpoint: str, path: Path) -> tuple[ValueRow, ...]:
         """The last known values at or below a path. Raises UnknownDevice."""
@@ -331,6 +288,9 @@ class Server:
         return device
 
     # What the parts tell each other
+
+    def _let_go(self, device: Device, reason: str, now: float, then: Resume) -> None:
+        self._forgetting.idle(device, reason, now, then)
 
     def _registered(self, device: Device, now: float) -> None:
         self._observations.registered(device, now)
@@ -393,26 +353,20 @@ class Server:
 
     def restore(self, table: str, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
         """Take up rows of a table, in the order of `RESTORED`; returns what could not be read, a line each."""
-        faults = []
         if table == stored.OBSERVATIONS:
             self._gateways.restore()
-        read = self._readers()[table]
-        for key, value in rows:
-            try:
-                read(key, value, now)
-            except Exception as error:  # one bad row must not keep a fleet out
-                faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
+        faults = self._restoring.take(table, rows, now)
         if table == stored.MODELS:
             self.library.refresh()
         return faults
 
-    def _readers(self) -> Mapping[str, Callable[[str, bytes, float], None]]:
+    def _readers(self, registry: Registry) -> Mapping[str, Reader]:
         return {
-            stored.META: self._registry.meta,
+            stored.META: registry.meta,
             stored.MODELS: lambda _, value, __: self.library.restore(value),
-            stored.DEVICES: self._registry.device,
-            stored.REGISTRATIONS: self._registry.registration,
-            stored.REFRESHES: self._registry.refresh,
+            stored.DEVICES: registry.device,
+            stored.REGISTRATIONS: registry.registration,
+            stored.REFRESHES: registry.refresh,
             stored.TWIN: lambda key, value, _: self._twin.restore(*stored.read_twin(key, value)),
             stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
             stored.FINDINGS: lambda key, value, _: self._findings.restore(key, value),
@@ -421,20 +375,3 @@ class Server:
             stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
             stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
         }
-
-
-RESTORED: Final = (
-    stored.META,
-    stored.MODELS,
-    stored.PROFILES,
-    stored.DEVICE_PROFILES,
-    stored.DEVICES,
-    stored.REGISTRATIONS,
-    stored.REFRESHES,
-    stored.FINDINGS,
-    stored.TWIN,
-    stored.OBSERVATIONS,
-    stored.TEMPLATES,
-    stored.OPERATIONS,
-)
-"""The tables that a server is restored from, in the order in which it needs them."""

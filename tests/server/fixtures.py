@@ -18,9 +18,10 @@ from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import parse
-from lwm2md.server.core import RESTORED, Server
+from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit
 from lwm2md.server.records import Operation, OperationRequest
+from lwm2md.server.restoring import RESTORED
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 

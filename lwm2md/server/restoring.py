@@ -1,0 +1,49 @@
+"""Taking up what the storage holds, after a start.
+
+RULES: the tables come in the order of `RESTORED`, in which they need each other. One bad row must not keep a fleet out:
+it is left out and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from lwm2md.server import stored
+
+Reader = Callable[[str, bytes, float], None]
+"""Takes a row up: its key, its value, the time; raises anything where it can't be read."""
+
+RESTORED: Final = (
+    stored.META,
+    stored.MODELS,
+    stored.PROFILES,
+    stored.DEVICE_PROFILES,
+    stored.DEVICES,
+    stored.REGISTRATIONS,
+    stored.REFRESHES,
+    stored.FINDINGS,
+    stored.TWIN,
+    stored.OBSERVATIONS,
+    stored.TEMPLATES,
+    stored.OPERATIONS,
+)
+"""The tables that a server is restored from, in the order in which it needs them."""
+
+
+class Restoring:
+    """Hands each row to whom it belongs; ``readers`` by table."""
+
+    def __init__(self, readers: Mapping[str, Reader]) -> None:
+        self._readers = readers
+
+    def take(self, table: str, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
+        """Take up rows of a table; returns what could not be read, a line each."""
+        faults = []
+        read = self._readers[table]
+        for key, value in rows:
+            try:
+                read(key, value, now)
+            except Exception as error:
+                faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
+        return faults
