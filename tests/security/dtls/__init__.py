@@ -1,1 +1,1 @@
-"""Tests of lwm2md.coap."""
+"""Tests of lwm2md.security.dtls."""
