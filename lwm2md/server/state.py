@@ -16,6 +16,7 @@ from lwm2md.coap.message import encode_body, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
+from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Write
@@ -47,11 +48,15 @@ _PAUSE: Final = 5.0
 
 @attrs.frozen(slots=True)
 class PeerDescription:
-    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``."""
+    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
+
+    ``proved`` is that identity with all that it is known by.
+    """
 
     address: str
     transport: str
     identity: str | None = None
+    proved: Identity | None = None
 
 
 @attrs.frozen(slots=True)
