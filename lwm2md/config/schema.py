@@ -273,6 +273,21 @@ class Limits:
     models: int = setting(
         values.integer(0, 60_000), "1000", "Object models that may be put through the API", reloadable=True
     )
+    credentials: int = setting(
+        values.integer(0, 100_000_000), "2000000", "Credentials that may be put through the API", reloadable=True
+    )
+    refused: int = setting(
+        values.integer(1, 1_000_000),
+        "1000",
+        "Devices that were refused and are remembered; the longest ago goes first",
+        reloadable=True,
+    )
+    registrations_per_identity: int = setting(
+        values.integer(1, 100_000_000),
+        "10000",
+        "Endpoints that may be registered by one identity at once",
+        reloadable=True,
+    )
     messages_size: int = setting(
         values.size(0),
         "16MiB",

@@ -1,8 +1,9 @@
 """Credentials: what proves an identity, and what whoever proves it may be.
 
 RULES: a key is in no text that these objects give of themselves. An identity is one to `LONGEST` bytes of UTF-8 without
-control characters; one that begins with ``x509:`` stands for certificates (see `Identity.names`). While a rotation
-overlaps a PSK identity has several keys, the newest first; a key whose time is over is none.
+control characters; one that begins with ``x509:`` stands for certificates (see `Identity.names`), one that begins with
+``nosec:`` for the leave to register without security. While a rotation overlaps a PSK identity has several keys, the
+newest first; a key whose time is over is none.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import msgspec
 from lwm2md.security.identity import HASH, SAN, SERIAL, X509
 
 Scope = Literal["registration", "bootstrap"]
-Kind = Literal["psk", "x509"]
+Kind = Literal["psk", "x509", "nosec"]
 
+NOSEC: Final = "nosec:"
+"""What the name of a leave begins with to register as the endpoint behind it without security."""
 LONGEST: Final = 255
 """Bytes of an identity at most."""
 SHORTEST_KEY: Final = 8
@@ -106,14 +109,21 @@ def checked_identity(text: str, kind: Kind) -> str:
     size = len(text.encode("utf-8", "surrogatepass"))
     if not 1 <= size <= LONGEST or any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in text):
         raise BadCredential("identity", f"1 to {LONGEST} bytes of UTF-8 without control characters are expected")
-    if text.startswith(X509) != (kind == "x509"):
+    if kind_of(text) != kind:
         if kind == "psk":
-            raise BadCredential("identity", f"what begins with {X509} stands for a certificate")
-        raise BadCredential("identity", f"the identity of a certificate begins with {X509}")
+            raise BadCredential("identity", f"what begins with {X509} or {NOSEC} is no PSK identity")
+        raise BadCredential("identity", f"the identity of type {kind} begins with {kind}:")
     if kind == "x509" and not _NAMES.fullmatch(text[len(X509) :]):
         forms = f"{X509}COMMON-NAME, {X509}{SAN}NAME, {X509}{SERIAL}HEX@ISSUER and {X509}{HASH}HEX"
         raise BadCredential("identity", f"{forms} are expected, HEX in small letters")
     return text
+
+
+def kind_of(identity: str) -> Kind:
+    """What kind of credential an identity stands for."""
+    if identity.startswith(X509):
+        return "x509"
+    return "nosec" if identity.startswith(NOSEC) else "psk"
 
 
 def key_of(text: str) -> bytes:

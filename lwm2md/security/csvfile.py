@@ -13,8 +13,7 @@ from typing import Final
 
 import attrs
 
-from lwm2md.security.credentials import BadCredential, Kind, Scope, checked_identity, key_of
-from lwm2md.security.identity import X509
+from lwm2md.security.credentials import BadCredential, Kind, Scope, checked_identity, key_of, kind_of
 
 COLUMNS: Final = ("identity", "key", "endpoint", "scope", "note")
 _DEFAULT: Final = COLUMNS[:3]
@@ -37,7 +36,7 @@ class Row:
     @property
     def type(self) -> Kind:
         """What kind of credential it is, which its identity shows."""
-        return "x509" if self.identity.startswith(X509) else "psk"
+        return kind_of(self.identity)
 
 
 class Packed:
@@ -140,13 +139,13 @@ def _unknown(line: int, columns: tuple[str, ...]) -> Iterator[Fault]:
 def _row(line: int, fields: dict[str, str]) -> Row | Fault:
     try:
         identity = fields["identity"]
-        kind: Kind = "x509" if identity.startswith(X509) else "psk"
+        kind = kind_of(identity)
         checked_identity(identity, kind)
         key = fields.get("key", "")
         if kind == "psk":
             key_of(key)
         elif key:
-            raise BadCredential("key", "a certificate has none here")
+            raise BadCredential("key", "there is none of this kind")
         if fields.get("scope", "") not in _SCOPES:
             raise BadCredential("scope", "registration or bootstrap is expected")
     except BadCredential as error:

@@ -82,15 +82,19 @@ class Policy:
     def refusal(self, endpoint: str, identity: Identity | None, grant: Grant | None) -> str:
         """Why this identity may not register as this endpoint, as a stable word; "" where it may.
 
-        ``identity`` None has proved nothing; ``grant`` is None where there is no credential.
+        ``identity`` None has proved nothing, and ``grant`` then is the operator's leave to register without security;
+        it is None where there is no credential.
         """
         if matches(endpoint, self.block):
             return "blocked-endpoint"
-        if self.allow and not matches(endpoint, self.allow):
+        named = grant is not None and not grant.blocked and bool(grant.endpoints)
+        if self.allow and not named and not matches(endpoint, self.allow):
             return "endpoint-not-allowed"
-        if identity is None:
-            return "" if matches(endpoint, self.unsecured) else "security-needed"
-        return self._of_identity(endpoint, identity, grant)
+        if identity is not None:
+            return self._of_identity(endpoint, identity, grant)
+        if grant is not None:
+            return "blocked-identity" if grant.blocked else ""
+        return "" if matches(endpoint, self.unsecured) else "security-needed"
 
     def _of_identity(self, endpoint: str, identity: Identity, grant: Grant | None) -> str:
         if any(matches(name, self.block_identities) for name in identity.names):

@@ -37,6 +37,7 @@ COUNTERS: Final = (
     "unexpected_responses",
     "sends_accepted",
     "sends_refused",
+    "notifications_refused",
 )
 _RD: Final = encode_body(options(path=("rd",)), b"")
 _ONE_BYTE: Final = 13
@@ -132,9 +133,11 @@ class State:
         resume: Resume | None = None,
         samples: tuple[Sample, ...] = (),
         dropped: tuple[str, ...] = (),
+        *,
+        records: tuple[bytes, ...] = (),
     ) -> None:
         """Ask the shell to make all this durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped))
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped, records))
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""

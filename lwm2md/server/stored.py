@@ -40,6 +40,7 @@ OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
 TEMPLATES = "templates"
+REFUSED = "refused"
 META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
@@ -93,6 +94,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     nat: float | None = None
     changed: float = 0.0
     reason: str = ""
+    secured: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -206,7 +208,7 @@ def device_row(device: Device) -> bytes:
     it was, its lists, and what was learned of its habits.
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
-    row.changed, row.reason = device.changed, device.reason
+    row.changed, row.reason, row.secured = device.changed, device.reason, device.secured
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -238,6 +240,7 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         hand=row.hand,
         changed=row.changed,
         reason=row.reason,
+        secured=row.secured,
         habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 
