@@ -17,6 +17,7 @@ from lwm2md.server.templates import Observed, TemplateMatch
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _FLOAT: Final = "got `float`"
+_LONG: Final = re.compile(r"(?<=['`])[^'`$]{16,}(?=['`])")
 _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
@@ -90,15 +91,22 @@ class CompositeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Body(Generic[T]):
     """The decoder of one kind of body; an ``optional`` one may be absent and then has its defaults.
 
-    ``more`` is what its JSON Schema says beyond the type, and what the handler checks.
+    ``more`` is what its JSON Schema says beyond the type, and what the handler checks. What is wrong with a ``secret``
+    one is told without long words of it: one may be a key in the wrong place.
     """
 
-    __slots__ = ("_decoder", "more", "optional", "type")
+    __slots__ = ("_decoder", "more", "optional", "secret", "type")
 
     def __init__(
-        self, type_: type[T], *, optional: bool = False, more: Mapping[str, Any] = MappingProxyType({})
+        self,
+        type_: type[T],
+        *,
+        optional: bool = False,
+        more: Mapping[str, Any] = MappingProxyType({}),
+        secret: bool = False,
     ) -> None:
         self.type = type_
+        self.secret = secret
         self.optional = optional
         self.more = more
         self._decoder = msgspec.json.Decoder(type_)
@@ -112,7 +120,8 @@ class Body(Generic[T]):
         try:
             return self._decode(data)
         except msgspec.ValidationError as error:
-            raise _misfit(str(error)) from None
+            text = _LONG.sub("...", str(error)) if self.secret else str(error)
+            raise _misfit(text) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem("bad-json", str(error)) from None
         except RecursionError:
