@@ -17,7 +17,8 @@ from lwm2md.server.templates import Observed, TemplateMatch
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _FLOAT: Final = "got `float`"
-_LONG: Final = re.compile(r"(?<=['`])[^'`$]{16,}(?=['`])")
+_QUOTED: Final = re.compile(r"'([^']*)'|`([^`]*)`")
+_LONG: Final = 16
 _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
@@ -120,7 +121,7 @@ class Body(Generic[T]):
         try:
             return self._decode(data)
         except msgspec.ValidationError as error:
-            text = _LONG.sub("...", str(error)) if self.secret else str(error)
+            text = _QUOTED.sub(_without_long, str(error)) if self.secret else str(error)
             raise _misfit(text) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem("bad-json", str(error)) from None
@@ -157,6 +158,11 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _without_long(found: re.Match[str]) -> str:
+    word = found[1] or found[2] or ""
+    return "`...`" if len(word) >= _LONG and not word.startswith("$") else found[0]
 
 
 def _misfit(message: str) -> Problem:
