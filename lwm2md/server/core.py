@@ -77,7 +77,7 @@ class Server:
             state, self._twin, reading, self._observations, self._presence, abilities=abilities
         )
         self._presence.dispatch = self._operations.dispatch
-        self._observations.operations = self._operations
+        self._observations.operations = self._observations.folding.operations = self._operations
         self.templates = Templating(state, self._observations)
         self.device_profiles.told = self.templates.look
         self._identifying = Identifying(state, self.device_profiles, self._operations)

@@ -30,7 +30,7 @@ from lwm2md.server.records import (
     Source,
     TwinValue,
 )
-from lwm2md.server.wish import Observation
+from lwm2md.server.wish import Fold, Observation
 
 REGISTRATIONS = "registrations"
 REFRESHES = "refreshes"
@@ -106,6 +106,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     outdated: tuple[str, ...] = ()
     paths: list[str] = []
     template: str | None = None
+    fold: bool = False
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -262,6 +263,7 @@ def observation_row(observation: Observation) -> bytes:
             observation.aside.outdated,
             [str(path) for path in observation.paths],
             observation.template,
+            isinstance(observation, Fold),
         )
     )
 
@@ -270,7 +272,7 @@ def read_observation(key: str, value: bytes) -> Observation:
     """The wish of a row."""
     row = msgspec.json.decode(value, type=_Observation)
     attributes = NotificationAttributes.from_query(row.attributes) if row.attributes else None
-    found = Observation(
+    found = (Fold if row.fold else Observation)(
         key,
         row.endpoint,
         Path.parse(row.path),
