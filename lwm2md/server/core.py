@@ -273,6 +273,11 @@ class Server:
         """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
         return deviations_of(self._device(endpoint))
 
+    @property
+    def waiting(self) -> int:
+        """How many operations have not ended."""
+        return self._operations.waiting
+
     def deviation_counts(self) -> Mapping[str, int]:
         """How often each kind of deviation was passed over since the start."""
         return self._state.deviations

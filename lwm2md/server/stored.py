@@ -93,6 +93,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     nat: float | None = None
     changed: float = 0.0
     reason: str = ""
+    silent: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -207,7 +208,7 @@ def device_row(device: Device) -> bytes:
     it was, its lists, and what was learned of its habits.
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
-    row.changed, row.reason = device.changed, device.reason
+    row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -239,6 +240,7 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         hand=row.hand,
         changed=row.changed,
         reason=row.reason,
+        responding=not row.silent,
         habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 
