@@ -11,7 +11,7 @@ from lwm2md.coap.message import Message
 from lwm2md.server.errors import Refused
 from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.settings import ServerSettings
-from lwm2md.server.templates import Template, WishAttributes, TemplateMatch, TemplateWish
+from lwm2md.server.templates import Template, TemplateMatch, TemplateWish, WishAttributes
 from tests.server.fixtures import Answer, Bench, FakeDevice
 
 PATHS = ("/3303/0/5700", "/3/0/0", "/3/0/13")
