@@ -16,7 +16,7 @@ Resume = Callable[[bool, float], None]
 """``resume(committed, now)``: whether the writes are durable, and the Unix time at which that became known."""
 
 
-class Write(msgspec.Struct, frozen=True, gc=False):
+class Write(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One row of a table to be replaced, or deleted where ``value`` is None. ``key`` is not empty."""
 
     table: str
