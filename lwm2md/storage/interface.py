@@ -66,7 +66,7 @@ class StorageError(Exception):
     """The storage could not do what was asked; the text names the file or server and the cause."""
 
 
-class Append(msgspec.Struct, frozen=True, gc=False):
+class Append(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One record for the end of a log. ``id`` sorts after every id that the log has ever held."""
 
     log: str
