@@ -31,7 +31,8 @@ Sample = tuple[str, str, int, bytes]
 class Commit(msgspec.Struct, frozen=True):
     """Writes, events and samples that become durable together, or not at all.
 
-    ``dropped`` are owners that lose all samples they had until now.
+    ``dropped`` are owners that lose all samples they had until now. Who waits for a ``patient`` one does not mind some
+    milliseconds more, in which others join it.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
@@ -43,6 +44,7 @@ class Commit(msgspec.Struct, frozen=True):
     resume: Resume | None = None
     samples: Sequence[Sample] = ()
     dropped: tuple[str, ...] = ()
+    patient: bool = False
 
 
 class Together:
@@ -55,7 +57,7 @@ class Together:
         self.events: list[Event] = []
         self.samples: list[Sample] = []
         self.resumes: list[Resume] = []
-        self.commit = Commit(self.writes, self.events, self._resume, self.samples)
+        self.commit = Commit(self.writes, self.events, self._resume, self.samples, patient=True)
 
     def _resume(self, committed: bool, now: float) -> None:
         for resume in self.resumes:
