@@ -161,7 +161,8 @@ def fuzz(run: Run, directory: Path, count: int) -> str:
         if step == (steps + 2) // 3:
             warm = daemon.resident()
         if step % tenth == 0:
-            print(f"{run.sent} datagrams, {daemon.resident()} KiB resident", flush=True)
+            sys.stdout.write(f"{run.sent} datagrams, {daemon.resident()} KiB resident\n")
+            sys.stdout.flush()
     seconds = time.monotonic() - began
     end = daemon.resident()
     run.caller.stop()
