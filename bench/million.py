@@ -19,16 +19,16 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from bench.servers import Running, ask, build, daemon, load_words, processor_time
 from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.records import NO_LABELS, Device, Registration
 from lwm2md.server.refreshes import ALIVE
+from lwm2md.server.registrationrows import refresh_row, registration_row
 from lwm2md.storage._database import Database
 from lwm2md.storage.interface import Batch
-
-from bench.servers import Running, ask, build, daemon, load_words, processor_time
 
 LINKS = b"</1/0>,</3/0>,</4/0>,</5/0>,</6/0>,</7/0>,</3303/0>,</3303/1>,</3304/0>,</3315/0>"
 FEW, MILLION = 1000, 1_000_000
@@ -58,7 +58,7 @@ def prepare(state: Path, port: int, *, devices: int) -> None:
 def _registrations(port: int, devices: int, now: float) -> Iterator[Write]:
     for registration in _fleet(port, devices):
         registration.updated_at = now - _DAY / 2
-        yield Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(registration))
+        yield Write(stored.REGISTRATIONS, registration.endpoint, registration_row(registration))
 
 
 def _devices(port: int, devices: int, now: float) -> Iterator[Write]:
@@ -70,7 +70,7 @@ def _devices(port: int, devices: int, now: float) -> Iterator[Write]:
 def _refreshes(port: int, devices: int, now: float) -> Iterator[Write]:
     for number, registration in enumerate(_fleet(port, devices)):
         registration.updated_at = now - _HOUR * number / devices
-        yield Write(stored.REFRESHES, registration.endpoint, stored.refresh_row(registration))
+        yield Write(stored.REFRESHES, registration.endpoint, refresh_row(registration))
 
 
 def _fleet(port: int, devices: int) -> Iterator[Registration]:
@@ -113,7 +113,9 @@ def _run(devices: int) -> float:
         ready, used = time.monotonic() - first.began, processor_time(server.process)
         print(f"{devices:,} devices: the first Update is answered after {first.answered:.1f} s, the longest of those")
         print(f"  while the fleet is taken up waits {first.longest * 1e3:.0f} ms; ready after {ready:.1f} s of which")
-        print(f"  {used:.1f} s of processor time; {server.resident() / devices:,.0f} bytes resident a device", flush=True)
+        print(
+            f"  {used:.1f} s of processor time; {server.resident() / devices:,.0f} bytes resident a device", flush=True
+        )
         each = _cost(server, devices)
         print(f"  {each:.2f} us of processor time an Update, {_sweep(server, devices)}", flush=True)
         return each
