@@ -32,6 +32,7 @@ from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
+from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
 
 RD: Final = (n.URI_PATH, b"rd")
@@ -174,7 +175,7 @@ class RegistrationInterface:
             registration.id, registration.registered_at = previous.id, previous.registered_at
             registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
         events_ = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
-        writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
+        writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
         if endpoint not in self._state.devices or device.behind is not None or device.disabled or profiles is not None:
             kept = attrs.evolve(
@@ -255,7 +256,7 @@ class RegistrationInterface:
         if registration is None or device is None or device.registration is not None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
-        row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
+        row = Write(stored.REGISTRATIONS, coming.endpoint, registration_row(coming))
         facts = {**facts_of(self._state, coming), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
@@ -299,7 +300,7 @@ class RegistrationInterface:
         updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
-        writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
+        writes = [Write(stored.REGISTRATIONS, registration.endpoint, registration_row(updated))]
         facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
