@@ -115,6 +115,11 @@ class Delivery:
         return len(self._gathered)
 
     @property
+    def newest(self) -> str:
+        """The id behind which all events are that are yet to come."""
+        return _text(self._next - 1)
+
+    @property
     def readers(self) -> int:
         """How many subscriptions there are."""
         return len(self._subscriptions)

@@ -30,6 +30,9 @@ from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
+from lwm2md.plugins.hosting import Hosting
+from lwm2md.plugins.loading import Loaded
+from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
@@ -50,8 +53,8 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`. `bind` may raise OSError, `start` fails with StorageError or CannotListenError; their texts are fit for
-    the operator.
+    `configure`; ``loaded`` are the plugins. `bind` may raise OSError, `start` fails with StorageError, StartError or
+    CannotListenError; their texts are fit for the operator.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Node:
         token: str,
         reactor: Any,
         reload: Callable[[], Reloaded] | None = None,
+        *,
+        loaded: Loaded | None = None,
     ) -> None:
         self.settings = settings
         self.reload = reload or (lambda: self.configure(self.settings))
@@ -110,6 +115,7 @@ class Node:
         self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
+        self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -132,6 +138,11 @@ class Node:
             self._trees = Trees(self._engine, self.settle, self.reactor)
             self.server.neighbour = self._trees
         self._trees.mount(root)
+
+    def unmount(self, root: Any) -> None:
+        """Serve a tree no longer that was mounted."""
+        if self._trees is not None:
+            self._trees.unmount(root)
 
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
@@ -200,6 +211,7 @@ class Node:
         self._taken_up = True
         self.tracing.restore(kept, self.now())
         self.server.start(self.now())
+        await self.plugins.start()
         for port in self._ports:
             self._driver.add(port)
             self._log.info("listening on coap://{address}", address=port.local)
@@ -243,6 +255,7 @@ class Node:
         if self._api is not None:
             self._api.close()
         self.waits.stop()
+        await self.plugins.stop()
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:

@@ -8,38 +8,25 @@ plugins come from the plugins' own schemas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
 from lwm2md.config import values
 from lwm2md.config.addresses import Address, Network, listen, networks
-from lwm2md.config.values import Kind, Secret
+from lwm2md.config.plugins import Plugins
+from lwm2md.config.setting import SETTING, Setting
+from lwm2md.config.setting import setting as _setting
+from lwm2md.config.values import Secret
 
 if TYPE_CHECKING:
+    from lwm2md.config.reader import Entry
     from lwm2md.lwm2m.models import ObjectModel
 
 LOOPBACK: Final = "127.0.0.1"
 LEVELS: Final = ("debug", "info", "warn", "error")
-_SETTING: Final = "lwm2md.setting"
 _DAY: Final = 86400.0
 _YEAR: Final = 365 * _DAY
-
-
-@attrs.frozen
-class Setting:
-    """What the schema says about one key: its ``kind``, ``default`` as text, a line of help, if a reload applies it."""
-
-    key: str
-    kind: Kind
-    default: str
-    help: str
-    reloadable: bool
-
-
-def _setting(kind: Kind, default: str, help: str, *, reloadable: bool = False) -> Any:  # noqa: A002
-    setting = Setting("", kind, default, help, reloadable)
-    return attrs.field(default=kind.parse(default), metadata={_SETTING: setting})
 
 
 @attrs.frozen
@@ -360,6 +347,7 @@ class Logging:
 
 
 _NO_ORIGINS: Final[Mapping[tuple[str, str], str]] = {}
+_NO_ENTRIES: Final[Mapping[str, Sequence[Entry]]] = {}
 
 
 @attrs.frozen
@@ -368,6 +356,7 @@ class Settings:
 
     ``files`` are those that were read, in order; ``origins`` says for each (section, key) that was set which file, or
     ``--set``, had the last word. ``object_models`` are those of the directory that ``[lwm2md] models`` names.
+    ``plugin_entries`` are the lines of each ``[plugin:NAME]`` as written, for the plugin's own schema.
     """
 
     lwm2md: Daemon = Daemon()
@@ -379,10 +368,12 @@ class Settings:
     storage: Storage = Storage()
     history: History = History()
     logging: Logging = Logging()
+    plugins: Plugins = Plugins()  # noqa: RUF009  it is frozen
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)
     object_models: Sequence[ObjectModel] = attrs.field(default=(), repr=False)
     remarks: Sequence[str] = attrs.field(default=(), repr=False)
+    plugin_entries: Mapping[str, Sequence[Entry]] = attrs.field(default=_NO_ENTRIES, repr=False)
 
 
 SECTIONS: Final[Mapping[str, type]] = {
@@ -393,7 +384,7 @@ SECTIONS: Final[Mapping[str, type]] = {
 def settings_of(section: type) -> Iterator[Setting]:
     """Give the settings of a section's class, in the order of the class."""
     for field in attrs.fields(section):
-        yield attrs.evolve(field.metadata[_SETTING], key=field.name.replace("_", "-"))
+        yield attrs.evolve(field.metadata[SETTING], key=field.name.replace("_", "-"))
 
 
 def value_of(settings: Settings, section: str, key: str) -> object:

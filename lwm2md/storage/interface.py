@@ -48,6 +48,7 @@ TABLES: Final = frozenset(
         "device_profiles",
         "findings",
         "templates",
+        "cursors",
     }
 )
 LOGS: Final = frozenset({"events"})
