@@ -113,7 +113,7 @@ class BodyTests(SynchronousTestCase):
         except BadRequest as error:
             self.assertEqual(error.code, "4.00")
 
-    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda each: st.lists(each)))
+    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
     def test_any_payload(self, payload: Any) -> None:
         """Any JSON as payload of any method is an operation or refused."""
         try:

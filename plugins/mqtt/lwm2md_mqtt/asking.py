@@ -92,7 +92,7 @@ class _Owed(msgspec.Struct, frozen=True):
 class _Request:
     """One request that has not been answered finally."""
 
-    __slots__ = ("address", "id", "operation", "owed", "over")
+    __slots__ = ("address", "id", "operation", "over", "owed")
 
     def __init__(self, address: Address) -> None:
         self.address = address

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,6 +36,8 @@ SETTLED: Final = 10.0
 
 Tell = Callable[[str | None], None]
 
+_random: Final = random.SystemRandom()
+
 
 class Broker:
     """One broker: ``on_message`` gets what it delivers, as topic and payload.
@@ -49,7 +51,7 @@ class Broker:
         reactor: Any,
         on_message: Callable[[str, bytes], None],
         tell: Tell,
-        jitter: Callable[[], float] = random.SystemRandom().random,
+        jitter: Callable[[], float] = _random.random,
     ) -> None:
         self.outbox = Outbox(options.window)
         self.session = Session(options, self.outbox, on_message, tell)
@@ -126,7 +128,7 @@ class Broker:
     def _connect(self) -> None:
         self._timer = None
         try:
-            opening = endpoint(self._reactor, self._options).connect(Factory.forProtocol(lambda: _Wire(self)))
+            opening = endpoint(self._reactor, self._options).connect(_Wires(self))
         except Exception as error:  # a file of certificates that is not there, or is none
             self._lost(str(error))
             return
@@ -138,7 +140,7 @@ class Broker:
 
     def _failed(self, failure: Failure) -> None:
         self._opening = None
-        self._lost(failure.getErrorMessage() or failure.type.__name__)
+        self._lost(failure.getErrorMessage() or type(failure.value).__name__)
 
     def made(self, wire: _Wire) -> None:
         """Twisted has a connection, of which TLS may not have shaken hands."""
@@ -223,9 +225,22 @@ class Broker:
         self._timer = None
 
 
+class _Wires(Factory):
+    """Makes one connection."""
+
+    noisy = False
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def buildProtocol(self, addr: IAddress) -> _Wire:
+        """Make it."""
+        return _Wire(self._broker)
+
+
 @implementer(IPushProducer)
 class _Wire(Protocol):
-    """One connection. ``fault`` is what we had against it, ``paused`` says that the broker does not take what we send."""
+    """One connection. ``fault`` is what we had against it; while it is ``paused`` the broker does not take more."""
 
     def __init__(self, broker: Broker) -> None:
         self.fault: str | None = None
@@ -245,7 +260,7 @@ class _Wire(Protocol):
         self.pipe.feed(data)
         self._broker.received(self)
 
-    def connectionLost(self, reason: Failure = Failure(Exception("unknown"))) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let paho see the end."""
         self.pipe.end()
         self._broker.closed(self, reason.getErrorMessage())

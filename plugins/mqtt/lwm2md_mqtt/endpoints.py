@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from OpenSSL.crypto import FILETYPE_PEM
+from OpenSSL.SSL import Error
 from twisted.internet import ssl
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -28,11 +30,14 @@ def endpoint(reactor: Any, options: Options) -> IStreamClientEndpoint:
     plain = HostnameEndpoint(reactor, options.host, options.port, timeout=TIMEOUT)
     if not options.tls:
         return plain
-    trust = ssl.trustRootFromCertificates(_certificates(options.ca)) if options.ca else None
+    trust = None
+    if options.ca:
+        trust = ssl.trustRootFromCertificates(_certificates(options.ca))  # type: ignore[no-untyped-call]
     own, more = None, {}
     if options.certificate:
         first, *chain = _certificates(options.certificate)
-        own = ssl.PrivateCertificate.fromCertificateAndKeyPair(first, _key(options.key or options.certificate))
+        key = _key(options.key or options.certificate)
+        own = ssl.PrivateCertificate.fromCertificateAndKeyPair(first, key)  # type: ignore[no-untyped-call]
         more = {"extraCertChain": [each.original for each in chain]}
     creator = ssl.optionsForClientTLS(
         options.host, trustRoot=trust, clientCertificate=own, extraCertificateOptions=more or None
@@ -49,6 +54,6 @@ def _certificates(path: str) -> list[ssl.Certificate]:
 
 def _key(path: str) -> ssl.KeyPair:
     try:
-        return ssl.KeyPair.load(Path(path).read_bytes(), ssl.SSL.FILETYPE_PEM)
-    except ssl.SSL.Error as error:
+        return ssl.KeyPair.load(Path(path).read_bytes(), FILETYPE_PEM)
+    except Error as error:
         raise ValueError(f"{path}: no private key in it") from error

@@ -26,11 +26,12 @@ _BASE64: Final = b'"base64"'
 _FINAL: Final = frozenset({"done", "failed", "expired", "cancelled"})
 _WAITING: Final = frozenset({"queued", "sent"})
 _NO_ANSWER: Final = "5.04"
-_REASONS: Final[Mapping[str, tuple[str, str]]] = {
-    "no answer": ("no-answer", _NO_ANSWER),
-    "outcome-unknown": ("outcome-unknown", _NO_ANSWER),
-    "the registration ended": ("not-registered", "4.04"),
+_ENDS: Final[Mapping[str, tuple[str, str]]] = {
+    "no answer": (_NO_ANSWER, "no-answer"),
+    "outcome-unknown": (_NO_ANSWER, "outcome-unknown"),
+    "the registration ended": ("4.04", "not-registered"),
 }
+"""How an operation may end without the device, with code and stable word."""
 _CODES: Final[Mapping[str, str]] = {
     "unknown-device": "4.04",
     "not-registered": "4.04",
@@ -97,7 +98,8 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     globs = frozenset(patterns)
     if "*" in globs:
         return lambda _: True
-    return lambda name, match=re.compile("|".join(map(fnmatch.translate, globs)) or "(?!)").match: bool(match(name))  # type: ignore[misc]
+    found = re.compile("|".join(map(fnmatch.translate, globs)) or "(?!)")
+    return lambda name: found.match(name) is not None
 
 
 def _json(row: _Row) -> bytes:
@@ -161,5 +163,6 @@ def _failure(document: Mapping[str, Any]) -> tuple[str, str]:
         return _NO_ANSWER, "cancelled"
     if code is not None and not code.startswith("2."):
         return code, "device-error"
-    reason, code = _REASONS.get(error, ("storage-failed" if error.startswith("storage failed") else "device-failed", ""))
-    return code or _CODES.get(reason, "5.00"), reason
+    if error.startswith("storage failed"):
+        return "5.03", "storage-failed"
+    return _ENDS.get(error, ("5.00", "device-failed"))

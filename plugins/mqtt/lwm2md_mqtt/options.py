@@ -135,11 +135,11 @@ KEYS: Final[Sequence[Key]] = (
     Key("password", values.secret(), "", "Password at the broker"),
     Key("ca", file(), "", "File of the certificates (PEM) that the broker's is trusted by; by default the system's"),
     Key("certificate", file(), "", "File of our certificate and those that vouch for it (PEM)"),
-    Key("key", file(), "", "File of the private key of our certificate (PEM); by default in the file of the certificate"),
+    Key("key", file(), "", "File of its private key (PEM); by default in the file of the certificate"),
     Key("keepalive", values.duration(1, 3600), "30s", "After so long without a message the connection is tried"),
     Key("shortest-pause", values.duration(0.01, 3600), "1s", "Pause before the first new attempt to connect"),
     Key("longest-pause", values.duration(0.01, 3600), "60s", "Pauses double with every attempt, up to this"),
-    Key("session", values.duration(0, 0xFFFFFFFE), "0s", "How long the broker keeps requests while we are not connected"),
+    Key("session", values.duration(0, 0xFFFFFFFE), "0s", "How long the broker keeps requests for us while we are away"),
     Key("in-flight", values.integer(1, 10_000), "1000", "Messages on their way to the broker at once"),
     Key("qos-values", _QOS, "1", "Quality of service of sensor topics"),
     Key("qos-events", _QOS, "1", "Quality of service of the topics of events, and of whether this daemon is online"),
@@ -152,8 +152,8 @@ KEYS: Final[Sequence[Key]] = (
     Key("requests", values.boolean(), "yes", "Whether requests to devices are taken"),
     Key("share", group(), "", "Name of a group of daemons of which only one gets each request"),
     Key("request-size", values.size(64, 64 << 20), "64KiB", "Largest payload of a request"),
-    Key("pending", values.integer(1, 1_000_000), "1000", "Requests at once that have not been answered finally"),
-    Key("wait", values.duration(0, 3600), "2s", "After so long a request is answered as queued or sent, and at its end"),
+    Key("pending", values.integer(1, 1_000_000), "1000", "Requests that are open at once; more are refused"),
+    Key("wait", values.duration(0, 3600), "2s", "After so long it is answered how far a request is, and its end later"),
 )
 """Every key of ``[plugin:mqtt]``."""
 

@@ -48,7 +48,7 @@ class Pipe:
         """Send what was gathered."""
         if self._sending and self._transport is not None:
             sending, self._sending = self._sending, []
-            self._transport.writeSequence(sending)
+            self._transport.write(b"".join(sending))
 
     # What paho does
 
@@ -74,6 +74,11 @@ class Pipe:
             self.flush()
             transport, self._transport = self._transport, None
             transport.loseConnection()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over, for paho at least."""
+        return self._transport is None
 
     def fileno(self) -> int:
         """There is no file descriptor to wait for."""

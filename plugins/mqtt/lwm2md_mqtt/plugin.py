@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 import lwm2md
 from lwm2md.plugins import Delivered, PluginMetrics, Setting
 from lwm2md.plugins.context import PluginContext
-from lwm2md_mqtt import asking, session
+from lwm2md.plugins.queues import EventSource
 from lwm2md_mqtt.asking import Requests
 from lwm2md_mqtt.broker import Broker
 from lwm2md_mqtt.messages import Message, Publisher
@@ -50,12 +50,12 @@ class Bridge:
     def __init__(self, context: PluginContext) -> None:
         found = options(context.settings, context.daemon)
         self._context = context
-        self._failure: str | None = None
+        self._failure: str | None = "not connected yet"
         self._publisher = Publisher(found.topics, found.events, found.endpoints, plain=found.plain)
         self._events = found.events
         self.broker = Broker(found, context.reactor, self._deliver, self._tell)
         self.requests = Requests(context, found, self._publisher.wants_endpoint, self.broker.answer)
-        self._source = None
+        self._source: EventSource | None = None
 
     def start(self) -> Deferred[None]:
         """Connect, and go on where the cursor is."""
@@ -138,7 +138,7 @@ def lwm2md_metrics(metrics: PluginMetrics) -> None:
         return lambda: 0 if _plugin.bridge is None else _plugin.bridge.gauges()[name]
 
     for name, text in HELP.items():
-        metrics.counter(f"mqtt_{name}", text).read = counter(name)
+        metrics.counter(f"mqtt_{name}", text, read=counter(name))
     for name, text in GAUGES.items():
         metrics.gauge(f"mqtt_{name}", text, read=gauge(name))
 

@@ -128,7 +128,7 @@ class Session:
         client.on_socket_register_write = lambda *_: None  # what is to be sent is gathered
         properties = None
         if v5:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = int(options.session)
             properties.MaximumPacketSize = options.largest_packet
         client.connect_async(
