@@ -7,7 +7,7 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from lwm2md.delivery import Delivery
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
+from lwm2md.http.extending import PluginRoutes
+from lwm2md.http.routes import Route
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
@@ -31,7 +33,8 @@ from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
 from lwm2md.plugins.hosting import Hosting
-from lwm2md.plugins.loading import Loaded
+from lwm2md.plugins.loading import Loaded, Loader
+from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
@@ -53,8 +56,8 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`; ``loaded`` are the plugins. `bind` may raise OSError, `start` fails with StorageError, StartError or
-    CannotListenError; their texts are fit for the operator.
+    `configure`, ``read`` only reads it; ``loaded`` are the plugins. `bind` may raise OSError, `start` fails with
+    StorageError, StartError or CannotListenError; their texts are fit for the operator.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Node:
         reactor: Any,
         reload: Callable[[], Reloaded] | None = None,
         *,
+        read: Callable[[], Settings] | None = None,
         loaded: Loaded | None = None,
     ) -> None:
         self.settings = settings
@@ -115,7 +119,9 @@ class Node:
         self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
+        self.routes = PluginRoutes(ROUTES, self._extend)
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
+        self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -146,6 +152,7 @@ class Node:
 
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
+        plan = self.managing.plan(found)
         reloaded = compare(self.settings, found)
         settings = self.settings = reloaded.settings
         self._parameters = tuning.parameters(settings)
@@ -154,7 +161,9 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
-        return reloaded
+        self.plugins.configure(settings.plugins)
+        self.managing.carry_out(plan)
+        return reloaded.also(plan.changed, plan.restart)
 
     # Effects
 
@@ -181,6 +190,11 @@ class Node:
     def _parameters_for(self, peer: Peer) -> Parameters:
         profile = self.server.device_profiles.special.get(peer)
         return self._parameters if profile is None else tuning.own_parameters(self._parameters, engine_values(profile))
+
+    def _extend(self, routes: Sequence[Route]) -> None:
+        """Serve the routes of plugins."""
+        if self._api is not None:
+            self._api.extend(routes)
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -224,6 +238,7 @@ class Node:
         self.history.start()
         self.settle()
         self._api = Api(self, ROUTES)
+        self._extend(self.routes.all())
         for address in self.settings.api.listen:
             port = self.reactor.listenTCP(address.port, self._api, interface=address.host)
             self._api_ports.append(port)

@@ -92,7 +92,9 @@ class DaemonService(Service):
             state = prepare(Path(self._settings.lwm2md.state))
             token = administrator(state, self._settings)
             kept = storage(self._settings, state, self._reactor, self._loaded.backends)
-            self._node = Node(self._settings, kept, token, self._reactor, self._reload, loaded=self._loaded)
+            self._node = Node(
+                self._settings, kept, token, self._reactor, self._reload, read=self._read, loaded=self._loaded
+            )
             self._node.bind()
         except OSError as error:
             raise SystemExit(f"lwm2md: {_reason(error)}") from None

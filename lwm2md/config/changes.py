@@ -7,6 +7,7 @@ every reload until there is one. No value is shown: some are secrets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ import attrs
 from lwm2md.config.schema import SECTIONS, Settings, settings_of, value_of
 
 _MODELS = "[lwm2md] models"
+_BESIDES = ("files", "origins", "object_models", "remarks", "plugin_entries")
 
 
 @attrs.frozen
@@ -23,6 +25,10 @@ class Reloaded:
     settings: Settings
     changed: tuple[str, ...]
     restart: tuple[str, ...]
+
+    def also(self, changed: Sequence[str], restart: Sequence[str]) -> Reloaded:
+        """The same with more keys."""
+        return attrs.evolve(self, changed=(*self.changed, *changed), restart=(*self.restart, *restart))
 
 
 def compare(running: Settings, found: Settings) -> Reloaded:
@@ -42,6 +48,8 @@ def compare(running: Settings, found: Settings) -> Reloaded:
         sections[name] = attrs.evolve(getattr(running, name), **new)
     if _MODELS not in changed and running.object_models != found.object_models:
         changed.append(_MODELS)
-    besides = {name: getattr(found, name) for name in ("files", "origins", "object_models", "remarks")}
+    besides = {
+        name: getattr(found, name) for name in ("files", "origins", "object_models", "remarks", "plugin_entries")
+    }
     settings = attrs.evolve(running, **sections, **besides)
     return Reloaded(settings, tuple(changed), tuple(restart))

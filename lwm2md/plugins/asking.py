@@ -21,6 +21,7 @@ from lwm2md.server.records import Operation, OperationRequest
 
 if TYPE_CHECKING:
     from lwm2md.plugins.host import Host
+    from lwm2md.server.core import Server
 
 Document = dict[str, Any]
 
@@ -111,9 +112,9 @@ def request_of(asked: Mapping[str, Any]) -> OperationRequest:
         raise OperationRefused("bad-body", str(error)) from None
 
 
-def asked_operation(node: Host, principal: str, endpoint: str, request: OperationRequest) -> AskedOperation:
+def asked_operation(server: Server, principal: str, endpoint: str, request: OperationRequest) -> AskedOperation:
     """What the plugins that authorize operations are shown."""
-    device = node.server.devices.get(endpoint)
+    device = server.devices.get(endpoint)
     labels = {} if device is None else device.all_labels()
     document = {name: value for name, value in _members(request) if value is not None}
     paths = (request.path,) if request.path is not None else request.paths or tuple(request.values or ())
@@ -135,7 +136,7 @@ async def submit(
     if endpoint not in node.server.devices:
         raise OperationRefused(UnknownDevice.code, f"no device {endpoint!r} is known")
     if authorize is not None:
-        verdict = await authorize(asked_operation(node, principal, endpoint, request))
+        verdict = await authorize(asked_operation(node.server, principal, endpoint, request))
         if not verdict.allowed:
             raise OperationRefused(FORBIDDEN, verdict.cause or "a plugin does not allow it")
     try:

@@ -67,8 +67,12 @@ class Calls:
         *,
         asynchronous: bool,
         endless: bool = False,
+        passes: tuple[type[BaseException], ...] = (),
     ) -> Deferred[Any]:
-        """Call any function of a plugin, ``endless`` without a deadline; ``name`` says in reports what was called."""
+        """Call any function of a plugin, ``endless`` without a deadline; ``name`` says in reports what was called.
+
+        An exception that ``passes`` is an answer like another.
+        """
         plugin.counters["calls"] += 1
         deadline = _ENDLESS if endless else self.deadline
         began = time.perf_counter()
@@ -79,18 +83,25 @@ class Calls:
 
         def ended(outcome: Any) -> Any:
             plugin.seconds += time.perf_counter() - began
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, Failure) and not isinstance(outcome.value, passes):
                 self.trouble(plugin, name, outcome.value or PluginFailed(name), outcome)
             return outcome
 
         return answer.addBoth(ended)
 
     def handle(
-        self, plugin: Plugin, name: str, handler: Callable[..., Any], *arguments: Any, endless: bool = False
+        self,
+        plugin: Plugin,
+        name: str,
+        handler: Callable[..., Any],
+        *arguments: Any,
+        endless: bool = False,
+        passes: tuple[type[BaseException], ...] = (),
     ) -> Deferred[Any]:
-        """Call a handler that a plugin has given, where a hook of its shape would run."""
+        """Call a handler that a plugin has given, where a hook of its shape would run; the rest as in `invoke`."""
+        asynchronous = is_asynchronous(handler)
         return self.invoke(
-            plugin, name, lambda: handler(*arguments), asynchronous=is_asynchronous(handler), endless=endless
+            plugin, name, lambda: handler(*arguments), asynchronous=asynchronous, endless=endless, passes=passes
         )
 
     def notify(self, pairs: Iterable[Pair], arguments: Mapping[str, Any]) -> Deferred[Answers]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lwm2md.delivery import Delivery
+    from lwm2md.plugins.calling import Calls
     from lwm2md.plugins.contributions import ApiRoute
     from lwm2md.plugins.plugin import Plugin
     from lwm2md.plugins.running import Running
@@ -37,7 +38,7 @@ class Host(Protocol):
         """Serve it no longer."""
         ...
 
-    def add_routes(self, plugin: Plugin, routes: Iterable[ApiRoute]) -> None:
+    def add_routes(self, plugin: Plugin, calls: Calls, routes: Iterable[ApiRoute]) -> None:
         """Serve routes of a plugin in the API. Raises ValueError for one that can't be."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lwm2md.plugins.calling import Calls
 from lwm2md.plugins.contributions import ApiRoute
 from lwm2md.plugins.plugin import Plugin
 
@@ -41,11 +42,13 @@ class Hosting:
         """Serve it no longer."""
         self._node.unmount(root)
 
-    def add_routes(self, plugin: Plugin, routes: Iterable[ApiRoute]) -> None:
+    def add_routes(self, plugin: Plugin, calls: Calls, routes: Iterable[ApiRoute]) -> None:
         """Serve routes of a plugin in the API."""
+        self._node.routes.add(plugin, calls, routes)
 
     def remove_routes(self, plugin: Plugin) -> None:
         """Serve them no longer."""
+        self._node.routes.remove(plugin)
 
     def rewired(self, running: Running) -> None:
         """Learn that other plugins may be asked now."""

@@ -60,11 +60,13 @@ def call_of(function: Callable[..., Any]) -> Call | None:
 
 
 @overload
-def hookimpl(function: F) -> F: ...
+def hookimpl(function: F) -> F:
+    """Mark a function, ``@hookimpl``."""
 
 
 @overload
-def hookimpl(*, tryfirst: bool = False, trylast: bool = False, reactor: bool = False) -> Callable[[F], F]: ...
+def hookimpl(*, tryfirst: bool = False, trylast: bool = False, reactor: bool = False) -> Callable[[F], F]:
+    """Mark a function, ``@hookimpl(tryfirst=True)``."""
 
 
 def hookimpl(

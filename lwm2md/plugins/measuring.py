@@ -16,6 +16,9 @@ MOST_METRICS: Final = 100
 MOST_SERIES: Final = 100
 """How many metrics a plugin may declare, and how many sets of labels each may have."""
 
+RESERVED: Final = frozenset({"running", "calls", "failures", "timeouts", "held", "seconds", "events", "events_dropped"})
+"""Names of what the daemon itself measures of every plugin."""
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _NONE: Final[Mapping[str, str]] = {}
 
@@ -84,6 +87,8 @@ class PluginMetrics:
         return self._declare(Metric(name, "gauge", help, labels, read))
 
     def _declare(self, metric: Metric) -> Metric:
+        if metric.name in RESERVED or "plugin" in metric.labels:
+            raise ValueError(f"{metric.name!r}, or a label of it, is the daemon's")
         for name in (metric.name, *metric.labels):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"a metric or label is named with a-z, 0-9 and _: {name!r} is not")

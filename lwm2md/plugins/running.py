@@ -60,6 +60,10 @@ class Running:
         self._log = Logger(namespace="lwm2md.plugins")
         self._rewire()
 
+    def configure(self, settings: Plugins) -> None:
+        """Go by other settings, as far as they need no restart."""
+        self.calls.deadline = settings.deadline
+
     def pairs(self, hook: str) -> tuple[Pair, ...]:
         """Who is asked for a hook, in order."""
         return self._pairs.get(hook, ())
@@ -90,6 +94,7 @@ class Running:
 
     async def begin(self, plugin: Plugin) -> bool:
         """Start one plugin; whether it runs then."""
+        plugin.renewed()
         plugin.state = "starting"
         context = self._contexts[plugin.name] = PluginContext(self._host, plugin, self)
         try:
@@ -100,7 +105,7 @@ class Running:
             if root is not None:
                 self.mount(plugin, root)
             routes = await self._call(plugin, "lwm2md_http_routes")
-            self._host.add_routes(plugin, routes or ())
+            self._host.add_routes(plugin, self.calls, routes or ())
         except Exception as error:
             if plugin.state == "starting":
                 await self.end(plugin, f"can't start: {_text(error)}")
@@ -110,6 +115,20 @@ class Running:
         plugin.state = "running"
         self._rewire()
         self._log.info("plugin {name} runs ({origin})", name=plugin.name, origin=plugin.origin)
+        return True
+
+    def take(self, plugin: Plugin) -> Plugin:
+        """Have a plugin among the others, in the place of one of the same name."""
+        self.plugins[plugin.name] = plugin
+        return plugin
+
+    async def reload(self, plugin: Plugin, values: Mapping[str, Any]) -> bool:
+        """Let a running plugin take other settings through its hook; whether it did."""
+        try:
+            await self._call(plugin, "lwm2md_reload", {"settings": values})
+        except Exception:
+            return False
+        plugin.settings = values
         return True
 
     async def end(self, plugin: Plugin, failure: str | None = None) -> None:
