@@ -49,6 +49,7 @@ TABLES: Final = frozenset(
         "findings",
         "templates",
         "cursors",
+        "notes",
     }
 )
 LOGS: Final = frozenset({"events"})
