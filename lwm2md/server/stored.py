@@ -40,6 +40,7 @@ OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
 TEMPLATES = "templates"
+REFUSED = "refused"
 META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
@@ -68,6 +69,7 @@ class _Device(msgspec.Struct, omit_defaults=True, gc=False):
     changed: float = 0.0
     reason: str = ""
     silent: bool = False
+    secured: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -123,6 +125,7 @@ def device_row(device: Device) -> bytes:
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
+    row.secured = device.secured
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -146,6 +149,7 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         changed=row.changed,
         reason=intern(row.reason),
         responding=not row.silent,
+        secured=row.secured,
     )
     if row.gateway is not None:
         device.behind = Behind(gateway(row.gateway), row.prefix, row.device_id)

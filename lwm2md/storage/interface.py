@@ -50,9 +50,12 @@ TABLES: Final = frozenset(
         "templates",
         "cursors",
         "notes",
+        "credentials",
+        "refused",
+        "sessions",
     }
 )
-LOGS: Final = frozenset({"events"})
+LOGS: Final = frozenset({"events", "audit"})
 
 Rows = list[tuple[str, bytes]]
 Samples = list[tuple[int, bytes]]
