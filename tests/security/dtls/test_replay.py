@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.security.dtls.replay import ALL, NONE, WINDOW, fresh, mark
+from lwm2md.security.dtls.replay import ALL, WINDOW, fresh, mark
+
+NONE = -1
+"""The top before the first record."""
 
 
 class ReplayTests(SynchronousTestCase):
