@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from typing import Any
 
 import msgspec
@@ -111,5 +111,5 @@ class RefusalTests(SynchronousTestCase):
         good = StoredSession.of(pair(CCM_8)[0]).to_bytes()
         at = data.draw(st.integers(0, len(good) - 1))
         bad = good[:at] + data.draw(st.binary(min_size=1, max_size=1)) + good[at + 1 :]
-        with suppress(ValueError):
+        with contextlib.suppress(ValueError):
             StoredSession.from_bytes(bad).session().seal(APPLICATION_DATA, b"")
