@@ -79,7 +79,7 @@ class Server:
             state, self._twin, reading, self._observations, self._presence, abilities=abilities
         )
         self._presence.dispatch = self._operations.dispatch
-        self._observations.operations = self._operations
+        self._observations.operations = self._observations.folding.operations = self._operations
         self.templates = Templating(state, self._observations)
         self.device_profiles.told = self.templates.look
         self._identifying = Identifying(state, self.device_profiles, self._operations)
@@ -279,6 +279,11 @@ class Server:
         """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
         return deviations_of(self._device(endpoint))
 
+    @property
+    def waiting(self) -> int:
+        """How many operations have not ended."""
+        return self._operations.waiting
+
     def deviation_counts(self) -> Mapping[str, int]:
         """How often each kind of deviation was passed over since the start."""
         return self._state.deviations
@@ -336,8 +341,11 @@ class Server:
         self._gateways.start(now)
         for device in self._state.devices.values():
             self._presence.start(device)
-            self._operations.start(device, now)
-            self._idle.add(device, now)
+            if device.queue:
+                self._operations.start(device, now)
+            if device.registration is None:
+                self._idle.add(device, now)
+        self._registration.lifetimes.start()
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
         self._findings.flush(now)
