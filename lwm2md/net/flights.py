@@ -1,0 +1,91 @@
+"""The way out of a handshake: OpenSSL's records packed into datagrams, and the last flight once more.
+
+RULES: what is sent again has new record numbers (RFC 6347 section 4.2.4), which those of epoch 0 are just given and
+those of epoch 1 sealed for. OpenSSL numbers its own records of epoch 1 from 0, ours begin with `AGAIN`, and those of the
+session to come with `session.FIRST`: no number serves twice with one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from lwm2md.security.dtls.crossing import Crossing
+from lwm2md.security.dtls.records import epoch, plain, sequence, split
+from lwm2md.security.dtls.session import FIRST, Ciphers, seal, unseal
+from lwm2md.security.dtls.suites import Suite
+
+AGAIN: Final = 32
+
+_EPOCH_1: Final = 1 << 48
+_NUMBER: Final = slice(5, 11)
+
+
+class Flights:
+    """What one end of a handshake sends, in datagrams of at most ``mtu`` bytes where records allow it."""
+
+    __slots__ = ("_ciphers", "_crossing", "_flight", "_mtu", "_next", "_sealed")
+
+    def __init__(self, crossing: Crossing, mtu: int) -> None:
+        self._crossing = crossing
+        self._mtu = mtu
+        self._flight: list[bytes] = []
+        self._next: int | None = None
+        self._sealed = AGAIN
+        self._ciphers: Ciphers | None = None
+
+    @property
+    def last(self) -> list[bytes]:
+        """The records of the flight that was sent last, as OpenSSL wrote them."""
+        return self._flight
+
+    def know(self, suite: Suite, keys: bytes) -> None:
+        """Take the keys of the handshake (`session.own_keys`), without which no record of epoch 1 is sent again."""
+        if suite.aead is not None:
+            key, iv = keys[: suite.key_length], keys[2 * suite.key_length :][: suite.iv_length]
+            aead = suite.aead(key)
+            self._ciphers = (aead.encrypt, iv, aead.decrypt, iv, suite.overhead)
+
+    def first(self, written: bytes) -> list[bytes]:
+        """Return what OpenSSL wrote as datagrams, and keep it."""
+        records, _ = split(written, 0)
+        if not records:
+            return []
+        self._flight = records
+        if self._next is None:
+            self._next = sequence(records[0])
+        return self._packed(self._numbered(record) for record in records)
+
+    def again(self) -> list[bytes]:
+        """Return the last flight under new numbers."""
+        return self._packed(self._numbered(record, sealed=True) for record in self._flight)
+
+    def alert(self, content_type: int, fragment: bytes) -> bytes:
+        """Return a record of epoch 0 that is ours alone."""
+        number, self._next = self._next or 0, (self._next or 0) + 1
+        return plain(content_type, number, fragment)
+
+    def _numbered(self, record: bytes, *, sealed: bool = False) -> bytes:
+        if epoch(record) == 0:
+            assert self._next is not None
+            number, self._next = self._next, self._next + 1
+            return record[:5] + number.to_bytes(6, "big") + record[11:]
+        if not sealed or self._ciphers is None:
+            return record
+        found = unseal(self._ciphers, record, {"malformed": 0, "bad_mac": 0})
+        if found is None or self._sealed >= FIRST:
+            return b""
+        self._sealed += 1
+        return seal(self._ciphers, _EPOCH_1 + self._sealed - 1, b"", *found)
+
+    def _packed(self, records: Iterable[bytes]) -> list[bytes]:
+        found: list[bytes] = []
+        for record in records:
+            data = self._crossing.outgoing(record) if record else b""
+            if not data:
+                continue
+            if found and len(found[-1]) + len(data) <= self._mtu:
+                found[-1] += data
+            else:
+                found.append(data)
+        return found
