@@ -68,8 +68,8 @@ class DtlsSession:
         "address",
         "bits",
         "changed",
-        "ciphers",
         "cid",
+        "ciphers",
         "confirmed",
         "identity",
         "keys",
@@ -112,7 +112,7 @@ class DtlsSession:
         self.ciphers: Ciphers | None = None
 
     def ready(self) -> Ciphers:
-        """Make the cipher objects that `seal` and `open` need, and return them; set ``ciphers`` to None to drop them."""
+        """Make the cipher objects that `seal` and `open` need; ``ciphers`` is set to None where they are too many."""
         suite, keys = self.suite, self.keys
         assert suite.aead is not None
         key, iv = suite.key_length, suite.iv_length
@@ -171,7 +171,7 @@ def seal(ciphers: Ciphers, number: int, cid: bytes, content_type: int, plaintext
 
 
 def unseal(ciphers: Ciphers, record: bytes, counters: dict[str, int]) -> tuple[int, bytes] | None:
-    """Return the content type and plaintext of a whole record of ours or of the peer's with our CID; None if dropped."""
+    """Return the content type and plaintext of a whole record, with our Connection ID or with none; None if dropped."""
     _, _, decrypt, iv, overhead = ciphers
     cid = record[0] == TLS12_CID
     start = CID_HEADER if cid else HEADER
