@@ -72,6 +72,7 @@ class Metrics(Collector):
             "started_seconds": node.started,
             "ready": float(node.ready),
             "operations": len(server.operations),
+            "operations_waiting": server.waiting,
             "observations": len(server.observations),
             "delivery_waiting": node.delivery.backlog,
             "http_connections": len(api.connections),
