@@ -38,7 +38,7 @@ def load(path: str | None = None, sets: Sequence[str] = ()) -> Settings:
     settings = _build(values, origins, tuple(files))
     broken = {(error.section, error.key) for error in errors}
     errors += [error for needed, error in _relations(settings) if broken.isdisjoint(needed)]
-    settings = _with_models(settings, errors)
+    settings = _with_material(_with_models(settings, errors), errors)
     if errors:
         raise ConfigErrors(errors)
     return settings
@@ -73,6 +73,18 @@ def _with_models(settings: Settings, errors: list[ConfigError]) -> Settings:
         return settings
     errors += found.errors
     return attrs.evolve(settings, object_models=found.models, remarks=found.remarks)
+
+
+def _with_material(settings: Settings, errors: list[ConfigError]) -> Settings:
+    """The settings with what is in the files of ``[security]``; add what is wrong with them to ``errors``."""
+    security = settings.security
+    if not any((security.psk, security.certificates, security.key, security.ca, security.crl)):
+        return settings
+    from lwm2md.config import material  # noqa: PLC0415  most configurations name no file
+
+    found, faults = material.read(security, lambda key, path: _beside(settings, ("security", key), path))
+    errors += faults
+    return attrs.evolve(settings, material=found)
 
 
 def _beside(settings: Settings, key: _Key, path: str) -> str:
@@ -167,6 +179,13 @@ def _relations(settings: Settings) -> Iterator[tuple[set[_Key], ConfigError]]:
     if 0 < lifetimes.max_lifetime < lifetimes.default_lifetime:
         needed = {("registration", "max-lifetime"), ("registration", "default-lifetime")}
         yield needed, _fault(settings, "registration", "max-lifetime", "at least default-lifetime")
+    security = settings.security
+    if bool(security.certificates) != bool(security.key):
+        missing = "key" if security.certificates else "certificates"
+        expected = "a file, as certificates and key come together"
+        yield {("security", "certificates"), ("security", "key")}, _fault(settings, "security", missing, expected)
+    if security.crl and not security.ca:
+        yield {("security", "crl"), ("security", "ca")}, _fault(settings, "security", "crl", "ca beside it")
 
 
 def _fault(settings: Settings, section: str, key: str, expected: str, value: str | None = None) -> ConfigError:

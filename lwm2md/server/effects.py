@@ -31,7 +31,7 @@ Sample = tuple[str, str, int, bytes]
 class Commit(msgspec.Struct, frozen=True):
     """Writes, events and samples that become durable together, or not at all.
 
-    ``dropped`` are owners that lose all samples they had until now.
+    ``dropped`` are owners that lose all samples they had until now; ``records`` go to the audit log.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
@@ -43,3 +43,4 @@ class Commit(msgspec.Struct, frozen=True):
     resume: Resume | None = None
     samples: tuple[Sample, ...] = ()
     dropped: tuple[str, ...] = ()
+    records: tuple[bytes, ...] = ()

@@ -40,6 +40,7 @@ OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
 TEMPLATES = "templates"
+REFUSED = "refused"
 META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
@@ -94,6 +95,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     changed: float = 0.0
     reason: str = ""
     silent: bool = False
+    secured: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -208,7 +210,8 @@ def device_row(device: Device) -> bytes:
     it was, its lists, and what was learned of its habits.
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
-    row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
+    row.changed, row.reason = device.changed, device.reason
+    row.silent, row.secured = not device.responding, device.secured
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -241,6 +244,7 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         changed=row.changed,
         reason=row.reason,
         responding=not row.silent,
+        secured=row.secured,
         habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 

@@ -48,9 +48,12 @@ TABLES: Final = frozenset(
         "device_profiles",
         "findings",
         "templates",
+        "credentials",
+        "refused",
+        "sessions",
     }
 )
-LOGS: Final = frozenset({"events"})
+LOGS: Final = frozenset({"events", "audit"})
 
 Rows = list[tuple[str, bytes]]
 Samples = list[tuple[int, bytes]]
