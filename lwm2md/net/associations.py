@@ -251,7 +251,7 @@ class Associations:
         self._settle(handshake)
         if outcome.connection is not None and len(self._whole) >= self._whole_limit:
             self.counters["whole_refused"] += 1
-            self._listener.failed(handshake, "too many sessions of suites that are no AEAD", now)
+            self._listener.failed(handshake, "too-many-sessions-in-openssl", now)
             return
         self.counters["handshakes_established"] += 1
         self.counters["handshakes_resumed"] += outcome.resumed

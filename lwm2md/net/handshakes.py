@@ -18,7 +18,7 @@ from cryptography import x509
 
 from lwm2md.net.certificates import ServerTerms, identity_of, strong
 from lwm2md.net.flights import Flights
-from lwm2md.net.openssl import Connection, Context
+from lwm2md.net.openssl import Connection, Context, Material
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
@@ -179,7 +179,7 @@ class Handshake:
                 self._step(b"".join(waited), now)
                 return
         if connection.failed:
-            self._fail(connection.failed, now)
+            self._fail(f"handshake-failed: {connection.failed}", now)
         elif connection.done:
             self._complete(now)
 
@@ -212,7 +212,7 @@ class Handshake:
     def _established(self, identity: Identity, *, confirmed: bool, now: float) -> None:
         suite, secrets = self._suite, self._connection.secrets()
         if suite is None or secrets is None:
-            self._fail("unknown suite", now)
+            self._fail("handshake-failed: a cipher suite that is not known", now)
             return
         self.over, self.wakes = True, None
         outcome = Outcome(
@@ -246,6 +246,12 @@ class ServerContexts:
     with_cid: Context
     resuming: Context
     suites: tuple[Suite, ...]
+
+    @classmethod
+    def of(cls, suites: tuple[Suite, ...], material: Material | None) -> ServerContexts:
+        """Make both. Raises ValueError if the certificates are none."""
+        with_cid = Context(suites, server=True, material=material)
+        return cls(with_cid, Context(suites, server=True, material=material, resumes=True), suites)
 
 
 class ServerHandshake(Handshake):
@@ -334,7 +340,7 @@ class ServerHandshake(Handshake):
 
     def _ask(self, identity: bytes | None, now: float) -> None:
         if identity is None or not identity or len(identity) > _LONGEST or b"\0" in identity:
-            self._refuse(DECRYPT_ERROR, "malformed identity", now)
+            self._refuse(DECRYPT_ERROR, "malformed-identity", now)
             return
         self._identity = identity
         self._waiting = True
@@ -401,7 +407,7 @@ class ServerHandshake(Handshake):
         identity = self._identity or b""
         if self._known:
             self._tried[identity] = self._tried.get(identity, 0) + 1
-        self._refuse(DECRYPT_ERROR, "wrong key" if self._known else "unknown identity", now)
+        self._refuse(DECRYPT_ERROR, "wrong-key" if self._known else "unknown-identity", now)
 
     def psk(self) -> tuple[bytes, bytes]:
         """Return the key of the identity that the client has."""
@@ -423,12 +429,12 @@ class ServerHandshake(Handshake):
         if identity is None and confirmed:
             identity = self._connection.session_identity()
         if not identity:
-            self._refuse(ACCESS_DENIED, "no identity", now)
+            self._refuse(ACCESS_DENIED, "no-identity", now)
             return
         try:
             found = Identity("psk", identity.decode())
         except UnicodeDecodeError:
-            self._refuse(ACCESS_DENIED, "identity is no UTF-8", now)
+            self._refuse(ACCESS_DENIED, "malformed-identity", now)
             return
         if confirmed:
             # A session that is taken up says nothing of whether its credential is still there.
