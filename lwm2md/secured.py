@@ -18,7 +18,7 @@ from lwm2md.config.coaps import Coaps
 from lwm2md.net import udp
 from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6, Endpoint, show
 from lwm2md.net.associations import Established
-from lwm2md.net.driver import Deadlines
+from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.dtls import DtlsPort, Observer, Terms
 from lwm2md.net.handshakes import ServerContexts, Timing
 from lwm2md.net.keeping import Keeper
@@ -26,7 +26,6 @@ from lwm2md.net.openssl import Material
 from lwm2md.net.port import DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import GuardLimits, HandshakeGuard
-from lwm2md.security.dtls.session import PEER
 from lwm2md.security.dtls.sessions import Limits
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
@@ -92,6 +91,13 @@ class Secured(Observer):
             self,
         )
         self.keeper = Keeper(self.port.associations.sessions, seal, submit, reactor, deadlines)
+
+    def start(self, driver: Driver) -> None:
+        """Take what arrives, and store what changes."""
+        driver.add(self.port)
+        self.keeper.start()
+        for address in self.addresses():
+            self._log.info("listening on coaps://{address}", address=address)
 
     def configure(self, settings: Settings) -> None:
         """Shake hands with other certificates from now on."""
@@ -203,11 +209,6 @@ def _terms(coaps: Coaps) -> Terms:
         Limits(coaps.sessions, coaps.sessions_size, coaps.session_idle),
         coaps.node,
     )
-
-
-def is_secure(peer: bytes) -> bool:
-    """Whether a peer has a session."""
-    return peer.startswith(PEER)
 
 
 def _source(address: bytes) -> bytes:

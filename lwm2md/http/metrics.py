@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from lwm2md.http.api import Api
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_LABELS: Final = {"info": "version", "devices": "state", "deviations": "kind", "deviating_devices": "kind"}
+_LABELS: Final = {
+    "info": "version",
+    "devices": "state",
+    "deviations": "kind",
+    "deviating_devices": "kind",
+    "security_refused": "cause",
+}
 _FAMILIES: Final = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 
@@ -61,6 +67,8 @@ class Metrics(Collector):
             return [(node.version, 1)]
         if name == "deviations":
             return sorted(node.server.deviation_counts().items())
+        if name == "security_refused":
+            return sorted(node.server.refused.causes.items())
         if name == "deviating_devices":
             return sorted(self._api.census.deviations(node).items())
         return self._api.census.states(node).items()
@@ -75,6 +83,9 @@ class Metrics(Collector):
             "operations_waiting": server.waiting,
             "observations": len(server.observations),
             "delivery_waiting": node.delivery.backlog,
+            "security_inbox": len(server.refused),
+            "security_waiting": server.gate.waiting,
+            "credentials": node.vault.count,
             "http_connections": len(api.connections),
             "http_event_readers": len(api.streams),
             "http_requests": api.requests,
