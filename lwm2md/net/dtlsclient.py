@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from lwm2md.net.associations import Associations, Established
 from lwm2md.net.driver import Deadlines
 from lwm2md.net.handshakes import ClientHandshake, ClientTerms, Handshake, Timing
+from lwm2md.net.openssl import Session
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.dtls.records import ALERT
 from lwm2md.security.dtls.session import DtlsSession
@@ -80,7 +81,7 @@ class SecureClient:
             return
         self.arrived(data)
 
-    def shake(self, device: SecureDevice, address: bytes, terms: ClientTerms) -> None:
+    def shake(self, device: SecureDevice, address: bytes, terms: ClientTerms, session: Session | None) -> None:
         """Begin a handshake with the server at an address, if none is under way."""
         associations = self.associations
         if address in associations.handshakes:
@@ -88,7 +89,7 @@ class SecureClient:
         now = self.clock.seconds()
         peer = associations.sessions.new_peer()
         # Of the Connection ID that a device asks for only the length is its own: the name of the session is in it.
-        handshake = ClientHandshake(associations, address, peer, self.timing, now, terms)
+        handshake = ClientHandshake(associations, address, peer, self.timing, now, terms, session)
         if terms.cid:
             handshake.cid = peer[1:]
         self._shaking[peer] = device
@@ -145,7 +146,7 @@ class SecureClient:
 class SecureDevice:
     """What one device has with its server, whatever sockets it has on the way."""
 
-    __slots__ = ("_client", "_doubted", "_heard", "_link", "_report", "_sent", "_terms", "_waiting", "peer")
+    __slots__ = ("_client", "_doubted", "_heard", "_link", "_report", "_sent", "_session", "_terms", "_waiting", "peer")
 
     def __init__(self, client: SecureClient, terms: ClientTerms, report: Report) -> None:
         self.peer: bytes | None = None
@@ -155,6 +156,7 @@ class SecureDevice:
         self._link: SecureLink | None = None
         self._waiting: list[bytes] = []
         self._sent = 0
+        self._session: Session | None = None
         self._heard = 0.0
         self._doubted = float("-inf")
 
@@ -177,7 +179,7 @@ class SecureDevice:
         if self.peer is None:
             if data not in self._waiting and len(self._waiting) < _WAITING:
                 self._waiting.append(data)
-            self._client.shake(self, link.server, self._terms)
+            self._client.shake(self, link.server, self._terms, self._session)
             return
         self._client.associations.send([(data, self.peer)])
         self._sent += 1
@@ -189,7 +191,7 @@ class SecureDevice:
         if self._link is not None and self.peer is not None and now - self._doubted >= _PAUSE:
             self._doubted = now
             self._report("the server seems to have lost the session, shaking hands again", False)
-            self._client.shake(self, self._link.server, self._terms)
+            self._client.shake(self, self._link.server, self._terms, self._session)
 
     def arrived(self, data: bytes) -> None:
         """Take application data of the server."""
@@ -202,6 +204,7 @@ class SecureDevice:
         self.peer = session.peer
         self._sent, self._heard = 0, self._client.clock.seconds()
         outcome = session.outcome
+        self._session = outcome.session
         cid = ", Connection ID" if outcome.own_cid or outcome.cid else ""
         self._report(f"session with {outcome.identity.text}: {outcome.suite.name}{cid}", False)
         waiting, self._waiting = self._waiting, []
@@ -216,6 +219,7 @@ class SecureDevice:
     def failed(self, cause: str) -> None:
         """Know that there is no session; what waited is sent again by whoever wants an answer."""
         self._waiting.clear()
+        self._session = None
         self._report(f"handshake failed: {cause}", False)
 
     def unlinked(self, link: SecureLink) -> None:

@@ -18,7 +18,7 @@ from cryptography import x509
 
 from lwm2md.net.certificates import ServerTerms, identity_of, strong
 from lwm2md.net.flights import Flights
-from lwm2md.net.openssl import Connection, Context, Material
+from lwm2md.net.openssl import Connection, Context, Material, Session
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
@@ -36,6 +36,7 @@ _FATAL: Final = 2
 _SLOWEST: Final = 60.0
 _SOON: Final = 0.5
 _HELD: Final = 8
+_BEHIND_NUMBER: Final = 11
 _LONGEST: Final = 128
 """Bytes of a PSK identity (RFC 7925 section 4.2)."""
 
@@ -55,7 +56,7 @@ class Timing:
 class Outcome:
     """What a handshake has agreed on. ``keys`` are those of a session (`session.own_keys`), none where the records stay
     in ``connection``. ``flights`` sends the last flight again, as long as the peer has not shown that it came, which it
-    need not where ``confirmed``. ``secrets`` are the master secret and both randoms.
+    need not where ``confirmed``. ``secrets`` are the master secret and both randoms, ``session`` is what a client resumes.
     """
 
     suite: Suite
@@ -69,6 +70,7 @@ class Outcome:
     flights: Flights
     crossing: Crossing
     connection: Connection | None
+    session: Session | None
 
 
 class Owner(Protocol):
@@ -227,6 +229,7 @@ class Handshake:
             self._flights,
             self._crossing,
             self._connection if suite.in_openssl else None,
+            self._connection.session() if self._client else None,
         )
         self._owner.established(self, outcome, now)
 
@@ -300,15 +303,15 @@ class ServerHandshake(Handshake):
         self._written(self._connection.listen(datagram), now)
 
     def repeats(self, datagram: bytes) -> bool:
-        """Return whether a ClientHello is the one that began this handshake."""
-        return datagram == self._opening
+        """Return whether a ClientHello is the one that began this handshake, under another record number or the same."""
+        return datagram[_BEHIND_NUMBER:] == self._opening[_BEHIND_NUMBER:]
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram of the client."""
         if self.over:
             return
         self._now = now
-        if datagram == self._opening:
+        if self.repeats(datagram):
             if now - self._sent_at >= _SOON:
                 self._again(now)
         elif self._waiting or self._candidates:
@@ -469,19 +472,26 @@ class ClientTerms:
 
 
 class ClientHandshake(Handshake):
-    """A handshake that we begin."""
+    """A handshake that we begin; ``session`` is one that is to be taken up, if the server still knows it."""
 
     _client = True
 
     def __init__(  # noqa: PLR0917
-        self, owner: Owner, address: bytes, peer: bytes, timing: Timing, now: float, terms: ClientTerms
+        self,
+        owner: Owner,
+        address: bytes,
+        peer: bytes,
+        timing: Timing,
+        now: float,
+        terms: ClientTerms,
+        session: Session | None = None,
     ) -> None:
         super().__init__(owner, address, peer, timing, now)
         self.cid = terms.cid
         self._terms = terms
         self._received = Reassembly()
         self._chain: list[x509.Certificate] = []
-        self._connection = Connection(terms.context, self, timing.mtu, terms.sni)
+        self._connection = Connection(terms.context, self, timing.mtu, terms.sni, session)
 
     def start(self, now: float) -> None:
         """Send the ClientHello."""

@@ -29,6 +29,9 @@ _SIGNATURES: Final = (
     b"RSA+SHA256:RSA+SHA384:RSA+SHA512"
 )
 _ILLEGAL: Final = 47
+Session = SSL.Session
+"""What a client keeps of a session, to take it up later."""
+
 _MASTER: Final = 48
 _PSK_IDENTITY: Final = 0xA8
 _ROOM: Final = 1 << 16
@@ -78,6 +81,7 @@ class Context:
         self, suites: tuple[Suite, ...], *, server: bool, material: Material | None = None, resumes: bool = False
     ) -> None:
         self.server = server
+        self.resumes = resumes
         self.asked: Asked | None = None
         context = self._context = SSL.Context(SSL.DTLS_SERVER_METHOD if server else SSL.DTLS_CLIENT_METHOD)
         context.set_min_proto_version(int.from_bytes(DTLS_1_2, "big"))
@@ -185,7 +189,9 @@ class Connection:
 
     __slots__ = ("_asked", "_connection", "_context", "done", "failed")
 
-    def __init__(self, context: Context, asked: Asked, mtu: int, sni: str = "") -> None:
+    def __init__(
+        self, context: Context, asked: Asked, mtu: int, sni: str = "", session: Session | None = None
+    ) -> None:
         self.done = False
         self.failed = ""
         self._context = context
@@ -196,6 +202,8 @@ class Connection:
             connection.set_accept_state()
         else:
             connection.set_connect_state()
+            if session is not None:
+                connection.set_session(session)
             if sni:
                 connection.set_tlsext_host_name(sni.encode("idna"))
 
@@ -256,6 +264,10 @@ class Connection:
     def resumed(self) -> bool:
         """Return whether an earlier session was taken up."""
         return bool(lib.SSL_session_reused(self._connection._ssl))
+
+    def session(self) -> Session | None:
+        """Return what the next handshake with this server may take up, where the context resumes."""
+        return self._connection.get_session() if self._context.resumes else None
 
     def session_identity(self) -> bytes:
         """Return the PSK identity that belongs to the session, empty if it has none; no call of OpenSSL gives it, but
