@@ -137,7 +137,7 @@ class Secured(Observer):
 
     def begun(self, session: Established, before: bytes | None, now: float) -> None:
         """Know of a new session."""
-        self.keeper.begun()
+        self.keeper.begun(session.peer)
         outcome = session.outcome
         self._log.debug(
             "session of {identity} at {address}: {suite}{cid}{resumed}",

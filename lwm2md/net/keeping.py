@@ -1,6 +1,6 @@
 """Sessions in storage: written behind in groups, so that a restart interrupts no device.
 
-RULES: a session is stored soon after it began and, while it is used, every few seconds; what was not stored yet is lost
+RULES: a session is stored when it begins and, while it is used, every few seconds; what was not stored yet is lost
 in a crash, which `stored` allows for. Rows are sealed like credentials. A row that can't be stored is tried again.
 """
 
@@ -48,9 +48,11 @@ class Keeper:
         """Store what has changed, from now on."""
         self._set(LATER)
 
-    def begun(self) -> None:
-        """Know that there is a new session."""
-        self._set(SOON)
+    def begun(self, peer: bytes) -> None:
+        """Store a new session at once: what its device registers comes after it, so that nobody is left without one."""
+        session = self._sessions.by_peer.get(peer)
+        if session is not None:
+            self._submit((Commit((Write(TABLE, _key(peer), self._row(session)),)),))
 
     def ended(self, peer: bytes) -> None:
         """Know that a session is gone."""
