@@ -18,6 +18,7 @@ from lwm2md.ctl import (
     managing,
     modelling,
     remembered,
+    securing,
     tracing,
     values,
     watching,
@@ -130,6 +131,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _remembered(add)
     _watching(add)
     _tracing(add)
+    securing.arguments(add, ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"}), _EVERY)
     return top
 
 
