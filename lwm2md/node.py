@@ -98,7 +98,25 @@ class Node:
         profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
         self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
-        self._engine = Engine(
+        self._engine = self._make_engine(settings, chance)
+        self.server.attach(self._engine)
+        self.tracing = Tracing(
+            self._registration, self._identify, self._store, chance, **tuning.tracing_limits(settings)
+        )
+        timed = (self.server, self.tracing)
+        self.waits = Deadlines(reactor)
+        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self._ports: list[DatagramPort] = []
+        self._api_ports: list[IListeningPort] = []
+        self._secured: Secured | None = None
+        self._api: Api | None = None
+        self._trees: Trees | None = None
+        self._submitting = False
+        self._taken_up = self._abandoned = False
+        self.delivery.on_settled = self._settled
+
+    def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
+        return Engine(
             self.server,
             chance,
             self._parameters,
@@ -115,19 +133,6 @@ class Node:
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
         )
-        self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, self._identify, self._store, chance, **tuning.tracing_limits(settings))
-        timed = (self.server, self.tracing)
-        self.waits = Deadlines(reactor)
-        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
-        self._ports: list[DatagramPort] = []
-        self._api_ports: list[IListeningPort] = []
-        self._secured: Secured | None = None
-        self._api: Api | None = None
-        self._trees: Trees | None = None
-        self._submitting = False
-        self._taken_up = self._abandoned = False
-        self.delivery.on_settled = self._settled
 
     def now(self) -> float:
         """The Unix time of the injected clock."""

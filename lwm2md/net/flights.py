@@ -1,8 +1,8 @@
 """The way out of a handshake: OpenSSL's records packed into datagrams, and the last flight once more.
 
 RULES: what is sent again has new record numbers (RFC 6347 section 4.2.4), which those of epoch 0 are just given and
-those of epoch 1 sealed for. OpenSSL numbers its own records of epoch 1 from 0, ours begin with `AGAIN`, and those of the
-session to come with `session.FIRST`: no number serves twice with one key.
+those of epoch 1 sealed for. OpenSSL numbers its own records of epoch 1 from 0, ours begin with `AGAIN`, and those of
+the session to come with `session.FIRST`: no number serves twice with one key.
 """
 
 from __future__ import annotations
