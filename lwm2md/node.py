@@ -395,8 +395,9 @@ class Node:
             yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
         if self._secured is not None:
             yield from ((f"dtls_{name}", value) for name, value in self._secured.counters().items())
-        names = self._ports[0].counters if self._ports else ()
-        yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
+        ports = [*self._ports, *(() if self._secured is None else self._secured.port.ports)]
+        names = ports[0].counters if ports else ()
+        yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
 
