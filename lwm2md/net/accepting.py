@@ -20,7 +20,8 @@ from lwm2md.net.openssl import Connection, Context, Material
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE, SERVER_HELLO, Reassembly, psk_identity, transcript
 from lwm2md.security.dtls.hello import ClientHello, server_hello
-from lwm2md.security.dtls.records import epoch, split
+from lwm2md.security.dtls.records import number, split
+from lwm2md.security.dtls.session import EPOCH_1
 from lwm2md.security.dtls.suites import Suite
 from lwm2md.security.dtls.trial import Agreed
 from lwm2md.security.identity import X509, Identity
@@ -165,7 +166,8 @@ class ServerHandshake(Handshake):
         """Find the key that opens the Finished, once that is there; the newest one if none does."""
         if not self._candidates:
             return
-        proof = next((record for data in self._held for record in split(data)[0] if epoch(record)), None)
+        records = (record for data in self._held for record in split(data)[0])
+        proof = next((record for record in records if number(record) >= EPOCH_1), None)
         hello = self._hello
         if proof is None or self._suite is None or hello is None:
             return

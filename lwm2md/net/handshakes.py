@@ -19,8 +19,8 @@ from lwm2md.net.openssl import Connection, Session
 from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.hello import ServerHello
-from lwm2md.security.dtls.records import ALERT, CHANGE_CIPHER_SPEC, epoch, split
-from lwm2md.security.dtls.session import own_keys
+from lwm2md.security.dtls.records import ALERT, CHANGE_CIPHER_SPEC, number, split
+from lwm2md.security.dtls.session import EPOCH_1, own_keys
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
 
@@ -142,7 +142,7 @@ class Handshake:
         """Give a datagram to OpenSSL, and go on with what it says."""
         records, _ = split(datagram)
         self._changed_cipher |= any(record[0] == CHANGE_CIPHER_SPEC for record in records)
-        self._proof_seen |= self._changed_cipher and any(epoch(record) for record in records)
+        self._proof_seen |= self._changed_cipher and any(number(record) >= EPOCH_1 for record in records)
         if self._suite is not None and self._suite.in_openssl:
             self._step(datagram, now)
             return

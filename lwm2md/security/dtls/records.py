@@ -54,16 +54,11 @@ def split(datagram: bytes, cid_length: int = CID_LENGTH) -> tuple[list[bytes], b
     return records, bool(records)
 
 
-def epoch(record: bytes) -> int:
-    """Return the epoch of a record that `split` gave."""
-    return record[3] << 8 | record[4]
+def number(record: bytes) -> int:
+    """Return the number of a record that `split` gave: its epoch and, in 48 bits, its sequence number."""
+    return int.from_bytes(record[3:11], "big")
 
 
-def sequence(record: bytes) -> int:
-    """Return the sequence number of a record that `split` gave, without its epoch."""
-    return int.from_bytes(record[5:11], "big")
-
-
-def plain(content_type: int, number: int, fragment: bytes, version: bytes = DTLS_1_2) -> bytes:
-    """Return the unprotected record of epoch 0 with the sequence ``number``."""
-    return bytes((content_type,)) + version + number.to_bytes(8, "big") + len(fragment).to_bytes(2, "big") + fragment
+def plain(content_type: int, numbered: int, fragment: bytes, version: bytes = DTLS_1_2) -> bytes:
+    """Return the unprotected record of epoch 0 with the sequence number ``numbered``."""
+    return bytes((content_type,)) + version + numbered.to_bytes(8, "big") + len(fragment).to_bytes(2, "big") + fragment
