@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import succeed
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
@@ -108,6 +108,7 @@ class Node:
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
+        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
 
@@ -118,6 +119,15 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def settle_soon(self) -> None:
+        """The same in the next turn of the reactor, once for all that changed until then."""
+        if self._settling is None:
+            self._settling = self.reactor.callLater(0, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self.settle()
 
     def mount(self, root: Any) -> None:
         """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
@@ -243,6 +253,9 @@ class Node:
         if self._api is not None:
             self._api.close()
         self.waits.stop()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
