@@ -46,6 +46,7 @@ _DROP: Final = MAX_BYTES // 16
 _SAMPLE: Final = 64
 """What a sample takes beside its value, which is among the writes or in the document too."""
 _LOG: Final = "events"
+_AUDIT: Final = "audit"
 _META: Final = "meta"
 _COUNTERS: Final = (
     "commits",
@@ -119,6 +120,11 @@ class Delivery:
     def backlog(self) -> int:
         """Commits that wait for a transaction: who makes them must refuse work when this grows."""
         return self._waiting
+
+    @property
+    def newest(self) -> str:
+        """The id behind which all events are that are yet to come."""
+        return _text(self._next - 1)
 
     @property
     def readers(self) -> int:
@@ -303,6 +309,10 @@ class Delivery:
         if commit.samples:
             transaction.samples.extend(commit.samples)
             transaction.size += _SAMPLE * len(commit.samples)
+        for record in commit.records:
+            transaction.appends.append(Append(_AUDIT, _text(self._next), record))
+            transaction.size += len(record)
+            self._next += 1
         for event in commit.events:
             if not (event.stored or self.wants(event.type)):
                 continue

@@ -31,8 +31,8 @@ Sample = tuple[str, str, int, bytes]
 class Commit(msgspec.Struct, frozen=True):
     """Writes, events and samples that become durable together, or not at all.
 
-    ``dropped`` are owners that lose all samples they had until now. Who waits for a ``patient`` one does not mind some
-    milliseconds more, in which others join it.
+    ``dropped`` are owners that lose all samples they had until now; ``records`` go to the audit log. Who waits for a
+    ``patient`` one does not mind some milliseconds more, in which others join it.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
@@ -44,6 +44,7 @@ class Commit(msgspec.Struct, frozen=True):
     resume: Resume | None = None
     samples: Sequence[Sample] = ()
     dropped: tuple[str, ...] = ()
+    records: tuple[bytes, ...] = ()
     patient: bool = False
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Received
+from lwm2md.coap.engine import Peer, Received
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import negotiation, stored
@@ -21,12 +21,15 @@ from lwm2md.server.records import Device
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
-from lwm2md.server.wish import Observation
+from lwm2md.server.wish import Fold, Observation
 from lwm2md.server.wishes import Wishes
 
 
 class Notifications:
-    """Takes notifications: their values go to the twin and to everybody who reads events."""
+    """Takes notifications: their values go to the twin and to everybody who reads events.
+
+    ``moved(device, peer, now)`` is told of a proved identity that comes from a new address.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Notifications:
         self._uplink = uplink
         self._tending = tending
         self._storing: set[tuple[bytes, int]] = set()
+        self.moved: Callable[[Device, Peer, float], None]
         self.listener = self._notified  # one bound method for all
 
     def values(
@@ -74,6 +78,14 @@ class Notifications:
             return
         now, message = received.now, received.message
         unverified = received.peer != device.registration.peer
+        if unverified:
+            identity = self._state.environment.describe(received.peer).identity
+            if identity != device.registration.identity:
+                self._state.count("notifications_refused")
+                return
+            if identity is not None:
+                self.moved(device, received.peer, now)
+                unverified = False
         if not unverified:
             self._uplink(device, now)
         key = (wish.token, message.mid)
@@ -90,6 +102,8 @@ class Notifications:
             self._acknowledge(received, durable, now)
 
         wish.came(now)
+        if isinstance(wish, Fold):
+            _carried(device, now)
         row = self._one(device, wish, message, now) if fresh else None
         if row is not None:
             told: dict[str, object] = {"source": "observe", "values": (row,)}
@@ -132,3 +146,10 @@ class Notifications:
     def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
         if durable:
             self._state.engine.acknowledge(received, now)
+
+
+def _carried(device: Device, now: float) -> None:
+    """A notification of a fold is one for each wish that it carries."""
+    for wish in device.observations:
+        if wish.state == "folded":
+            wish.last_notification, wish.notifications = now, wish.notifications + 1

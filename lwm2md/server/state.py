@@ -16,6 +16,7 @@ from lwm2md.coap.message import encode_body, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
+from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
 from lwm2md.server.effects import Commit, Resume, Sample, Together, Write
@@ -36,6 +37,7 @@ COUNTERS: Final = (
     "unexpected_responses",
     "sends_accepted",
     "sends_refused",
+    "notifications_refused",
 )
 _RD: Final = encode_body(options(path=("rd",)), b"")
 _ONE_BYTE: Final = 13
@@ -48,11 +50,15 @@ _PAUSE: Final = 5.0
 
 @attrs.frozen(slots=True)
 class PeerDescription:
-    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``."""
+    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
+
+    ``proved`` is that identity with all that it is known by.
+    """
 
     address: str
     transport: str
     identity: str | None = None
+    proved: Identity | None = None
 
 
 @attrs.frozen(slots=True)
@@ -129,9 +135,11 @@ class State:
         resume: Resume | None = None,
         samples: tuple[Sample, ...] = (),
         dropped: tuple[str, ...] = (),
+        *,
+        records: tuple[bytes, ...] = (),
     ) -> None:
         """Ask the shell to make all this durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped))
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped, records))
 
     def together(self) -> Together:
         """What can be added to here becomes durable in its turn, with what was added before it."""

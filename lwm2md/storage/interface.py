@@ -48,9 +48,14 @@ TABLES: Final = frozenset(
         "device_profiles",
         "findings",
         "templates",
+        "cursors",
+        "notes",
+        "credentials",
+        "refused",
+        "sessions",
     }
 )
-LOGS: Final = frozenset({"events"})
+LOGS: Final = frozenset({"events", "audit"})
 
 Rows = list[tuple[str, bytes]]
 Samples = list[tuple[int, bytes]]
