@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lwm2md.delivery import Delivery
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
+    from lwm2md.plugins.managing import Managing
+    from lwm2md.plugins.running import Running
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
 
@@ -28,6 +30,8 @@ class Node(Protocol):
     delivery: Delivery
     history: History
     tracing: Tracing
+    plugins: Running
+    managing: Managing
     settings: Settings
     reactor: IReactorTime
     waits: Deadlines
