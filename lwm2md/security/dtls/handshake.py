@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from lwm2md.security.dtls.records import HANDSHAKE, HEADER, epoch, split
+from lwm2md.security.dtls.records import HANDSHAKE, HEADER, number, split
 
 CLIENT_HELLO: Final = 1
 SERVER_HELLO: Final = 2
@@ -80,7 +80,7 @@ class Reassembly:
     def add(self, datagram: bytes) -> None:
         """Take what a datagram has of unprotected handshake messages."""
         for record in split(datagram)[0]:
-            if record[0] == HANDSHAKE and epoch(record) == 0:
+            if record[0] == HANDSHAKE and not number(record) >> 48:
                 for fragment in fragments(record):
                     self._add(fragment)
 

@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from lwm2md.security.dtls.handshake import CLIENT_HELLO, HELLO_VERIFY_REQUEST, Message, fragments
-from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, epoch, plain, sequence, split
+from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, number, plain, split
 
 COOKIE_LENGTH: Final = 20
 _SECRET_LENGTH: Final = 32
@@ -93,19 +93,19 @@ class _Reader:
 def client_hello(datagram: bytes) -> ClientHello | None:
     """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments."""
     records, _ = split(datagram)
-    if not records or records[0][0] != HANDSHAKE or epoch(records[0]) != 0:
+    if not records or records[0][0] != HANDSHAKE or number(records[0]) >> 48:
         return None
     record = records[0]
     found = fragments(record)
     if not found or found[0].kind != CLIENT_HELLO or len(found[0].body) != found[0].length:
         return None
     try:
-        return _client_hello(sequence(record), found[0].body)
+        return _client_hello(number(record), found[0].body)
     except _MalformedError:
         return None
 
 
-def _client_hello(number: int, body: bytes) -> ClientHello:
+def _client_hello(numbered: int, body: bytes) -> ClientHello:
     reader = _Reader(body)
     version, random, session_id = reader.take(2), reader.take(_RANDOM_LENGTH), reader.vector(1)
     before = reader.at
@@ -118,7 +118,7 @@ def _client_hello(number: int, body: bytes) -> ClientHello:
     if len(session_id) > _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
     return ClientHello(
-        number,
+        numbered,
         version,
         random,
         session_id,

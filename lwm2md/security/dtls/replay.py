@@ -1,7 +1,7 @@
 """Which records were there before: the sliding window of RFC 6347 section 4.1.2.6, over 64 sequence numbers.
 
 RULES: a window is two integers, so that a session keeps no object for it: ``top``, the highest sequence number that
-was accepted (-1 before the first), and ``bits``, in which bit n stands for ``top - n``. Only a record that was
+was accepted, and ``bits``, in which bit n stands for ``top - n``. Only a record that was
 authenticated may be marked.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 WINDOW: Final = 64
-NONE: Final = -1
-"""The top before the first record."""
 ALL: Final = (1 << WINDOW) - 1
 """The bits with which nothing at or below the top is accepted any more."""
 

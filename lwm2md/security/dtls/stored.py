@@ -13,22 +13,21 @@ from typing import Final, Literal
 import attrs
 import msgspec
 
-from lwm2md.security.dtls.records import CID_LENGTH, MAX_SEQUENCE
-from lwm2md.security.dtls.replay import ALL, NONE
-from lwm2md.security.dtls.session import PEER, DtlsSession
+from lwm2md.security.dtls.records import CID_LENGTH
+from lwm2md.security.dtls.replay import ALL
+from lwm2md.security.dtls.session import EPOCH_1, FIRST, LAST, PEER, DtlsSession
 from lwm2md.security.dtls.suites import BY_NUMBER
 from lwm2md.security.identity import Identity
 
 RESERVE: Final = 1 << 20
 _VERSION: Final = 1
-_EPOCH_1: Final = 1 << 48
 _MAX_CID: Final = 255
 
 _Identity = tuple[Literal["psk", "x509"], str, tuple[str, ...], str, str, str]
 
 
 class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is kept of a `DtlsSession`; ``sent`` is the number, epoch and all, that a restored one sends first."""
+    """What is kept of a `DtlsSession`; ``sent`` is the number that a restored one sends first."""
 
     version: int
     peer: bytes
@@ -103,8 +102,8 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
             or len(self.peer) != len(PEER) + CID_LENGTH
             or not self.peer.startswith(PEER)
             or len(self.cid) > _MAX_CID
-            or self.sent < _EPOCH_1
-            or not NONE <= self.top <= MAX_SEQUENCE
+            or self.sent < FIRST
+            or not EPOCH_1 - 1 <= self.top <= LAST
         ):
             raise ValueError("not a stored session: lengths or numbers that none has")
 

@@ -9,6 +9,7 @@ one look-up and one decryption each.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -20,10 +21,10 @@ from lwm2md.security.dtls.records import (
     HANDSHAKE,
     HEADER,
     TLS12_CID,
-    epoch,
+    number,
     split,
 )
-from lwm2md.security.dtls.session import DROPS, PEER, DtlsSession
+from lwm2md.security.dtls.session import DROPS, EPOCH_1, PEER, DtlsSession
 from lwm2md.security.dtls.sessions import Sessions
 
 Datagram = tuple[bytes, bytes]
@@ -36,8 +37,9 @@ _FATAL: Final = b"\2"
 _HELLOS: Final = (b"\0", b"\1")
 """The types of HelloRequest and ClientHello: a session asked to shake hands again."""
 
-_DATA_HEAD: Final = bytes((APPLICATION_DATA,)) + DTLS_1_2 + b"\x00\x01"
-_CID_HEAD: Final = bytes((TLS12_CID,)) + DTLS_1_2 + b"\x00\x01"
+_VERSION: Final = int.from_bytes(DTLS_1_2, "big")
+_head: Final = struct.Struct(">BHQH").unpack_from
+_NOTHING: Final = (0, 0, 0, 0)
 _NOTE_EVERY: Final = (1 << 16) - 1
 _COUNTERS: Final = (
     *DROPS,
@@ -71,22 +73,22 @@ class Traffic:
         rest: list[Datagram] = []
         sessions, counters = self._sessions, self.counters
         by_address, by_peer, heard = sessions.by_address, sessions.by_peer, sessions.heard
-        start = HEADER
         for datagram, address in batch:
-            head = datagram[:5]
             session = None
-            if head == _DATA_HEAD:
-                start = HEADER
-                session = by_address.get(address)
-            elif head == _CID_HEAD:
-                start = CID_HEADER
-                session = by_peer.get(PEER + datagram[11:19])
-            if session is None or int.from_bytes(datagram[start - 2 : start], "big") != len(datagram) - start:
+            kind, version, numbered, length = _head(datagram) if len(datagram) >= CID_HEADER else _NOTHING
+            if version == _VERSION:
+                if kind == APPLICATION_DATA:
+                    session = by_address.get(address)
+                    length += HEADER
+                elif kind == TLS12_CID:
+                    session = by_peer.get(PEER + datagram[11:19])
+                    length = (datagram[19] << 8 | datagram[20]) + CID_HEADER
+            if session is None or length != len(datagram):
                 self._receive_several(datagram, address, now, data, rest)
                 continue
             if session.ciphers is None:
                 sessions.warm(session)
-            opened = session.open(datagram, counters)
+            opened = session.open(datagram, numbered, counters)
             if opened is None:
                 continue
             heard(session, address, opened[2], now)
@@ -154,7 +156,7 @@ class Traffic:
         records, clean = split(datagram)
         if not clean:
             self.counters["malformed"] += 1
-        if any(epoch(record) == 0 for record in records):
+        if any(number(record) < EPOCH_1 for record in records):
             # Of a handshake, and so is what of epoch 1 stands beside it.
             rest.append((datagram, address))
             return
@@ -166,7 +168,7 @@ class Traffic:
                 continue
             if session.ciphers is None:
                 self._sessions.warm(session)
-            opened = session.open(record, self.counters)
+            opened = session.open(record, number(record), self.counters)
             if opened is not None:
                 self._sessions.heard(session, address, opened[2], now)
                 self._receive_other(session, opened, (record, address), data, rest)

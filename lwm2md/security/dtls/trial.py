@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+from cryptography.exceptions import InvalidTag
 
+from lwm2md.security.dtls.ciphers import opener
 from lwm2md.security.dtls.keys import extended_master_secret, key_block, master_secret, psk_premaster
-from lwm2md.security.dtls.session import DROPS, own_keys, unseal
+from lwm2md.security.dtls.records import TLS12_CID, number
+from lwm2md.security.dtls.session import own_keys
 from lwm2md.security.dtls.suites import Suite
 
 
@@ -43,8 +46,9 @@ class Agreed:
 
     def _opens(self, keys: bytes, record: bytes) -> bool:
         suite = self.suite
-        assert suite.aead is not None
         key, iv = suite.key_length, suite.iv_length
-        aead = suite.aead(keys[key : 2 * key])
-        ciphers = (aead.encrypt, b"", aead.decrypt, keys[2 * key + iv :], suite.overhead)
-        return unseal(ciphers, record, dict.fromkeys(DROPS, 0)) is not None
+        unseal = opener(suite, keys[key : 2 * key], keys[2 * key + iv :], cid=record[0] == TLS12_CID)
+        try:
+            return unseal(record, number(record)) is not None
+        except InvalidTag:
+            return False
