@@ -11,14 +11,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from lwm2md.security.dtls.crossing import Crossing
-from lwm2md.security.dtls.records import epoch, plain, sequence, split
-from lwm2md.security.dtls.session import FIRST, Ciphers, seal, unseal
+from lwm2md.security.dtls.ciphers import Open, Seal, opener, sealer
+from lwm2md.security.dtls.records import number, plain, split
+from lwm2md.security.dtls.session import EPOCH_1, FIRST
 from lwm2md.security.dtls.suites import Suite
 
-AGAIN: Final = 32
-
-_EPOCH_1: Final = 1 << 48
-_NUMBER: Final = slice(5, 11)
+AGAIN: Final = EPOCH_1 + 32
 
 
 class Flights:
@@ -32,7 +30,7 @@ class Flights:
         self._flight: list[bytes] = []
         self._next: int | None = None
         self._sealed = AGAIN
-        self._ciphers: Ciphers | None = None
+        self._ciphers: tuple[Open, Seal] | None = None
 
     @property
     def last(self) -> list[bytes]:
@@ -43,8 +41,7 @@ class Flights:
         """Take the keys of the handshake (`session.own_keys`), without which no record of epoch 1 is sent again."""
         if suite.aead is not None:
             key, iv = keys[: suite.key_length], keys[2 * suite.key_length :][: suite.iv_length]
-            aead = suite.aead(key)
-            self._ciphers = (aead.encrypt, iv, aead.decrypt, iv, suite.overhead)
+            self._ciphers = opener(suite, key, iv, cid=False), sealer(suite, key, iv, b"")
 
     def first(self, written: bytes) -> list[bytes]:
         """Return what OpenSSL wrote as datagrams, and keep it."""
@@ -53,7 +50,7 @@ class Flights:
             return []
         self._flight = records
         if self._next is None:
-            self._next = sequence(records[0])
+            self._next = number(records[0])
         return self._packed(self._numbered(record) for record in records)
 
     def again(self) -> list[bytes]:
@@ -62,21 +59,22 @@ class Flights:
 
     def alert(self, content_type: int, fragment: bytes) -> bytes:
         """Return a record of epoch 0 that is ours alone."""
-        number, self._next = self._next or 0, (self._next or 0) + 1
-        return plain(content_type, number, fragment)
+        numbered, self._next = self._next or 0, (self._next or 0) + 1
+        return plain(content_type, numbered, fragment)
 
     def _numbered(self, record: bytes, *, sealed: bool = False) -> bytes:
-        if epoch(record) == 0:
+        if number(record) < EPOCH_1:
             assert self._next is not None
-            number, self._next = self._next, self._next + 1
-            return record[:5] + number.to_bytes(6, "big") + record[11:]
+            numbered, self._next = self._next, self._next + 1
+            return record[:5] + numbered.to_bytes(6, "big") + record[11:]
         if not sealed or self._ciphers is None:
             return record
-        found = unseal(self._ciphers, record, {"malformed": 0, "bad_mac": 0})
+        unseal, seal = self._ciphers
+        found = unseal(record, number(record))
         if found is None or self._sealed >= FIRST:
             return b""
         self._sealed += 1
-        return seal(self._ciphers, _EPOCH_1 + self._sealed - 1, b"", *found)
+        return seal(self._sealed - 1, *found)
 
     def _packed(self, records: Iterable[bytes]) -> list[bytes]:
         found: list[bytes] = []

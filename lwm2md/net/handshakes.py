@@ -24,8 +24,8 @@ from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE, SERVER_HELLO, Reassembly, psk_identity, transcript
 from lwm2md.security.dtls.hello import ClientHello, ServerHello, server_hello
-from lwm2md.security.dtls.records import ALERT, CHANGE_CIPHER_SPEC, epoch, split
-from lwm2md.security.dtls.session import own_keys
+from lwm2md.security.dtls.records import ALERT, CHANGE_CIPHER_SPEC, number, split
+from lwm2md.security.dtls.session import EPOCH_1, own_keys
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.dtls.trial import Agreed
 from lwm2md.security.identity import X509, Identity
@@ -154,7 +154,7 @@ class Handshake:
         """Give a datagram to OpenSSL, and go on with what it says."""
         records, _ = split(datagram)
         self._changed_cipher |= any(record[0] == CHANGE_CIPHER_SPEC for record in records)
-        self._proof_seen |= self._changed_cipher and any(epoch(record) for record in records)
+        self._proof_seen |= self._changed_cipher and any(number(record) >= EPOCH_1 for record in records)
         if self._suite is not None and self._suite.in_openssl:
             self._step(datagram, now)
             return
@@ -373,7 +373,7 @@ class ServerHandshake(Handshake):
         """Find the key that opens the Finished, once that is there; the newest one if none does."""
         if not self._candidates:
             return
-        proof = next((record for data in self._held for record in split(data)[0] if epoch(record)), None)
+        proof = next((record for data in self._held for record in split(data)[0] if number(record) >= EPOCH_1), None)
         hello = self._hello
         if proof is None or self._suite is None or hello is None:
             return
