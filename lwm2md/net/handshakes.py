@@ -61,12 +61,12 @@ class Outcome:
 
     suite: Suite
     identity: Identity
-    keys: bytes
+    keys: bytes = attrs.field(repr=False)
     own_cid: bool
     cid: bytes
     resumed: bool
     confirmed: bool
-    secrets: tuple[bytes, bytes, bytes]
+    secrets: tuple[bytes, bytes, bytes] = attrs.field(repr=False)
     flights: Flights
     crossing: Crossing
     connection: Connection | None
@@ -126,7 +126,7 @@ class Handshake:
         """Take a datagram of the peer."""
         raise NotImplementedError
 
-    def psk(self) -> tuple[bytes, bytes]:
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
         """Return the identity (as a client) and the key; an empty key ends the handshake."""
         raise NotImplementedError
 
@@ -412,9 +412,13 @@ class ServerHandshake(Handshake):
             self._tried[identity] = self._tried.get(identity, 0) + 1
         self._refuse(DECRYPT_ERROR, "wrong-key" if self._known else "unknown-identity", now)
 
-    def psk(self) -> tuple[bytes, bytes]:
-        """Return the key of the identity that the client has."""
-        return b"", self._key
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
+        """Return the key of the identity that the client has.
+
+        None if OpenSSL has put another identity together than we have, out of fragments that contradict each other: it
+        keeps that one for resumptions, so the client would be whoever it likes.
+        """
+        return b"", self._key if identity == self._identity else b""
 
     # Certificates, and the end
 
@@ -512,7 +516,7 @@ class ClientHandshake(Handshake):
                     self._crossing.own_cid, self._crossing.cid = self.cid, hello.cid
         self._feed(datagram, now)
 
-    def psk(self) -> tuple[bytes, bytes]:
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
         """Return the own identity and its key."""
         return self._terms.identity, self._terms.key
 
