@@ -99,7 +99,8 @@ class Handshake:
         self.address = address
         self.peer = peer
         self.due: float | None = None
-        self.wakes: float | None = None
+        # OpenSSL may be silent about the first datagram, and then nothing else sets a time.
+        self.wakes: float | None = now + timing.patience
         self.over = False
         self.cid: bytes | None = None
         self.peer_cid: bytes | None = None
