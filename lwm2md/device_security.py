@@ -16,7 +16,7 @@ import attrs
 from twisted.python import usage
 
 if TYPE_CHECKING:
-    from lwm2md.net.handshakes import ClientTerms
+    from lwm2md.net.calling import ClientTerms
 
 OPTIONS: Final = (
     ("psk-identity", None, "The PSK identity of a single device (default: its Endpoint Client Name)."),
@@ -47,8 +47,8 @@ Options = Mapping[str, Any]
 
 @attrs.frozen(slots=True, eq=False)
 class GroupSecurity:
-    """How the devices of a group shake hands; ``identity`` gives that of a device by its number and name, ``key`` that of
-    an identity, both None with certificates. ``material`` are PEM texts: chain, key, authorities; ``pinned`` another.
+    """How the devices of a group shake hands; ``identity`` gives that of a device by its number and name, ``key`` that
+    of an identity, both None with certificates. ``material`` are PEM texts (chain, key, authorities), so is ``pinned``.
     """
 
     host: str
@@ -63,8 +63,8 @@ class GroupSecurity:
         """Return what makes the terms of a device by its number and name. Raises ValueError for bad certificates."""
         from cryptography import x509  # noqa: PLC0415  only who speaks coaps pays for OpenSSL
 
+        from lwm2md.net.calling import ClientTerms  # noqa: PLC0415
         from lwm2md.net.certificates import ServerTerms  # noqa: PLC0415
-        from lwm2md.net.handshakes import ClientTerms  # noqa: PLC0415
         from lwm2md.net.openssl import Context, Material  # noqa: PLC0415
         from lwm2md.security.dtls.suites import DEFAULT  # noqa: PLC0415
 

@@ -35,8 +35,8 @@ from lwm2md.net.udp import listen
 
 if TYPE_CHECKING:
     from lwm2md.device_security import GroupSecurity
+    from lwm2md.net.calling import ClientTerms
     from lwm2md.net.dtlsclient import SecureClient, SecureDevice
-    from lwm2md.net.handshakes import ClientTerms
 
 GRACE: Final = 5.0
 """Seconds that a stopping fleet waits for the answers to its De-registers."""

@@ -98,7 +98,25 @@ class Node:
         profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
         self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
-        self._engine = Engine(
+        self._engine = self._make_engine(settings, chance)
+        self.server.attach(self._engine)
+        self.tracing = Tracing(
+            self._registration, self._identify, self._store, chance, **tuning.tracing_limits(settings)
+        )
+        timed = (self.server, self.tracing)
+        self.waits = Deadlines(reactor)
+        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self._ports: list[DatagramPort] = []
+        self._api_ports: list[IListeningPort] = []
+        self._secured: Secured | None = None
+        self._api: Api | None = None
+        self._trees: Trees | None = None
+        self._submitting = False
+        self._taken_up = self._abandoned = False
+        self.delivery.on_settled = self._settled
+
+    def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
+        return Engine(
             self.server,
             chance,
             self._parameters,
@@ -115,19 +133,6 @@ class Node:
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
         )
-        self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, self._identify, self._store, chance, **tuning.tracing_limits(settings))
-        timed = (self.server, self.tracing)
-        self.waits = Deadlines(reactor)
-        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
-        self._ports: list[DatagramPort] = []
-        self._api_ports: list[IListeningPort] = []
-        self._secured: Secured | None = None
-        self._api: Api | None = None
-        self._trees: Trees | None = None
-        self._submitting = False
-        self._taken_up = self._abandoned = False
-        self.delivery.on_settled = self._settled
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -390,8 +395,9 @@ class Node:
             yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
         if self._secured is not None:
             yield from ((f"dtls_{name}", value) for name, value in self._secured.counters().items())
-        names = self._ports[0].counters if self._ports else ()
-        yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
+        ports = [*self._ports, *(() if self._secured is None else self._secured.port.ports)]
+        names = ports[0].counters if ports else ()
+        yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
 

@@ -16,11 +16,12 @@ from lwm2md import tuning
 from lwm2md.config import Settings
 from lwm2md.config.coaps import Coaps
 from lwm2md.net import udp
+from lwm2md.net.accepting import ServerContexts
 from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6, Endpoint, show
 from lwm2md.net.associations import Established
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.dtls import DtlsPort, Observer, Terms
-from lwm2md.net.handshakes import ServerContexts, Timing
+from lwm2md.net.handshakes import Timing
 from lwm2md.net.keeping import Keeper
 from lwm2md.net.openssl import Material
 from lwm2md.net.port import DatagramPort

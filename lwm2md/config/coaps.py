@@ -22,7 +22,9 @@ class Coaps:
         listen(), "", "Where to listen, separated by commas or lines; port 0 is any free one, empty is off"
     )
     connection_id: bool = setting(
-        values.boolean(), "yes", "Whether devices that ask for a Connection ID get one, and keep their session behind NATs"
+        values.boolean(),
+        "yes",
+        "Whether devices that ask for a Connection ID get one, and so keep their session behind NATs",
     )
     node: int = setting(
         values.integer(0, 255), "0", "First byte of every Connection ID, by which one can tell whose session it is"
@@ -34,7 +36,9 @@ class Coaps:
     mtu: int = setting(values.integer(256, 16384), "1200", "Largest datagram of a handshake, in bytes")
     half_open: int = setting(values.integer(1, 1_000_000), "4096", "Handshakes that may be under way at once")
     half_open_source: int = setting(
-        values.integer(1, 1_000_000), "256", "The same from one source: an IPv4 address, or a network of 64 bits of IPv6"
+        values.integer(1, 1_000_000),
+        "256",
+        "The same from one source: an IPv4 address, or 64 bits of an IPv6 one",
     )
     handshake_rate: float = setting(
         values.number(1, 1_000_000), "1000", "Handshakes that may begin in a second; five seconds' worth at once"

@@ -100,7 +100,7 @@ class Associations:
         self.traffic = Traffic(self.sessions, self._confirmed)
         self.handshakes: dict[bytes, Handshake] = {}
         self.greeted: Callable[[bytes, bytes, float], bool] = _nobody
-        """Asked for each datagram with a ClientHello that nobody else wants: bytes, address, time; whether it was one."""
+        """Asked of what may be a ClientHello, with bytes, address and time: whether it was one."""
         self.stray: Callable[[bytes, bytes, float], None] = _ignored
         """Told each datagram of an association that is not known."""
         self.moved: Callable[[DtlsSession, bytes], None] = _unmoved

@@ -65,8 +65,8 @@ def strong(certificate: x509.Certificate) -> bool:
 
 @attrs.frozen(slots=True, eq=False)
 class ServerTerms:
-    """What a client asks of a server: the Certificate ``usage``, the ``certificate`` that it names (a leaf with 1 and 3,
-    an authority with 0), and the ``host`` that it called, a name or an address.
+    """What a client asks of a server: the Certificate ``usage``, the ``certificate`` that it names (a leaf with 1 and
+    3, an authority with 0), and the ``host`` that it called, a name or an address.
     """
 
     usage: int

@@ -17,10 +17,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lwm2md.coap.memory import Generations
+from lwm2md.net.accepting import ServerContexts, ServerHandshake
 from lwm2md.net.addresses import prefix_of, wildcard
 from lwm2md.net.associations import Associations, Established
 from lwm2md.net.driver import Deadlines
-from lwm2md.net.handshakes import Handshake, ServerContexts, ServerHandshake, Timing
+from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
@@ -121,17 +122,12 @@ class DtlsPort:
     @property
     def counters(self) -> dict[str, int]:
         """What metrics show."""
-        parts = (
-            self.own,
-            self.associations.counters,
-            self.associations.traffic.counters,
-            self.associations.sessions.counters,
-            self._guard.counters,
-        )
-        found: dict[str, int] = {}
-        for part in parts:
-            for name, value in part.items():
-                found[name] = found.get(name, 0) + value
+        associations = self.associations
+        found = {**self.own, **associations.traffic.counters}
+        for name, value in associations.counters.items():
+            found[name] = found.get(name, 0) + value
+        found |= {f"sessions_{name}": value for name, value in associations.sessions.counters.items()}
+        found |= {f"refused_{name}": value for name, value in self._guard.counters.items()}
         found["sessions"] = len(self.associations.sessions)
         found["half_open"] = len(self.associations.handshakes)
         return found

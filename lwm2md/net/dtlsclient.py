@@ -15,8 +15,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lwm2md.net.associations import Associations, Established
+from lwm2md.net.calling import ClientHandshake, ClientTerms
 from lwm2md.net.driver import Deadlines
-from lwm2md.net.handshakes import ClientHandshake, ClientTerms, Handshake, Timing
+from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.openssl import Session
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.dtls.records import ALERT

@@ -162,7 +162,7 @@ class Context:
         identity, key = (b"", b"") if self.asked is None else self.asked.psk(b"")
         return _put(key, out, room) if _put(identity + b"\0", identity_out, identity_room) else 0
 
-    def _add_cid(self, _ssl: Any, _kind: int, out: Any, length: Any, _alert: Any, _argument: Any) -> int:  # noqa: PLR0917
+    def _add_cid(self, _ssl: Any, _kind: int, out: Any, length: Any, _alert: Any, _argument: Any) -> int:
         cid = None if self.asked is None else self.asked.cid
         if cid is None:
             return 0
@@ -172,7 +172,7 @@ class Context:
         length[0] = 1 + len(cid)
         return 1
 
-    def _parse_cid(self, _ssl: Any, _kind: int, body: Any, length: int, alert: Any, _argument: Any) -> int:  # noqa: PLR0917
+    def _parse_cid(self, _ssl: Any, _kind: int, body: Any, length: int, alert: Any, _argument: Any) -> int:
         data = bytes(ffi.buffer(body, length)) if length else b""
         if self.asked is None or not data or data[0] != len(data) - 1:
             alert[0] = _ILLEGAL
@@ -192,9 +192,7 @@ class Connection:
 
     __slots__ = ("_asked", "_connection", "_context", "done", "failed")
 
-    def __init__(
-        self, context: Context, asked: Asked, mtu: int, sni: str = "", session: Session | None = None
-    ) -> None:
+    def __init__(self, context: Context, asked: Asked, mtu: int, sni: str = "", session: Session | None = None) -> None:
         self.done = False
         self.failed = ""
         self._context = context

@@ -39,7 +39,8 @@ class LeshanClientTests(TestCase):
             self.assertEqual(await device.read(NAME, "senml-cbor"), {NAME: 20.5})
         await daemon.process.kill()
         daemon = await daemon.again()
-        proxy.rebind() if cid else None
+        if cid:
+            proxy.rebind()
         await client.command("update", "updated")
         self.assertEqual(await Through(self, daemon, "leshan").read(NAME, "senml-cbor"), {NAME: 20.5})
         await client.command("stop", "deregistered")
@@ -95,12 +96,12 @@ class LeshanServerTests(TestCase):
         arguments = [word.replace("@", f"{files.place}/") for word in words]
         device = start_devices(self, url, "--endpoint", "ours", "--lifetime", "20", "--verbose", *arguments)
         await server.registered("ours")
-        code, values = await server.ask("read", "ours", 11543, ["/3/0/0"])
+        code, _ = await server.ask("read", "ours", 11543, ["/3/0/0"])
         self.assertEqual(code, "CONTENT(205)")
         if cid:
             proxy.rebind()
             await device.await_line("Update → 2.04")
-            code, values = await server.ask("read", "ours", 11543, ["/3/0/0"])
+            code, _ = await server.ask("read", "ours", 11543, ["/3/0/0"])
             self.assertEqual(code, "CONTENT(205)")
         self.assertIn("session with", device.output())
 

@@ -55,6 +55,7 @@ class Authority:
         key = private()
         signer = None if above is None else above.owner
         self.above = above
+        self.owner: Owner
         certificate = _signed(name, key, signer, authority=True)
         self.owner = Owner(certificate, key, () if above is None or above.above is None else (above.owner.certificate,))
 

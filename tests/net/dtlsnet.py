@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 from twisted.internet.task import Clock
 
+from lwm2md.net.accepting import ServerContexts
 from lwm2md.net.addresses import Endpoint, pack, prefix, unpack
 from lwm2md.net.associations import Established
+from lwm2md.net.calling import ClientTerms
 from lwm2md.net.driver import Deadlines
 from lwm2md.net.dtls import DtlsPort, Observer, Terms
 from lwm2md.net.dtlsclient import SecureClient, SecureDevice, SecureLink
-from lwm2md.net.handshakes import ClientTerms, ServerContexts
 from lwm2md.net.openssl import Context, Material
 from lwm2md.net.port import Batch
 from lwm2md.security.dtls.guards import GuardLimits, HandshakeGuard
@@ -23,6 +24,8 @@ from lwm2md.security.identity import Identity
 KEY = b"0123456789abcdef"
 OTHER_KEY = b"fedcba9876543210"
 SERVER = Endpoint("192.0.2.1", 5684)
+BY_KEY = tuple(suite for suite in SUITES if suite.psk)
+BY_KEY_DEFAULT = tuple(suite for suite in DEFAULT if suite.psk)
 
 
 class FakePort:
@@ -152,7 +155,7 @@ class SecureServer:
         self,
         net: Net,
         keys: FakeKeys | None = None,
-        suites: tuple[Suite, ...] = tuple(suite for suite in SUITES if suite.psk),
+        suites: tuple[Suite, ...] = BY_KEY,
         material: Material | None = None,
         terms: Terms | None = None,
         limits: GuardLimits | None = None,
@@ -213,12 +216,13 @@ def client(net: Net, seed: int = 2) -> SecureClient:
 def psk_terms(
     identity: bytes = b"device",
     key: bytes = KEY,
-    suites: tuple[Suite, ...] = tuple(suite for suite in DEFAULT if suite.psk),
+    suites: tuple[Suite, ...] = BY_KEY_DEFAULT,
     cid: bytes | None = None,
-    **context: bool,
+    *,
+    resumes: bool = False,
 ) -> ClientTerms:
     """Terms of a device with a pre-shared key."""
-    return ClientTerms(Context(suites, server=False, **context), identity, key, cid=cid)
+    return ClientTerms(Context(suites, server=False, resumes=resumes), identity, key, cid=cid)
 
 
 def device(net: Net, terms: ClientTerms, port: int = 40000, shared: SecureClient | None = None) -> Device:

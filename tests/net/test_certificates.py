@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lwm2md.net.calling import ClientTerms
 from lwm2md.net.certificates import ServerTerms, identity_of, is_called, strong
-from lwm2md.net.handshakes import ClientTerms
 from lwm2md.net.openssl import Context, Material
 from lwm2md.security.dtls.suites import SUITES
 from tests.net.authority import Authority, Owner
@@ -59,9 +59,7 @@ class ServerTest(CertificateCase):
         for suite in BY_CERTIFICATE:
             net = Net()
             mine = rsa if suite.exchange == "ecdhe-rsa" else self.server
-            server = SecureServer(
-                net, suites=(suite,), material=Material(mine.chain, mine.key, self.root.owner.pem)
-            )
+            server = SecureServer(net, suites=(suite,), material=Material(mine.chain, mine.key, self.root.owner.pem))
             one = self.connect(net, owner, cid=b"")
             self.assertEqual(one.say(b"hello"), [b"HELLO"], suite.name)
             [session] = server.seen.sessions

@@ -131,7 +131,7 @@ class HandshakeTest(SynchronousTestCase):
         self.assertEqual(server.port._guard.half_open, 0)
 
     def test_gives_up(self) -> None:
-        """A handshake whose client went away ends after its time, and its flight was sent again more and more slowly."""
+        """A handshake whose client went away ends after its time; its flight was sent again more and more slowly."""
         net = Net()
         server = SecureServer(net, terms=Terms(Timing(first_wait=2.0, patience=20.0)))
         sent = 0
@@ -233,7 +233,7 @@ class SessionTest(SynchronousTestCase):
             net.nat[Endpoint("192.0.2.9", 40000)] = Endpoint("198.51.100.7", 1234)
             self.assertEqual(one.say(b"moved"), [b"MOVED"])
             self.assertEqual({peer for _, peer in server.heard}, {server.heard[0][1]})
-            self.assertEqual(server.port.counters["moved"], 1)
+            self.assertEqual(server.port.counters["sessions_moved"], 1)
 
     def test_address_change_without(self) -> None:
         """Without one, what comes from another address is of an unknown association, and answered by nothing."""
@@ -250,7 +250,7 @@ class SessionTest(SynchronousTestCase):
         net.carry(record, Endpoint("198.51.100.66", 6666), SERVER)
         net.run(1)
         self.assertEqual(server.port.counters["replayed"], 1)
-        self.assertEqual(server.port.counters["moved"], 0)
+        self.assertEqual(server.port.counters["sessions_moved"], 0)
         self.assertEqual(one.say(b"still"), [b"STILL"])
 
     def test_new_hello(self) -> None:
