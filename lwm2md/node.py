@@ -7,7 +7,7 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,18 @@ from lwm2md.delivery import Delivery
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
+from lwm2md.http.extending import PluginRoutes
+from lwm2md.http.routes import Route
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
+from lwm2md.plugins.hosting import Hosting
+from lwm2md.plugins.loading import Loaded, Loader
+from lwm2md.plugins.managing import Managing
+from lwm2md.plugins.running import Running
 from lwm2md.security.csvfile import Packed
 from lwm2md.security.dtls.session import PEER
 from lwm2md.security.rules import Grant
@@ -61,8 +67,8 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`. `bind` may raise OSError, `start` fails with StorageError or CannotListenError; their texts are fit for
-    the operator.
+    `configure`, ``read`` only reads it; ``loaded`` are the plugins. `bind` may raise OSError, `start` fails with
+    StorageError, StartError or CannotListenError; their texts are fit for the operator.
     """
 
     def __init__(
@@ -72,6 +78,9 @@ class Node:
         token: str,
         reactor: Any,
         reload: Callable[[], Reloaded] | None = None,
+        *,
+        read: Callable[[], Settings] | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
         self.settings = settings
         self.reload = reload or (lambda: self.configure(self.settings))
@@ -114,6 +123,9 @@ class Node:
         self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
+        self.routes = PluginRoutes(ROUTES, self._extend)
+        self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
+        self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
 
     def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
         return Engine(
@@ -156,8 +168,14 @@ class Node:
             self.server.neighbour = self._trees
         self._trees.mount(root)
 
+    def unmount(self, root: Any) -> None:
+        """Serve a tree no longer that was mounted."""
+        if self._trees is not None:
+            self._trees.unmount(root)
+
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
+        plan = self.managing.plan(found)
         reloaded = compare(self.settings, found)
         settings = self.settings = reloaded.settings
         self._parameters = tuning.parameters(settings)
@@ -170,7 +188,9 @@ class Node:
         self._secure(settings)
         if self._secured is not None:
             self._secured.configure(settings)
-        return reloaded
+        self.plugins.configure(settings.plugins)
+        self.managing.carry_out(plan)
+        return reloaded.also(plan.changed, plan.restart)
 
     def _secure(self, settings: Settings) -> None:
         """Take the credentials of the configuration."""
@@ -209,6 +229,11 @@ class Node:
     def _parameters_for(self, peer: Peer) -> Parameters:
         profile = self.server.device_profiles.special.get(peer)
         return self._parameters if profile is None else tuning.own_parameters(self._parameters, engine_values(profile))
+
+    def _extend(self, routes: Sequence[Route]) -> None:
+        """Serve the routes of plugins."""
+        if self._api is not None:
+            self._api.extend(routes)
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -278,6 +303,7 @@ class Node:
         self._taken_up = True
         self.tracing.restore(kept, self.now())
         self.server.start(self.now())
+        await self.plugins.start()
         for port in self._ports:
             self._driver.add(port)
             self._log.info("listening on coap://{address}", address=port.local)
@@ -294,6 +320,7 @@ class Node:
         self._reseal()
         self.settle()
         self._api = Api(self, ROUTES)
+        self._extend(self.routes.all())
         for address in self.settings.api.listen:
             port = self.reactor.listenTCP(address.port, self._api, interface=address.host)
             self._api_ports.append(port)
@@ -336,6 +363,7 @@ class Node:
         if self._api is not None:
             self._api.close()
         self.waits.stop()
+        await self.plugins.stop()
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:

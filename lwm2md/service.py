@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,17 @@ from lwm2md.config.changes import Reloaded
 from lwm2md.config.schema import Logging
 from lwm2md.net.addresses import Endpoint
 from lwm2md.node import Node
+from lwm2md.plugins.contributions import StorageBackend
+from lwm2md.plugins.loading import Loaded
+from lwm2md.plugins.running import StartError
 from lwm2md.storage.interface import Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
 
 DATABASE = "lwm2md.sqlite"
 TOKEN = "admin.token"
+NONE: Mapping[str, StorageBackend] = {}
+"""No storages of plugins."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 STOP_DEADLINE = 30.0
 """How long a stop may take, in seconds, before what is left is given up."""
@@ -47,12 +52,15 @@ def make(
     reactor: Any,
     read: Callable[[], Settings] | None = None,
     levels: Callable[[Logging], None] | None = None,
+    *,
+    loaded: Loaded | None = None,
 ) -> IService:
     """Return the service that runs a daemon with these settings.
 
     ``read`` reads the configuration again for a reload, and raises ConfigErrors; ``levels`` lets the log follow it.
+    ``loaded`` are the plugins.
     """
-    return DaemonService(settings, reactor, read, levels)
+    return DaemonService(settings, reactor, read, levels, loaded=loaded)
 
 
 class DaemonService(Service):
@@ -64,8 +72,11 @@ class DaemonService(Service):
         reactor: Any,
         read: Callable[[], Settings] | None = None,
         levels: Callable[[Logging], None] | None = None,
+        *,
+        loaded: Loaded | None = None,
     ) -> None:
         self._settings = settings
+        self._loaded = loaded or Loaded()
         self._reactor = reactor
         self._read = read or (lambda: settings)
         self._levels = levels
@@ -80,8 +91,10 @@ class DaemonService(Service):
         try:
             state = prepare(Path(self._settings.lwm2md.state))
             token = administrator(state, self._settings)
-            kept = storage(self._settings, state, self._reactor)
-            self._node = Node(self._settings, kept, token, self._reactor, self._reload)
+            kept = storage(self._settings, state, self._reactor, self._loaded.backends)
+            self._node = Node(
+                self._settings, kept, token, self._reactor, self._reload, read=self._read, loaded=self._loaded
+            )
             self._node.bind()
         except OSError as error:
             raise SystemExit(f"lwm2md: {_reason(error)}") from None
@@ -95,10 +108,14 @@ class DaemonService(Service):
             self._starting.addErrback(self._failed)
 
     async def _start(self, node: Node) -> None:
-        await node.start()
-        # The fleet that was taken up is there to stay: the collector need not walk through it again and again. What a
-        # message leaves is mostly no garbage of its kind, so it looks rarely.
+        # The fleet that is taken up is there to stay: the collector need not walk through it again and again, neither
+        # while it grows nor later. What a message leaves is mostly no garbage of its kind, so it looks rarely.
         gc.collect()
+        gc.disable()
+        try:
+            await node.start()
+        finally:
+            gc.enable()
         gc.freeze()
         gc.set_threshold(*COLLECT)
 
@@ -157,7 +174,7 @@ class DaemonService(Service):
             return  # the start ended because the daemon is to end
         self._node = None
         error = failure.value
-        if isinstance(error, StorageError | CannotListenError | OSError):
+        if isinstance(error, StorageError | CannotListenError | OSError | StartError):
             self._log.critical("lwm2md can't start: {reason}", reason=_reason(error))
         else:
             self._log.failure("lwm2md can't start", failure)
@@ -214,9 +231,17 @@ def administrator(state: Path, settings: Settings) -> str:
     return token
 
 
-def storage(settings: Settings, state: Path, reactor: Any) -> Storage:
-    """The storage that the settings name; a relative path is below the state directory."""
+def storage(settings: Settings, state: Path, reactor: Any, backends: Mapping[str, StorageBackend] = NONE) -> Storage:
+    """The storage that the settings name, of a plugin's ``backends`` by its scheme too.
+
+    A relative path is below the state directory. Raises OSError where a plugin's storage can't be made.
+    """
     scheme, _, path = settings.storage.url.partition(":")
+    if scheme in backends:
+        try:
+            return backends[scheme].make(settings.storage.url, state, reactor)
+        except Exception as error:
+            raise OSError(f"can't use the storage {scheme}: {error}") from None
     if scheme == "memory":
         return MemoryStorage()
     return SQLiteStorage(state / (path or DATABASE), reactor)

@@ -7,7 +7,7 @@ such a change is told again with every reload until there is one. No value is sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ import attrs
 from lwm2md.config.schema import SECTIONS, Settings, settings_of, value_of
 
 _MODELS = "[lwm2md] models"
+_BESIDES = ("files", "origins", "object_models", "remarks", "plugin_entries", "material")
 
 
 _FILES = ("psk", "certificates", "key", "ca", "crl")
@@ -27,6 +28,10 @@ class Reloaded:
     settings: Settings
     changed: tuple[str, ...]
     restart: tuple[str, ...]
+
+    def also(self, changed: Sequence[str], restart: Sequence[str]) -> Reloaded:
+        """The same with more keys."""
+        return attrs.evolve(self, changed=(*self.changed, *changed), restart=(*self.restart, *restart))
 
 
 def compare(running: Settings, found: Settings) -> Reloaded:
@@ -48,7 +53,7 @@ def compare(running: Settings, found: Settings) -> Reloaded:
         changed.append(_MODELS)
     if running.material != found.material:
         changed += [key for key in _files(running, found) if key not in changed]
-    besides = {name: getattr(found, name) for name in ("files", "origins", "object_models", "remarks", "material")}
+    besides = {name: getattr(found, name) for name in _BESIDES}
     settings = attrs.evolve(running, **sections, **besides)
     return Reloaded(settings, tuple(changed), tuple(restart))
 

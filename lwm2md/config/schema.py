@@ -15,12 +15,14 @@ import attrs
 from lwm2md.config import values
 from lwm2md.config.addresses import Address, Network, listen, networks
 from lwm2md.config.coaps import Coaps
+from lwm2md.config.plugins import Plugins
 from lwm2md.config.security import Security
 from lwm2md.config.setting import Setting, setting, settings_of
 from lwm2md.config.values import Secret
 
 if TYPE_CHECKING:
     from lwm2md.config.material import Material
+    from lwm2md.config.reader import Entry
     from lwm2md.lwm2m.models import ObjectModel
 
 __all__ = ["LEVELS", "LOOPBACK", "SECTIONS", "Setting", "Settings", "settings_of", "value_of"]
@@ -362,6 +364,7 @@ class Logging:
 
 
 _NO_ORIGINS: Final[Mapping[tuple[str, str], str]] = {}
+_NO_ENTRIES: Final[Mapping[str, Sequence[Entry]]] = {}
 
 
 @attrs.frozen
@@ -370,7 +373,8 @@ class Settings:
 
     ``files`` are those that were read, in order; ``origins`` says for each (section, key) that was set which file, or
     ``--set``, had the last word. ``object_models`` are those of the directory that ``[lwm2md] models`` names,
-    ``material`` is what is in the files that ``[security]`` names.
+    ``material`` is what is in the files that ``[security]`` names. ``plugin_entries`` are the lines of each
+    ``[plugin:NAME]`` as written, for the plugin's own schema.
     """
 
     lwm2md: Daemon = Daemon()
@@ -384,10 +388,12 @@ class Settings:
     storage: Storage = Storage()
     history: History = History()
     logging: Logging = Logging()
+    plugins: Plugins = Plugins()  # noqa: RUF009  it is frozen
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)
     object_models: Sequence[ObjectModel] = attrs.field(default=(), repr=False)
     remarks: Sequence[str] = attrs.field(default=(), repr=False)
+    plugin_entries: Mapping[str, Sequence[Entry]] = attrs.field(default=_NO_ENTRIES, repr=False)
     material: Material | None = attrs.field(default=None, repr=False)
 
 

@@ -23,6 +23,7 @@ DEVICE_NOT_RESPONDING: Final = "device.not-responding"
 DEVICE_RESPONDING: Final = "device.responding"
 OPERATION_DONE: Final = "operation.done"
 OPERATION_FAILED: Final = "operation.failed"
+PLUGIN_FAILED: Final = "plugin.failed"
 SECURITY_REFUSED: Final = "security.refused"
 
 TYPES: Final = (
@@ -38,6 +39,7 @@ TYPES: Final = (
     DEVICE_RESPONDING,
     OPERATION_DONE,
     OPERATION_FAILED,
+    PLUGIN_FAILED,
     SECURITY_REFUSED,
 )
 

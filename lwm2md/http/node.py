@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lwm2md.delivery import Delivery
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
+    from lwm2md.plugins.managing import Managing
+    from lwm2md.plugins.running import Running
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
     from lwm2md.vault import Vault
@@ -32,6 +34,8 @@ class Node(Protocol):
     tracing: Tracing
     vault: Vault
     audit: AuditLog
+    plugins: Running
+    managing: Managing
     settings: Settings
     reactor: IReactorTime
     waits: Deadlines

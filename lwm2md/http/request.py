@@ -36,7 +36,8 @@ class Call(http.Request):
     """A request on its way to a handler, and back.
 
     Handlers read ``node``, ``path_arguments`` (decoded), ``query`` (checked, with defaults) and ``document`` (the
-    decoded body), and return a `Reply`, or None and call `complete` later.
+    decoded body), and return a `Reply`, or None and call `complete` later. ``authorized`` is the operation, of which
+    endpoint, that plugins have allowed.
     """
 
     node: Node
@@ -44,6 +45,7 @@ class Call(http.Request):
     query: Mapping[str, Any]
     document: Any = None
     lost: Callable[[], None] | None = None
+    authorized: object = None
     channel: Any
     chunks: list[bytes]
     _limit = 0

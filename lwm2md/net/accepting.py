@@ -166,7 +166,8 @@ class ServerHandshake(Handshake):
         """Find the key that opens the Finished, once that is there; the newest one if none does."""
         if not self._candidates:
             return
-        proof = next((record for data in self._held for record in split(data)[0] if number(record) >= EPOCH_1), None)
+        records = (record for data in self._held for record in split(data)[0])
+        proof = next((record for record in records if number(record) >= EPOCH_1), None)
         hello = self._hello
         if proof is None or self._suite is None or hello is None:
             return

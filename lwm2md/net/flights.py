@@ -32,7 +32,7 @@ class Flights:
         self._flight: list[bytes] = []
         self._next: int | None = None
         self._sealed = AGAIN
-        self._ciphers: tuple[Open, Seal] | None = None
+        self._ciphers: tuple[Seal, Open] | None = None
 
     @property
     def last(self) -> list[bytes]:
@@ -43,7 +43,7 @@ class Flights:
         """Take the keys of the handshake (`session.own_keys`), without which no record of epoch 1 is sent again."""
         if suite.aead is not None:
             key, iv = keys[: suite.key_length], keys[2 * suite.key_length :][: suite.iv_length]
-            self._ciphers = opener(suite, key, iv, cid=False), sealer(suite, key, iv, b"")
+            self._ciphers = sealer(suite, key, iv, b""), opener(suite, key, iv, cid=False)
 
     def first(self, written: bytes) -> list[bytes]:
         """Return what OpenSSL wrote as datagrams, and keep it."""
@@ -68,19 +68,19 @@ class Flights:
         if number(record) < EPOCH_1:
             assert self._next is not None
             numbered, self._next = self._next, self._next + 1
-            return record[:5] + numbered.to_bytes(6, "big") + record[11:]
+            return record[:3] + numbered.to_bytes(8, "big") + record[11:]
         if not sealed or self._ciphers is None:
             return record
-        unseal, seal = self._ciphers
+        seal, unseal = self._ciphers
         try:
-            found = unseal(record, number(record))
+            opened = unseal(record, number(record))
         except InvalidTag:
             # A hello was forged, and we have read another one than OpenSSL.
-            found = None
-        if found is None or self._sealed >= FIRST:
+            opened = None
+        if opened is None or self._sealed >= FIRST:
             return b""
         self._sealed += 1
-        return seal(self._sealed - 1, *found)
+        return seal(self._sealed - 1, *opened)
 
     def _packed(self, records: Iterable[bytes]) -> list[bytes]:
         found: list[bytes] = []

@@ -341,8 +341,11 @@ class Server:
         self._gateways.start(now)
         for device in self._state.devices.values():
             self._presence.start(device)
-            self._operations.start(device, now)
-            self._idle.add(device, now)
+            if device.queue:
+                self._operations.start(device, now)
+            if device.registration is None:
+                self._idle.add(device, now)
+        self._registration.lifetimes.start()
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
         self._findings.flush(now)

@@ -141,7 +141,7 @@ class Inbox:
         keys, self._unstored = self._unstored, set()
         rows = {key: self._entries.get(key) for key in keys}
         writes = [
-            Write(stored.REFUSED, key, entry if entry is None else msgspec.json.encode(entry))
+            Write(stored.REFUSED, key, None if entry is None else msgspec.json.encode(entry))
             for key, entry in rows.items()
         ]
 

@@ -28,6 +28,7 @@ from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, parse
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.records import Device, Registration
+from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
 from lwm2md.server.turns import UNAVAILABLE, Turns
 
@@ -125,7 +126,7 @@ class Registering:
             registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
         events = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
         kept = self._kept(device, registration, said, now)
-        writes = [Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))]
+        writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
         if kept is not None:
             writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
 

@@ -32,6 +32,7 @@ from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registering import Parts, Registering
+from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
 from lwm2md.server.turns import UNAVAILABLE, Turns
 
@@ -151,7 +152,7 @@ class RegistrationInterface:
         if registration is None or device is None or device.registration is not None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
-        row = Write(stored.REGISTRATIONS, coming.endpoint, stored.registration_row(coming))
+        row = Write(stored.REGISTRATIONS, coming.endpoint, registration_row(coming))
         facts = {**facts_of(self._state, coming), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
@@ -195,7 +196,7 @@ class RegistrationInterface:
         updated = attrs.evolve(registration, updated_at=now, peer=request.peer)
         for name, value in changes.items():
             setattr(updated, name, value)
-        writes = [Write(stored.REGISTRATIONS, registration.endpoint, stored.registration_row(updated))]
+        writes = [Write(stored.REGISTRATIONS, registration.endpoint, registration_row(updated))]
         facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)

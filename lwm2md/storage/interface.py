@@ -48,6 +48,8 @@ TABLES: Final = frozenset(
         "device_profiles",
         "findings",
         "templates",
+        "cursors",
+        "notes",
         "credentials",
         "refused",
         "sessions",
@@ -69,7 +71,7 @@ class StorageError(Exception):
     """The storage could not do what was asked; the text names the file or server and the cause."""
 
 
-class Append(msgspec.Struct, frozen=True, gc=False):
+class Append(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One record for the end of a log. ``id`` sorts after every id that the log has ever held."""
 
     log: str
