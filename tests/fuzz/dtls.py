@@ -34,6 +34,7 @@ from lwm2md.security.dtls.trial import Agreed
 from lwm2md.security.identity import Identity
 from tests.fuzz import flights, mutate
 from tests.fuzz.daemon import Lost
+from tests.fuzz.secure import Secure
 from tests.security.dtls.pair import KEY, Handshake
 
 _DEVICES: Final = 12
@@ -221,18 +222,23 @@ def _plain(shake: Handshake, datagram: bytes) -> list[bytes]:
 def fuzz(count: int, random: Random) -> str:
     """The whole attack; returns the line that sums it up. Raises whatever goes wrong, with the last datagrams."""
     began = time.monotonic()
-    talk, shake, rows = Talk(random), Shake(random), Rows(random)
-    parts = (talk, shake, rows)
+    talk, shake, rows, secure = Talk(random), Shake(random), Rows(random), Secure(random)
+    parts = (talk, shake, rows, secure)
     while sum(part.sent for part in parts) < count:
-        part = random.choices(parts, (6, 3, 1))[0]
+        # A round of the last one is some hundred datagrams.
+        part = random.choices(parts, (40, 20, 10, 4))[0]
         try:
             part.batch(_BATCH)
         except Exception:
             sys.stderr.writelines(f"{datagram.hex()}\n" for datagram in part.last)
             raise
     talk.check()
+    secure.check()
     seconds = time.monotonic() - began
-    return f"{talk.sent} records, {shake.sent} flights, {rows.sent} rows in {seconds:.1f} s"
+    return (
+        f"{talk.sent} records, {shake.sent} flights, {rows.sent} rows, {secure.sent} at a secure port "
+        f"in {seconds:.1f} s; {secure.shown()}"
+    )
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ class Mutations(SynchronousTestCase):
 
     def test_the_attack(self) -> None:
         """A short attack ends well and says what it did."""
-        self.assertRegex(dtls.fuzz(500, Random(1)), r"^\d+ records, \d+ flights, \d+ rows in ")
+        self.assertRegex(dtls.fuzz(500, Random(1)), r"^\d+ records, \d+ flights, \d+ rows, \d+ at ")
 
 
 def _seeds() -> list[bytes]:

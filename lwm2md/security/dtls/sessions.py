@@ -95,7 +95,7 @@ class Sessions:
         if not session.changed:
             self.note(session)
         if newest and session.address != address:
-            self._move(session, address)
+            self.move(session, address)
 
     def warm(self, session: DtlsSession) -> None:
         """Make the ciphers of a session that has none; those that have theirs longest give them up."""
@@ -159,7 +159,8 @@ class Sessions:
         while len(self.by_peer) > limits.sessions or self.bytes > limits.bytes:
             self.drop(next(iter(self.by_peer.values())), "evicted")
 
-    def _move(self, session: DtlsSession, address: bytes) -> None:
+    def move(self, session: DtlsSession, address: bytes) -> None:
+        """Let a session be at another address."""
         old = session.address
         if self.by_address.get(old) is session:
             del self.by_address[old]
