@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -68,7 +68,10 @@ class Wanted:
 
 
 class Vault:
-    """The credentials of one daemon. ``submit`` makes commits durable, ``random(size)`` gives unguessable bytes."""
+    """The credentials of one daemon. ``submit`` makes commits durable, ``random(size)`` gives unguessable bytes.
+
+    ``foreign(identity)`` is asked for what is in neither the file nor the storage; while it fails there is none.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Vault:
         random: Callable[[int], bytes],
     ) -> None:
         self.revoked: list[Callable[[str], None]] = []
+        self.foreign: Callable[[str], Awaitable[Credential | None]] | None = None
         self.counters = dict.fromkeys(("lookups", "misses", "unreadable"), 0)
         self.count = 0
         self.most = 2_000_000
@@ -135,15 +139,24 @@ class Vault:
         return None
 
     async def find(self, identity: str) -> Credential | None:
-        """The credential of an identity, of the file or the storage; None if there is none. Raises StorageError."""
+        """The credential of an identity; None if there is none. Raises StorageError."""
         self.counters["lookups"] += 1
         row = await self._storage.get(TABLE, identity)
         listed = self._file.get(identity)
         kept = self._opened(identity, row)
         if listed is not None:
             return of_file(listed)
+        if kept is None and row is None and self.foreign is not None:
+            kept = await self._elsewhere(identity, self.foreign)
         self.counters["misses"] += kept is None
         return kept
+
+    async def _elsewhere(self, identity: str, ask: Callable[[str], Awaitable[Credential | None]]) -> Credential | None:
+        try:
+            return await ask(identity)
+        except Exception:
+            self.log.failure("credentials from elsewhere can't be had")
+            return None
 
     def in_file(self, identity: str) -> bool:
         """Whether an identity is of the file that ``[security] psk`` names."""
