@@ -1,4 +1,4 @@
-"""``python -m tests.plugins.pages``: put the code of the example and the list of hooks into ``docs/plugins.md`` anew."""
+"""``python -m tests.plugins.pages``: put the code of the example and the hooks into ``docs/plugins.md`` anew."""
 
 from __future__ import annotations
 
