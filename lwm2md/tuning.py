@@ -13,7 +13,9 @@ from lwm2md.coap.blocks import szx_for
 from lwm2md.coap.engine import Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
+from lwm2md.config.security import Security
 from lwm2md.net.addresses import unpack
+from lwm2md.security.rules import Policy
 from lwm2md.server.settings import Follow, ServerSettings
 
 
@@ -62,6 +64,19 @@ def own_parameters(ours: Parameters, values: tuple[float | None, int | None, int
     )
 
 
+def policy(security: Security) -> Policy:
+    """The operator's word on who may register as what."""
+    return Policy(
+        rules=security.rules,
+        allow=security.allow,
+        block=security.block,
+        block_identities=security.block_identities,
+        unsecured=security.unsecured,
+        known_certificates=security.known_certificates,
+        take_over=security.take_over,
+    )
+
+
 def tracing_limits(settings: Settings) -> dict[str, int]:
     """What traces may take."""
     limits = settings.limits
@@ -104,4 +119,8 @@ def server_settings(settings: Settings) -> ServerSettings:
         operations_kept=settings.limits.operations_kept,
         models=settings.limits.models,
         flush_interval=settings.storage.flush_interval,
+        policy=policy(settings.security),
+        admission_timeout=settings.security.admission_timeout,
+        refused=settings.limits.refused,
+        registrations_per_identity=settings.limits.registrations_per_identity,
     )

@@ -22,6 +22,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.plugins import asking
 from lwm2md.plugins.asking import OperationRefused, SubmittedOperation
 from lwm2md.plugins.measuring import PluginMetrics
+from lwm2md.plugins.notes import Kept, Notes
 from lwm2md.plugins.plugin import PluginFailed
 from lwm2md.plugins.queues import Cursor, EventSource, Queue
 from lwm2md.subscriptions import Delivered
@@ -93,12 +94,13 @@ class Devices:
 class PluginContext:
     """A running plugin's way to the daemon.
 
-    ``name`` is the plugin's, ``settings`` are its settings by their keys, ``log`` its logger, ``reactor`` Twisted's,
-    ``devices`` and ``metrics`` what their types say.
+    ``name`` is the plugin's, ``daemon`` the daemon's, ``settings`` are its settings by their keys, ``log`` its logger,
+    ``reactor`` Twisted's, ``devices`` and ``metrics`` what their types say.
     """
 
     def __init__(self, node: Host, plugin: Plugin, running: Running) -> None:
         self.name = plugin.name
+        self.daemon = node.name
         self.log = Logger(namespace=f"lwm2md.plugin.{plugin.name}")
         self.reactor: Any = node.reactor
         self.devices = Devices(node)
@@ -109,6 +111,7 @@ class PluginContext:
         self._sources: list[EventSource] = []
         self._names: set[str] = set()
         self._tasks: set[Deferred[Any]] = set()
+        self._notes = Notes(node, running.storage, plugin.name)
         self._open = 0
         self._ended = False
 
@@ -215,6 +218,19 @@ class PluginContext:
         """An operation by its id, as ``/v1/operations/{id}`` shows it, or None."""
         found = self._node.server.operations.get(identifier)
         return None if found is None else asking.shown(found)
+
+    @_on_reactor
+    def keep(self, key: str, value: bytes | None) -> Deferred[bool]:
+        """Keep something small of the plugin's own over restarts, None: not any more. Fires with whether it is durable.
+
+        Raises ValueError for a key beyond 255 characters and a value beyond 64 KiB.
+        """
+        return self._notes.put(key, value)
+
+    @_on_reactor
+    def kept(self) -> Deferred[Kept]:
+        """Everything that was kept, as pairs of key and value, in the order of the keys."""
+        return self._notes.all()
 
     @_on_reactor
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """One running daemon, as its plugins' machinery sees it. ``reactor`` is Twisted's."""
+    """One running daemon, as its plugins' machinery sees it, by its ``name``. ``reactor`` is Twisted's."""
 
+    name: str
     server: Server
     delivery: Delivery
     reactor: Any

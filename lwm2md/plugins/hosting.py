@@ -21,6 +21,7 @@ class Hosting:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.name: str = node.settings.lwm2md.name
         self.server: Server = node.server
         self.delivery: Delivery = node.delivery
         self.reactor: Any = node.reactor

@@ -63,12 +63,18 @@ class PluginMetrics:
     def __init__(self) -> None:
         self._metrics: dict[str, Metric] = {}
 
-    def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Metric:  # noqa: A002
+    def counter(
+        self,
+        name: str,
+        help: str,  # noqa: A002
+        labels: tuple[str, ...] = (),
+        read: Callable[[], float] | None = None,
+    ) -> Metric:
         """Declare a counter, shown as ``lwm2md_plugin_NAME_total``; the one there is if it is declared already.
 
-        Raises ValueError for a bad name and where there are too many.
+        ``read`` is called when somebody asks for it. Raises ValueError for a bad name and where there are too many.
         """
-        return self._declare(Metric(name, "counter", help, labels))
+        return self._declare(Metric(name, "counter", help, labels, read))
 
     def gauge(
         self,
