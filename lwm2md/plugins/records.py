@@ -38,6 +38,10 @@ def _frozen(given: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(given))
 
 
+def _listed(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 @attrs.frozen
 class Verdict:
     """Whether something may be done, and if not why: ``cause`` is shown to operators and logged, not to devices.
@@ -125,4 +129,4 @@ class BootstrapConfiguration:
     security: Mapping[str, Mapping[str, object]] = attrs.field(default=_NOTHING, converter=_frozen, repr=False)
     server: Mapping[str, Mapping[str, object]] = attrs.field(default=_NOTHING, converter=_frozen)
     objects: Mapping[str, object] = attrs.field(default=_NOTHING, converter=_frozen, repr=False)
-    delete: Sequence[str] = attrs.field(default=(), converter=tuple)
+    delete: Sequence[str] = attrs.field(default=(), converter=_listed)

@@ -153,6 +153,11 @@ class Running:
             self._troubled(Trouble(plugin.name, "plugin", failure, self._host.now()))
         self._rewire()
 
+    def ask(self, name: str, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call a function that a plugin has contributed, where a hook of its shape would run. Fails as that does."""
+        shown = getattr(function, "__qualname__", "a function")
+        return self.calls.handle(self.plugins[name], shown, function, *arguments, passes=(LookupError,))
+
     def mount(self, plugin: Plugin, root: Any) -> None:
         """Serve a tree of a plugin's CoAP resources until it ends. Raises ValueError for a path of the daemon's."""
         self._host.mount(root)
