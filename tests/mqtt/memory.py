@@ -9,17 +9,18 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, DISCONNECT, PINGREQ = 0x10, 0x20, 0x30, 0x40, 0x80, 0x90, 0xE0, 0xC0
+CONNECT, CONNACK, PUBLISH, PUBACK = 0x10, 0x20, 0x30, 0x40
+SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 0x80, 0x90, 0xC0, 0xE0
 
 
-class Reactor(MemoryReactorClock):  # type: ignore[misc]
+class Reactor(MemoryReactorClock):
     """A reactor in memory."""
 
     def connection(self, number: int = -1) -> Wire:
         """Accept a connection attempt, by default the newest."""
         factory = self.tcpClients[number][2]
         transport = Transport()
-        protocol = factory.buildProtocol(None)
+        protocol: Any = factory.buildProtocol(None)
         wire = Wire(protocol, transport)
         transport.wire = wire
         protocol.makeConnection(transport)
@@ -29,7 +30,8 @@ class Reactor(MemoryReactorClock):  # type: ignore[misc]
     def refuse(self, number: int = -1) -> None:
         """Refuse a connection attempt."""
         host, port, factory, *_ = self.tcpClients[number]
-        factory.clientConnectionFailed(None, Failure(ConnectionLost(f"{host}:{port} is not there")))
+        attempt: Any = None
+        factory.clientConnectionFailed(attempt, Failure(ConnectionLost(f"{host}:{port} is not there")))
         self.pump([0.1] * 4)  # the endpoint looks for other addresses
 
 

@@ -307,11 +307,12 @@ class PublishTests(BrokerCase):
     def test_slow_broker(self) -> None:
         """While the broker does not take what was sent, no more is published."""
         broker, wire = self.connected(qos_values="0")
-        wire.transport.producer.pauseProducing()  # type: ignore[attr-defined]
+        producer: Any = wire.transport.producer
+        producer.pauseProducing()
         done = broker.publish([value(1)])
         self.assertEqual(self.sent(wire), [])
         self.assertNoResult(done)
-        wire.transport.producer.resumeProducing()  # type: ignore[attr-defined]
+        producer.resumeProducing()
         self.reactor.advance(0)
         self.successResultOf(done)
 

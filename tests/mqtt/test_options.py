@@ -46,7 +46,9 @@ class OptionTests(SynchronousTestCase):
         """Every default is a value of its kind."""
         for key in KEYS:
             if key.default is not None:
-                self.assertEqual(key.kind.parse(key.kind.show(key.kind.parse(key.default))), key.kind.parse(key.default))
+                self.assertEqual(
+                    key.kind.parse(key.kind.show(key.kind.parse(key.default))), key.kind.parse(key.default)
+                )
 
     def test_names(self) -> None:
         """The client id is made of the daemon's name where none is given."""
@@ -55,9 +57,9 @@ class OptionTests(SynchronousTestCase):
 
     def test_values(self) -> None:
         """Settings arrive where they have an effect."""
-        found = options(
-            settings(protocol="3.1.1", qos_values="0", qos_events="2", retain="yes", requests="no", payload="plain"), "n"
-        )
+        quality = {"qos_values": "0", "qos_events": "2"}
+        given = settings(protocol="3.1.1", retain="yes", requests="no", payload="plain", **quality)
+        found = options(given, "n")
         self.assertIs(found.protocol, MQTTProtocolVersion.MQTTv311)
         self.assertEqual(found.qos, {"values": 0, "events": 2, "responses": 1, "online": 2})
         self.assertEqual(found.retained, {"values": True, "events": False, "responses": False, "online": True})

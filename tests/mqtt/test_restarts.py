@@ -31,7 +31,7 @@ class RestartTests(TestCase):
 
     timeout = 120
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.broker = await Mosquitto.start(self)
         self.listener = await self.broker.count("counter", "lwm2md/+/sensor/#")
         self.daemon = await start_daemon(self, self.broker, coap=f"127.0.0.1:{free_port()}")
@@ -131,5 +131,3 @@ class RestartTests(TestCase):
         stored, arrived = await self.finished()
         for endpoint, values in stored.items():
             self.assertEqual(once(arrived[endpoint]), once(values), endpoint)
-
-

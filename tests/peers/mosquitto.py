@@ -92,11 +92,6 @@ class Mosquitto:
         status = await process.wait()
         assert status == 0, process.output()
 
-    def passwords(self, **users: str) -> Path:
-        """Write a file of users and passwords; returns its path."""
-        file = self.place / "passwords"
-        return write_passwords(file, **users)
-
     def _client(self, name: str) -> list[str]:
         return [f"/usr/bin/{name}", "-h", "127.0.0.1", "-p", str(self.port), "-V", "5", *self.options]
 

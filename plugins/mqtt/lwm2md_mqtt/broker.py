@@ -233,7 +233,7 @@ class _Wires(Factory):
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def buildProtocol(self, addr: IAddress) -> _Wire:
+    def buildProtocol(self, addr: IAddress | None) -> _Wire:
         """Make it."""
         return _Wire(self._broker)
 
