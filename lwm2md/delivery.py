@@ -29,6 +29,10 @@ BLOCK: Final = 10_000
 """Ids reserved at a time."""
 GATHER: Final = 0.02
 """How long changes that nobody waits for are gathered, in seconds, while there is one transaction after the other."""
+PATIENCE: Final = 0.006
+"""How long changes are gathered for which somebody waits who is patient, in seconds."""
+ENOUGH: Final = 256
+"""How many of them are worth a transaction; a commit counts as often as it has events."""
 MAX_COMMITS: Final = 1_000
 MAX_BYTES: Final = 4 << 20
 """What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
@@ -42,6 +46,7 @@ _DROP: Final = MAX_BYTES // 16
 _SAMPLE: Final = 64
 """What a sample takes beside its value, which is among the writes or in the document too."""
 _LOG: Final = "events"
+_AUDIT: Final = "audit"
 _META: Final = "meta"
 _COUNTERS: Final = (
     "commits",
@@ -94,6 +99,8 @@ class Delivery:
         self._keep = keep
         self._log = Logger()
         self._gathered: deque[Commit] = deque()
+        self._waiting = 0
+        self._rested = 0.0  # when the next transaction may begin that only who is patient waits for
         self._pause: IDelayedCall | None = None
         self._held: list[Delivered] = []
         self._outbox: list[Delivered] = []
@@ -112,7 +119,7 @@ class Delivery:
     @property
     def backlog(self) -> int:
         """Commits that wait for a transaction: who makes them must refuse work when this grows."""
-        return len(self._gathered)
+        return self._waiting
 
     @property
     def newest(self) -> str:
@@ -153,18 +160,22 @@ class Delivery:
         Those for which there is no room, because the storage is too slow, fail at once.
         """
         refused = []
-        awaited = False
+        urgent = False
         for commit in commits:
-            awaited = awaited or commit.resume is not None
-            if len(self._gathered) < MAX_WAITING:
+            if self._waiting < MAX_WAITING:
                 self._gathered.append(commit)
+                self._waiting += _weight(commit)
+                urgent = urgent or not (commit.patient or commit.resume is None)
             else:
                 refused.append(commit)
-        if self._pause is None or awaited or len(self._gathered) >= MAX_COMMITS:
+        rest = 0.0 if urgent or self._waiting >= ENOUGH else self._rested - self._clock.seconds()
+        if rest > 0.0 and self._pause is None and not self._under_way:
+            self._pause = self._clock.callLater(rest, self._run)
+        elif urgent or self._pause is None or self._waiting >= ENOUGH:
             self._run()
         if refused:
             self.counters["refused"] += len(refused)
-            self.failure = self.failure or f"{len(self._gathered)} changes wait for the storage, which is too slow"
+            self.failure = self.failure or f"{self._waiting} changes wait for the storage, which is too slow"
             self._resume(refused, False, self._clock.seconds())
 
     def wants(self, event_type: str) -> bool:
@@ -249,10 +260,16 @@ class Delivery:
         """Begin the next transaction; in a moment where nobody waits for it, so that it is one for many changes."""
         if self._running:
             return  # the storage answered at once, and whoever asked it goes on
-        if self._idle or len(self._gathered) >= MAX_COMMITS or any(commit.resume for commit in self._gathered):
+        self._rested = self._clock.seconds() + PATIENCE
+        if (
+            self._idle
+            or self._waiting >= ENOUGH
+            or any(commit.resume and not commit.patient for commit in self._gathered)
+        ):
             self._run()
         elif self._gathered:
-            self._pause = self._clock.callLater(GATHER, self._run)
+            awaited = any(commit.resume for commit in self._gathered)
+            self._pause = self._clock.callLater(PATIENCE if awaited else GATHER, self._run)
 
     def _run(self) -> None:
         if self._running:
@@ -278,6 +295,7 @@ class Delivery:
         return transaction
 
     def _add(self, transaction: _Transaction, commit: Commit) -> None:
+        self._waiting -= _weight(commit)
         transaction.commits.append(commit)
         transaction.writes.extend(commit.writes)
         for write in commit.writes:
@@ -291,6 +309,10 @@ class Delivery:
         if commit.samples:
             transaction.samples.extend(commit.samples)
             transaction.size += _SAMPLE * len(commit.samples)
+        for record in commit.records:
+            transaction.appends.append(Append(_AUDIT, _text(self._next), record))
+            transaction.size += len(record)
+            self._next += 1
         for event in commit.events:
             if not (event.stored or self.wants(event.type)):
                 continue
@@ -421,6 +443,10 @@ class Delivery:
     def _tell_idle(self) -> None:
         while self._idle and self._is_idle():
             self._idle.pop(0).callback(None)
+
+
+def _weight(commit: Commit) -> int:
+    return len(commit.events) or 1
 
 
 def _text(number: int) -> str:

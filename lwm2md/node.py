@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
 from lwm2md.chance import Chance
-from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
+from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
@@ -94,13 +94,7 @@ class Node:
             self.server,
             chance,
             self._parameters,
-            Limits(
-                reply_bytes=settings.limits.deduplication_size,
-                pending=settings.limits.pending,
-                outstanding=settings.limits.pending,
-                body=settings.limits.coap_body_size,
-                assembly_bytes=settings.limits.assembly_size,
-            ),
+            tuning.engine_limits(settings),
             trusted=tuning.trusted(settings.coap.trusted),
             verified=self.server.knows,
             glance=self.server.glance,

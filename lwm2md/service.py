@@ -108,10 +108,14 @@ class DaemonService(Service):
             self._starting.addErrback(self._failed)
 
     async def _start(self, node: Node) -> None:
-        await node.start()
-        # The fleet that was taken up is there to stay: the collector need not walk through it again and again. What a
-        # message leaves is mostly no garbage of its kind, so it looks rarely.
+        # The fleet that is taken up is there to stay: the collector need not walk through it again and again, neither
+        # while it grows nor later. What a message leaves is mostly no garbage of its kind, so it looks rarely.
         gc.collect()
+        gc.disable()
+        try:
+            await node.start()
+        finally:
+            gc.enable()
         gc.freeze()
         gc.set_threshold(*COLLECT)
 

@@ -42,7 +42,7 @@ def load(path: str | None = None, sets: Sequence[str] = ()) -> Settings:
     settings = attrs.evolve(_build(values, origins, tuple(files)), plugin_entries=of_plugins)
     broken = {(error.section, error.key) for error in errors}
     errors += [error for needed, error in _relations(settings) if broken.isdisjoint(needed)]
-    settings = _with_models(settings, errors)
+    settings = _with_material(_with_models(settings, errors), errors)
     if errors:
         raise ConfigErrors(errors)
     return settings
@@ -77,6 +77,18 @@ def _with_models(settings: Settings, errors: list[ConfigError]) -> Settings:
         return settings
     errors += found.errors
     return attrs.evolve(settings, object_models=found.models, remarks=found.remarks)
+
+
+def _with_material(settings: Settings, errors: list[ConfigError]) -> Settings:
+    """The settings with what is in the files of ``[security]``; add what is wrong with them to ``errors``."""
+    security = settings.security
+    if not any((security.psk, security.certificates, security.key, security.ca, security.crl)):
+        return settings
+    from lwm2md.config import material  # noqa: PLC0415  most configurations name no file
+
+    found, faults = material.read(security, lambda key, path: _beside(settings, ("security", key), path))
+    errors += faults
+    return attrs.evolve(settings, material=found)
 
 
 def _beside(settings: Settings, key: _Key, path: str) -> str:
@@ -189,6 +201,13 @@ def _relations(settings: Settings) -> Iterator[tuple[set[_Key], ConfigError]]:
     if 0 < lifetimes.max_lifetime < lifetimes.default_lifetime:
         needed = {("registration", "max-lifetime"), ("registration", "default-lifetime")}
         yield needed, fault_of(settings, "registration", "max-lifetime", "at least default-lifetime")
+    security = settings.security
+    if bool(security.certificates) != bool(security.key):
+        missing = "key" if security.certificates else "certificates"
+        expected = "a file, as certificates and key come together"
+        yield {("security", "certificates"), ("security", "key")}, fault_of(settings, "security", missing, expected)
+    if security.crl and not security.ca:
+        yield {("security", "crl"), ("security", "ca")}, fault_of(settings, "security", "crl", "ca beside it")
 
 
 def fault_of(

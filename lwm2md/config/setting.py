@@ -1,15 +1,15 @@
-"""One setting as the schema has it, and how a field of a section's class says what it is."""
+"""What a class of settings is made of: one `Setting` a field, as data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
 
 from lwm2md.config.values import Kind
 
-SETTING: Final = "lwm2md.setting"
-"""Where the metadata of a field has its `Setting`."""
+_SETTING: Final = "lwm2md.setting"
 
 
 @attrs.frozen
@@ -24,6 +24,12 @@ class Setting:
 
 
 def setting(kind: Kind, default: str, help: str, *, reloadable: bool = False) -> Any:  # noqa: A002
-    """Return a field that is the setting of its name; ``default`` is written as in the file."""
-    made = Setting("", kind, default, help, reloadable)
-    return attrs.field(default=kind.parse(default), metadata={SETTING: made})
+    """A field of a section's class."""
+    found = Setting("", kind, default, help, reloadable)
+    return attrs.field(default=kind.parse(default), metadata={_SETTING: found})
+
+
+def settings_of(section: type) -> Iterator[Setting]:
+    """Give the settings of a section's class, in the order of the class."""
+    for field in attrs.fields(section):
+        yield attrs.evolve(field.metadata[_SETTING], key=field.name.replace("_", "-"))

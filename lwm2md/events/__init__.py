@@ -24,6 +24,7 @@ DEVICE_RESPONDING: Final = "device.responding"
 OPERATION_DONE: Final = "operation.done"
 OPERATION_FAILED: Final = "operation.failed"
 PLUGIN_FAILED: Final = "plugin.failed"
+SECURITY_REFUSED: Final = "security.refused"
 
 TYPES: Final = (
     DEVICE_REGISTERED,
@@ -39,6 +40,7 @@ TYPES: Final = (
     OPERATION_DONE,
     OPERATION_FAILED,
     PLUGIN_FAILED,
+    SECURITY_REFUSED,
 )
 
 

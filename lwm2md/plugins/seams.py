@@ -54,16 +54,20 @@ async def bootstrap_configuration(
     running: Running, request: BootstrapRequest, configuration: BootstrapConfiguration | None = None
 ) -> BootstrapConfiguration | None:
     """What a device is told at bootstrap after the plugins have seen it; None, for nothing, after a failure."""
-    hook, value = "lwm2md_bootstrap_configuration", configuration
-    for plugin, each in running.pairs(hook):
-        try:
-            value = await running.calls.call(plugin, each, {"configuration": value, "request": request})
-        except Exception:
-            return None
+    hook = "lwm2md_bootstrap_configuration"
+
+    def check(plugin: Plugin, value: object) -> None:
         if value is not None and not isinstance(value, BootstrapConfiguration):
-            _misanswered(running, plugin, hook, value)
-            return None
-    return value
+            raise _misanswered(running, plugin, hook, value)
+
+    asked = {"request": request}
+    try:
+        found: BootstrapConfiguration | None = await running.calls.filter(
+            running.pairs(hook), "configuration", configuration, asked, check=check
+        )
+    except Exception:
+        return None
+    return found
 
 
 async def alert_rules(running: Running) -> Sequence[tuple[str, AlertRule]]:
@@ -110,5 +114,8 @@ def _each(running: Running, hook: str, plugin: Plugin, answer: Any, kind: type[T
     return None
 
 
-def _misanswered(running: Running, plugin: Plugin, hook: str, answer: object) -> None:
-    running.calls.trouble(plugin, hook, TypeError(f"it answered {type(answer).__name__}, which the hook may not"))
+def _misanswered(running: Running, plugin: Plugin, hook: str, answer: object) -> TypeError:
+    """Tell about an answer of the wrong type; the error that it is."""
+    error = TypeError(f"it answered {type(answer).__name__}, which the hook may not")
+    running.calls.trouble(plugin, hook, error)
+    return error

@@ -47,7 +47,7 @@ class HookTests(Bed):
 
     async def doorbell(self, **more: str) -> None:
         """Start the example of the guide."""
-        await self.start("doorbell", file=str(self.file), **more)
+        await self.start("doorbell", storage=None, file=str(self.file), **more)
 
     def test_every_hook_has_a_test(self) -> None:
         """For each hook of the specification there is a test here that has its name."""
@@ -97,7 +97,10 @@ class HookTests(Bed):
         asked: list[Any] = []
 
         class Client:
+            """What a command asks with."""
+
             def request(self, *what: Any) -> None:
+                """Keep what was asked."""
                 asked.append(what)
 
         shown = io.StringIO()
