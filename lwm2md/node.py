@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
+from lwm2md.auditing import AuditLog
 from lwm2md.chance import Chance
 from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
@@ -36,6 +37,10 @@ from lwm2md.plugins.hosting import Hosting
 from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
+from lwm2md.security.csvfile import Packed
+from lwm2md.security.rules import Grant
+from lwm2md.security.sealing import Seal
+from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
@@ -45,6 +50,7 @@ from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
+from lwm2md.vault import Vault
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
@@ -87,20 +93,16 @@ class Node:
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
+        sealing = settings.security.credentials_key
+        seal = Seal(None if sealing is None else sealing.reveal(), chance)
+        self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
+        self.audit = AuditLog(storage, reactor, settings.security.audit)
+        self.server.gate.grant = self._grant
+        self._secure(settings)
         profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
         self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
-        self._engine = Engine(
-            self.server,
-            chance,
-            self._parameters,
-            tuning.engine_limits(settings),
-            trusted=tuning.trusted(settings.coap.trusted),
-            verified=self.server.knows,
-            glance=self.server.glance,
-            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
-            parameters_for=self._parameters_for,
-        )
+        self._engine = self._make_engine(settings, chance)
         self.server.attach(self._engine)
         self.tracing = Tracing(self._registration, _identify, self._store, chance, **tuning.tracing_limits(settings))
         timed = (self.server, self.tracing)
@@ -116,6 +118,19 @@ class Node:
         self.routes = PluginRoutes(ROUTES, self._extend)
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
         self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
+
+    def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
+        return Engine(
+            self.server,
+            chance,
+            self._parameters,
+            tuning.engine_limits(settings),
+            trusted=tuning.trusted(settings.coap.trusted),
+            verified=self.server.knows,
+            glance=self.server.glance,
+            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
+            parameters_for=self._parameters_for,
+        )
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -155,9 +170,23 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
+        self.audit.configure(settings.security.audit)
+        self._secure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
         return reloaded.also(plan.changed, plan.restart)
+
+    def _secure(self, settings: Settings) -> None:
+        """Take the credentials of the configuration."""
+        self.vault.most = settings.limits.credentials
+        self.vault.use(settings.material.psk if settings.material is not None else Packed())
+
+    def _grant(self, names: tuple[str, ...], then: Known) -> None:
+        def found(grant: Grant | None) -> None:
+            then(grant, self.now())
+            self._settled()
+
+        self.vault.grant(names, found)
 
     # Effects
 
@@ -210,6 +239,7 @@ class Node:
         """Open the storage, take the fleet up from it, then serve."""
         await self.storage.open()
         await self.delivery.start()
+        await self.vault.start()
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
@@ -230,6 +260,8 @@ class Node:
                 seconds=self.now() - began,
             )
         self.history.start()
+        self.audit.start()
+        self._reseal()
         self.settle()
         self._api = Api(self, ROUTES)
         self._extend(self.routes.all())
@@ -238,6 +270,17 @@ class Node:
             self._api_ports.append(port)
             self._log.info("api on http://{address}", address=_tcp(port))
         self.ready = True
+
+    def _reseal(self) -> None:
+        """Seal what was stored before there was a key, beside everything else."""
+
+        def ended(count: int) -> None:
+            if count:
+                self._log.info("{count} credentials were stored plain and are sealed now", count=count)
+
+        sealing = Deferred.fromCoroutine(self.vault.reseal())
+        sealing.addCallback(ended)
+        sealing.addErrback(lambda failure: self._log.error("plain rows stay: {error}", error=failure.value))
 
     async def _restore(self, table: str) -> None:
         after = ""
@@ -272,6 +315,7 @@ class Node:
             self.settle()
         self._driver.stop()
         self.history.stop()
+        self.audit.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -299,6 +343,7 @@ class Node:
             ("delivery", self.delivery.counters),
             ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
+            ("credentials", self.vault.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         if self._trees is not None:

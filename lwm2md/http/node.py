@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from lwm2md.config.schema import Settings
 
 if TYPE_CHECKING:
+    from lwm2md.auditing import AuditLog
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
     from lwm2md.history import History
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lwm2md.plugins.running import Running
     from lwm2md.server.core import Server
     from lwm2md.tracing.traces import Tracing
+    from lwm2md.vault import Vault
 
 
 class Node(Protocol):
@@ -30,6 +32,8 @@ class Node(Protocol):
     delivery: Delivery
     history: History
     tracing: Tracing
+    vault: Vault
+    audit: AuditLog
     plugins: Running
     managing: Managing
     settings: Settings

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    audit,
+    credentials,
     deviations,
     deviceprofiles,
     devices,
@@ -16,6 +18,7 @@ from lwm2md.http import (
     operations,
     plugins,
     profiles,
+    refused,
     reload,
     resources,
     status,
@@ -40,6 +43,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *profiles.ROUTES,
     *deviceprofiles.ROUTES,
     *deviations.ROUTES,
+    *credentials.ROUTES,
+    *refused.ROUTES,
+    *audit.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

@@ -6,7 +6,7 @@ RULES: an answer of the wrong type is a failure of the plugin that gave it. Wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lwm2md.plugins.contributions import AlertRule, FirmwareRepository
 from lwm2md.plugins.plugin import Plugin
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lwm2md.plugins.running import Running
 
 T = TypeVar("T")
+FAILED: Final = deny("a plugin that has to be asked failed")
+"""The verdict where nobody has decided."""
 
 
 async def authorize_registration(running: Running, registration: RegistrationRequest) -> Verdict:
@@ -84,14 +86,14 @@ async def _verdict(running: Running, hook: str, **asked: object) -> Verdict:
     try:
         answer = await running.calls.first(running.pairs(hook), asked)
     except Exception:
-        return deny("a plugin that has to be asked failed")
+        return FAILED
     if answer is None:
         return ALLOW
     plugin, verdict = answer
     if isinstance(verdict, Verdict):
         return verdict
     _misanswered(running, plugin, hook, verdict)
-    return deny("a plugin that has to be asked failed")
+    return FAILED
 
 
 async def _contributed(running: Running, hook: str, kind: type[T]) -> list[tuple[str, T]]:

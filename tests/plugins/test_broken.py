@@ -135,3 +135,19 @@ class BrokenTests(Bed):
         self.write("bad", hook("lwm2md_start", "raise ValueError('no')"))
         error = await self.assertFailure(self.deferred(self.start("bad", plugins__strict="yes")), StartError)
         self.assertEqual(str(error), "[plugins] strict: bad: can't start: ValueError: no")
+
+
+class GuardTests(Bed):
+    """Plugins that guard who comes in, and fail."""
+
+    async def test_registration(self) -> None:
+        """Nobody registers past a plugin that fails, hangs or did not start; they are told to come again."""
+        bodies = {"raises": "raise ValueError", "hangs": "await Deferred()", "lies": "return True"}
+        for name, body in bodies.items():
+            self.write(name, hook("lwm2md_authorize_registration", body, "async def") + _FOREVER)
+        self.write("unstarted", hook("lwm2md_authorize_registration", "pass") + hook("lwm2md_start", "1 / 0"))
+        for name in (*bodies, "unstarted"):
+            await self.start(name, plugins__deadline="200ms")
+            answer = await self.device().register("d")
+            self.assertEqual((answer.code, answer.payload), (n.SERVICE_UNAVAILABLE, b"admission-failed"), name)
+            self.assertEqual(len(self.node.server.devices), 0)

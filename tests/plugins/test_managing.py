@@ -32,7 +32,7 @@ class ManagingTests(Bed):
     async def test_no_hook_costs_nothing(self) -> None:
         """Where nobody has a hook, there is nothing at its place: no reader of events, no authorizer, no tree."""
         node = await self.start()
-        self.assertEqual((node.plugins.operation_authorizer, node.plugins.registration_authorizer), (None, None))
+        self.assertEqual((node.plugins.operation_authorizer, node.server.gate.admit, node.vault.elsewhere), (None,) * 3)
         self.assertEqual(
             (node.server.neighbour, node.delivery.readers, node.plugins.pairs("lwm2md_events")), (None, 1, ())
         )
