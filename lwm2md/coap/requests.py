@@ -358,7 +358,9 @@ class Requests:
         ask.exclusive = True
         return ask
 
-    def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, patience: float) -> Ask:
+    def _make(  # noqa: PLR0917  names at each call would be half of what it costs
+        self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, patience: float
+    ) -> Ask:
         ask = self._asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
         ask.owner = self
         ask.on_outcome = on_outcome
