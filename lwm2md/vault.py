@@ -31,6 +31,7 @@ from lwm2md.security.credentials import (
     checked_identity,
     from_row,
     key_of,
+    kind_of,
     rotated,
     to_row,
 )
@@ -70,7 +71,8 @@ class Wanted:
 class Vault:
     """The credentials of one daemon. ``submit`` makes commits durable, ``random(size)`` gives unguessable bytes.
 
-    ``foreign(identity)`` is asked for what is in neither the file nor the storage; while it fails there is none.
+    ``elsewhere(identity, scope)`` is asked for PSK identities that are not here, each time; while it fails there is
+    none. None asks nobody.
     """
 
     def __init__(
@@ -82,11 +84,11 @@ class Vault:
         random: Callable[[int], bytes],
     ) -> None:
         self.revoked: list[Callable[[str], None]] = []
-        self.foreign: Callable[[str], Awaitable[Credential | None]] | None = None
         self.counters = dict.fromkeys(("lookups", "misses", "unreadable"), 0)
         self.count = 0
         self.most = 2_000_000
         self.seal = seal
+        self.elsewhere: Callable[[bytes, Scope], Awaitable[Credential | None]] | None = None
         self._storage = storage
         self._submit = submit
         self._clock = clock
@@ -121,7 +123,7 @@ class Vault:
         generation = self._generation
 
         def ended(found: Grant | None) -> None:
-            if generation == self._generation:
+            if generation == self._generation and self.elsewhere is None:
                 self._grants[names] = found
                 if len(self._grants) > _AT_HAND:
                     del self._grants[next(iter(self._grants))]
@@ -133,10 +135,20 @@ class Vault:
 
     async def _first(self, names: Sequence[str]) -> Credential | None:
         for name in names:
-            found = await self.find(name)
+            found = await self.known(name)
             if found is not None:
                 return found
         return None
+
+    async def known(self, identity: str, scope: Scope = "registration") -> Credential | None:
+        """The credential of an identity, ours or from ``elsewhere``. Raises StorageError."""
+        found = await self.find(identity)
+        if found is None and self.elsewhere is not None and identity != _NOBODY and kind_of(identity) == "psk":
+            try:
+                return await self.elsewhere(identity.encode(), scope)
+            except Exception:
+                self.log.failure("credentials from elsewhere can't be had")
+        return found
 
     async def find(self, identity: str) -> Credential | None:
         """The credential of an identity; None if there is none. Raises StorageError."""
@@ -146,17 +158,8 @@ class Vault:
         kept = self._opened(identity, row)
         if listed is not None:
             return of_file(listed)
-        if kept is None and row is None and self.foreign is not None:
-            kept = await self._elsewhere(identity, self.foreign)
         self.counters["misses"] += kept is None
         return kept
-
-    async def _elsewhere(self, identity: str, ask: Callable[[str], Awaitable[Credential | None]]) -> Credential | None:
-        try:
-            return await ask(identity)
-        except Exception:
-            self.log.failure("credentials from elsewhere can't be had")
-            return None
 
     def in_file(self, identity: str) -> bool:
         """Whether an identity is of the file that ``[security] psk`` names."""
@@ -342,7 +345,7 @@ class KeysOf:
 
     async def _tell(self, identity: bytes, then: Callable[[Sequence[bytes]], None]) -> None:
         try:
-            found = await self._vault.find(_text(identity))
+            found = await self._vault.known(_text(identity), self._scope)
         except StorageError as error:
             self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=error)
             found = None

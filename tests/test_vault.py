@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.delivery import Delivery
 from lwm2md.security import audit
-from lwm2md.security.credentials import BadCredential, Credential, Key
+from lwm2md.security.credentials import BadCredential, Credential, Key, Scope
 from lwm2md.security.csvfile import Packed, Row, read
 from lwm2md.security.rules import Grant
 from lwm2md.security.sealing import Seal
@@ -371,16 +371,17 @@ class GrantTests(VaultCase):
         self.assertEqual(len(self.vault._grants), 10_000)
 
 
-class ForeignTests(VaultCase):
+class ElsewhereTests(VaultCase):
     """Credentials from elsewhere."""
 
     def setUp(self) -> None:
         super().setUp()
         self.asked: list[str] = []
-        self.vault.foreign = self.foreign
+        self.vault.elsewhere = self.elsewhere
 
-    async def foreign(self, identity: str) -> Credential | None:
+    async def elsewhere(self, asked: bytes, scope: Scope) -> Credential | None:
         """A plugin that knows one identity, and fails for another."""
+        identity = asked.decode()
         self.asked.append(identity)
         if identity == "broken":
             raise ValueError(identity)

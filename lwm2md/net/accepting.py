@@ -206,9 +206,13 @@ class ServerHandshake(Handshake):
             self._tried[identity] = self._tried.get(identity, 0) + 1
         self._refuse(DECRYPT_ERROR, "wrong-key" if self._known else "unknown-identity", now)
 
-    def psk(self) -> tuple[bytes, bytes]:
-        """Return the key of the identity that the client has."""
-        return b"", self._key
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
+        """Return the key of the identity that the client has.
+
+        None if OpenSSL has put another identity together than we have, out of fragments that contradict each other: it
+        keeps that one for resumptions, so the client would be whoever it likes.
+        """
+        return b"", self._key if identity == self._identity else b""
 
     # Certificates, and the end
 

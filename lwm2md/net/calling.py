@@ -70,7 +70,7 @@ class ClientHandshake(Handshake):
                     self._crossing.own_cid, self._crossing.cid = self.cid, hello.cid
         self._feed(datagram, now)
 
-    def psk(self) -> tuple[bytes, bytes]:
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
         """Return the own identity and its key."""
         return self._terms.identity, self._terms.key
 

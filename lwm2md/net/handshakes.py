@@ -49,12 +49,12 @@ class Outcome:
 
     suite: Suite
     identity: Identity
-    keys: bytes
+    keys: bytes = attrs.field(repr=False)
     own_cid: bool
     cid: bytes
     resumed: bool
     confirmed: bool
-    secrets: tuple[bytes, bytes, bytes]
+    secrets: tuple[bytes, bytes, bytes] = attrs.field(repr=False)
     flights: Flights
     crossing: Crossing
     connection: Connection | None
@@ -87,7 +87,8 @@ class Handshake:
         self.address = address
         self.peer = peer
         self.due: float | None = None
-        self.wakes: float | None = None
+        # OpenSSL may be silent about the first datagram, and then nothing else sets a time.
+        self.wakes: float | None = now + timing.patience
         self.over = False
         self.cid: bytes | None = None
         self.peer_cid: bytes | None = None
@@ -114,7 +115,7 @@ class Handshake:
         """Take a datagram of the peer."""
         raise NotImplementedError
 
-    def psk(self) -> tuple[bytes, bytes]:
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
         """Return the identity (as a client) and the key; an empty key ends the handshake."""
         raise NotImplementedError
 

@@ -46,8 +46,11 @@ class Asked(Protocol):
     peer_cid: bytes | None
     """The Connection ID that the peer wants on records to it; set when it has told."""
 
-    def psk(self) -> tuple[bytes, bytes]:
-        """Return the identity (as a client) and the key; an empty key ends the handshake."""
+    def psk(self, identity: bytes) -> tuple[bytes, bytes]:
+        """Return the identity (as a client) and the key; an empty key ends the handshake.
+
+        ``identity`` is the one that a client has told us (as a server), as OpenSSL has read it.
+        """
 
     def accepts(self, certificate: x509.Certificate, depth: int, error: int) -> bool:
         """Return whether a certificate of the peer's chain will do; ``error`` is OpenSSL's own word, 0 for none."""
@@ -151,12 +154,12 @@ class Context:
 
     # What OpenSSL calls
 
-    def _server_psk(self, _ssl: Any, _identity: Any, out: Any, room: int) -> int:
-        key = b"" if self.asked is None else self.asked.psk()[1]
+    def _server_psk(self, _ssl: Any, identity: Any, out: Any, room: int) -> int:
+        key = b"" if self.asked is None else self.asked.psk(ffi.string(identity))[1]
         return _put(key, out, room)
 
     def _client_psk(self, _ssl: Any, _hint: Any, identity_out: Any, identity_room: int, out: Any, room: int) -> int:
-        identity, key = (b"", b"") if self.asked is None else self.asked.psk()
+        identity, key = (b"", b"") if self.asked is None else self.asked.psk(b"")
         return _put(key, out, room) if _put(identity + b"\0", identity_out, identity_room) else 0
 
     def _add_cid(self, _ssl: Any, _kind: int, out: Any, length: Any, _alert: Any, _argument: Any) -> int:
