@@ -3,6 +3,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTHON  := python3
 N       := 200000
+DTLS    := 100000
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 PLUGINS := plugins/mqtt
@@ -29,6 +30,7 @@ lint: $(TESTING)
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+	$(BIN)/python -m bench.records
 
 # A simulated day of a thousand sleeping devices behind NAT.
 day: $(TESTING)
@@ -36,6 +38,7 @@ day: $(TESTING)
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)
+	$(BIN)/python -m tests.fuzz.dtls --count $(DTLS)
 
 # N kills, each second run as power cuts; SEED=S says again what an earlier run did.
 torture: KILLS := $(if $(filter-out file,$(origin N)),$(N),100)
