@@ -18,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import FormatError, Message, decode, encode, options
 from tests.processes import reactor
-from tests.torture.model import ANY, Model, Violation
+from tests.torture.model import ANY, Cell, Model, Violation
 
 OBJECTS: Final = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</3303/0>,</3303/1>'
 OBSERVED: Final = ("/3303/0/5700", "/3303/1/5700", "/3/0/9")
@@ -53,6 +53,7 @@ class Device(DatagramProtocol):
         self._sequence = 1
         self._known = 0.0
         self._first: set[str] = set()
+        self._heard: dict[str, tuple[bytes, float]] = {}
         self._waiting: dict[int, Deferred[Message]] = {}
         self._tokens: dict[bytes, Deferred[Message]] = {}
         self._answers: dict[tuple[int, bytes], bytes] = {}
@@ -180,6 +181,7 @@ class Device(DatagramProtocol):
         registration = self._model.cell("registration", self.endpoint)
         versions = wish.version, registration.version
         steady = wish.sure and wish.value is True and registration.sure and registration.value == self.location
+        steady = steady and self._is_of(wish, path)
         message, began = self._content(n.CON, self._fresh(), token, number, observe=True), reactor.seconds()
         answer = await self._until_answered(message, response=False)
         self._model.note(f"{self.endpoint} notified {path} {number} -> type {answer.type}")
@@ -195,6 +197,14 @@ class Device(DatagramProtocol):
         if answer.type == n.ACK and steady and self.observed.get(path) == token:
             self.acknowledged[path] = number
             self._model.expect("a notification was acknowledged", "value", self.endpoint, path, number)
+
+    def _is_of(self, wish: Cell, path: str) -> bool:
+        """Whether the device was given its token for this wish.
+
+        If it was for an earlier one that is gone, nobody is to be told, and a daemon that was started since does not
+        know the token: it says neither that it has stored anything nor that the device should stop.
+        """
+        return self._heard[path][1] > wish.made
 
     async def _until_answered(self, message: Message, *, response: bool = True) -> Message:
         waiting: Deferred[Message] = Deferred()
@@ -274,6 +284,8 @@ class Device(DatagramProtocol):
         if request.observe == 0:
             self._known = reactor.seconds()
             self._first.add(path)
+            if self._heard.get(path, (b"", 0.0))[0] != request.token:
+                self._heard[path] = request.token, self._known
             self.observed[path] = request.token
         elif request.observe == 1:
             self.observed.pop(path, None)
