@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -21,6 +22,7 @@ from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
+from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
@@ -103,6 +105,7 @@ class Node:
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
@@ -233,13 +236,17 @@ class Node:
         self._abandoned = True
 
     async def stop(self) -> None:
-        """Take no more requests, store what was written behind, end the readers, close the storage.
+        """Take no more requests, end what is under way, store what was written behind, end readers, close the storage.
 
-        Of a fleet that was not taken up whole nothing is stored.
+        Of a fleet that was not taken up whole nothing is stored. Answers of devices are waited for `stop-wait`.
         """
         self.ready = False
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
+        if self._taken_up:
+            ended = self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
+            await ended.addErrback(lambda failure: failure.trap(LateError))
+        self.drain.stop()
         if self._api is not None:
             self._api.close()
         self.waits.stop()

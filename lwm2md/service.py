@@ -19,6 +19,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,8 +36,6 @@ from lwm2md.storage.sqlite import SQLiteStorage
 DATABASE = "lwm2md.sqlite"
 TOKEN = "admin.token"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-STOP_DEADLINE = 30.0
-"""How long a stop may take, in seconds, before what is left is given up."""
 COLLECT = (20_000, 20, 20)
 """When the garbage collector runs: objects made and not freed before it looks at the young ones, looks at those before
 it looks at the middle ones, and at these before it looks at the old ones, if they have become more by a quarter."""
@@ -103,14 +102,15 @@ class DaemonService(Service):
         gc.set_threshold(*COLLECT)
 
     def stopService(self) -> Deferred[None] | None:
-        """End in order, within `STOP_DEADLINE`."""
+        """End in order, within `[lwm2md] stop-deadline`; what is left then is given up, and the status is 1."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
         if self._node is None:
             return None
-        stopping = ensureDeferred(self._stop(self._node))
-        stopping.addTimeout(STOP_DEADLINE, self._reactor)
-        return stopping.addErrback(lambda failure: self._log.failure("the daemon did not stop cleanly", failure))
+        node = self._node
+        stopping = ensureDeferred(self._stop(node))
+        stopping.addTimeout(node.settings.lwm2md.stop_deadline, self._reactor)
+        return stopping.addErrback(self._given_up, node)
 
     async def _stop(self, node: Node) -> None:
         node.abandon()
@@ -121,6 +121,22 @@ class DaemonService(Service):
         finally:
             if self._earlier is not None:
                 signal.signal(signal.SIGHUP, self._earlier)
+
+    def _given_up(self, failure: Failure, node: Node) -> None:
+        """It did not stop in order, or not in time."""
+        if failure.check(LateError):
+            self._log.critical(
+                "the daemon ends after {seconds:g} s, though not everything is stored: {waiting} changes wait",
+                seconds=node.settings.lwm2md.stop_deadline,
+                waiting=node.delivery.backlog,
+            )
+        else:
+            self._log.failure("the daemon did not stop cleanly", failure)
+        self._fail_at_the_end()
+
+    def _fail_at_the_end(self) -> None:
+        """Let the process end with status 1: twistd would exit with 0."""
+        self._reactor.addSystemEventTrigger("after", "shutdown", _exit)
 
     def _hangup(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of anything."""
@@ -161,8 +177,7 @@ class DaemonService(Service):
             self._log.critical("lwm2md can't start: {reason}", reason=_reason(error))
         else:
             self._log.failure("lwm2md can't start", failure)
-        # twistd would exit with 0 after a stop that the reactor was asked for.
-        self._reactor.addSystemEventTrigger("after", "shutdown", _exit)
+        self._fail_at_the_end()
         self._reactor.stop()
 
 

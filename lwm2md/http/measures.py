@@ -33,6 +33,8 @@ MEASURES: Final = {
     "info": _gauge("The version that runs, as the label version; always 1"),
     "started_seconds": _gauge("When the daemon started, in Unix seconds"),
     "ready": _gauge("1 when the daemon serves, 0 while it starts or stops"),
+    "draining": _gauge("1 while the daemon is being drained"),
+    "storage_failing": _gauge("1 while nothing can be stored"),
     "devices": _gauge("Devices by the label state: online, sleeping, not-responding, offline"),
     "deviating_devices": _gauge("Devices that depart from the specifications, by the label kind"),
     "deviations": _counter("What was passed over that devices did in spite of the specifications, by the label kind"),

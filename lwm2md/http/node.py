@@ -12,6 +12,7 @@ from lwm2md.config.schema import Settings
 if TYPE_CHECKING:
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
+    from lwm2md.drain import Drain
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
     from lwm2md.server.core import Server
@@ -26,6 +27,7 @@ class Node(Protocol):
 
     server: Server
     delivery: Delivery
+    drain: Drain
     history: History
     tracing: Tracing
     settings: Settings

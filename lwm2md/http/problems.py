@@ -48,11 +48,13 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "device-failed": (502, "The exchange with the device failed"),
     "outcome-unknown": (504, "Nobody knows whether the device did it"),
     "storage-failed": (503, "The change could not be stored"),
+    "draining": (503, "The daemon takes nothing new"),
     "overloaded": (503, "Too many callers at once"),
     "no-answer": (504, "The device did not answer"),
     "expired": (504, "The device was not reachable in time"),
 }
 CONTENT_TYPE: Final = b"application/problem+json"
+_LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _TYPE: Final = "urn:lwm2md:problem:"
 _encoder: Final = msgspec.json.Encoder()
 
@@ -114,7 +116,7 @@ def wrong_field(code: str, field: str, message: str) -> Problem:
 def from_refusal(refused: Refused) -> Problem:
     """The problem document for what the core refused."""
     code = refused.code if refused.code in CODES else "bad-operation"
-    headers = ((b"Retry-After", b"5"),) if CODES[code][0] == HTTPStatus.TOO_MANY_REQUESTS else ()
+    headers = ((b"Retry-After", b"5"),) if CODES[code][0] in _LATER else ()
     errors = (FieldError(refused.field, str(refused)),) if refused.field else ()
     return Problem(code, str(refused), errors=errors, headers=headers)
 

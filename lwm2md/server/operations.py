@@ -199,6 +199,8 @@ class Operations:
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
         carrier = device.carrier
+        if self._state.draining:
+            return
         while carrier.registration is not None and carrier.current is None and not carrier.disabled:
             taken = lanes.take(carrier, is_open=reach.is_open(self._state, carrier, now))
             if taken is None:

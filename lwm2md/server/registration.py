@@ -38,6 +38,7 @@ RD: Final = (n.URI_PATH, b"rd")
 CHANGED: Final = Response(n.CHANGED)
 _UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b"\x1e"),))
 _BUSY: Final = Response(n.SERVICE_UNAVAILABLE, b"busy", ((n.MAX_AGE, b"\x05"),))
+_DRAINING: Final = Response(n.SERVICE_UNAVAILABLE, b"draining", ((n.MAX_AGE, b"\x3c"),))
 _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
 _DEFAULT_BINDING: Final = "U"
 
@@ -147,6 +148,8 @@ class RegistrationInterface:
         version = parameters.version or "1.0"
         listed = self.lists.said(request.message, version, parameters.deviations)
         device = self._state.devices.get(endpoint)
+        if self._state.draining and (device is None or device.registration is None):
+            return _DRAINING
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")

@@ -20,6 +20,7 @@ from lwm2md.config.changes import Reloaded, compare
 from lwm2md.config.errors import ConfigErrors
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
+from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
@@ -124,6 +125,7 @@ class TestNode:
         self.tracing = Tracing(
             self._registration, lambda _: None, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20
         )
+        self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True

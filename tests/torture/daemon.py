@@ -115,6 +115,17 @@ class Daemon:
             self._order("kill", self._pid, int(how))
             self._pid = None
 
+    def signal(self, how: int) -> None:
+        """Send a signal, and wait for nothing."""
+        self._order("signal", self._pid, int(how))
+
+    def gone(self) -> int | None:
+        """The status that this life ended with, None while it lives."""
+        status: int | None = self._order("gone", self._pid)
+        if status is not None:
+            self.up, self._pid = False, None
+        return status
+
     def close(self) -> None:
         """End it for good."""
         self.kill()
