@@ -1,4 +1,4 @@
-"""Draining a running daemon, as before an upgrade: nothing new for devices, an end to what is under way, all of it stored.
+"""Draining a running daemon, as before an upgrade: nothing new, an end to what is under way, all of it stored.
 
 RULES: what is decided is in `lwm2md.server.draining`; here is when it is done. It is ``drained`` when no request of an
 operator is at a device any more and everything was written that is written behind, and stays so until it is taken back

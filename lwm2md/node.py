@@ -8,6 +8,7 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -244,8 +245,8 @@ class Node:
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._taken_up:
-            ended = self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
-            await ended.addErrback(lambda failure: failure.trap(LateError))
+            with suppress(LateError):
+                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
         self.drain.stop()
         if self._api is not None:
             self._api.close()

@@ -124,7 +124,7 @@ class DaemonService(Service):
 
     def _given_up(self, failure: Failure, node: Node) -> None:
         """It did not stop in order, or not in time."""
-        if failure.check(LateError):
+        if isinstance(failure.value, LateError):
             self._log.critical(
                 "the daemon ends after {seconds:g} s, though not everything is stored: {waiting} changes wait",
                 seconds=node.settings.lwm2md.stop_deadline,

@@ -28,7 +28,7 @@ from lwm2md.server.records import (
     TwinValue,
     When,
 )
-from lwm2md.server.wish import Observation, ObservationState
+from lwm2md.server.wish import Fold, Observation, ObservationState
 
 T = TypeVar("T")
 Json = str | int | float | bool
@@ -146,7 +146,10 @@ class ProfileDocument(msgspec.Struct):
 
 
 class ObservationDocument(msgspec.Struct):
-    """One standing wish and how it fares at the device; a composite one has ``paths``, and the root as its path."""
+    """One standing wish and how it fares at the device; a composite one has ``paths``, and the root as its path.
+
+    A ``fold`` is the daemon's own: it carries those wishes whose state is ``folded``.
+    """
 
     id: str
     endpoint: str
@@ -161,6 +164,7 @@ class ObservationDocument(msgspec.Struct):
     notifications: int
     retry_at: str | None
     template: str | None
+    fold: bool
 
 
 class DeviationDocument(msgspec.Struct):
@@ -339,6 +343,7 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.notifications,
         time_text(observation.aside.retry_at),
         observation.template,
+        isinstance(observation, Fold),
     )
 
 

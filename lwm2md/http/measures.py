@@ -39,6 +39,7 @@ MEASURES: Final = {
     "deviating_devices": _gauge("Devices that depart from the specifications, by the label kind"),
     "deviations": _counter("What was passed over that devices did in spite of the specifications, by the label kind"),
     "operations": _gauge("Operations that are remembered, ended ones included"),
+    "operations_waiting": _gauge("Operations that have not ended: those for sleeping devices, and those under way"),
     "observations": _gauge("Observations that are wished for"),
     "http_connections": _gauge("Open connections to the API"),
     "http_event_readers": _gauge("Readers of the event stream"),

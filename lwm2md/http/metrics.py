@@ -74,6 +74,7 @@ class Metrics(Collector):
             "draining": float(node.drain.state != "off"),
             "storage_failing": float(node.delivery.failure is not None),
             "operations": len(server.operations),
+            "operations_waiting": server.waiting,
             "observations": len(server.observations),
             "delivery_waiting": node.delivery.backlog,
             "http_connections": len(api.connections),

@@ -79,7 +79,7 @@ class Server:
         )
         self._presence.dispatch = self._operations.dispatch
         self._draining = Draining(state, self._operations)
-        self._observations.operations = self._operations
+        self._observations.operations = self._observations.folding.operations = self._operations
         self.templates = Templating(state, self._observations)
         self.device_profiles.told = self.templates.look
         self._identifying = Identifying(state, self.device_profiles, self._operations)
@@ -276,6 +276,11 @@ class Server:
     def deviations(self, endpoint: str) -> Mapping[str, Deviation]:
         """In which ways a device departs from the specifications, by kind. Raises UnknownDevice."""
         return deviations_of(self._device(endpoint))
+
+    @property
+    def waiting(self) -> int:
+        """How many operations have not ended."""
+        return self._operations.waiting
 
     def deviation_counts(self) -> Mapping[str, int]:
         """How often each kind of deviation was passed over since the start."""

@@ -82,7 +82,7 @@ class Forgetting:
         self._state.commit_exclusive(endpoint, writes, gone, ended, dropped=(endpoint,))
 
     def _remove(self, device: Device, now: float) -> None:
-        """Forget a device whose rows are gone, and once more the values that came in between."""
+        """Forget a device whose rows are gone, and once more what was written in between."""
         self._parts.gateways.release(device, now)
         if device.registration is not None:
             self._parts.lifetimes.remove(device.registration)
@@ -91,7 +91,8 @@ class Forgetting:
         device.disabled = False  # what waited for it to come back waits no more
         self._parts.operations.drop(device, now)
         self._state.erase(self._parts.observations.wishes.removal(device))
-        self._state.commit(self._parts.twin.removal(device), dropped=(device.endpoint,))
+        meanwhile = (*self._parts.twin.removal(device), Write(stored.DEVICES, device.endpoint, None))
+        self._state.commit(meanwhile, dropped=(device.endpoint,))
         self._parts.observations.wishes.forget(device)
         device.twin = None
         self._parts.findings.forget(device)

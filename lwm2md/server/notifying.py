@@ -21,7 +21,7 @@ from lwm2md.server.records import Device
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
-from lwm2md.server.wish import Observation
+from lwm2md.server.wish import Fold, Observation
 from lwm2md.server.wishes import Wishes
 
 
@@ -103,7 +103,9 @@ class Notifications:
     def _read(self, device: Device, wish: Observation, message: Message, now: float) -> tuple[ValueRow, ...] | None:
         if wish.state != "active" or wish.error is not None:
             wish.settle("active")
-        wish.last_notification, wish.notifications = now, wish.notifications + 1
+        told = [each for each in device.observations if each.state == "folded"] if isinstance(wish, Fold) else ()
+        for each in (wish, *told):
+            each.last_notification, each.notifications = now, each.notifications + 1
         try:
             return self.values(device, wish, message, now)[0]
         except BadAnswer as error:

@@ -7,9 +7,7 @@ operator cancels it. A composite wish is one of several paths, and in all else l
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
-from typing import Final, Literal
 
 import msgspec
 
@@ -20,8 +18,9 @@ from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Write
-from lwm2md.server.errors import LimitReached, Refused, UnknownObservation
+from lwm2md.server.errors import BadOperation, LimitReached, Refused, UnknownObservation
 from lwm2md.server.exchanges import Outcome
+from lwm2md.server.folding import Folding
 from lwm2md.server.ledger import GONE, UNSTORED
 from lwm2md.server.negotiation import preferred_by
 from lwm2md.server.notifying import Notifications
@@ -31,7 +30,6 @@ from lwm2md.server.records import (
     CANCEL_OBSERVE,
     ESTABLISHING,
     OBSERVE,
-    OBSERVE_COMPOSITE,
     Composed,
     Device,
     Operation,
@@ -45,13 +43,10 @@ from lwm2md.server.requests import compose, home_of, with_parameters, write_attr
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
-from lwm2md.server.wish import Observation, Target
-from lwm2md.server.wishes import Wishes
+from lwm2md.server.wish import Fold, Observation, Target, id_of
+from lwm2md.server.wishes import Wishes, order_of
 
 Uplink = Callable[[Device, float], None]
-
-_LAST: Final = -100
-"""The priority of what the daemon asks by itself: behind all that operators ask."""
 
 
 class Observations:
@@ -62,6 +57,8 @@ class Observations:
         self._twin = twin
         self.wishes = Wishes(state)
         self.tending = Tending(state, self._establish)
+        self.folding = Folding(state, self.wishes, self.tending, remove=self._remove, establish=self._establish)
+        self.tending.fold = self.folding
         self._notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
         self._cancelling: dict[str, Observation] = {}
         self._coming: dict[tuple[str, Target], Observation] = {}
@@ -84,7 +81,7 @@ class Observations:
         ``then`` is called when the wish is durable, and only then the device is asked. Raises LimitReached.
         """
         endpoint, target = device.endpoint, order.target
-        known = {other.target for other in device.observations}
+        known = {other.target for other in device.observations if not isinstance(other, Fold)}
         known |= {place for name, place in self._coming if name == endpoint}
         existing = self._coming.get((endpoint, target)) or self.wishes.get(device, target)
         if existing is None and len(known) >= self._state.settings.observations_per_device:
@@ -120,8 +117,7 @@ class Observations:
         """A wish that is nowhere yet; one in the place of another has its id and token."""
         random = self._state.environment.random
         wish = Observation(
-            # In base 32 an id takes a sixth less memory than in hexadecimal digits.
-            id=_name(random(8)) if existing is None else existing.id,
+            id=id_of(random(8)) if existing is None else existing.id,
             endpoint=device.endpoint,
             path=order.path,
             token=random(8) if existing is None else existing.token,
@@ -151,10 +147,12 @@ class Observations:
         wish = self._state.observations.get(observation_id)
         if wish is None:
             raise UnknownObservation(f"no observation {observation_id!r}")
+        if isinstance(wish, Fold):
+            raise BadOperation("it carries other observations for the device: cancel those")
         device = self._state.devices[wish.endpoint]
         operation = None
         if active and device.registration is not None and wish.state == "active":
-            operation = self.operations.make(device, _order(CANCEL_OBSERVE, wish), now)
+            operation = self.operations.make(device, order_of(CANCEL_OBSERVE, wish), now)
         self._remove(device, wish, operation, then)
         return operation
 
@@ -226,7 +224,7 @@ class Observations:
     def _establish(self, device: Device, wish: Observation, now: float) -> None:
         waiting = (each.target for each in device.queue or () if each.op in ESTABLISHING)
         if wish.target not in waiting and self.tending.admit(device, wish):
-            order = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish)
+            order = order_of(OBSERVE, wish)
             self.operations.enqueue(device, order, now, internal=True)
 
     def gone(self, device: Device) -> None:
@@ -253,7 +251,7 @@ class Observations:
 
     def _adopt(self, device: Device, registration: Registration, wish: Observation) -> None:
         """Take notifications; with the request, since one may be larger than a block and the rest is asked for."""
-        request = _order(OBSERVE_COMPOSITE if wish.paths else OBSERVE, wish).request
+        request = order_of(OBSERVE, wish).request
         try:
             composed = compose(
                 request,
@@ -323,7 +321,9 @@ class Observations:
             self._notifications.established(wish, now if observed else None)
             if observed:
                 self.tending.established(device, wish, now)
-            else:
+            if isinstance(wish, Fold):
+                self.folding.established(device, wish, now)
+            elif not observed:
                 self.tending.failed(device, wish, None, now)
         values: tuple[ValueRow, ...]
         values, operation.format = self._notifications.values(device, wish, message, now)
@@ -343,7 +343,11 @@ class Observations:
             wish.settle(wish.state, operation.error)
             return
         wish.settle("refused" if operation.coap_code is not None else "pending", operation.error)
-        if operation.ended is not None:
+        if operation.ended is None:
+            return
+        if isinstance(wish, Fold):
+            self.folding.failed(device, wish, operation.coap_code, operation.ended)
+        else:
             self.tending.failed(device, wish, operation.coap_code, operation.ended)
 
     def _observe(
@@ -385,17 +389,3 @@ class Observations:
             timeout=self.operations.timeout(operation),
         )
         return wish.token
-
-
-def _order(op: Literal["observe", "observe-composite", "cancel-observe"], wish: Observation) -> Order:
-    """What establishes a wish anew, or ends it: by force, since it was checked when it was made."""
-    path = None if wish.paths else str(wish.path)
-    paths = tuple(map(str, wish.paths)) or None
-    request = OperationRequest(
-        op=op, path=path, paths=paths, format=wish.format, force=True, priority=0 if op == CANCEL_OBSERVE else _LAST
-    )
-    return Order(request, wish.path, wish.paths)
-
-
-def _name(drawn: bytes) -> str:
-    return base64.b32encode(drawn).decode("ascii").rstrip("=").lower()

@@ -61,6 +61,11 @@ class Operations:
         self._exchanges.over = self._over
         self.asked_before = self._ledger.asked_before
 
+    @property
+    def waiting(self) -> int:
+        """How many have not ended, of those that operators asked for."""
+        return len(self._ledger)
+
     # What the operator asks
 
     def submit(self, endpoint: str, request: OperationRequest, now: float) -> Operation:

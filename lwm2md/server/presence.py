@@ -1,7 +1,8 @@
 """Whether devices are there: what an uplink means, when one is asleep, and when one does not respond (`field.md`).
 
 RULES: only what a device sends moves its last uplink. A change of state is told when it happens, or, where nothing
-happens, when the time comes that was planned for it. Nobody is called not responding for being asleep.
+happens, when the time comes that was planned for it. Nobody is called not responding for being asleep. Who does not
+respond is remembered over a restart, so that each change is told once.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class Presence:
         registration = device.registration
         if registration is None or device.behind is not None:
             return
-        device.turned(registration.registered_at, "registered")
+        if device.responding:
+            device.turned(registration.registered_at, "registered")
         if registration.queue_mode:
             device.awake_until = device.last_seen + reach.awake_time(self._state, device)
 
@@ -114,7 +116,7 @@ class Presence:
     def _responds(self, device: Device, now: float) -> None:
         device.responding = True
         device.turned(now, RESPONDED)
-        self._state.commit((), (self._state.event(events.DEVICE_RESPONDING, device, now),))
+        self._store(device, self._state.event(events.DEVICE_RESPONDING, device, now))
         if device.registration is not None and device.behind is None:
             self.plan(device.registration)
 
@@ -123,7 +125,7 @@ class Presence:
         device.turned(now, reason)
         fields["last_seen"] = events.Timestamp(device.last_seen)
         event = self._state.event(events.DEVICE_NOT_RESPONDING, device, now, reason=reason, **fields)
-        self._state.commit((), (event,))
+        self._store(device, event)
 
     def _count(self, device: Device) -> int:
         """How many requests in a row were left unanswered, this one included."""
@@ -136,5 +138,5 @@ class Presence:
         habits.heard = device.last_seen
         return habits.unanswered
 
-    def _store(self, device: Device) -> None:
-        self._state.commit((Write(stored.DEVICES, device.endpoint, stored.device_row(device)),))
+    def _store(self, device: Device, *told: events.Event) -> None:
+        self._state.commit((Write(stored.DEVICES, device.endpoint, stored.device_row(device)),), told)

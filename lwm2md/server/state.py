@@ -85,7 +85,8 @@ class State:
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
-    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing leaves that waits.
+    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
+    leaves that waits.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:

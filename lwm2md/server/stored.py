@@ -30,7 +30,7 @@ from lwm2md.server.records import (
     Source,
     TwinValue,
 )
-from lwm2md.server.wish import Observation
+from lwm2md.server.wish import Fold, Observation
 
 REGISTRATIONS = "registrations"
 REFRESHES = "refreshes"
@@ -93,6 +93,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     nat: float | None = None
     changed: float = 0.0
     reason: str = ""
+    silent: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -106,6 +107,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     outdated: tuple[str, ...] = ()
     paths: list[str] = []
     template: str | None = None
+    fold: bool = False
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -206,7 +208,7 @@ def device_row(device: Device) -> bytes:
     it was, its lists, and what was learned of its habits.
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
-    row.changed, row.reason = device.changed, device.reason
+    row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -238,6 +240,7 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         hand=row.hand,
         changed=row.changed,
         reason=row.reason,
+        responding=not row.silent,
         habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
     )
 
@@ -262,6 +265,7 @@ def observation_row(observation: Observation) -> bytes:
             observation.aside.outdated,
             [str(path) for path in observation.paths],
             observation.template,
+            isinstance(observation, Fold),
         )
     )
 
@@ -270,7 +274,7 @@ def read_observation(key: str, value: bytes) -> Observation:
     """The wish of a row."""
     row = msgspec.json.decode(value, type=_Observation)
     attributes = NotificationAttributes.from_query(row.attributes) if row.attributes else None
-    found = Observation(
+    found = (Fold if row.fold else Observation)(
         key,
         row.endpoint,
         Path.parse(row.path),

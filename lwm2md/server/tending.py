@@ -10,14 +10,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from lwm2md.server.deviations import SILENT_STREAM, noting
 from lwm2md.server.records import ESTABLISHING, Device
 from lwm2md.server.state import State
-from lwm2md.server.wish import Observation, Target
+from lwm2md.server.wish import Fold, Observation, Target
 
 Establish = Callable[[Device, Observation, float], None]
+
+
+class Carrier(Protocol):
+    """Who carries several wishes by one observation, where a device has no place for each: `folding`."""
+
+    def members(self, device: Device) -> list[Observation]:
+        """The wishes of a device that are to be carried together."""
+
+    def look(self, device: Device) -> None:
+        """See soon whether what is carried is still what is to be carried."""
+
+    def anew(self, device: Device) -> None:
+        """Be told that a device registers."""
+
 
 SLACK: Final = 60.0
 """Seconds that a notification may be late beyond twice its pmax: round trips, retransmissions, a slow clock."""
@@ -35,6 +49,7 @@ class Tending:
     def __init__(self, state: State, establish: Establish) -> None:
         self._state = state
         self._establish = establish
+        self.fold: Carrier
         self._room: dict[str, int] = {}
         self._coming: deque[Observation] = deque()
 
@@ -42,11 +57,18 @@ class Tending:
 
     def admit(self, device: Device, wish: Observation) -> bool:
         """Whether the device has room for a wish; one that it has no room for waits."""
-        budget = self._budget(device)
-        if budget is None or wish.state == "active" or sum(self._held(device, wish)) < budget:
+        budget = self.budget(device)
+        if budget is None or wish.state == "active" or isinstance(wish, Fold):
+            return True
+        members = self.fold.members(device)
+        shared = bool(members) or any(isinstance(each, Fold) for each in device.observations)
+        if all(each is not wish for each in members) and sum(self._held(device, wish)) < budget - shared:
             return True
         self.rest(wish)
-        wish.settle("waiting", f"beyond the {budget} observations that the device can keep")
+        if wish.state != "folded":
+            wish.settle("waiting", f"beyond the {budget} observations that the device can keep")
+        if shared:
+            self.fold.look(device)
         return False
 
     def next(self, device: Device, now: float) -> None:
@@ -57,20 +79,27 @@ class Tending:
             if wish.state == "waiting" and wish.aside.retry_at is None and self.admit(device, wish):
                 wish.settle("pending")
                 self._establish(device, wish, now)
+        if any(isinstance(wish, Fold) for wish in device.observations):
+            self.fold.look(device)
 
-    def _budget(self, device: Device) -> int | None:
+    def budget(self, device: Device) -> int | None:
+        """How many observations a device can keep, by its profile and by what it has shown; None: as many as wished."""
         said, shown = self._state.profile(device).observations, self._room.get(device.endpoint)
         return said if shown is None else shown if said is None else min(said, shown)
 
     @staticmethod
     def _held(device: Device, but: Observation) -> Iterator[bool]:
-        """For each other wish whether it has a place at the device, or is being asked for."""
+        """For each other wish, but a fold, whether it has a place at the device, or is being asked for."""
         asked: set[Target] = {each.target for each in device.queue or () if each.op in ESTABLISHING}
         current = device.carrier.current
         own = current is not None and current.endpoint == device.endpoint and not current.finished
         if own and current is not None and current.op in ESTABLISHING:
             asked.add(current.target)
-        return (wish.state == "active" or wish.target in asked for wish in device.observations if wish is not but)
+        return (
+            wish.state == "active" or wish.target in asked
+            for wish in device.observations
+            if wish is not but and not isinstance(wish, Fold)
+        )
 
     # Back-off
 
@@ -123,6 +152,7 @@ class Tending:
     def anew(self, device: Device) -> None:
         """The device registers: whatever failed before counts no more."""
         self._room.pop(device.endpoint, None)
+        self.fold.anew(device)
         for wish in device.observations:
             self.rest(wish)
             if wish.aside.failures:

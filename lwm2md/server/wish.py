@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Final, Literal
 
 import attrs
@@ -10,7 +11,7 @@ from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.deadlines import Plan
 
-ObservationState = Literal["pending", "active", "refused", "waiting"]
+ObservationState = Literal["pending", "active", "refused", "waiting", "folded"]
 Target = Path | tuple[Path, ...]
 """What an observation is of: one path, or a set of paths in their order."""
 
@@ -98,3 +99,13 @@ class Observation:
         """The attributes that are to be written to the device; None unsets one."""
         wanted = self.attributes.as_changes() if self.attributes is not None else {}
         return {**dict.fromkeys(self.aside.outdated), **wanted}
+
+
+@attrs.define(slots=True, eq=False, weakref_slot=False)
+class Fold(Observation):
+    """A composite wish of the daemon's own, which carries wishes of the operator: see `folding`."""
+
+
+def id_of(drawn: bytes) -> str:
+    """An id out of random bytes; in base 32 it takes a sixth less memory than in hexadecimal digits."""
+    return base64.b32encode(drawn).decode("ascii").rstrip("=").lower()

@@ -6,15 +6,17 @@ Reset. Nothing here sends or stores.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.errors import UnknownObservation
-from lwm2md.server.records import Device
+from lwm2md.server.records import CANCEL_OBSERVE, OBSERVE, OBSERVE_COMPOSITE, Device, OperationRequest, Order
 from lwm2md.server.state import State
 from lwm2md.server.wish import Observation, Target
 
+LAST: Final = -100
+"""The priority of what the daemon asks by itself: behind all that operators ask."""
 _FORGOTTEN: Final = 10_000
 
 
@@ -49,7 +51,7 @@ class Wishes:
     def add(self, device: Device, wish: Observation) -> None:
         """Take one up, in place of an earlier one for the same."""
         self._cancelled.pop(wish.token, None)
-        others = tuple(other for other in device.observations if other.target != wish.target)
+        others = tuple(other for other in device.observations if other.id != wish.id and other.target != wish.target)
         device.observations = (*others, wish)
         self._by_token[wish.token] = wish
         self._state.observations[wish.id] = wish
@@ -80,3 +82,14 @@ class Wishes:
 
 def _shown(target: Target) -> str:
     return ", ".join(str(each) for each in target) if target and isinstance(target[0], tuple) else str(target)
+
+
+def order_of(op: Literal["observe", "cancel-observe"], wish: Observation) -> Order:
+    """What establishes a wish anew, or ends it: by force, since it was checked when it was made."""
+    asked = OBSERVE_COMPOSITE if wish.paths and op == OBSERVE else op
+    path = None if wish.paths else str(wish.path)
+    paths = tuple(map(str, wish.paths)) or None
+    request = OperationRequest(
+        op=asked, path=path, paths=paths, format=wish.format, force=True, priority=0 if op == CANCEL_OBSERVE else LAST
+    )
+    return Order(request, wish.path, wish.paths)

@@ -35,6 +35,23 @@ class StandingTests(LeshanClientTestCase):
         _, shown = await self.daemon.api("GET", f"/v1/observations/{wish['id']}")
         self.assertEqual((shown["state"], shown["retry_at"]), ("active", None))
 
+    async def test_folded(self) -> None:
+        """Of more wishes than the profile allows the client observes one, and all the others by one composite."""
+        device = await self.start()
+        body = {"match": {"endpoint": "leshan"}, "set": {"observations": 2, "composite": True}}
+        await self.daemon.api("PUT", "/v1/profiles/small", body=body)
+        paths = ("/3442/0/110", "/3303/0/5700", "/3303/1/5700")
+        events = await self.daemon.events("types=device.value")
+        for path in paths:
+            await self.daemon.api("PUT", f"/v1/devices/leshan/observations{path}", body={})
+        while set(values((await events.next("device.value", source="observe")).data)) != set(paths[1:]):
+            pass  # the first answers of each
+        self.client.set("/3303/1/5700", 34.5)
+        told = values((await events.next("device.value", source="observe")).data)
+        self.assertEqual((set(told), told["/3303/1/5700"]), (set(paths[1:]), 34.5))
+        states = [(await device.call("GET", f"/observations{path}"))["state"] for path in paths]
+        self.assertEqual(states, ["active", "folded", "folded"])
+
     async def test_template(self) -> None:
         """A template observes each instance of a client that registers, with its attributes, until it is taken back."""
         device: Through = await self.start()

@@ -120,6 +120,18 @@ class StateTests(PresenceCase):
             [kind for kind, _, _ in self.changes()], [events.DEVICE_NOT_RESPONDING, events.DEVICE_RESPONDING]
         )
 
+    def test_unanswered_over_restart(self) -> None:
+        """Who did not respond before a restart does not after it, until it is heard of; both are told once."""
+        device = self.use(unanswered=1)
+        self.bench.submit("d", "read", "/3/0/0", timeout=10)
+        self.bench.advance(10)
+        self.bench, faults = self.bench.restart()
+        self.assertEqual((faults, self.standing()), ([], ("not-responding", 10, "unanswered")))
+        device.update()
+        self.assertEqual([kind for kind, _, _ in self.changes()], [events.DEVICE_RESPONDING])
+        self.bench, _ = self.bench.restart()
+        self.assertEqual(self.standing()[0], "online")
+
 
 class OverdueTests(PresenceCase):
     """Uplinks that were expected and did not come."""

@@ -62,8 +62,10 @@ class WhenTests(QueueCase):
         self.sleep()
         waiting, forced = self.read(0), self.read(1, when="now")
         self.assertEqual((self.states(waiting, forced), self.asked()), (["queued", "sent"], ["/3/0/1"]))
+        self.assertEqual(self.bench.server.waiting, 2)
         self.device.reply(TEXT)
         self.assertEqual(self.states(waiting, forced), ["sent", "done"])
+        self.assertEqual(self.bench.server.waiting, 1)
 
     def test_now_unanswered(self) -> None:
         """What was forced and not answered has failed; it does not wait."""
