@@ -12,7 +12,7 @@ import msgspec
 from lwm2md.http.problems import FieldError, Problem, wrong_field
 from lwm2md.server.definitions import Match
 from lwm2md.server.deviceprofiles import ProfileValues
-from lwm2md.server.templates import Observed, TemplateMatch
+from lwm2md.server.templates import Observed, TemplateMatch, WishAttributes
 
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -64,19 +64,9 @@ class ProfileBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: str
 
 
-class ObservationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ObservationBody(WishAttributes, frozen=True, forbid_unknown_fields=True):
     """A standing wish: notification attributes (OMA Core 5.1.2) and the Content-Format by name."""
 
-    pmin: int | None = None
-    pmax: int | None = None
-    gt: float | None = None
-    lt: float | None = None
-    st: float | None = None
-    epmin: int | None = None
-    epmax: int | None = None
-    edge: bool | int | None = None
-    con: bool | int | None = None
-    hqmax: int | None = None
     format: str | None = None
 
 

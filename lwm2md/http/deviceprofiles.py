@@ -9,18 +9,18 @@ import msgspec
 
 from lwm2md.config.schema import Settings
 from lwm2md.documents import time_text
-from lwm2md.http import parameters as p
-from lwm2md.http.bodies import Body, DefinitionBody
-from lwm2md.http.documents import Json, Page
+from lwm2md.http.bodies import DefinitionBody
+from lwm2md.http.documents import Json
+from lwm2md.http.named import Named, Words
 from lwm2md.http.operations import known_device
-from lwm2md.http.paging import SortedKeys, page
-from lwm2md.http.replies import Reply, json_reply, no_content
+from lwm2md.http.replies import Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
-from lwm2md.http.waiting import answer_when_durable
 from lwm2md.lwm2m import formats
+from lwm2md.server.core import Server
 from lwm2md.server.definitions import Definition, facts_of
 from lwm2md.server.deviceprofiles import FIELDS, UNTRIED
+from lwm2md.server.effects import Resume
 from lwm2md.server.profiling import Layer, Said
 from lwm2md.server.records import Device
 
@@ -66,36 +66,14 @@ class EffectiveProfileDocument(msgspec.Struct):
     retry: str | None
 
 
-def _document(call: Call, definition: Definition) -> DefinitionDocument:
-    source: Literal["shipped", "api"] = (
-        "shipped" if call.node.server.device_profiles.is_shipped(definition.name) else "api"
-    )
+def _document(server: Server, definition: Definition) -> DefinitionDocument:
+    source: Literal["shipped", "api"] = "shipped" if server.device_profiles.is_shipped(definition.name) else "api"
     return DefinitionDocument(**msgspec.structs.asdict(definition), source=source)
 
 
-def _list(call: Call) -> Reply:
-    known = call.node.server.device_profiles.definitions
-    window = (call.query["limit"], call.query["after"])
-    items, cursor = page(known, SortedKeys(known), window, lambda found: _document(call, found))
-    return json_reply(Page(items, cursor))
-
-
-def _get(call: Call) -> Reply:
-    return json_reply(_document(call, call.node.server.device_profiles.get(call.path_arguments["name"])))
-
-
-def _put(call: Call) -> None:
-    profiles, name, body = call.node.server.device_profiles, call.path_arguments["name"], call.document
+def _put(server: Server, name: str, body: DefinitionBody, then: Resume) -> None:
     definition = Definition(name=name, match=body.match, set=body.set, priority=body.priority, note=body.note)
-    status = 201 if name not in profiles.definitions else 200
-    answer_when_durable(
-        call, lambda then: profiles.put(definition, then), lambda: json_reply(_document(call, definition), status)
-    )
-
-
-def _delete(call: Call) -> None:
-    profiles, name = call.node.server.device_profiles, call.path_arguments["name"]
-    answer_when_durable(call, lambda then: profiles.remove(name, then), no_content)
+    server.device_profiles.put(definition, then)
 
 
 def _effective(call: Call) -> Reply:
@@ -153,28 +131,24 @@ def _refused(device: Device) -> list[RefusedFormatDocument]:
     return [RefusedFormatDocument(use, name) for use, name in sorted(found, key=lambda pair: (pair[0], pair[1] or ""))]
 
 
-_ONE: Final = "/v1/profiles/{name}"
-
 ROUTES: Final = (
-    Route(
-        "GET",
-        "/v1/profiles",
-        _list,
-        "List device profiles",
-        (p.LIMIT, p.AFTER),
-        answers={200: Page[DefinitionDocument]},
-    ),
-    Route("GET", _ONE, _get, "One device profile", answers={200: DefinitionDocument}),
-    Route(
-        "PUT",
-        _ONE,
-        _put,
-        "Put a device profile in force",
-        body=Body(DefinitionBody),
-        answers={200: DefinitionDocument, 201: DefinitionDocument},
-        fails=(409, 503),
-    ),
-    Route("DELETE", _ONE, _delete, "Take back a device profile that was put", answers={204: None}, fails=(409, 503)),
+    *Named(
+        "/v1/profiles/{name}",
+        Words(
+            "List device profiles",
+            "One device profile",
+            "Put a device profile in force",
+            "Take back a device profile that was put",
+        ),
+        DefinitionDocument,
+        DefinitionBody,
+        known=lambda server: server.device_profiles.definitions,
+        get=lambda server, name: server.device_profiles.get(name),
+        show=_document,
+        put=_put,
+        remove=lambda server, name, then: server.device_profiles.remove(name, then),
+        kept=True,
+    ).routes(),
     Route(
         "GET",
         "/v1/devices/{endpoint}/profile",

@@ -50,7 +50,7 @@ class TemplateMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     objects: Annotated[tuple[PathText, ...], msgspec.Meta(max_length=_MOST)] = ()
 
 
-class TemplateAttributes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class WishAttributes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The notification attributes that are written to a device before it is asked to observe (OMA Core 5.1.2)."""
 
     pmin: int | None = None
@@ -69,7 +69,7 @@ class TemplateWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What is observed: a path, or the same of every Object Instance where ``*`` stands in its place."""
 
     path: PathText
-    attributes: TemplateAttributes = TemplateAttributes()
+    attributes: WishAttributes = WishAttributes()
     format: str | None = None
 
 

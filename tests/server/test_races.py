@@ -11,7 +11,7 @@ from lwm2md.coap.message import Message
 from lwm2md.server.errors import Refused
 from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.settings import ServerSettings
-from lwm2md.server.templates import Template, TemplateAttributes, TemplateMatch, TemplateWish
+from lwm2md.server.templates import Template, TemplateMatch, TemplateWish, WishAttributes
 from tests.server.fixtures import Answer, Bench, FakeDevice
 
 PATHS = ("/3303/0/5700", "/3/0/0", "/3/0/13")
@@ -133,7 +133,7 @@ class Story:
         """Put an observation template in force, or take one back."""
         templates, name = self.bench.server.templates, self.chance.choice("ab")
         path, labels = self.chance.choice((*PATHS, "/3303/*/5700")), self.chance.choice((None, "1=x"))
-        wishes = (TemplateWish(path=path, attributes=TemplateAttributes(pmax=self.chance.choice((None, 5)))),)
+        wishes = (TemplateWish(path=path, attributes=WishAttributes(pmax=self.chance.choice((None, 5)))),)
         found = Template(name=name, observe=wishes, match=TemplateMatch(labels=labels))
         try:
             if self.chance.random() < 0.6:
