@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lwm2md.documents import event_document
-from lwm2md.events import Event
+from lwm2md.eventids import LOG, META, NEXT_ID, reservation, text
+from lwm2md.events import STORAGE_FAILED, STORAGE_RECOVERED, Event, Timestamp
 from lwm2md.server.effects import Commit, Sample, Write
 from lwm2md.storage.interface import Append, Batch, Rows, Storage
 from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filter, Subscription
@@ -41,8 +42,6 @@ _DROP: Final = MAX_BYTES // 16
 """What it costs to remove the series of an owner, in bytes: there may be many."""
 _SAMPLE: Final = 64
 """What a sample takes beside its value, which is among the writes or in the document too."""
-_LOG: Final = "events"
-_META: Final = "meta"
 _COUNTERS: Final = (
     "commits",
     "transactions",
@@ -56,8 +55,6 @@ _COUNTERS: Final = (
     "readers_dropped",
     "resumes_failed",
 )
-_NEXT_ID: Final = "event-ids"
-_WIDTH: Final = 16
 _EVERYTHING: Final = 1 << 62
 _ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
 
@@ -89,6 +86,7 @@ class Delivery:
         self.on_settled: Callable[[], None] | None = None
         self.trimmed = ""
         self.failure: str | None = None
+        self._failed_at = 0.0
         self._storage = storage
         self._clock = clock
         self._keep = keep
@@ -115,6 +113,11 @@ class Delivery:
         return len(self._gathered)
 
     @property
+    def next_id(self) -> int:
+        """The number of the next event's id."""
+        return self._next
+
+    @property
     def readers(self) -> int:
         """How many subscriptions there are."""
         return len(self._subscriptions)
@@ -127,20 +130,20 @@ class Delivery:
 
         def found(value: bytes | None) -> Deferred[bool]:
             self._next = self._reserved = int(value or b"1")
-            return self._storage.commit(Batch(writes=(_reservation(self._next + BLOCK),))).addErrback(self._failed)
+            return self._storage.commit(Batch(writes=(reservation(self._next + BLOCK),))).addErrback(self._failed)
 
         def reserved(committed: bool) -> Deferred[str]:
             self._failing = not committed
             if committed:
                 self._reserved = self._next + BLOCK
-            return self._storage.trim(_LOG, self._keep if committed else _EVERYTHING)
+            return self._storage.trim(LOG, self._keep if committed else _EVERYTHING)
 
         def trimmed(last: str) -> None:
             self.trimmed = last
             self._under_way = False
             self._run()
 
-        return self._storage.get(_META, _NEXT_ID).addCallback(found).addCallback(reserved).addCallback(trimmed)
+        return self._storage.get(META, NEXT_ID).addCallback(found).addCallback(reserved).addCallback(trimmed)
 
     def submit(self, commits: Iterable[Commit]) -> None:
         """Make these durable in this order, then resume each; with a storage that answers at once, before returning.
@@ -159,7 +162,9 @@ class Delivery:
             self._run()
         if refused:
             self.counters["refused"] += len(refused)
-            self.failure = self.failure or f"{len(self._gathered)} changes wait for the storage, which is too slow"
+            if self.failure is None:
+                self._failed_at = self._clock.seconds()
+                self.failure = f"{len(self._gathered)} changes wait for the storage, which is too slow"
             self._resume(refused, False, self._clock.seconds())
 
     def wants(self, event_type: str) -> bool:
@@ -203,8 +208,8 @@ class Delivery:
         self._wanted.clear()
         if after_id is None:
             return subscription
-        known = _ID.fullmatch(after_id) is not None and self.trimmed <= after_id < _text(self._next)
-        subscription.replay(after_id if known else self.trimmed or _text(0), lossy=not known)
+        known = _ID.fullmatch(after_id) is not None and self.trimmed <= after_id < text(self._next)
+        subscription.replay(after_id if known else self.trimmed or text(0), lossy=not known)
         return subscription
 
     def drain(self) -> Deferred[None]:
@@ -227,7 +232,7 @@ class Delivery:
 
     def read(self, after: str, limit: int) -> Deferred[Rows]:
         """Read the log for a subscription."""
-        return self._storage.read(_LOG, after, limit)
+        return self._storage.read(LOG, after, limit)
 
     def gap(self, position: str) -> Delivered:
         """Make the gap event for a reader that goes on after ``position``."""
@@ -269,7 +274,7 @@ class Delivery:
             self._add(transaction, self._gathered.popleft())
         if self._low():
             transaction.reserved = self._next + BLOCK
-            transaction.writes.append(_reservation(transaction.reserved))
+            transaction.writes.append(reservation(transaction.reserved))
         return transaction
 
     def _add(self, transaction: _Transaction, commit: Commit) -> None:
@@ -294,7 +299,7 @@ class Delivery:
                 continue
             transaction.events.append(delivered)
             if event.stored:
-                transaction.appends.append(Append(_LOG, delivered.id, delivered.document))
+                transaction.appends.append(Append(LOG, delivered.id, delivered.document))
                 transaction.size += len(delivered.document)
 
     def _commit(self, transaction: _Transaction) -> None:
@@ -308,6 +313,11 @@ class Delivery:
         done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))
 
     def _failed(self, failure: Failure) -> bool:
+        if self.failure is None:
+            self._failed_at = self._clock.seconds()
+            self.publish(
+                Event(STORAGE_FAILED, self._failed_at, None, fields={"reason": str(failure.value)}, stored=False)
+            )
         self.failure = str(failure.value)
         if not self._failing:
             self._log.error("nothing can be made durable, requests are refused: {error}", error=failure.value)
@@ -347,7 +357,9 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
-        if committed:
+        if committed and self.failure is not None:
+            fields = {"reason": self.failure, "since": Timestamp(self._failed_at)}
+            self._gathered.append(Commit((), (Event(STORAGE_RECOVERED, self._clock.seconds(), None, fields=fields),)))
             self.failure = None
         if committed and self._failing:
             self._log.info("the storage works again")
@@ -362,7 +374,7 @@ class Delivery:
 
     def _deliverable(self, event: Event) -> Delivered | None:
         """Give an event its id and render it; None, logged and counted, for one that can not be rendered."""
-        event_id = _text(self._next)
+        event_id = text(self._next)
         self._next += 1
         try:
             document = event_document(event, event_id)
@@ -403,7 +415,7 @@ class Delivery:
             self._trimming = False
             self._tell_idle()
 
-        trimming = self._storage.trim(_LOG, self._keep).addCallback(trimmed)
+        trimming = self._storage.trim(LOG, self._keep).addCallback(trimmed)
         trimming.addErrback(lambda failure: self._log.error("events can not be trimmed: {error}", error=failure.value))
         trimming.addCallback(ended)
 
@@ -416,11 +428,3 @@ class Delivery:
     def _tell_idle(self) -> None:
         while self._idle and self._is_idle():
             self._idle.pop(0).callback(None)
-
-
-def _text(number: int) -> str:
-    return f"{number:0{_WIDTH}}"
-
-
-def _reservation(end: int) -> Write:
-    return Write(_META, _NEXT_ID, b"%d" % end)

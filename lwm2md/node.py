@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
+from lwm2md.backup import Backups
 from lwm2md.chance import Chance
 from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
 from lwm2md.config import Settings
@@ -45,6 +46,7 @@ from lwm2md.tracing.traces import Tracing
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
+    from lwm2md.restoration import Restoration
 
 _PAGE = 5000
 
@@ -53,8 +55,8 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`. `bind` may raise OSError, `start` fails with StorageError or CannotListenError; their texts are fit for
-    the operator.
+    `configure`, ``restoration`` goes back to a backup. `bind` may raise OSError, `start` fails with StorageError or
+    CannotListenError; their texts are fit for the operator.
     """
 
     def __init__(
@@ -64,8 +66,12 @@ class Node:
         token: str,
         reactor: Any,
         reload: Callable[[], Reloaded] | None = None,
+        *,
+        restoration: Restoration | None = None,
     ) -> None:
         self.settings = settings
+        self.backups = Backups(storage)
+        self.restoration = restoration
         self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor
@@ -242,6 +248,7 @@ class Node:
         Of a fleet that was not taken up whole nothing is stored. Answers of devices are waited for `stop-wait`.
         """
         self.ready = False
+        self.backups.stop()
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._taken_up:
@@ -285,6 +292,7 @@ class Node:
             ("delivery", self.delivery.counters),
             ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
+            ("backups", self.backups.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         if self._trees is not None:

@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from lwm2md.config.changes import Reloaded
 from lwm2md.config.schema import Logging
 from lwm2md.net.addresses import Endpoint
 from lwm2md.node import Node
+from lwm2md.restoration import Restoration, Swap
 from lwm2md.storage.interface import Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
@@ -36,6 +38,8 @@ from lwm2md.storage.sqlite import SQLiteStorage
 DATABASE = "lwm2md.sqlite"
 TOKEN = "admin.token"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_ANSWERED = 0.5
+"""Seconds for an answer to reach its caller before the daemon goes back to a backup, and ends all connections."""
 COLLECT = (20_000, 20, 20)
 """When the garbage collector runs: objects made and not freed before it looks at the young ones, looks at those before
 it looks at the middle ones, and at these before it looks at the old ones, if they have become more by a quarter."""
@@ -71,17 +75,18 @@ class DaemonService(Service):
         self._earlier: Any = None
         self._log = Logger(namespace="lwm2md")
         self._node: Node | None = None
+        self._place = Path(settings.lwm2md.state)
+        self._token = ""
+        self._restoration = Restoration(self._go_back, self._replace)
         self._starting: Deferred[None] | None = None
         self._stopping = False
 
     def privilegedStartService(self) -> None:
         """Prepare the state directory and bind the sockets; raises SystemExit with a line that says what failed."""
         try:
-            state = prepare(Path(self._settings.lwm2md.state))
-            token = administrator(state, self._settings)
-            kept = storage(self._settings, state, self._reactor)
-            self._node = Node(self._settings, kept, token, self._reactor, self._reload)
-            self._node.bind()
+            self._place = prepare(self._place)
+            self._token = administrator(self._place, self._settings)
+            self._node = self._make(self._settings)
         except OSError as error:
             raise SystemExit(f"lwm2md: {_reason(error)}") from None
 
@@ -92,6 +97,13 @@ class DaemonService(Service):
             self._earlier = signal.signal(signal.SIGHUP, self._hangup)
             self._starting = ensureDeferred(self._start(self._node))
             self._starting.addErrback(self._failed)
+
+    def _make(self, settings: Settings) -> Node:
+        """A node that has its addresses, and is to be started. Raises OSError."""
+        kept = storage(settings, self._place, self._reactor)
+        node = Node(settings, kept, self._token, self._reactor, self._reload, restoration=self._restoration)
+        node.bind()
+        return node
 
     async def _start(self, node: Node) -> None:
         await node.start()
@@ -117,7 +129,7 @@ class DaemonService(Service):
         if self._starting is not None:
             await self._starting
         try:
-            await node.stop()
+            await (self._node or node).stop()
         finally:
             if self._earlier is not None:
                 signal.signal(signal.SIGHUP, self._earlier)
@@ -137,6 +149,42 @@ class DaemonService(Service):
     def _fail_at_the_end(self) -> None:
         """Let the process end with status 1: twistd would exit with 0."""
         self._reactor.addSystemEventTrigger("after", "shutdown", _exit)
+
+    # Going back to a backup
+
+    def _go_back(self, source: Path) -> None:
+        """Begin when the caller has its answer."""
+        self._reactor.callLater(_ANSWERED, self._going_back, source)
+
+    def _going_back(self, source: Path) -> None:
+        if not self._stopping:
+            self._starting = ensureDeferred(self._restoration.go_back(source))
+            self._starting.addErrback(self._failed)
+
+    async def _replace(self, swap: Swap) -> None:
+        """Let another node begin on another state, or on that which there is. Raises StorageError."""
+        old = self._node
+        assert old is not None
+        await old.stop()
+        try:
+            await swap.there(old.storage, old.delivery.next_id, self._reactor.seconds())
+            await self._begin(old.settings)
+        except StorageError:
+            await swap.back(old.storage)
+            await self._begin(old.settings)
+            raise
+
+    async def _begin(self, settings: Settings) -> None:
+        try:
+            self._node = node = self._make(settings)
+        except OSError as error:
+            raise StorageError(_reason(error)) from None
+        try:
+            await self._start(node)
+        except (StorageError, CannotListenError) as error:
+            with suppress(StorageError):
+                await node.stop()
+            raise StorageError(_reason(error)) from None
 
     def _hangup(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of anything."""

@@ -69,6 +69,8 @@ MEASURES: Final = {
     "server_sends_refused": _counter("Sends that were refused, or could not be stored"),
     "history_removed": _counter("Values that were removed from the history, too old or too many"),
     "history_sweeps": _counter("How often the whole history was looked through for such"),
+    "backups_made": _counter("Backups that were made"),
+    "backups_failed": _counter("Backups that came to nothing"),
     "coap_received": _counter("CoAP datagrams that were received"),
     "coap_sent": _counter("CoAP datagrams that were sent"),
     "coap_malformed": _counter("Datagrams that are no CoAP message"),

@@ -10,12 +10,15 @@ from twisted.internet.interfaces import IReactorTime
 from lwm2md.config.schema import Settings
 
 if TYPE_CHECKING:
+    from lwm2md.backup import Backups
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
     from lwm2md.drain import Drain
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
+    from lwm2md.restoration import Restoration
     from lwm2md.server.core import Server
+    from lwm2md.storage.interface import Storage
     from lwm2md.tracing.traces import Tracing
 
 
@@ -28,6 +31,8 @@ class Node(Protocol):
     server: Server
     delivery: Delivery
     drain: Drain
+    backups: Backups
+    restoration: Restoration | None
     history: History
     tracing: Tracing
     settings: Settings
@@ -37,6 +42,11 @@ class Node(Protocol):
     ready: bool
     version: str
     admin_token_hash: bytes
+
+    @property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        ...
 
     def now(self) -> float:
         """The Unix time of the injected clock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    backups,
     deviations,
     deviceprofiles,
     devices,
@@ -37,6 +38,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *models.ROUTES,
     *reload.ROUTES,
     *draining.ROUTES,
+    *backups.ROUTES,
     *profiles.ROUTES,
     *deviceprofiles.ROUTES,
     *deviations.ROUTES,

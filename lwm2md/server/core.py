@@ -24,7 +24,7 @@ from lwm2md.server.abilities import Abilities
 from lwm2md.server.amendments import NO_LABELS, Amendments
 from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
 from lwm2md.server.draining import Draining
-from lwm2md.server.effects import Commit, Resume
+from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import UnknownDevice
 from lwm2md.server.findings import Findings
 from lwm2md.server.forgetting import Forgetting, Parts
@@ -354,6 +354,9 @@ class Server:
 
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
+        if self._state.outdated:
+            self._state.outdated = False
+            self._state.erase((Write(stored.META, stored.RESTORED, None),))
         self.device_profiles.start(now)
         self._observations.start(now)
         self.templates.start(now)

@@ -86,7 +86,7 @@ class State:
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
     ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
-    leaves that waits.
+    leaves that waits. What is read back is ``outdated`` where it is from a backup: much may have happened since.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -109,6 +109,7 @@ class State:
         self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
         self.draining = False
+        self.outdated = False
 
     def registered(self, registration_id: str) -> Registration | None:
         """The live registration with that id in its Location."""

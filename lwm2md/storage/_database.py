@@ -10,13 +10,13 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from lwm2md.storage import _history
+from lwm2md.storage import _history, _snapshots
 from lwm2md.storage.interface import LOGS, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
@@ -45,10 +45,14 @@ def schemas() -> list[str]:
 
 
 class Database:
-    """One open database file. What SQLite and the system raise leaves every method as ``StorageError``."""
+    """One open database file. What SQLite and the system raise leaves every method as ``StorageError``.
 
-    def __init__(self, path: Path) -> None:
+    With ``check`` all of it is read when it is opened.
+    """
+
+    def __init__(self, path: Path, *, check: bool = False) -> None:
         self.path = path
+        self._check = check
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
 
@@ -57,6 +61,7 @@ class Database:
         try:
             with self._errors():
                 self._take_lock()
+                _snapshots.tidy(self.path)
                 self._connect()
         except StorageError:
             self.close()
@@ -132,6 +137,20 @@ class Database:
         with self._transaction() as connection:
             return _history.thin(connection, after, before, keep, limit)
 
+    def snapshot(self, target: Path, progress: Callable[[int, int], None]) -> None:
+        """Copy it into a new file; from any thread."""
+        with self._errors():
+            _snapshots.copy(self.path, target, progress)
+
+    def swap(self, source: Path) -> Path:
+        """Put another database in its place, while it is closed; where it is kept."""
+        try:
+            with self._errors():
+                self._take_lock()
+                return _snapshots.swap(self.path, source)
+        finally:
+            self.close()
+
     def _take_lock(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = self.path.with_name(self.path.name + ".lock")
@@ -159,6 +178,9 @@ class Database:
         self._upgrade(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StorageError(f"{self.path}: the file system does not support a write-ahead log")
+        wrong = _snapshots.check(connection, schemas()) if self._check else None
+        if wrong is not None:
+            raise StorageError(f"{self.path}: {wrong}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         scripts = schemas()

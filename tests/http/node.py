@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 from twisted.internet.task import Clock
 
+from lwm2md.backup import Backups
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
@@ -25,6 +26,7 @@ from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
 from lwm2md.lwm2m.models import parse
 from lwm2md.net.driver import Deadlines
+from lwm2md.restoration import Restoration
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
@@ -126,6 +128,8 @@ class TestNode:
             self._registration, lambda _: None, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20
         )
         self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
+        self.backups = Backups(self.storage)
+        self.restoration: Restoration | None = None
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True
