@@ -232,8 +232,7 @@ class Callers:
         if any(cell.busy for cell in cells):
             return
         before = [cell.may for cell in cells]
-        device.acknowledged.clear()
-        device.sent.clear()
+        device.forgotten()
         for cell in cells:
             cell.busy = True
             cell.set(*cell.may, None)

@@ -30,6 +30,7 @@ SETTINGS: Final = (
     "limits.operations-kept=1000000",
     "storage.events=1000000",
     "storage.flush-interval=5s",
+    "lwm2md.stop-wait=300ms",
 )
 """Short times, so that much happens between two kills, and nothing is forgotten for want of room."""
 _STEP: Final = 0.01
@@ -125,6 +126,18 @@ class Daemon:
         if status is not None:
             self.up, self._pid = False, None
         return status
+
+    async def stop(self) -> None:
+        """End this life in order, as an operator does. Raises Violation where that takes too long, or fails."""
+        self.up = False
+        self.signal(signal.SIGTERM)
+        end = reactor.seconds() + _PATIENCE
+        while (status := self.gone()) is None:
+            if reactor.seconds() > end:
+                raise Violation(f"it did not stop in {_PATIENCE:g} s:\n{self.text()[-4000:]}")
+            await deferLater(reactor, _STEP)
+        if status != signal.SIGTERM:
+            raise Violation(f"it did not stop in order (status {status}):\n{self.text()[-4000:]}")
 
     def close(self) -> None:
         """End it for good."""

@@ -23,6 +23,8 @@ from tests.torture.model import ANY, Cell, Model, Violation
 OBJECTS: Final = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</3303/0>,</3303/1>'
 OBSERVED: Final = ("/3303/0/5700", "/3303/1/5700", "/3/0/9")
 SENT: Final = "/3303/0/5601"
+UNLISTED: Final = "/3303/7/5601"
+DEVIATION: Final = "unlisted-object"
 _AGAIN: Final = 0.25
 _OVERTAKING: Final = 0.5
 _REMEMBERED: Final = 500
@@ -45,6 +47,10 @@ class Device(DatagramProtocol):
         self.observed: dict[str, bytes] = {}
         self.acknowledged: dict[str, int] = {}
         self.sent: set[int] = set()
+        self.notified: dict[str, set[int]] = {}
+        self.odd = False
+        self.deviated = False
+        self.found_out = False
         self.on_violation: Any = None
         self._server = server
         self._model = model
@@ -123,17 +129,22 @@ class Device(DatagramProtocol):
         return answer.code
 
     async def tell(self) -> None:
-        """Send a new value (LwM2M) until it is taken, or somebody says that it is not wanted."""
+        """Send a new value (LwM2M) until it is taken, or somebody says that it is not wanted.
+
+        An ``odd`` device sends some of an Object Instance that it has not registered, which is taken, and found out.
+        """
         self.number += 1
+        path = UNLISTED if self.odd and self.number % 4 == 0 else SENT
         number = self.number
         cell = self._model.cell("registration", self.endpoint)
         version, steady = cell.version, cell.sure and cell.value == self.location
-        body = b'[{"n":"%b","v":%d}]' % (SENT.encode(), number)
+        body = b'[{"n":"%b","v":%d}]' % (path.encode(), number)
         answer = await self.request(n.POST, ("dp",), (), body, n.SENML_JSON)
         if steady and cell.sure and version == cell.version:
             if answer.code == n.CHANGED:
-                self.sent.add(number)
-                self._model.expect("a Send was answered 2.04", "value", self.endpoint, SENT, number)
+                self.sent |= {number} if path == SENT else set()
+                self.deviated = self.deviated or path == UNLISTED
+                self._model.expect("a Send was answered 2.04", "value", self.endpoint, path, number)
             elif answer.code != n.SERVICE_UNAVAILABLE:
                 raise Violation(f"a Send of {self.endpoint} was answered {n.dotted(answer.code)}")
 
@@ -196,6 +207,7 @@ class Device(DatagramProtocol):
             return
         if answer.type == n.ACK and steady and self.observed.get(path) == token:
             self.acknowledged[path] = number
+            self.notified.setdefault(path, set()).add(number)
             self._model.expect("a notification was acknowledged", "value", self.endpoint, path, number)
 
     def _is_of(self, wish: Cell, path: str) -> bool:
@@ -222,6 +234,17 @@ class Device(DatagramProtocol):
             self._waiting.pop(message.mid, None)
             if response:
                 self._tokens.pop(message.token, None)
+
+    def forgotten(self) -> None:
+        """Nothing that was acknowledged needs to be there any more."""
+        for each in (self.acknowledged, self.notified, self.sent):
+            each.clear()
+        self.deviated = self.found_out = False
+
+    def left(self, *, killed: bool) -> None:
+        """The daemon is gone: what it found out and writes behind is stored, unless it was killed."""
+        self.found_out = self.found_out or (self.deviated and not killed)
+        self.deviated = False
 
     def abandon(self) -> None:
         """Wait for no answer any more."""
