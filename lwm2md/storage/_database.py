@@ -114,12 +114,14 @@ class Database:
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._transaction() as connection:
-            surplus = connection.execute(_SURPLUS[log], (keep,)).fetchone()
-            if surplus is not None:
+        with self._errors():
+            surplus = self._opened().execute(_SURPLUS[log], (keep,)).fetchone()
+        if surplus is not None:  # else nothing is written, and nobody who has locked the database is in the way
+            with self._transaction() as connection:
                 connection.execute(_TRIM[log], surplus)
                 connection.execute("INSERT OR REPLACE INTO trimmed (log, id) VALUES (?, ?)", (log, *surplus))
-            last = connection.execute("SELECT id FROM trimmed WHERE log = ?", (log,)).fetchone()
+        with self._errors():
+            last = self._opened().execute("SELECT id FROM trimmed WHERE log = ?", (log,)).fetchone()
         return "" if last is None else str(last[0])
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:

@@ -59,6 +59,7 @@ class Device(DatagramProtocol):
         self._sequence = 1
         self._known = 0.0
         self._first: set[str] = set()
+        self._life = 0
         self._heard: dict[str, tuple[bytes, float]] = {}
         self._waiting: dict[int, Deferred[Message]] = {}
         self._tokens: dict[bytes, Deferred[Message]] = {}
@@ -137,13 +138,13 @@ class Device(DatagramProtocol):
         path = UNLISTED if self.odd and self.number % 4 == 0 else SENT
         number = self.number
         cell = self._model.cell("registration", self.endpoint)
-        version, steady = cell.version, cell.sure and cell.value == self.location
+        version, steady, life = cell.version, cell.sure and cell.value == self.location, self._life
         body = b'[{"n":"%b","v":%d}]' % (path.encode(), number)
         answer = await self.request(n.POST, ("dp",), (), body, n.SENML_JSON)
         if steady and cell.sure and version == cell.version:
             if answer.code == n.CHANGED:
                 self.sent |= {number} if path == SENT else set()
-                self.deviated = self.deviated or path == UNLISTED
+                self.deviated = self.deviated or (path == UNLISTED and life == self._life)
                 self._model.expect("a Send was answered 2.04", "value", self.endpoint, path, number)
             elif answer.code != n.SERVICE_UNAVAILABLE:
                 raise Violation(f"a Send of {self.endpoint} was answered {n.dotted(answer.code)}")
@@ -156,6 +157,7 @@ class Device(DatagramProtocol):
             cell.busy = True
             cell.set(*cell.may, None)
         answer = await self.request(n.DELETE, ("rd", self.location or "none"))
+        self.observed.clear()  # what it was asked for meanwhile, too
         for cell in cells:
             cell.busy = False
             if answer.code in (n.DELETED, n.NOT_FOUND):
@@ -245,6 +247,7 @@ class Device(DatagramProtocol):
         """The daemon is gone: what it found out and writes behind is stored, unless it was killed."""
         self.found_out = self.found_out or (self.deviated and not killed)
         self.deviated = False
+        self._life += 1
 
     def abandon(self) -> None:
         """Wait for no answer any more."""
