@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.servers import LOAD_CORE, SERVER_CORE, free_port
+from bench.servers import LOAD_CORE, SERVER_CORE, free_port, processor_time
 
 DEVICES = 10_000
 LIFETIME, INTERVAL, STAGGER = 60, 30, 30
@@ -46,10 +46,10 @@ def _measure(name: str, seconds: float, options: tuple[str, ...]) -> None:
             time.sleep(1)
         time.sleep(5)
         _, updates, notifications = _counts(sink)
-        began, used = time.monotonic(), _used(fleet)
+        began, used = time.monotonic(), processor_time(fleet)
         time.sleep(seconds)
         registered, more, told = _counts(sink)
-        wall, spent = time.monotonic() - began, _used(fleet) - used
+        wall, spent = time.monotonic() - began, processor_time(fleet) - used
         resident = _resident(fleet)
     finally:
         for process in (fleet, sink):
@@ -81,12 +81,6 @@ def _counts(sink: subprocess.Popen[bytes]) -> tuple[int, int, int]:
     sink.stdin.flush()
     registered, updates, notifications = map(int, sink.stdout.readline().split())
     return registered, updates, notifications
-
-
-def _used(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(process: subprocess.Popen[bytes]) -> int:

@@ -7,6 +7,10 @@
  *   load wake    PORT DEVICES SECONDS WINDOW COMMANDS   DEVICES sleepers that are registered wake, WINDOW at once: each
  *                                                       sends its Update and answers the COMMANDS that wait for it, which
  *                                                       all count; with 0 it acknowledges the first one, and wakes count
+ *   load again   PORT DEVICES SECONDS WINDOW            Updates of DEVICES that bench.million has registered, WINDOW at once,
+ *                                                       each from an address of its own, in no order; first printed is
+ *                                                       how many ms the longest took to be answered
+ *   load probe   PORT DEVICES SECONDS                   the same, one a millisecond
  *   load push    PORT DEVICES                           registers DEVICES devices, then takes one body in blocks for each;
  *                                                       the first blocks are answered when every device has its own
  *   load notify  PORT DEVICES SECONDS WINDOW HTTPPORT TOKEN KIND  registers DEVICES devices, each to be observed by somebody
@@ -296,6 +300,74 @@ static void datagrams(double seconds) {
     printf("%.0f\n", (double)answers / (now() - start));
 }
 
+/* A device of its own address in 127.0.0.0/8, for which one socket is enough. */
+static void send_from(int fd, const struct sockaddr_in *to, const unsigned char *out, size_t length, int index) {
+    struct iovec data = {.iov_base = (void *)out, .iov_len = length};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(struct in_pktinfo))];
+    } control;
+    struct msghdr message = {.msg_name = (void *)to, .msg_namelen = sizeof *to, .msg_iov = &data, .msg_iovlen = 1,
+                             .msg_control = control.room, .msg_controllen = sizeof control.room};
+    struct in_pktinfo *from = (struct in_pktinfo *)CMSG_DATA(&control.head);
+    memset(control.room, 0, sizeof control.room);
+    control.head.cmsg_level = IPPROTO_IP;
+    control.head.cmsg_type = IP_PKTINFO;
+    control.head.cmsg_len = CMSG_LEN(sizeof *from);
+    from->ipi_spec_dst.s_addr = htonl(0x7f010000u + (unsigned)index);
+    if (sendmsg(fd, &message, 0) < 0 && errno != ECONNREFUSED) die("sendmsg");
+}
+
+static void send_again(int fd, const struct sockaddr_in *to, int index, int place) {
+    unsigned char out[64];
+    char id[32];
+    snprintf(id, sizeof id, "million%09d", index);
+    int n = header(out, 2, ++peers[index].mid, index);
+    n += option(out + n, 11, "rd");
+    n += option(out + n, 0, id);
+    peers[index].length = place;
+    peers[index].stage = 2;
+    peers[index].sent = now();
+    send_from(fd, to, out, (size_t)n, index);
+}
+
+/* Update devices that are registered already, WINDOW at once; one that is refused ends it all. */
+static void again(int port, double seconds, int pause) {
+    int *under_way = calloc((size_t)window, sizeof *under_way), next = 0;
+    double longest = 0, start = now(), end = start + seconds, t = start;
+    unsigned char in[DATAGRAM];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(FIRST_PORT)};
+    struct timeval patience = {.tv_sec = 1};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) < 0) die("bind");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    for (int place = 0; place < window; place++) {
+        under_way[place] = next;
+        send_again(fd, &to, next, place);
+        next = (int)((next + 618033LL) % count);         /* in no order, and each once in COUNT turns */
+    }
+    for (; t < end; t = now()) {
+        int length = (int)recv(fd, in, sizeof in, 0);
+        Peer *peer = device_of(in, length, 0);
+        for (int i = 0; length < 0 && i < window; i++) send_again(fd, &to, under_way[i], i); /* it was lost */
+        if (!peer || peer->stage != 2) continue;
+        if (in[1] != 0x44) {
+            fprintf(stderr, "device %d: answer %d.%02d\n", (int)(peer - peers), in[1] >> 5, in[1] & 31);
+            exit(1);
+        }
+        if (now() - peer->sent > longest) longest = now() - peer->sent;
+        peer->stage = 1;
+        answers++;
+        if (pause) usleep((useconds_t)pause);
+        under_way[peer->length] = next;
+        send_again(fd, &to, next, peer->length);
+        next = (int)((next + 618033LL) % count);
+    }
+    printf("%.1f %.0f\n", longest * 1e3, (double)answers / (t - start));
+}
+
 /* Let devices wake, each on a socket on which no other is awake; exchanges are what counts. */
 static void wake(double seconds, int commands) {
     struct epoll_event events[EVENTS];
@@ -569,6 +641,11 @@ int main(int argc, char **argv) {
             register_all(count, count);
         }
         http(count, atof(argv[4]), argv[5], argv[6]);
+        return 0;
+    }
+    if (!strcmp(mode, "again") || !strcmp(mode, "probe")) {
+        window = mode[0] == 'p' ? 1 : atoi(argv[5]);
+        again(port, atof(argv[4]), mode[0] == 'p' ? 1000 : 0);
         return 0;
     }
     if (mode[0] == 'r' && argc > 4) first = atoi(argv[4]);

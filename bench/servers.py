@@ -51,9 +51,14 @@ def build() -> None:
 
 def load(*arguments: object) -> float:
     """Run the load generator to its end; the rate that it printed."""
+    return float(load_words(*arguments)[-1])
+
+
+def load_words(*arguments: object) -> list[str]:
+    """Run the load generator to its end; what it printed."""
     command = ["taskset", "-c", LOAD_CORE, str(LOAD), *map(str, arguments)]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    return float(result.stdout.split()[-1])
+    return result.stdout.split()
 
 
 @contextmanager
@@ -78,9 +83,22 @@ def baseline(kind: str) -> Iterator[Running]:
         yield Running(port, process)
 
 
+def processor_time(process: subprocess.Popen[bytes]) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def daemon(*settings: str, prepare: Callable[[Path, int], None] | None = None) -> Iterator[Running]:
-    """The daemon with its defaults, SQLite included, in a state directory of its own, which may be prepared."""
+def daemon(
+    *settings: str,
+    prepare: Callable[[Path, int], None] | None = None,
+    meanwhile: Callable[[int, int], None] | None = None,
+) -> Iterator[Running]:
+    """The daemon with its defaults, SQLite included, in a state directory of its own, which may be prepared.
+
+    ``meanwhile`` gets its ports, of devices and of the API, as soon as it was started.
+    """
     state = tempfile.mkdtemp(prefix="lwm2md-bench-")
     port, api = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
     if prepare is not None:
@@ -91,6 +109,8 @@ def daemon(*settings: str, prepare: Callable[[Path, int], None] | None = None) -
         command += ["--set", setting]
     try:
         with _process(command) as process:
+            if meanwhile is not None:
+                meanwhile(port, api)
             _await_port(api)
             yield Running(port, process, api, Path(state, "admin.token").read_text().strip())
     finally:

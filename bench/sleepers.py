@@ -13,6 +13,7 @@ from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.records import Operation, OperationRequest, Registration
+from lwm2md.server.registrationrows import registration_row
 from lwm2md.storage._database import Database
 from lwm2md.storage.interface import Batch
 
@@ -44,7 +45,7 @@ def _rows(port: int, devices: int, commands: int, now: float) -> Iterator[Write]
             f"wake{number:06d}", endpoint, peer, "coap", None, "1.1", int(_DAY), "U",
             queue_mode=True, sms=None, objects=objects, labels={}, registered_at=now - _DAY, updated_at=now - _SLEEPING,
         )  # fmt: skip
-        yield Write(stored.REGISTRATIONS, endpoint, stored.registration_row(registration))
+        yield Write(stored.REGISTRATIONS, endpoint, registration_row(registration))
         for command in range(commands):
             request = OperationRequest(op="read", path=f"/3303/0/{_READ[command]}")
             path = ResourcePath((3303, 0, _READ[command]))

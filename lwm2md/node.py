@@ -7,7 +7,7 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from lwm2md import __version__, tuning
 from lwm2md.backup import Backups
 from lwm2md.chance import Chance
-from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
+from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
@@ -28,12 +28,18 @@ from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
+from lwm2md.http.extending import PluginRoutes
+from lwm2md.http.routes import Route
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
 from lwm2md.net.addresses import Endpoint, unpack
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
+from lwm2md.plugins.hosting import Hosting
+from lwm2md.plugins.loading import Loaded, Loader
+from lwm2md.plugins.managing import Managing
+from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
@@ -55,8 +61,8 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`, ``restoration`` goes back to a backup. `bind` may raise OSError, `start` fails with StorageError or
-    CannotListenError; their texts are fit for the operator.
+    `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup. `bind` may
+    raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
 
     def __init__(
@@ -67,6 +73,8 @@ class Node:
         reactor: Any,
         reload: Callable[[], Reloaded] | None = None,
         *,
+        read: Callable[[], Settings] | None = None,
+        loaded: Loaded | None = None,
         restoration: Restoration | None = None,
     ) -> None:
         self.settings = settings
@@ -94,13 +102,7 @@ class Node:
             self.server,
             chance,
             self._parameters,
-            Limits(
-                reply_bytes=settings.limits.deduplication_size,
-                pending=settings.limits.pending,
-                outstanding=settings.limits.pending,
-                body=settings.limits.coap_body_size,
-                assembly_bytes=settings.limits.assembly_size,
-            ),
+            tuning.engine_limits(settings),
             trusted=tuning.trusted(settings.coap.trusted),
             verified=self.server.knows,
             glance=self.server.glance,
@@ -120,6 +122,9 @@ class Node:
         self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
+        self.routes = PluginRoutes(ROUTES, self._extend)
+        self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
+        self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -143,8 +148,14 @@ class Node:
             self.server.neighbour = self._trees
         self._trees.mount(root)
 
+    def unmount(self, root: Any) -> None:
+        """Serve a tree no longer that was mounted."""
+        if self._trees is not None:
+            self._trees.unmount(root)
+
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
+        plan = self.managing.plan(found)
         reloaded = compare(self.settings, found)
         settings = self.settings = reloaded.settings
         self._parameters = tuning.parameters(settings)
@@ -153,7 +164,9 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
-        return reloaded
+        self.plugins.configure(settings.plugins)
+        self.managing.carry_out(plan)
+        return reloaded.also(plan.changed, plan.restart)
 
     # Effects
 
@@ -180,6 +193,11 @@ class Node:
     def _parameters_for(self, peer: Peer) -> Parameters:
         profile = self.server.device_profiles.special.get(peer)
         return self._parameters if profile is None else tuning.own_parameters(self._parameters, engine_values(profile))
+
+    def _extend(self, routes: Sequence[Route]) -> None:
+        """Serve the routes of plugins."""
+        if self._api is not None:
+            self._api.extend(routes)
 
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
@@ -210,6 +228,7 @@ class Node:
         self._taken_up = True
         self.tracing.restore(kept, self.now())
         self.server.start(self.now())
+        await self.plugins.start()
         for port in self._ports:
             self._driver.add(port)
             self._log.info("listening on coap://{address}", address=port.local)
@@ -222,6 +241,7 @@ class Node:
         self.history.start()
         self.settle()
         self._api = Api(self, ROUTES)
+        self._extend(self.routes.all())
         for address in self.settings.api.listen:
             port = self.reactor.listenTCP(address.port, self._api, interface=address.host)
             self._api_ports.append(port)
@@ -258,6 +278,7 @@ class Node:
         if self._api is not None:
             self._api.close()
         self.waits.stop()
+        await self.plugins.stop()
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:

@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from lwm2md.config.changes import Reloaded
 from lwm2md.config.schema import Logging
 from lwm2md.net.addresses import Endpoint
 from lwm2md.node import Node
+from lwm2md.plugins.contributions import StorageBackend
+from lwm2md.plugins.loading import Loaded
+from lwm2md.plugins.running import StartError
 from lwm2md.restoration import Restoration, Swap
 from lwm2md.storage.interface import Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
@@ -37,6 +40,8 @@ from lwm2md.storage.sqlite import SQLiteStorage
 
 DATABASE = "lwm2md.sqlite"
 TOKEN = "admin.token"
+NONE: Mapping[str, StorageBackend] = {}
+"""No storages of plugins."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _ANSWERED = 0.5
 """Seconds for an answer to reach its caller before the daemon goes back to a backup, and ends all connections."""
@@ -50,12 +55,15 @@ def make(
     reactor: Any,
     read: Callable[[], Settings] | None = None,
     levels: Callable[[Logging], None] | None = None,
+    *,
+    loaded: Loaded | None = None,
 ) -> IService:
     """Return the service that runs a daemon with these settings.
 
     ``read`` reads the configuration again for a reload, and raises ConfigErrors; ``levels`` lets the log follow it.
+    ``loaded`` are the plugins.
     """
-    return DaemonService(settings, reactor, read, levels)
+    return DaemonService(settings, reactor, read, levels, loaded=loaded)
 
 
 class DaemonService(Service):
@@ -67,8 +75,11 @@ class DaemonService(Service):
         reactor: Any,
         read: Callable[[], Settings] | None = None,
         levels: Callable[[Logging], None] | None = None,
+        *,
+        loaded: Loaded | None = None,
     ) -> None:
         self._settings = settings
+        self._loaded = loaded or Loaded()
         self._reactor = reactor
         self._read = read or (lambda: settings)
         self._levels = levels
@@ -100,16 +111,29 @@ class DaemonService(Service):
 
     def _make(self, settings: Settings) -> Node:
         """A node that has its addresses, and is to be started. Raises OSError."""
-        kept = storage(settings, self._place, self._reactor)
-        node = Node(settings, kept, self._token, self._reactor, self._reload, restoration=self._restoration)
+        kept = storage(settings, self._place, self._reactor, self._loaded.backends)
+        node = Node(
+            settings,
+            kept,
+            self._token,
+            self._reactor,
+            self._reload,
+            read=self._read,
+            loaded=self._loaded,
+            restoration=self._restoration,
+        )
         node.bind()
         return node
 
     async def _start(self, node: Node) -> None:
-        await node.start()
-        # The fleet that was taken up is there to stay: the collector need not walk through it again and again. What a
-        # message leaves is mostly no garbage of its kind, so it looks rarely.
+        # The fleet that is taken up is there to stay: the collector need not walk through it again and again, neither
+        # while it grows nor later. What a message leaves is mostly no garbage of its kind, so it looks rarely.
         gc.collect()
+        gc.disable()
+        try:
+            await node.start()
+        finally:
+            gc.enable()
         gc.freeze()
         gc.set_threshold(*COLLECT)
 
@@ -167,7 +191,7 @@ class DaemonService(Service):
         assert old is not None
         await old.stop()
         try:
-            await swap.there(old.storage, old.delivery.next_id, self._reactor.seconds())
+            await swap.there(old.storage, int(old.delivery.newest) + 1, self._reactor.seconds())
             await self._begin(old.settings)
         except StorageError:
             await swap.back(old.storage)
@@ -221,7 +245,7 @@ class DaemonService(Service):
             return  # the start ended because the daemon is to end
         self._node = None
         error = failure.value
-        if isinstance(error, StorageError | CannotListenError | OSError):
+        if isinstance(error, StorageError | CannotListenError | OSError | StartError):
             self._log.critical("lwm2md can't start: {reason}", reason=_reason(error))
         else:
             self._log.failure("lwm2md can't start", failure)
@@ -277,9 +301,17 @@ def administrator(state: Path, settings: Settings) -> str:
     return token
 
 
-def storage(settings: Settings, state: Path, reactor: Any) -> Storage:
-    """The storage that the settings name; a relative path is below the state directory."""
+def storage(settings: Settings, state: Path, reactor: Any, backends: Mapping[str, StorageBackend] = NONE) -> Storage:
+    """The storage that the settings name, of a plugin's ``backends`` by its scheme too.
+
+    A relative path is below the state directory. Raises OSError where a plugin's storage can't be made.
+    """
     scheme, _, path = settings.storage.url.partition(":")
+    if scheme in backends:
+        try:
+            return backends[scheme].make(settings.storage.url, state, reactor)
+        except Exception as error:
+            raise OSError(f"can't use the storage {scheme}: {error}") from None
     if scheme == "memory":
         return MemoryStorage()
     return SQLiteStorage(state / (path or DATABASE), reactor)

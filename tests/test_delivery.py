@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md import delivery as delivery_module
-from lwm2md.delivery import GATHER, Delivery
+from lwm2md.delivery import GATHER, PATIENCE, Delivery
 from lwm2md.events import Event
 from lwm2md.server.effects import Commit, Write
 from lwm2md.storage.interface import LAST, Append, Batch, Place, Rows, Samples, Storage, StorageError
@@ -215,6 +215,46 @@ class CommitTests(DeliveryTestCase):
         self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [1, 3, 2])
         self.finish()
         self.assertEqual(self.resumed[-1][:2], ("awaited", True))
+
+    def patient(self, number: int, events: int = 1) -> Commit:
+        """A commit that is waited for, but not in a hurry."""
+        told = tuple(event(number) for _ in range(events))
+        return Commit((), told, lambda ok, now: self.resumed.append((str(number), ok, now)), patient=True)
+
+    def test_patient(self) -> None:
+        """What can wait goes at once when nothing went before, then waits a little for more, but not behind others."""
+        self.storage.slow = True
+        before = len(self.storage.batches)
+        self.delivery.submit([self.patient(1)])
+        self.delivery.submit([self.patient(2)])
+        self.storage.run()
+        self.delivery.submit([self.patient(3)])
+        self.assertEqual([len(batch.appends) for batch in self.storage.batches[before:]], [1])
+        self.clock.advance(PATIENCE)
+        self.assertEqual([len(batch.appends) for batch in self.storage.batches[before:]], [1, 2])
+        self.storage.run()
+        self.delivery.submit([self.patient(4)])
+        self.delivery.submit([self.commit("urgent", event(5))])
+        self.assertEqual([len(batch.appends) for batch in self.storage.batches[before:]], [1, 2, 2])
+        self.storage.run()
+        self.delivery.submit([self.patient(6)])
+        self.assertEqual(len(self.storage.batches), before + 3)
+        self.delivery.submit([self.patient(7, 300)])
+        self.assertEqual([len(batch.appends) for batch in self.storage.batches[before:]], [1, 2, 2, 301])
+        self.finish()
+        self.assertEqual([name for name, *_ in self.resumed], ["1", "2", "3", "4", "urgent", "6", "7"])
+
+    def test_patient_for_once(self) -> None:
+        """After a pause what can wait goes at once again."""
+        self.storage.slow = True
+        self.delivery.submit([self.patient(1)])
+        self.storage.run()
+        self.clock.advance(1.0)
+        before = len(self.storage.batches)
+        self.delivery.submit([self.patient(2)])
+        self.assertEqual(len(self.storage.batches), before + 1)
+        self.finish()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_group_is_bounded(self) -> None:
         """A transaction takes no more commits and bytes than its limits."""

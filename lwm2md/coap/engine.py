@@ -31,7 +31,7 @@ from lwm2md.coap.interfaces import (
 from lwm2md.coap.memory import Generations, Replies
 from lwm2md.coap.message import FormatError, Message, Options, decode
 from lwm2md.coap.notices import Notices
-from lwm2md.coap.observing import packed
+from lwm2md.coap.observing import SHORT, packed
 from lwm2md.coap.parameters import Limits, Parameters
 from lwm2md.coap.requests import Requests
 from lwm2md.coap.serving import CONFIRMABLE_POSTS, Serving
@@ -108,8 +108,13 @@ class Engine:
         find = self._replies.find
         serve = self._serving.serve
         answer_known = self._serving.answer_known
+        notice = self._notice
         for data, peer in batch:
-            if data[:2] in CONFIRMABLE_POSTS and answer_known(data, peer, now):
+            head = data[:2]
+            if head in CONFIRMABLE_POSTS:
+                if answer_known(data, peer, now):
+                    continue
+            elif head in SHORT and notice(data, peer, now):
                 continue
             try:
                 message = decode(data)
@@ -329,6 +334,16 @@ class Engine:
             self._exchanges.acknowledge(exchange, now)
         else:
             self.counters["ignored"] += 1
+
+    def _notice(self, data: bytes, peer: Peer, now: float) -> bool:
+        """Take a new notification by its bytes, as nearly all are; tell whether it was one."""
+        key = data[2:12]
+        if self._replies.find(peer, key, now) is not None:
+            return False
+        message = self._requests.notice(data, peer, now)
+        if message is not None and message.type == _NON:
+            self._replies.store(peer, key, b"", now)
+        return message is not None
 
     def _take_response(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         """Take a response that is a message of its own, or a ping."""

@@ -20,7 +20,7 @@ from lwm2md.coap.exchange import FLYING, OVER, WAITING, Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
-from lwm2md.coap.observing import Observation, packed
+from lwm2md.coap.observing import Observation, packed, short
 from lwm2md.coap.options import BLOCKS, UNUSABLE, response_kind
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
@@ -193,6 +193,20 @@ class Requests:
             self._context.report()
             return None
 
+    def notice(self, data: bytes, peer: Peer, now: float) -> Message | None:
+        """Take a notification by its bytes, where an observation has its token and no request under way.
+
+        Return it then; None where the datagram has to be looked at in the ordinary way.
+        """
+        token = data[4:12]
+        observation = self._observations.get(token)
+        if observation is None or token in self._asks:
+            return None
+        message = short(data)
+        if message is not None:
+            self._take(observation, peer, message, int.from_bytes(message.options[0][1], "big"), now)
+        return message
+
     def _heard(self, peer: Peer, now: float) -> None:
         self._exchanges.heard(peer, now)
         if self._context.guard is not None:
@@ -269,17 +283,15 @@ class Requests:
         if kind == UNUSABLE or (kind == BLOCKS and observation.request is None):
             self._counters["bad_responses"] += 1
             return False
-        self._counters["notifications"] += 1
         sequence = message.observe
-        if sequence is None or not numbers.is_success(message.code):
+        ended = sequence is None or not numbers.is_success(message.code)
+        if sequence is not None and not ended and kind != BLOCKS:
+            return self._take(observation, peer, message, sequence, now)
+        self._counters["notifications"] += 1
+        fresh = ended or observation.fresh(sequence or 0, now)
+        if ended:
             del self._observations[message.token]
-            fresh = True
-        else:
-            confirmable = message.type == numbers.CON and kind != BLOCKS
-            fresh = (
-                observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now)
-            )
-            self._counters["reordered"] += not fresh
+        self._counters["reordered"] += not fresh
         if fresh:
             self._drop(observation, now)
         if kind == BLOCKS:
@@ -288,6 +300,20 @@ class Requests:
             return True
         self._context.call(observation.on_notification, Received(peer, message, now), fresh)
         return None if message.type == numbers.CON else True
+
+    def _take(self, observation: Observation, peer: Peer, message: Message, sequence: int, now: float) -> bool | None:
+        """Take a notification that is whole; return None where the layer above acknowledges it."""
+        self._counters["notifications"] += 1
+        confirmable = message.type == numbers.CON
+        if observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now):
+            fresh = True
+            if observation.fetch is not None:
+                self._drop(observation, now)
+        else:
+            fresh = False
+            self._counters["reordered"] += 1
+        self._context.call(observation.on_notification, Received(peer, message, now), fresh)
+        return None if confirmable else True
 
     def _fetch(self, observation: Observation, peer: Peer, message: Message, now: float) -> None:
         """Ask for what follows the first block of a notification."""

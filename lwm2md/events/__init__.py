@@ -26,6 +26,8 @@ OPERATION_FAILED: Final = "operation.failed"
 STORAGE_FAILED: Final = "storage.failed"
 STORAGE_RECOVERED: Final = "storage.recovered"
 STORAGE_RESTORED: Final = "storage.restored"
+PLUGIN_FAILED: Final = "plugin.failed"
+SECURITY_REFUSED: Final = "security.refused"
 
 TYPES: Final = (
     DEVICE_REGISTERED,
@@ -43,6 +45,8 @@ TYPES: Final = (
     STORAGE_FAILED,
     STORAGE_RECOVERED,
     STORAGE_RESTORED,
+    PLUGIN_FAILED,
+    SECURITY_REFUSED,
 )
 
 

@@ -17,6 +17,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from lwm2md.http.authentication import require_token
+from lwm2md.http.authorizing import Asking
 from lwm2md.http.census import Census
 from lwm2md.http.channel import Channel
 from lwm2md.http.metrics import Metrics
@@ -46,6 +47,7 @@ class Api(ServerFactory):
     def __init__(self, node: Node, routes: Sequence[Route], *, idle: float = IDLE) -> None:
         self.node = node
         self.router = Router(routes)
+        self._own = tuple(routes)
         self.connections: dict[Channel, None] = {}
         self.streams: set[Call] = set()
         self.endpoints = SortedKeys(node.server.devices)
@@ -95,6 +97,11 @@ class Api(ServerFactory):
         """The OpenAPI document, made when it is first asked for."""
         return msgspec.json.encode(openapi_document(self.router.routes, self.node.version))
 
+    def extend(self, routes: Sequence[Route]) -> None:
+        """Serve these routes beside the daemon's own, instead of any that were so before."""
+        self.router = Router((*self._own, *routes))
+        self.__dict__.pop("openapi", None)
+
     def dispatch(self, call: Call) -> None:
         """Answer a complete request."""
         self.requests += 1
@@ -109,6 +116,9 @@ class Api(ServerFactory):
             reply = problem.reply()
         except Refused as refused:
             reply = from_refusal(refused).reply()
+        except Asking as asking:
+            asking.then(lambda decided: self.answer(call, decided), make)
+            reply = None
         except Exception:
             self.failures += 1
             method = call.method.decode("ascii", "replace")

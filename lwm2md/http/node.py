@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lwm2md.drain import Drain
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
+    from lwm2md.plugins.managing import Managing
+    from lwm2md.plugins.running import Running
     from lwm2md.restoration import Restoration
     from lwm2md.server.core import Server
     from lwm2md.storage.interface import Storage
@@ -35,6 +37,8 @@ class Node(Protocol):
     restoration: Restoration | None
     history: History
     tracing: Tracing
+    plugins: Running
+    managing: Managing
     settings: Settings
     reactor: IReactorTime
     waits: Deadlines

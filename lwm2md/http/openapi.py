@@ -34,6 +34,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "object": ("Object ID", {"pattern": f"^{_IDENTIFIER}$"}),
     "version": ("version of the Object, such as `1.0`", {"pattern": r"^[0-9]{1,5}(\.[0-9]{1,5}){1,2}$"}),
 }
+_SEGMENT: Final[tuple[str, Mapping[str, object]]] = ("one segment, percent-encoded", {"minLength": 1})
 _HEADERS: Final[Mapping[int, tuple[str, str]]] = {
     201: ("Location", "where the new resource is"),
     202: ("Location", "the operation that goes on"),
@@ -127,10 +128,11 @@ def _arguments(template: str) -> list[Document]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": _ARGUMENTS[name][0],
-            "schema": {"type": "string", **_ARGUMENTS[name][1]},
+            "description": description,
+            "schema": {"type": "string", **schema},
         }
         for name in names
+        for description, schema in (_ARGUMENTS.get(name, _SEGMENT),)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from lwm2md.config.errors import ConfigError, ConfigErrors
 from lwm2md.http.replies import Reply
 from lwm2md.server.errors import Refused
 
@@ -34,8 +35,11 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown-template": (404, "The observation template is not known"),
     "unknown-profile-id": (404, "The profile id is not configured"),
     "unknown-trace": (404, "The trace is not known"),
+    "unknown-plugin": (404, "The plugin is not known"),
     "no-value": (404, "No value is known yet"),
+    "forbidden": (403, "Who asks may not do this"),
     "method-not-allowed": (405, "The route does not take this method"),
+    "not-restartable": (409, "The plugin can be started and stopped only with the daemon"),
     "not-registered": (409, "The device is not registered"),
     "built-in-model": (409, "The object model was not put through the API"),
     "shipped-profile": (409, "The device profile was not put through the API"),
@@ -46,6 +50,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "body-too-large": (413, "The body is too large"),
     "queue-full": (429, "Too many requests wait for the device"),
     "internal-error": (500, "Something went wrong here"),
+    "plugin-failed": (502, "A plugin failed"),
     "device-error": (502, "The device refused"),
     "device-failed": (502, "The exchange with the device failed"),
     "outcome-unknown": (504, "Nobody knows whether the device did it"),
@@ -114,6 +119,22 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 def wrong_field(code: str, field: str, message: str) -> Problem:
     """A problem about one member of the body or one query parameter."""
     return Problem(code, f"{field}: {message}", errors=(FieldError(field, message),))
+
+
+def foreign(status: int, code: str, detail: str) -> Reply:
+    """A problem document with a ``code`` that is none of ours, of a plugin's."""
+    title = HTTPStatus(status).phrase
+    return Reply(status, _encoder.encode(ProblemDocument(_TYPE + code, title, status, detail, code)), CONTENT_TYPE)
+
+
+def bad_configuration(errors: ConfigErrors) -> Problem:
+    """The problem document for a configuration that can't be taken."""
+    faults = [FieldError(_setting(error), str(error)) for error in errors.errors]
+    return Problem("bad-configuration", "; ".join(fault.message for fault in faults), errors=faults)
+
+
+def _setting(error: ConfigError) -> str:
+    return " ".join(word for word in (f"[{error.section}]" if error.section else "", error.key or "") if word)
 
 
 def from_refusal(refused: Refused) -> Problem:

@@ -38,6 +38,7 @@ class Call(http.Request):
 
     Handlers read ``node``, ``path_arguments`` (decoded), ``query`` (checked, with defaults) and ``document`` (the
     decoded body), or ``upload`` (a body that went to a file), and return a `Reply`, or None and call `complete` later.
+    ``authorized`` is the operation, of which endpoint, that plugins have allowed.
     """
 
     node: Node
@@ -46,6 +47,7 @@ class Call(http.Request):
     document: Any = None
     lost: Callable[[], None] | None = None
     upload: Upload | None = None
+    authorized: object = None
     channel: Any
     chunks: list[bytes]
     _limit = 0

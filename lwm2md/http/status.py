@@ -46,12 +46,13 @@ class StorageDocument(msgspec.Struct):
     error: str | None
 
 
-class PluginDocument(msgspec.Struct):
-    """A plugin with its state and last failure."""
+class PluginStateDocument(msgspec.Struct):
+    """A plugin with its state, its last failure, and what it says is wrong with its work."""
 
     name: str
     state: str
-    failure: str | None = None
+    failure: str | None
+    health: str | None
 
 
 class StatusDocument(msgspec.Struct):
@@ -66,7 +67,7 @@ class StatusDocument(msgspec.Struct):
     listeners: list[ListenerDocument]
     counts: CountsDocument
     storage: StorageDocument
-    plugins: list[PluginDocument]
+    plugins: list[PluginStateDocument]
 
 
 def _status(call: Call) -> Reply:
@@ -93,7 +94,10 @@ def _status(call: Call) -> Reply:
             delivery.counters["failures"],
             delivery.failure,
         ),
-        [],
+        [
+            PluginStateDocument(each.name, each.state, each.failure, each.health)
+            for each in node.plugins.plugins.values()
+        ],
     )
     return json_reply(document)
 

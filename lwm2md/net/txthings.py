@@ -95,6 +95,10 @@ class Trees:
             raise ValueError(f"/{claimed[0]} is a path of the daemon's own")
         self._roots.append(root)
 
+    def unmount(self, root: Any) -> None:
+        """Serve a tree no longer; who observes it gets no more notifications."""
+        self._roots.remove(root)
+
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request from the first tree that has its path, or return None and respond later."""
         self.counters["requests"] += 1

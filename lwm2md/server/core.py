@@ -21,6 +21,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
 from lwm2md.server.abilities import Abilities
+from lwm2md.server.admission import Gate
 from lwm2md.server.amendments import NO_LABELS, Amendments
 from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
 from lwm2md.server.draining import Draining
@@ -42,6 +43,7 @@ from lwm2md.server.reach import Facts, facts
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Device, Operation, OperationRequest
 from lwm2md.server.refreshes import PARTS
+from lwm2md.server.refused import Inbox
 from lwm2md.server.registration import RD, RegistrationInterface
 from lwm2md.server.registry import Registry
 from lwm2md.server.requests import changes_of
@@ -88,12 +90,15 @@ class Server:
         self._idle = Idle(state, self._let_go)
         self._amendments = Amendments(state, self.device_profiles, self._idle)
         self._gateways = Gateways(state, self._operations, self._observations, self._idle)
+        self.refused = Inbox(state)
+        self.gate = Gate(state, self.refused)
         self._registration = RegistrationInterface(
             state,
             self._gateways,
             self._idle,
             self._presence,
             self.device_profiles,
+            gate=self.gate,
             registered=self._registered,
             gone=self._gone,
             relisted=self._relisted,
@@ -110,6 +115,7 @@ class Server:
             ),
         )
         self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
+        self._observations.notifications.moved = self._registration.moves.move
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
@@ -358,13 +364,17 @@ class Server:
             self._state.outdated = False
             self._state.erase((Write(stored.META, stored.RESTORED, None),))
         self.device_profiles.start(now)
+        self.refused.start()
         self._observations.start(now)
         self.templates.start(now)
         self._gateways.start(now)
         for device in self._state.devices.values():
             self._presence.start(device)
-            self._operations.start(device, now)
-            self._idle.add(device, now)
+            if device.queue:
+                self._operations.start(device, now)
+            if device.registration is None:
+                self._idle.add(device, now)
+        self._registration.lifetimes.start()
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
         self._findings.flush(now)
@@ -372,6 +382,7 @@ class Server:
     def stop(self, now: float) -> None:
         """Ask for everything to be stored that is written behind."""
         self._findings.finish()
+        self.refused.flush()
         self._registration.lifetimes.refreshes.finish(now)
 
     def _flush(self, now: float) -> None:
@@ -407,5 +418,6 @@ class Server:
             stored.DEVICE_PROFILES: lambda _, value, __: self.device_profiles.restore(value),
             stored.TEMPLATES: lambda _, value, __: self.templates.restore(value),
             stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
+            stored.REFUSED: lambda key, value, _: self.refused.restore(key, value),
             stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
         }

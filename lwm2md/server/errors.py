@@ -84,6 +84,12 @@ class UnknownTemplate(Refused):
     code: ClassVar[str] = "unknown-template"
 
 
+class UnknownRefusal(Refused):
+    """Nothing was refused by this id, or it has been forgotten since."""
+
+    code: ClassVar[str] = "unknown-refusal"
+
+
 class ShippedProfile(Refused):
     """The device profile is one of the package's, so it can't be removed."""
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from lwm2md.coap.engine import Peer
 from lwm2md.server import reach, stored
+from lwm2md.server.deadlines import Plan
 from lwm2md.server.effects import Write
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
@@ -141,13 +142,38 @@ class Lifetimes:
 
     # Read back
 
-    def restore_refresh(self, registration: Registration, row: bytes) -> None:
+    def restore(self, device: Device, registration: Registration) -> None:
+        """Take a registration into the indexes that was read back; `start` plans for it."""
+        device.registration = registration
+        self._state.registrations[location(registration.id)] = registration
+        self._take_peer(registration)
+        if registration.identity is not None:
+            self._state.identities.add(registration.identity, registration)
+
+    def restore_refresh(self, registration: Registration, refreshed: float, peer: Peer) -> None:
         """Bring a restored registration up to the last refresh that was flushed."""
-        self._drop_peer(registration)
-        try:
-            stored.apply_refresh(registration, row)
-        finally:
+        registration.updated_at = refreshed
+        if registration.peer != peer:
+            self._drop_peer(registration)
+            registration.peer = peer
             self._take_peer(registration)
+
+    def start(self) -> None:
+        """Plan for all that was read back, when nothing of it is missing any more."""
+        grace = self._state.settings.grace
+        plans = []
+        for device in self._state.devices.values():
+            registration = device.registration
+            if registration is None or device.behind is not None:
+                continue
+            expires = self._expires(registration)
+            if expires is None or grace or device.last_seen != registration.updated_at:
+                self.plan(registration)
+            else:
+                # Nobody is missed before its lifetime is over, where nothing was heard since its last Update.
+                registration.expiry = plan = Plan(expires, self._due, registration)
+                plans.append(plan)
+        self._state.deadlines.extend(plans)
 
     def grant(self, seconds: float, now: float) -> None:
         """Let what was last heard of before ``now`` live so much longer."""

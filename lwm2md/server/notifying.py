@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Received
+from lwm2md.coap.engine import Peer, Received
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import negotiation, stored
@@ -26,7 +26,10 @@ from lwm2md.server.wishes import Wishes
 
 
 class Notifications:
-    """Takes notifications: their values go to the twin and to everybody who reads events."""
+    """Takes notifications: their values go to the twin and to everybody who reads events.
+
+    ``moved(device, peer, now)`` is told of a proved identity that comes from a new address.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Notifications:
         self._uplink = uplink
         self._tending = tending
         self._storing: set[tuple[bytes, int]] = set()
+        self.moved: Callable[[Device, Peer, float], None]
         self.listener = self._notified  # one bound method for all
 
     def values(
@@ -74,6 +78,14 @@ class Notifications:
             return
         now, message = received.now, received.message
         unverified = received.peer != device.registration.peer
+        if unverified:
+            identity = self._state.environment.describe(received.peer).identity
+            if identity != device.registration.identity:
+                self._state.count("notifications_refused")
+                return
+            if identity is not None:
+                self.moved(device, received.peer, now)
+                unverified = False
         if not unverified:
             self._uplink(device, now)
         key = (wish.token, message.mid)
@@ -83,13 +95,6 @@ class Notifications:
             self._ended(device, wish, message, now)
             self._acknowledge(received, True, now)
             return
-        values = self._read(device, wish, message, now)
-        if values is not None and not fresh:
-            self._state.count("notifications_reordered")
-            values = tuple(row for row in values if row.time != now) or None
-        if values is None:
-            self._acknowledge(received, True, now)
-            return
         fields: dict[str, object] = {"unverified_path": True} if unverified else {}
         self._storing.add(key)
 
@@ -97,15 +102,34 @@ class Notifications:
             self._storing.discard(key)
             self._acknowledge(received, durable, now)
 
+        if wish.state != "active" or wish.error is not None:
+            wish.settle("active")
+        wish.last_notification, wish.notifications = now, wish.notifications + 1
+        if isinstance(wish, Fold):
+            _carried(device, now)
+        row = self._one(device, wish, message, now) if fresh else None
+        if row is not None:
+            told = {"source": "observe", "values": (row,), **fields}
+            if self._twin.learn_one(device, wish.path, row, now=now, resume=kept, fields=told):
+                return
+        values = (row,) if row is not None else self._read(device, wish, message, now)
+        if values is not None and not fresh:
+            self._state.count("notifications_reordered")
+            values = tuple(row for row in values if row.time != now) or None
+        if values is None:
+            kept(True, now)
+            return
         whole = (wish.paths or (wish.path,)) if fresh else ()
         self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
 
+    def _one(self, device: Device, wish: Observation, message: Message, now: float) -> ValueRow | None:
+        """What nearly every notification has, the value of a single Resource."""
+        content_format = message.content_format
+        if content_format is None or wish.paths:
+            return None
+        return self._reading.one(device, wish.path, message, content_format, now=now)
+
     def _read(self, device: Device, wish: Observation, message: Message, now: float) -> tuple[ValueRow, ...] | None:
-        if wish.state != "active" or wish.error is not None:
-            wish.settle("active")
-        told = [each for each in device.observations if each.state == "folded"] if isinstance(wish, Fold) else ()
-        for each in (wish, *told):
-            each.last_notification, each.notifications = now, each.notifications + 1
         try:
             return self.values(device, wish, message, now)[0]
         except BadAnswer as error:
@@ -122,3 +146,10 @@ class Notifications:
     def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
         if durable:
             self._state.engine.acknowledge(received, now)
+
+
+def _carried(device: Device, now: float) -> None:
+    """A notification of a fold is one for each wish that it carries."""
+    for wish in device.observations:
+        if wish.state == "folded":
+            wish.last_notification, wish.notifications = now, wish.notifications + 1

@@ -59,7 +59,7 @@ class Observations:
         self.tending = Tending(state, self._establish)
         self.folding = Folding(state, self.wishes, self.tending, remove=self._remove, establish=self._establish)
         self.tending.fold = self.folding
-        self._notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
+        self.notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
         self._cancelling: dict[str, Observation] = {}
         self._coming: dict[tuple[str, Target], Observation] = {}
         self.operations: Operations
@@ -267,7 +267,7 @@ class Observations:
         self._state.engine.adopt(
             registration.peer,
             wish.token,
-            self._notifications.listener,
+            self.notifications.listener,
             code=composed.code,
             options=composed.options,
             payload=composed.payload,
@@ -318,7 +318,7 @@ class Observations:
             wish.settle(
                 "active" if observed else "refused", None if observed else "the device answered without observing"
             )
-            self._notifications.established(wish, now if observed else None)
+            self.notifications.established(wish, now if observed else None)
             if observed:
                 self.tending.established(device, wish, now)
             if isinstance(wish, Fold):
@@ -326,7 +326,7 @@ class Observations:
             elif not observed:
                 self.tending.failed(device, wish, None, now)
         values: tuple[ValueRow, ...]
-        values, operation.format = self._notifications.values(device, wish, message, now)
+        values, operation.format = self.notifications.values(device, wish, message, now)
         if values:
             source: Source = "observe" if operation.op in ESTABLISHING else "read"
             self._twin.learn(device, wish.paths or (wish.path,), values, source, now=now)
@@ -364,7 +364,7 @@ class Observations:
             composed.options,
             composed.payload,
             on_outcome=done,
-            on_notification=self._notifications.listener,
+            on_notification=self.notifications.listener,
             now=now,
             token=wish.token,
             timeout=self.operations.timeout(operation),

@@ -12,8 +12,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.formats import ALIASES
-from lwm2md.lwm2m.models import ResourceModel
-from lwm2md.lwm2m.nodes import ContentError, Note
+from lwm2md.lwm2m.nodes import ContentError
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -45,15 +44,13 @@ class Reading:
 
         ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
         """
-        note = noting(self._state, device, message.payload, now)
-        registration = device.registration
         content_format = message.content_format
-        usual = accept is None or accept == content_format
-        if usual and len(path) == 3 and message.code == n.CONTENT and registration is not None:
-            model = self._state.models.resource(path, registration.objects.versions)
-            row = None if model is None else _one(content_format, path, message.payload, model, now=now, note=note)
+        if accept is None or accept == content_format:
+            row = self.one(device, path, message, content_format, now=now)
             if row is not None:
                 return (row,), formats.NAMES[content_format or 0]
+        note = noting(self._state, device, message.payload, now)
+        registration = device.registration
         type_of = self._state.resource_model(device)
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
@@ -67,18 +64,23 @@ class Reading:
             nodes = asked
         return rows(nodes, type_of, now, note), name
 
-
-def _one(
-    content_format: int | None, path: Path, payload: bytes, model: ResourceModel, *, now: float, note: Note
-) -> ValueRow | None:
-    """The row of a single Resource's value; None where the payload needs a closer look."""
-    deviations: list[str] = []
-    try:
-        value = formats.decode_value(content_format, path, payload, model, deviations.append)
-    except ContentError:
-        return None
-    if value is None:
-        return None
-    for deviation in deviations:
-        note(deviation)
-    return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)
+    def one(
+        self, device: Device, path: Path, message: Message, content_format: int | None, *, now: float
+    ) -> ValueRow | None:
+        """The row of a single Resource's value; None where the answer is something else, or needs a closer look."""
+        registration = device.registration
+        if len(path) != 3 or message.code != n.CONTENT or registration is None:
+            return None
+        model = self._state.models.resource(path, registration.objects.versions)
+        if model is None:
+            return None
+        deviations: list[str] = []
+        try:
+            value = formats.decode_value(content_format, path, message.payload, model, deviations.append)
+        except ContentError:
+            return None
+        if value is None:
+            return None
+        for deviation in deviations:
+            noting(self._state, device, message.payload, now)(deviation)
+        return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)

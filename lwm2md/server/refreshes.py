@@ -14,6 +14,7 @@ from typing import Final
 from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.records import Registration
+from lwm2md.server.registrationrows import refresh_row
 from lwm2md.server.state import State
 
 ALIVE: Final = "alive"
@@ -90,7 +91,7 @@ class Refreshes:
             return
         # As the row has what is true now, this sweep's is enough for what was refreshed since it began.
         self._noted.difference_update(chosen)
-        writes += [Write(stored.REFRESHES, each.endpoint, stored.refresh_row(each)) for each in chosen]
+        writes += [Write(stored.REFRESHES, each.endpoint, refresh_row(each)) for each in chosen]
         self._under_way += 1
 
         def ended(committed: bool, now: float) -> None:

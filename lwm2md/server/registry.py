@@ -11,6 +11,7 @@ from lwm2md.server.gateways import Gateways
 from lwm2md.server.records import Device
 from lwm2md.server.refreshes import ALIVE
 from lwm2md.server.registration import RegistrationInterface
+from lwm2md.server.registrationrows import read_refresh, read_registration
 from lwm2md.server.state import State
 
 
@@ -43,18 +44,22 @@ class Registry:
 
     def registration(self, key: str, value: bytes, now: float) -> None:
         """A registration as it was made, or changed last."""
-        registration = stored.read_registration(value)
-        registration.objects = self._lists.share(registration.objects)
-        device = self._state.devices.setdefault(key, Device(key))
+        device = self._state.devices.get(key)
+        if device is None:
+            device = self._state.devices[key] = Device(key)
+        registration = read_registration(value, device.endpoint)
         device.last_seen = max(device.last_seen, registration.updated_at)
-        self._lifetimes.add(device, registration)
+        self._lifetimes.restore(device, registration)
 
     def refresh(self, key: str, value: bytes, now: float) -> None:
         """When a registration was refreshed last, and from where."""
         device = self._state.devices.get(key)
-        if device is not None and device.registration is not None:
-            self._lifetimes.restore_refresh(device.registration, value)
-            device.last_seen = max(device.last_seen, device.registration.updated_at)
+        if device is None or device.registration is None:
+            return
+        refreshed, peer = read_refresh(value)
+        if refreshed > device.registration.updated_at:
+            self._lifetimes.restore_refresh(device.registration, refreshed, peer)
+        device.last_seen = max(device.last_seen, refreshed)
 
     def _gateway(self, endpoint: str) -> Device:
         """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""

@@ -1,13 +1,15 @@
-"""How registrations, operations, observations, twin values and object models are written to storage and read back.
+"""How devices, operations, observations, twin values and object models are written to storage and read back.
 
 One msgspec structure per table; values are JSON, so that an operator can look into the database with its own tools.
-A row that can't be read raises ``msgspec.ValidationError`` or ``msgspec.DecodeError``.
+Those of registrations are in `registrationrows`. A row that can't be read raises ``msgspec.ValidationError`` or
+``msgspec.DecodeError``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
+from sys import intern
 from typing import Literal
 
 import msgspec
@@ -20,13 +22,11 @@ from lwm2md.lwm2m.values import ObjectLink, Value
 from lwm2md.server.definitions import Definition
 from lwm2md.server.known import Habits
 from lwm2md.server.records import (
-    NO_LABELS,
     Behind,
     Device,
     Operation,
     OperationRequest,
     OperationState,
-    Registration,
     Source,
     TwinValue,
 )
@@ -40,38 +40,13 @@ OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
 TEMPLATES = "templates"
+REFUSED = "refused"
 META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
 FINDINGS = "findings"
 RESTORED = "restored"
 """The key of the row of `META` that says that all else is from a backup, and was not taken up since."""
-
-
-class _Registration(msgspec.Struct, omit_defaults=True):
-    id: str
-    endpoint: str
-    peer: bytes
-    transport: str
-    version: str
-    lifetime: int | None
-    binding: str
-    registered_at: float
-    updated_at: float
-    paths: list[str]
-    identity: str | None = None
-    queue_mode: bool = False
-    sms: str | None = None
-    root: str = "/"
-    formats: tuple[int, ...] = ()
-    versions: dict[int, str] = {}
-    deviations: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
-
-
-class _Refresh(msgspec.Struct, array_like=True):
-    updated_at: float
-    peer: bytes
 
 
 class _Objects(msgspec.Struct, omit_defaults=True):
@@ -82,7 +57,7 @@ class _Objects(msgspec.Struct, omit_defaults=True):
     deviations: tuple[str, ...] = ()
 
 
-class _Device(msgspec.Struct, omit_defaults=True):
+class _Device(msgspec.Struct, omit_defaults=True, gc=False):
     labels: dict[str, str] = {}
     last_seen: float = 0.0
     disabled: bool = False
@@ -96,6 +71,7 @@ class _Device(msgspec.Struct, omit_defaults=True):
     changed: float = 0.0
     reason: str = ""
     silent: bool = False
+    secured: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -136,68 +112,8 @@ class _Twin(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
+_read_device = msgspec.json.Decoder(_Device).decode
 _read_sample = msgspec.json.Decoder(tuple[_Kind, str] | str | int | float | bool).decode
-
-
-def registration_row(registration: Registration) -> bytes:
-    """The whole registration, as table ``registrations`` keeps it by Endpoint Client Name."""
-    objects = registration.objects
-    return encode(
-        _Registration(
-            id=registration.id,
-            endpoint=registration.endpoint,
-            peer=registration.peer,
-            transport=registration.transport,
-            version=registration.version,
-            lifetime=registration.lifetime,
-            binding=registration.binding,
-            registered_at=registration.registered_at,
-            updated_at=registration.updated_at,
-            paths=[str(path) for path in objects.paths],
-            identity=registration.identity,
-            queue_mode=registration.queue_mode,
-            sms=registration.sms,
-            root=objects.root,
-            formats=objects.formats,
-            versions=dict(objects.versions),
-            deviations=objects.deviations,
-            labels=dict(registration.labels),
-        )
-    )
-
-
-def read_registration(value: bytes) -> Registration:
-    """The registration of a row."""
-    row = msgspec.json.decode(value, type=_Registration)
-    paths = tuple(Path.parse(path) for path in row.paths)
-    return Registration(
-        id=row.id,
-        endpoint=row.endpoint,
-        peer=row.peer,
-        transport=row.transport,
-        identity=row.identity,
-        version=row.version,
-        lifetime=row.lifetime,
-        binding=row.binding,
-        queue_mode=row.queue_mode,
-        sms=row.sms,
-        objects=ObjectList(row.root, row.formats, paths, row.versions, row.deviations),
-        labels=row.labels or NO_LABELS,
-        registered_at=row.registered_at,
-        updated_at=row.updated_at,
-    )
-
-
-def refresh_row(registration: Registration) -> bytes:
-    """What a pure refresh changes, written behind: a small row beside the registration's."""
-    return encode(_Refresh(registration.updated_at, registration.peer))
-
-
-def apply_refresh(registration: Registration, value: bytes) -> None:
-    """Bring a registration that was read back up to its newest refresh, if the row is the newer one."""
-    row = msgspec.json.decode(value, type=_Refresh)
-    if row.updated_at > registration.updated_at:
-        registration.updated_at, registration.peer = row.updated_at, row.peer
 
 
 def read_grants(value: bytes) -> list[tuple[float, float]]:
@@ -211,6 +127,7 @@ def device_row(device: Device) -> bytes:
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
+    row.secured = device.secured
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -224,27 +141,29 @@ def device_row(device: Device) -> bytes:
 
 def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Device:
     """The device of a row; ``gateway`` finds the one that it is behind."""
-    row = msgspec.json.decode(value, type=_Device)
-    behind = None if row.gateway is None else Behind(gateway(row.gateway), row.prefix, row.device_id)
-    profiles = {
-        profile: ObjectList(
-            found.root, found.formats, tuple(map(Path.parse, found.paths)), found.versions, found.deviations
-        )
-        for profile, found in row.profiles.items()
-    }
-    return Device(
+    row = _read_device(value)
+    device = Device(
         key,
         row.labels or None,
         last_seen=row.last_seen,
-        behind=behind,
-        profiles=profiles or None,
         disabled=row.disabled,
         hand=row.hand,
         changed=row.changed,
-        reason=row.reason,
+        reason=intern(row.reason),
         responding=not row.silent,
-        habits=None if row.awake is None and row.nat is None else Habits(row.awake, row.nat),
+        secured=row.secured,
     )
+    if row.gateway is not None:
+        device.behind = Behind(gateway(row.gateway), row.prefix, row.device_id)
+    if row.awake is not None or row.nat is not None:
+        device.habits = Habits(row.awake, row.nat)
+    if row.profiles:
+        device.profiles = {profile: _listed(found) for profile, found in row.profiles.items()}
+    return device
+
+
+def _listed(row: _Objects) -> ObjectList:
+    return ObjectList(row.root, row.formats, tuple(map(Path.parse, row.paths)), row.versions, row.deviations)
 
 
 def read_definition(value: bytes) -> Definition:
@@ -341,6 +260,14 @@ def twin_row(value: TwinValue) -> bytes:
     if type(plain) is float and isfinite(plain):
         return encode(("plain", plain, value.time, value.source))
     return encode((*_plain(plain), value.time, value.source))
+
+
+def known_value(value: Value, time: float, source: Source) -> tuple[bytes, bytes]:
+    """The same value as `twin_row` and as `sample_value` write it, in the time of one of them."""
+    sample = sample_value(value)
+    if type(value) is float and isfinite(value):
+        return b'["plain",%b,%b,"%b"]' % (sample, encode(time), source.encode()), sample
+    return twin_row(TwinValue(value, time, source)), sample
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:

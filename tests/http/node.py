@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.internet.task import Clock
@@ -24,8 +24,14 @@ from lwm2md.delivery import Delivery
 from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
+from lwm2md.http.extending import PluginRoutes
+from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m.models import parse
 from lwm2md.net.driver import Deadlines
+from lwm2md.plugins.hosting import Hosting
+from lwm2md.plugins.loading import Loaded, Loader
+from lwm2md.plugins.managing import Managing
+from lwm2md.plugins.running import Running
 from lwm2md.restoration import Restoration
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Resume, Write
@@ -139,6 +145,9 @@ class TestNode:
         self._numbers = count(1)
         self._random = count(1)
         self.delivery.on_settled = self.settle
+        self.routes = PluginRoutes(ROUTES, lambda routes: None)
+        self.plugins = Running(Hosting(cast(Any, self)), self.storage, Loaded(), self.settings.plugins)
+        self.managing = Managing(self.plugins, lambda: self.settings, lambda: self.settings, Loader())
 
     def random(self, size: int) -> bytes:
         """Bytes that never repeat."""

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.server.records import Registration
 from lwm2md.server.refreshes import PARTS
-from lwm2md.server.stored import refresh_row
+from lwm2md.server.registrationrows import refresh_row
 from tests.server.fixtures import START, Bench, peer
 
 DEVICES = 60
