@@ -8,20 +8,24 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
 from lwm2md.auditing import AuditLog
+from lwm2md.backup import Backups
 from lwm2md.chance import Chance
 from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
+from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
@@ -55,6 +59,7 @@ from lwm2md.vault import Vault
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
+    from lwm2md.restoration import Restoration
     from lwm2md.secured import Secured
 
 _PAGE = 5000
@@ -67,8 +72,8 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`, ``read`` only reads it; ``loaded`` are the plugins. `bind` may raise OSError, `start` fails with
-    StorageError, StartError or CannotListenError; their texts are fit for the operator.
+    `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup. `bind` may
+    raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
 
     def __init__(
@@ -81,8 +86,11 @@ class Node:
         *,
         read: Callable[[], Settings] | None = None,
         loaded: Loaded | None = None,
+        restoration: Restoration | None = None,
     ) -> None:
         self.settings = settings
+        self.backups = Backups(storage)
+        self.restoration = restoration
         self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor
@@ -115,6 +123,7 @@ class Node:
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._secured: Secured | None = None
@@ -357,13 +366,18 @@ class Node:
         self._abandoned = True
 
     async def stop(self) -> None:
-        """Take no more requests, store what was written behind, end the readers, close the storage.
+        """Take no more requests, end what is under way, store what was written behind, end readers, close the storage.
 
-        Of a fleet that was not taken up whole nothing is stored.
+        Of a fleet that was not taken up whole nothing is stored. Answers of devices are waited for `stop-wait`.
         """
         self.ready = False
+        self.backups.stop()
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
+        if self._taken_up:
+            with suppress(LateError):
+                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
+        self.drain.stop()
         if self._api is not None:
             self._api.close()
         self.waits.stop()
@@ -424,6 +438,7 @@ class Node:
             ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
             ("credentials", self.vault.counters),
+            ("backups", self.backups.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         if self._trees is not None:

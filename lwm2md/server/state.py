@@ -92,7 +92,8 @@ class State:
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
-    ``profile_names`` which profiles are for one.
+    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
+    leaves that waits. What is read back is ``outdated`` where it is from a backup: much may have happened since.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -115,6 +116,8 @@ class State:
         self.fit: Callable[[Device], DeviceProfile]
         self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
+        self.draining = False
+        self.outdated = False
 
     def registered(self, registration_id: str) -> Registration | None:
         """The live registration with that id in its Location."""
