@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.ciphers import Open, Seal, opener, sealer
+from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.records import number, plain, split
 from lwm2md.security.dtls.session import EPOCH_1, FIRST
 from lwm2md.security.dtls.suites import Suite
