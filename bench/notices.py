@@ -122,7 +122,7 @@ class Bench:
     async def measure(self, batches: int) -> None:
         """Time every part of that many batches."""
         port: Any = self.node._ports[0]
-        engine = self.node._engine
+        engine = self.node.engine
         for turn in range(batches):
             self._send(turn * BATCH)
             batch = self._time("socket in", lambda: _received(port))
