@@ -25,7 +25,7 @@ test: $(TESTING)
 lint: $(TESTING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict lwm2md tests bench tools $(foreach plugin,$(PLUGINS),$(plugin)/lwm2md_$(notdir $(plugin)))
+	$(BIN)/mypy --strict lwm2md tests bench tools examples/*.py examples/doorbell/*.py $(foreach plugin,$(PLUGINS),$(plugin)/lwm2md_$(notdir $(plugin)))
 
 bench: $(TESTING)
 	$(BIN)/python -m bench.run

@@ -69,7 +69,8 @@ def lwm2md_metrics(metrics: PluginMetrics) -> None:
 def lwm2md_start(context: PluginContext) -> None:
     """Begin; what the plugin does from now on it does through ``context``.
 
-    The daemon serves already, or soon will: nothing waits for a plugin to start. One whose start fails does not run.
+    The daemon serves already, or soon will: it waits for no plugin to start but for those that have a *secure* hook.
+    One whose start fails does not run.
     """
 
 

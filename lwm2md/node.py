@@ -12,13 +12,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
 from lwm2md.auditing import AuditLog
 from lwm2md.chance import Chance
-from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
+from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
@@ -121,6 +121,7 @@ class Node:
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
+        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
@@ -132,13 +133,7 @@ class Node:
             self.server,
             chance,
             self._parameters,
-            Limits(
-                reply_bytes=settings.limits.deduplication_size,
-                pending=settings.limits.pending,
-                outstanding=settings.limits.pending,
-                body=settings.limits.coap_body_size,
-                assembly_bytes=settings.limits.assembly_size,
-            ),
+            tuning.engine_limits(settings),
             trusted=tuning.trusted(settings.coap.trusted),
             verified=self._knows,
             glance=self.server.glance,
@@ -153,6 +148,15 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def settle_soon(self) -> None:
+        """The same in the next turn of the reactor, once for all that changed until then."""
+        if self._settling is None:
+            self._settling = self.reactor.callLater(0, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self.settle()
 
     def mount(self, root: Any) -> None:
         """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
@@ -364,6 +368,9 @@ class Node:
             self._api.close()
         self.waits.stop()
         await self.plugins.stop()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:

@@ -10,7 +10,7 @@ from typing import cast
 import attrs
 
 from lwm2md.coap.blocks import szx_for
-from lwm2md.coap.engine import Parameters, Peer
+from lwm2md.coap.engine import Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
 from lwm2md.config.security import Security
@@ -37,6 +37,18 @@ def parameters(settings: Settings) -> Parameters:
         ack_random_factor=coap.ack_random_factor,
         max_retransmit=coap.max_retransmit,
         block_szx=szx_for(coap.block_size),
+    )
+
+
+def engine_limits(settings: Settings) -> Limits:
+    """What the engine may take up."""
+    limits = settings.limits
+    return Limits(
+        reply_bytes=limits.deduplication_size,
+        pending=limits.pending,
+        outstanding=limits.pending,
+        body=limits.coap_body_size,
+        assembly_bytes=limits.assembly_size,
     )
 
 

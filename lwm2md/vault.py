@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -31,6 +31,7 @@ from lwm2md.security.credentials import (
     checked_identity,
     from_row,
     key_of,
+    kind_of,
     rotated,
     to_row,
 )
@@ -68,7 +69,11 @@ class Wanted:
 
 
 class Vault:
-    """The credentials of one daemon. ``submit`` makes commits durable, ``random(size)`` gives unguessable bytes."""
+    """The credentials of one daemon. ``submit`` makes commits durable, ``random(size)`` gives unguessable bytes.
+
+    ``elsewhere(identity, scope)`` is asked for PSK identities that are not here, each time; while it fails there is
+    none. None asks nobody.
+    """
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class Vault:
         self.count = 0
         self.most = 2_000_000
         self.seal = seal
+        self.elsewhere: Callable[[bytes, Scope], Awaitable[Credential | None]] | None = None
         self._storage = storage
         self._submit = submit
         self._clock = clock
@@ -117,7 +123,7 @@ class Vault:
         generation = self._generation
 
         def ended(found: Grant | None) -> None:
-            if generation == self._generation:
+            if generation == self._generation and self.elsewhere is None:
                 self._grants[names] = found
                 if len(self._grants) > _AT_HAND:
                     del self._grants[next(iter(self._grants))]
@@ -129,13 +135,23 @@ class Vault:
 
     async def _first(self, names: Sequence[str]) -> Credential | None:
         for name in names:
-            found = await self.find(name)
+            found = await self.known(name)
             if found is not None:
                 return found
         return None
 
+    async def known(self, identity: str, scope: Scope = "registration") -> Credential | None:
+        """The credential of an identity, ours or from ``elsewhere``. Raises StorageError."""
+        found = await self.find(identity)
+        if found is None and self.elsewhere is not None and identity != _NOBODY and kind_of(identity) == "psk":
+            try:
+                return await self.elsewhere(identity.encode(), scope)
+            except Exception:
+                self.log.failure("credentials from elsewhere can't be had")
+        return found
+
     async def find(self, identity: str) -> Credential | None:
-        """The credential of an identity, of the file or the storage; None if there is none. Raises StorageError."""
+        """The credential of an identity; None if there is none. Raises StorageError."""
         self.counters["lookups"] += 1
         row = await self._storage.get(TABLE, identity)
         listed = self._file.get(identity)
@@ -329,7 +345,7 @@ class KeysOf:
 
     async def _tell(self, identity: bytes, then: Callable[[Sequence[bytes]], None]) -> None:
         try:
-            found = await self._vault.find(_text(identity))
+            found = await self._vault.known(_text(identity), self._scope)
         except StorageError as error:
             self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=error)
             found = None

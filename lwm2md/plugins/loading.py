@@ -8,6 +8,7 @@ others alone, and it becomes a failed `Plugin` whose failure says why. Nothing i
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -31,6 +32,7 @@ from lwm2md.plugins.plugin import Implementation, Plugin
 from lwm2md.plugins.settings import Found
 
 GROUP: Final = "lwm2md"
+_HOOK: Final = re.compile(r"lwm2md_\w+", re.ASCII)
 
 
 class LoadError(Exception):
@@ -194,8 +196,7 @@ def _check_version(module: Any) -> None:
 
 def _misfit(error: Exception) -> str:
     text = _said(error)
-    words = [word.strip("'\",") for word in text.split() if word.strip("'\",").startswith("lwm2md_")]
-    unknown = next((word for word in words if word not in SPECIFIED), None)
+    unknown = next((word for word in _HOOK.findall(text) if word not in SPECIFIED), None)
     if unknown is not None:
         guess = nearest(unknown, SPECIFIED) or _similar(unknown)
         return f"there is no hook {unknown}" + (f"; did you mean {guess}?" if guess else "")
@@ -227,15 +228,17 @@ def _schema(plugin: Plugin) -> tuple[Setting, ...]:
         return ()
     try:
         schema = tuple(_now(hook))
+        if not all(isinstance(each, Setting) for each in schema):
+            raise LoadError("it gives something else than settings")
         for each in schema:
             if each.default is not None:
                 each.kind.parse(each.default)
     except BadValue as error:
         raise LoadError(f"lwm2md_settings: the default of {each.key!r} is none of its kind: {error}") from None
+    except LoadError as error:
+        raise LoadError(f"lwm2md_settings: {error}") from None
     except BaseException as error:
         raise LoadError(f"lwm2md_settings: {_said(error)}") from None
-    if not all(isinstance(each, Setting) for each in schema):
-        raise LoadError("lwm2md_settings gives something else than settings")
     return schema
 
 

@@ -24,7 +24,7 @@ from lwm2md.plugins.context import PluginContext
 from lwm2md.plugins.loading import Loaded
 from lwm2md.plugins.plugin import Plugin, PluginFailed, Trouble
 from lwm2md.plugins.queues import Queue
-from lwm2md.plugins.records import AskedOperation, RegistrationRequest, Verdict
+from lwm2md.plugins.records import AskedOperation, Verdict
 from lwm2md.server.effects import Commit
 from lwm2md.storage.interface import Storage
 
@@ -41,9 +41,7 @@ class StartError(Exception):
 
 
 class Running:
-    """The plugins of one daemon. ``operation_authorizer`` and ``registration_authorizer`` are None while nobody has
-    these hooks.
-    """
+    """The plugins of one daemon. ``operation_authorizer`` is None while nobody has that hook."""
 
     def __init__(self, host: Host, storage: Storage, loaded: Loaded, settings: Plugins) -> None:
         self.plugins: dict[str, Plugin] = dict(loaded.plugins)
@@ -52,7 +50,6 @@ class Running:
         self.queue = settings.queue
         self.strict = settings.strict
         self.operation_authorizer: Callable[[AskedOperation], Deferred[Verdict]] | None = None
-        self.registration_authorizer: Callable[[RegistrationRequest], Deferred[Verdict]] | None = None
         self._host = host
         self._contexts: dict[str, PluginContext] = {}
         self._trees: dict[str, list[Any]] = {}
@@ -186,10 +183,8 @@ class Running:
     def _rewire(self) -> None:
         """Work out who is asked for what."""
         self._pairs = {hook: found for hook in SPECIFIED if (found := tuple(self._asked(hook)))}
-        asks_operation = "lwm2md_authorize_operation" in self._pairs
-        self.operation_authorizer = self._authorize_operation if asks_operation else None
-        asks_registration = "lwm2md_authorize_registration" in self._pairs
-        self.registration_authorizer = self._authorize_registration if asks_registration else None
+        asked = "lwm2md_authorize_operation" in self._pairs
+        self.operation_authorizer = self._authorize_operation if asked else None
         self._host.rewired(self)
 
     def _asked(self, hook: str) -> Iterable[Pair]:
@@ -202,9 +197,6 @@ class Running:
 
     def _authorize_operation(self, asked: AskedOperation) -> Deferred[Verdict]:
         return Deferred.fromCoroutine(seams.authorize_operation(self, asked))
-
-    def _authorize_registration(self, asked: RegistrationRequest) -> Deferred[Verdict]:
-        return Deferred.fromCoroutine(seams.authorize_registration(self, asked))
 
     def _troubled(self, trouble: Trouble) -> None:
         fields = {"plugin": trouble.plugin, "hook": trouble.hook, "reason": trouble.reason}
