@@ -4,6 +4,7 @@
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
  *   load register PORT DEVICES [FIRST]                  registers DEVICES devices with ten links, from bench-FIRST on,
  *                                                       then answers reads and observes until its end
+ *   load enroll  PORT DEVICES 0 WINDOW                  registers DEVICES devices, WINDOW at once; Registers count
  *   load wake    PORT DEVICES SECONDS WINDOW COMMANDS   DEVICES sleepers that are registered wake, WINDOW at once: each
  *                                                       sends its Update and answers the COMMANDS that wait for it, which
  *                                                       all count; with 0 it acknowledges the first one, and wakes count
@@ -248,13 +249,13 @@ static void open_devices(int port, int from, int devices, int own) {
     }
 }
 
-/* Register devices a hundred at a time. */
-static void register_all(int from, int devices) {
+/* Register devices, so many at a time. */
+static void register_all(int from, int devices, int at_once) {
     struct epoll_event events[EVENTS];
     unsigned char in[DATAGRAM];
     int done = 0, next = 0;
     while (done < devices) {
-        while (next < devices && next - done < 100) {
+        while (next < devices && next - done < at_once) {
             send_register(&peers[from + next], next);
             next++;
         }
@@ -644,7 +645,7 @@ int main(int argc, char **argv) {
         }
         if (mode[0] == 'r') {
             open_devices(atoi(argv[7]), count, count, 0);
-            register_all(count, count);
+            register_all(count, count, 100);
         }
         http(count, atof(argv[4]), argv[5], argv[6]);
         return 0;
@@ -656,7 +657,7 @@ int main(int argc, char **argv) {
     }
     if (mode[0] == 'r' && argc > 4) first = atoi(argv[4]);
     open_devices(port, 0, count, mode[0] == 'w' ? FIRST_PORT : 0);
-    if (mode[0] == 'e') {
+    if (!strcmp(mode, "echo")) {
         for (int i = 0; i < count; i++) {
             int n = header(peers[i].out, 2, 0, i);
             n += option(peers[i].out + n, 11, "rd");
@@ -664,7 +665,13 @@ int main(int argc, char **argv) {
             peers[i].stage = 1;
         }
     } else if (mode[0] != 'w') {
-        register_all(0, count);
+        int enroll = !strcmp(mode, "enroll");
+        double start = now();
+        register_all(0, count, enroll ? atoi(argv[5]) : 100);
+        if (enroll) {
+            printf("%.0f\n", (double)count / (now() - start));
+            return 0;
+        }
     }
     if (!strcmp(mode, "register") || !strcmp(mode, "push")) {
         serve(mode[0] == 'p');

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import attrs
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -21,9 +20,10 @@ from twisted.python.failure import Failure
 
 from lwm2md.documents import event_document
 from lwm2md.events import Event
-from lwm2md.server.effects import Commit, Sample, Write
+from lwm2md.server.effects import Commit, Write
 from lwm2md.storage.interface import Append, Batch, Rows, Storage
 from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filter, Subscription
+from lwm2md.transaction import Transaction
 
 BLOCK: Final = 10_000
 """Ids reserved at a time."""
@@ -65,20 +65,6 @@ _NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
 _EVERYTHING: Final = 1 << 62
 _ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
-
-
-@attrs.define(slots=True)
-class _Transaction:
-    """A batch on its way to the storage, and what happens when it is there."""
-
-    commits: list[Commit] = attrs.Factory(list)
-    writes: list[Write] = attrs.Factory(list)
-    appends: list[Append] = attrs.Factory(list)
-    events: list[Delivered] = attrs.Factory(list)
-    samples: list[Sample] = attrs.Factory(list)
-    dropped: list[str] = attrs.Factory(list)
-    size: int = 0
-    reserved: int = 0
 
 
 class Delivery:
@@ -285,8 +271,8 @@ class Delivery:
         self._running = False
         self._tell_idle()
 
-    def _assemble(self) -> _Transaction:
-        transaction = _Transaction()
+    def _assemble(self) -> Transaction:
+        transaction = Transaction()
         while self._gathered and len(transaction.commits) < MAX_COMMITS and transaction.size < MAX_BYTES:
             self._add(transaction, self._gathered.popleft())
         if self._low():
@@ -294,7 +280,7 @@ class Delivery:
             transaction.writes.append(_reservation(transaction.reserved))
         return transaction
 
-    def _add(self, transaction: _Transaction, commit: Commit) -> None:
+    def _add(self, transaction: Transaction, commit: Commit) -> None:
         self._waiting -= _weight(commit)
         transaction.commits.append(commit)
         transaction.writes.extend(commit.writes)
@@ -324,7 +310,7 @@ class Delivery:
                 transaction.appends.append(Append(_LOG, delivered.id, delivered.document))
                 transaction.size += len(delivered.document)
 
-    def _commit(self, transaction: _Transaction) -> None:
+    def _commit(self, transaction: Transaction) -> None:
         found = transaction
         if not (found.writes or found.appends or found.samples or found.dropped):
             self._ended(True, transaction)
@@ -340,7 +326,7 @@ class Delivery:
             self._log.error("nothing can be made durable, requests are refused: {error}", error=failure.value)
         return False
 
-    def _ended(self, committed: bool, transaction: _Transaction) -> None:
+    def _ended(self, committed: bool, transaction: Transaction) -> None:
         self._count(committed, transaction)
         now = self._clock.seconds()
         self._resume(transaction.commits, committed, now)
@@ -361,7 +347,7 @@ class Delivery:
             if commit.resume is not None:
                 self._guard(commit.resume, committed, now)
 
-    def _count(self, committed: bool, transaction: _Transaction) -> None:
+    def _count(self, committed: bool, transaction: Transaction) -> None:
         counters = self.counters
         counters["commits"] += len(transaction.commits)
         counters["transactions"] += 1

@@ -71,7 +71,8 @@ class Wanted:
 class Vault:
     """The credentials of one daemon. ``submit`` makes commits durable, ``random(size)`` gives unguessable bytes.
 
-    ``elsewhere`` is asked for PSK identities that are not here, each time; None asks nobody.
+    ``elsewhere(identity, scope)`` is asked for PSK identities that are not here, each time; while it fails there is
+    none. None asks nobody.
     """
 
     def __init__(
@@ -143,11 +144,14 @@ class Vault:
         """The credential of an identity, ours or from ``elsewhere``. Raises StorageError."""
         found = await self.find(identity)
         if found is None and self.elsewhere is not None and identity != _NOBODY and kind_of(identity) == "psk":
-            return await self.elsewhere(identity.encode(), scope)
+            try:
+                return await self.elsewhere(identity.encode(), scope)
+            except Exception:
+                self.log.failure("credentials from elsewhere can't be had")
         return found
 
     async def find(self, identity: str) -> Credential | None:
-        """The credential of an identity, of the file or the storage; None if there is none. Raises StorageError."""
+        """The credential of an identity; None if there is none. Raises StorageError."""
         self.counters["lookups"] += 1
         row = await self._storage.get(TABLE, identity)
         listed = self._file.get(identity)

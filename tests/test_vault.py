@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.delivery import Delivery
 from lwm2md.security import audit
-from lwm2md.security.credentials import BadCredential, Credential
+from lwm2md.security.credentials import BadCredential, Credential, Key, Scope
 from lwm2md.security.csvfile import Packed, Row, read
 from lwm2md.security.rules import Grant
 from lwm2md.security.sealing import Seal
@@ -366,6 +366,35 @@ class GrantTests(VaultCase):
         for number in range(10_100):
             self.grant(f"id-{number}")
         self.assertEqual(len(self.vault._grants), 10_000)
+
+
+class ElsewhereTests(VaultCase):
+    """Credentials from elsewhere."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[str] = []
+        self.vault.elsewhere = self.elsewhere
+
+    async def elsewhere(self, asked: bytes, scope: Scope) -> Credential | None:
+        """A plugin that knows one identity, and fails for another."""
+        identity = asked.decode()
+        self.asked.append(identity)
+        if identity == "broken":
+            raise ValueError(identity)
+        return Credential(identity, "psk", endpoints=("x",), keys=(Key(OTHER),)) if identity == "far" else None
+
+    def test_asked(self) -> None:
+        """Only who is unknown here is asked for elsewhere, for handshakes and for registrations."""
+        self.put("a")
+        self.assertEqual((self.keys(b"a"), self.keys(b"far"), self.keys(b"nobody")), ((KEY,), (OTHER,), ()))
+        self.assertEqual(self.grant("far"), Grant(("x",)))
+        self.assertEqual(self.asked, ["far", "nobody", "far"])
+
+    def test_fails(self) -> None:
+        """A failure elsewhere is a no."""
+        self.assertEqual((self.keys(b"broken"), self.grant("broken")), ((), None))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
 
 class FileTests(VaultCase):

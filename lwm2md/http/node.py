@@ -56,6 +56,10 @@ class Node(Protocol):
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         ...
 
+    def settle_soon(self) -> None:
+        """The same, once for all calls that come at the same time."""
+        ...
+
     def listeners(self) -> Sequence[Mapping[str, str]]:
         """``{"transport", "address"}`` of every listener, with the real ports."""
         ...

@@ -27,9 +27,12 @@ _NEEDED: Final[Mapping[str, str]] = {
     "admission-timeout": "the storage or a plugin did not answer; it may come again",
     "admission-failed": "a plugin failed; it may come again",
     "denied": "a plugin refused it",
-    "untrusted-certificate": "its certificate must be signed by one of [security] ca",
-    "expired-certificate": "its certificate must be renewed",
-    "revoked-certificate": "its certificate is on a list of [security] crl",
+    "handshake-failed": "its detail says why: a certificate must be signed by one of [security] ca, be in date and on "
+    "no list of [security] crl, and there must be a cipher suite that both have",
+    "malformed-identity": "it must be configured with an identity that can be one",
+    "no-identity": "it must have an identity, or a certificate with a name",
+    "timeout": "it did not end its handshake; it may come again",
+    "revoked": "its credential was revoked while it shook hands",
 }
 _NEEDS_KEY: Final = "its key is needed: send it as key, in hex"
 
@@ -56,6 +59,8 @@ def _identified(refusal: Refusal, known: Credential | None, key: bool) -> Creden
     if refusal.identity is None:
         raise NeedsMore("it has shown no identity")
     kind = kind_of(refusal.identity)
+    if kind != "psk" and refusal.proved is None:
+        raise NeedsMore("it must be configured with an identity that can be one: nobody has proved this name")
     if kind == "psk" and not key:
         raise NeedsMore(_NEEDS_KEY, "key")
     if known is not None:

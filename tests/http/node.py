@@ -172,6 +172,10 @@ class TestNode:
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
 
+    def settle_soon(self) -> None:
+        """The same at once."""
+        self.settle()
+
     def reload(self) -> Reloaded:
         """Take ``found`` for what is in the files."""
         if isinstance(self.found, ConfigErrors):

@@ -214,6 +214,13 @@ class AdmittingTests(SynchronousTestCase):
         found = self.admit("unknown-identity", identity=identity.text, proved=identity, endpoint="cn")
         self.assertEqual((found.identity, found.type, found.endpoints), ("x509:cn", "x509", ()))
 
+    def test_name_that_was_only_said(self) -> None:
+        """Who says the name of a certificate, or of a leave, in place of a PSK identity gets neither by admission."""
+        for name in ("x509:cn", "x509:sha256:" + "ab" * 32, "nosec:pump-1"):
+            for cause in ("unknown-identity", "wrong-key"):
+                for key in (False, True):
+                    self.assertRaises(NeedsMore, self.admit, cause, identity=name, key=key)
+
     def test_endpoint_of_another(self) -> None:
         """An identity gets the endpoint that it asked for besides those it had, by credential, rule or name."""
         proved = Identity("psk", "a")
