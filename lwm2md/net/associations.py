@@ -337,7 +337,7 @@ class Associations:
         """End all sessions of identities with these texts; return how many there were."""
         count = self.traffic.revoke(texts)
         self._listener.transmit(self.traffic.take())
-        for whole in [whole for whole in self._whole.values() if whole.identity.text in texts]:
+        for whole in [whole for whole in self._whole.values() if whole.identity.goes_by(texts)]:
             self.end(whole.peer, "revoked")
             count += 1
         return count
