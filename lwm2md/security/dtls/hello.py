@@ -90,8 +90,11 @@ class _Reader:
         return self.take(int.from_bytes(self.take(width), "big"))
 
 
-def client_hello(datagram: bytes) -> ClientHello | None:
-    """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments."""
+def client_hello(datagram: bytes, *, whole: bool = True) -> ClientHello | None:
+    """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments.
+
+    What is not ``whole`` lacks its extensions, which cost most: enough to look at the cookie.
+    """
     records, _ = split(datagram)
     if not records or records[0][0] != HANDSHAKE or number(records[0]) >> 48:
         return None
@@ -100,12 +103,12 @@ def client_hello(datagram: bytes) -> ClientHello | None:
     if not found or found[0].kind != CLIENT_HELLO or len(found[0].body) != found[0].length:
         return None
     try:
-        return _client_hello(number(record), found[0].body)
+        return _client_hello(number(record), found[0].body, whole)
     except _MalformedError:
         return None
 
 
-def _client_hello(numbered: int, body: bytes) -> ClientHello:
+def _client_hello(numbered: int, body: bytes, whole: bool) -> ClientHello:
     reader = _Reader(body)
     version, random, session_id = reader.take(2), reader.take(_RANDOM_LENGTH), reader.vector(1)
     before = reader.at
@@ -114,7 +117,7 @@ def _client_hello(numbered: int, body: bytes) -> ClientHello:
     suites = reader.vector(2)
     reader.vector(1)
     vouched = body[:before] + body[behind : reader.at]
-    extensions = dict(_extensions(reader))
+    extensions = dict(_extensions(reader)) if whole else {}
     if len(session_id) > _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
     return ClientHello(
