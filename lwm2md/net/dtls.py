@@ -25,7 +25,7 @@ from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
-from lwm2md.security.dtls.hello import Cookies, client_hello
+from lwm2md.security.dtls.hello import ClientHello, Cookies, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
 from lwm2md.security.dtls.session import PEER
 from lwm2md.security.dtls.sessions import Limits
@@ -46,6 +46,7 @@ COUNTERS: Final = (
 _CLIENT_HELLO: Final = 1
 _BEHIND_NUMBER: Final = 11
 _MESSAGE_TYPE: Final = 13
+_SESSION_ID: Final = 59
 _COPIES_COME: Final = 60.0
 _OPENINGS: Final = 10_000
 _UNEXPECTED_MESSAGE: Final = b"\x02\x0a"
@@ -215,22 +216,18 @@ class DtlsPort:
             return True
         if not self._guard.challenge(now):
             return True
-        hello = client_hello(datagram, whole=False)
+        hello = client_hello(datagram, whole=_has_cookie(datagram))
         if hello is None:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
             self.transmit([(self._cookies.challenge(address, hello, now), address)])
         else:
-            self._begin(datagram, address, now)
+            self._begin(datagram, hello, address, now)
         return True
 
-    def _begin(self, datagram: bytes, address: bytes, now: float) -> None:
+    def _begin(self, datagram: bytes, hello: ClientHello, address: bytes, now: float) -> None:
         """Begin a handshake with a client that is where it says."""
-        hello = client_hello(datagram)
-        if hello is None:
-            self.own["hellos_malformed"] += 1
-            return
         if self.associations.forget(address) is not None:
             self._guard.release(address)
         known = address in self.associations.sessions.by_address
@@ -261,3 +258,9 @@ class DtlsPort:
 
 def _ignore(batch: Batch) -> None:
     """Drop what arrives before the port was started."""
+
+
+def _has_cookie(datagram: bytes) -> bool:
+    """Whether a ClientHello seems to have a cookie: behind version, random and session id its length is not 0."""
+    at = _SESSION_ID + 1 + datagram[_SESSION_ID] if len(datagram) > _SESSION_ID else 0
+    return at < len(datagram) and datagram[at] > 0
