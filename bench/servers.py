@@ -120,7 +120,17 @@ def daemon(
 @contextmanager
 def reader(server: Running, types: str) -> Iterator[None]:
     """Somebody who reads the events of some types, and throws them away."""
-    command = ["taskset", "-c", LOAD_CORE, "curl", "-sN", "-o", "/dev/null", "-H", f"Authorization: Bearer {server.token}"]
+    command = [
+        "taskset",
+        "-c",
+        LOAD_CORE,
+        "curl",
+        "-sN",
+        "-o",
+        "/dev/null",
+        "-H",
+        f"Authorization: Bearer {server.token}",
+    ]
     with subprocess.Popen([*command, f"http://127.0.0.1:{server.api}/v1/events?types={types}"]) as process:
         time.sleep(0.5)
         try:

@@ -8,6 +8,7 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -287,6 +288,7 @@ class Node:
         yield "driver_unroutable", self._driver.unroutable
 
 
+@lru_cache(maxsize=4096)
 def _describe(peer: Peer) -> PeerDescription:
     """Where a peer is; plain CoAP says nothing of who it is."""
     return PeerDescription(str(unpack(peer)[1]), "coap")

@@ -16,6 +16,7 @@ import attrs
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
+from lwm2md.coap.message import uint
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
 from lwm2md.server.arrivals import address_of, facts_of, register_events, same
@@ -31,6 +32,7 @@ from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, 
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
+from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
@@ -73,6 +75,7 @@ class RegistrationInterface:
         self._gone = gone
         self._late = Late(state)
         self._relisted = relisted
+        self._ramp = Ramp(lambda: state.settings.registers, state.environment.random)
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
@@ -145,9 +148,13 @@ class RegistrationInterface:
         endpoint = parameters.endpoint or self._state.environment.describe(request.peer).identity
         if endpoint is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
+        device = self._state.devices.get(endpoint)
+        later = self._ramp.refuse(now, known=device is not None)
+        if later is not None:
+            self._state.count("registrations_deferred")
+            return Response(n.SERVICE_UNAVAILABLE, b"too many at once", ((n.MAX_AGE, uint(later)),))
         version = parameters.version or "1.0"
         listed = self.lists.said(request.message, version, parameters.deviations)
-        device = self._state.devices.get(endpoint)
         objects = self.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
@@ -162,7 +169,8 @@ class RegistrationInterface:
         return self._exclusively(request, endpoint, now, decide)
 
     def _register_endpoint(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> None:
-        device = self._state.devices.get(endpoint) or Device(endpoint)
+        known = self._state.devices.get(endpoint)
+        device = known or Device(endpoint, last_seen=now)
         previous = device.registration if device.behind is None else None  # a gateway's word for it gives way
         registration = self._new_registration(request, endpoint, said.parameters, said.objects, now)
         if previous is not None and previous.identity != registration.identity:
@@ -177,13 +185,17 @@ class RegistrationInterface:
         events_ = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
         writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
         profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
-        if endpoint not in self._state.devices or device.behind is not None or device.disabled or profiles is not None:
+        if known is None:
+            device.profiles = profiles
+            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(device)))
+        elif device.behind is not None or device.disabled or profiles is not None:
             kept = attrs.evolve(
                 device, last_seen=now, behind=None, disabled=False, profiles=profiles or device.profiles
             )
             writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
 
         def ended(committed: bool, now: float) -> None:
+            self._ramp.end(now)
             self._idle.arrived(endpoint)
             if not committed:
                 self._state.engine.respond(request, _UNAVAILABLE, now)
@@ -202,6 +214,7 @@ class RegistrationInterface:
             self._registered(device, now)
             self._uplink(device, now)
 
+        self._ramp.begin(now)
         self._state.commit_exclusive(endpoint, writes, events_, ended)
 
     def _new_registration(
@@ -215,7 +228,7 @@ class RegistrationInterface:
         version = parameters.version or "1.0"
         where = self._state.environment.describe(request.peer)
         return Registration(
-            id=base64.b32encode(self._state.environment.random(10)).decode().lower(),
+            id=base64.urlsafe_b64encode(self._state.environment.random(12)).decode(),
             endpoint=endpoint,
             peer=request.peer,
             transport=where.transport,
