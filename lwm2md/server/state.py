@@ -28,6 +28,7 @@ from lwm2md.server.wish import Observation
 Decide = Callable[[float], None]
 COUNTERS: Final = (
     "registrations_refused",
+    "registrations_deferred",
     "gateway_devices_refused",
     "notifications_undecodable",
     "notifications_reordered",
