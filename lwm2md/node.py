@@ -113,14 +113,7 @@ class Node:
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
-        self.tracing = Tracing(
-            self._registration,
-            self._peers.identify,
-            self._store,
-            chance,
-            locate=self._peers.locate,
-            **tuning.tracing_limits(settings),
-        )
+        self.tracing = self._make_tracing(settings, chance)
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
@@ -148,6 +141,16 @@ class Node:
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
+        )
+
+    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
+        return Tracing(
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
         )
 
     def now(self) -> float:
