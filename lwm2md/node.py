@@ -60,6 +60,8 @@ class Node:
     StorageError, StartError or CannotListenError; their texts are fit for the operator.
     """
 
+    _settling: IDelayedCall | None = None
+
     def __init__(
         self,
         settings: Settings,
@@ -117,7 +119,6 @@ class Node:
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
-        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
