@@ -10,13 +10,25 @@ from typing import cast
 import attrs
 
 from lwm2md.coap.blocks import szx_for
-from lwm2md.coap.engine import Parameters, Peer
+from lwm2md.coap.engine import Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
 from lwm2md.config.security import Security
 from lwm2md.net.addresses import unpack
 from lwm2md.security.rules import Policy
 from lwm2md.server.settings import Follow, ServerSettings
+
+
+def engine_limits(settings: Settings) -> Limits:
+    """What the engine may keep."""
+    limits = settings.limits
+    return Limits(
+        reply_bytes=limits.deduplication_size,
+        pending=limits.pending,
+        outstanding=limits.pending,
+        body=limits.coap_body_size,
+        assembly_bytes=limits.assembly_size,
+    )
 
 
 def trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
@@ -92,6 +104,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         follow=cast("Follow", settings.coap.follow),
         displace=settings.coap.displace,
         max_devices=settings.limits.devices,
+        registers=settings.limits.registers,
         devices_per_gateway=settings.limits.devices_per_gateway,
         revive=settings.registration.revive,
         identify=settings.registration.identify,

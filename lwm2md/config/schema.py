@@ -14,6 +14,7 @@ import attrs
 
 from lwm2md.config import values
 from lwm2md.config.addresses import Address, Network, listen, networks
+from lwm2md.config.coaps import Coaps
 from lwm2md.config.plugins import Plugins
 from lwm2md.config.security import Security
 from lwm2md.config.setting import Setting, setting, settings_of
@@ -40,6 +41,18 @@ class Daemon:
         values.text(4096), "./lwm2md-state", "Directory of what the daemon keeps; relative to its working directory"
     )
     name: str = setting(values.text(64), "lwm2md", "Name of this daemon in its status", reloadable=True)
+    stop_deadline: float = setting(
+        values.duration(1, 3600),
+        "30s",
+        "How long a stop may take before the daemon ends all the same, whatever hangs",
+        reloadable=True,
+    )
+    stop_wait: float = setting(
+        values.duration(0, 3600),
+        "5s",
+        "How long a stop waits for answers of devices to requests that are under way",
+        reloadable=True,
+    )
     models: str = setting(
         values.directory(),
         "",
@@ -225,6 +238,12 @@ class Limits:
         "Devices known at once; the longest gone gives way, else new ones are refused",
         reloadable=True,
     )
+    registers: int = setting(
+        values.integer(1, 100_000),
+        "1000",
+        "Registers that wait for the storage at once, half of them of unknown devices; more get 5.03 with Max-Age",
+        reloadable=True,
+    )
     devices_per_gateway: int = setting(
         values.integer(0, 65534), "128", "Devices shown behind one LwM2M Gateway; more are left out", reloadable=True
     )
@@ -378,6 +397,7 @@ class Settings:
 
     lwm2md: Daemon = Daemon()
     coap: Coap = Coap()
+    coaps: Coaps = Coaps()  # noqa: RUF009  it is frozen
     security: Security = Security()  # noqa: RUF009  it is frozen
     registration: Registration = Registration()
     queue: Queue = Queue()

@@ -15,10 +15,12 @@ from lwm2md.ctl import (
     commands,
     completing,
     doctoring,
+    keeping,
     managing,
     modelling,
     plugging,
     remembered,
+    securing,
     tracing,
     values,
     watching,
@@ -129,11 +131,13 @@ def parser(environment: Mapping[str, str], more: Iterable[Command] = ()) -> Argu
     _telling(add)
     _asking(add)
     _managing(add)
+    keeping.add_to(add)
     _templating(add)
     _doctoring(add)
     _remembered(add)
     _watching(add)
     _tracing(add)
+    securing.arguments(add, ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"}), _EVERY)
     plugging.add_to(add, _EVERY)
     for command in more:
         add(command.name, command.run, command.summary, *command.arguments)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    audit,
+    backups,
+    credentials,
     deviations,
     deviceprofiles,
     devices,
+    draining,
     events,
     history,
     models,
@@ -16,6 +20,7 @@ from lwm2md.http import (
     operations,
     plugins,
     profiles,
+    refused,
     reload,
     resources,
     status,
@@ -37,9 +42,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     *models.ROUTES,
     *plugins.ROUTES,
     *reload.ROUTES,
+    *draining.ROUTES,
+    *backups.ROUTES,
     *profiles.ROUTES,
     *deviceprofiles.ROUTES,
     *deviations.ROUTES,
+    *credentials.ROUTES,
+    *refused.ROUTES,
+    *audit.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

@@ -48,10 +48,7 @@ class Admission:
 
 @attrs.frozen(slots=True)
 class Verdict:
-    """Whether it may, else the ``cause``, a stable word; ``labels`` go to the device as if the operator had set them.
-
-    ``trusted`` is what a credential said that exempts from security.
-    """
+    """Whether it may, else the ``cause``, a stable word; ``labels`` count as the operator's."""
 
     allowed: bool
     cause: str = ""
@@ -83,7 +80,17 @@ class Gate:
         """
         if self.waiting >= _MOST_WAITING:
             raise Rejected(n.SERVICE_UNAVAILABLE, "busy")
-        _Asking(self, self._state, asked, then).begin(now)
+        _Asking(self, self._state, asked, then, self.admit).begin(now)
+
+    def again(self, endpoint: str, where: PeerDescription, now: float, then: Callable[[str, float], None]) -> None:
+        """Ask the credential and the rules, not the plugins, about a session that goes on with a registration.
+
+        ``then`` is called, at once or later, with why it may not, or with "". Raises Rejected as `ask`.
+        """
+        if self.waiting >= _MOST_WAITING:
+            raise Rejected(n.SERVICE_UNAVAILABLE, "busy")
+        asked = asked_of(where, endpoint, NO_LABELS)
+        _Asking(self, self._state, asked, lambda _, verdict, now: then(verdict.cause, now), None).begin(now)
 
     def note(self, asked: Admission, cause: str, now: float) -> None:
         """Somebody was refused."""
@@ -100,17 +107,24 @@ class Gate:
 class _Asking:
     """One admission that is asked for, until the verdict."""
 
-    __slots__ = ("_asked", "_gate", "_plan", "_state", "_then", "_turn")
+    __slots__ = ("_admit", "_asked", "_cause", "_gate", "_plan", "_state", "_then", "_turn")
 
     def __init__(
-        self, gate: Gate, state: State, asked: Admission, then: Callable[[Admission, Verdict, float], None]
+        self,
+        gate: Gate,
+        state: State,
+        asked: Admission,
+        then: Callable[[Admission, Verdict, float], None],
+        admit: Callable[[Admission, Answer], None] | None,
     ) -> None:
+        self._admit = admit
         self._gate = gate
         self._state = state
         self._asked = asked
         self._then: Callable[[Admission, Verdict, float], None] | None = then
         self._plan: Plan | None = None
         self._turn = 0
+        self._cause = ""
 
     def begin(self, now: float) -> None:
         self._gate.waiting += 1
@@ -119,6 +133,10 @@ class _Asking:
             self._look(identity.names, now)
             return
         cause = self._state.settings.policy.refusal(self._asked.endpoint, None, None)
+        known = self._state.devices.get(self._asked.endpoint)
+        if not cause and known is not None and known.secured:
+            cause = SECURITY_NEEDED
+        self._cause = cause
         if cause in _EXEMPT and self._gate.grant is not None:
             self._look((NOSEC + self._asked.endpoint,), now)
         elif cause:
@@ -135,6 +153,9 @@ class _Asking:
 
     def _granted(self, grant: Grant | None, now: float) -> None:
         policy, asked = self._state.settings.policy, self._asked
+        if self._cause and grant is None:
+            self._end(Verdict(False, self._cause), now)
+            return
         if not asked.endpoint and asked.identity is not None:
             self._asked = asked = attrs.evolve(asked, endpoint=policy.implied(asked.identity, grant) or "")
         cause = policy.refusal(asked.endpoint, asked.identity, grant) if asked.endpoint else "no-endpoint"
@@ -144,7 +165,7 @@ class _Asking:
             self._ruled(NO_LABELS if grant is None else grant.labels, now)
 
     def _ruled(self, labels: Mapping[str, str], now: float) -> None:
-        admit = self._gate.admit
+        admit = self._admit
         if admit is None:
             self._end(Verdict(True, labels=labels), now)
             return

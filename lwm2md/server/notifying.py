@@ -28,7 +28,8 @@ from lwm2md.server.wishes import Wishes
 class Notifications:
     """Takes notifications: their values go to the twin and to everybody who reads events.
 
-    ``moved(device, peer, now)`` is told of a proved identity that comes from a new address.
+    ``moved(device, peer, now, then)`` is asked about a proved identity that comes in another session: it moves the
+    device there and calls ``then``, or does neither.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Notifications:
         self._uplink = uplink
         self._tending = tending
         self._storing: set[tuple[bytes, int]] = set()
-        self.moved: Callable[[Device, Peer, float], None]
+        self.moved: Callable[[Device, Peer, float, Callable[[float], None]], None]
         self.listener = self._notified  # one bound method for all
 
     def values(
@@ -84,8 +85,8 @@ class Notifications:
                 self._state.count("notifications_refused")
                 return
             if identity is not None:
-                self.moved(device, received.peer, now)
-                unverified = False
+                self.moved(device, received.peer, now, lambda _: self._notified(received, fresh))
+                return
         if not unverified:
             self._uplink(device, now)
         if self._storing and (message.token, message.mid) in self._storing:
