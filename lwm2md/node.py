@@ -73,6 +73,7 @@ class Node:
     raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
 
+    _submitting = False
     _settling: IDelayedCall | None = None
 
     def __init__(
@@ -131,7 +132,6 @@ class Node:
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
         self._trees: Trees | None = None
-        self._submitting = False
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
