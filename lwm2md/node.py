@@ -74,6 +74,8 @@ class Node:
     """
 
     _submitting = False
+    _api: Api | None = None
+    _trees: Trees | None = None
     _settling: IDelayedCall | None = None
 
     def __init__(
@@ -130,8 +132,6 @@ class Node:
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
-        self._api: Api | None = None
-        self._trees: Trees | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
