@@ -73,6 +73,11 @@ class Node:
     raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
 
+    _submitting = False
+    _api: Api | None = None
+    _trees: Trees | None = None
+    _settling: IDelayedCall | None = None
+
     def __init__(
         self,
         settings: Settings,
@@ -120,10 +125,6 @@ class Node:
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
-        self._api: Api | None = None
-        self._trees: Trees | None = None
-        self._submitting = False
-        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
