@@ -1,9 +1,10 @@
 """The return of a fleet after an outage, in virtual time: ``python -m tests.server.returning [DEVICES]``.
 
 RULES: half of the fleet is registered and sends Updates, a quarter is known to the daemon and sends Updates to
-registrations that have ended, a quarter is not known at all; all send within one second. The storage writes so many Registers a second and no more.
-Devices are ordinary: they send a Confirmable message again as RFC 7252 4.2 has it, begin anew when nobody answered,
-register after a 4.04, and after a 5.03 wait for Max-Age. Part of what is sent may be lost, each way.
+registrations that have ended, a quarter is not known at all; all send within one second. The storage writes so many
+Registers a second and no more. Devices are ordinary: they send a Confirmable message again as RFC 7252 4.2 has it,
+begin anew when nobody answered, register after a 4.04, and after a 5.03 wait for Max-Age. Part of what is sent may be
+lost.
 """
 
 from __future__ import annotations
