@@ -3,9 +3,11 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTHON  := python3
 N       := 200000
+DTLS    := 100000
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
-SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c
+PLUGINS := plugins/mqtt
+SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c $(PLUGINS:%=%/setup.cfg)
 
 .PHONY: run foreign-device test lint bench million day month return fuzz torture clean
 
@@ -23,11 +25,12 @@ test: $(TESTING)
 lint: $(TESTING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict lwm2md tests bench tools
+	$(BIN)/mypy --strict lwm2md tests bench tools examples/*.py examples/doorbell/*.py $(foreach plugin,$(PLUGINS),$(plugin)/lwm2md_$(notdir $(plugin)))
 
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+	$(BIN)/python -m bench.records
 
 # A daemon with a million registered devices: some minutes and 2 GB of memory.
 million: $(TESTING)
@@ -47,6 +50,7 @@ day: $(TESTING)
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)
+	$(BIN)/python -m tests.fuzz.dtls --count $(DTLS)
 
 # N kills, each second run as power cuts; SEED=S says again what an earlier run did.
 torture: KILLS := $(if $(filter-out file,$(origin N)),$(N),100)
@@ -55,16 +59,16 @@ torture: $(TESTING)
 	$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --power
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/net/*.so
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/net/*.so plugins/*/build plugins/*/*.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Editable: what is edited is what runs. The stamp is newer than what says what to install, or it is made again.
 $(RUNNING): $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . $(PLUGINS:%=--editable ./%)
 	touch $@
 
 $(TESTING): $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]' $(PLUGINS:%=--editable ./%)
 	touch $@ $(RUNNING)

@@ -17,7 +17,8 @@
  *   load notify  PORT DEVICES SECONDS WINDOW HTTPPORT TOKEN KIND  registers DEVICES devices, each to be observed by somebody
  *                                                       else; then reads /v1/events and lets WINDOW of them at once send
  *                                                       notifications of KIND: con, one when the last is acknowledged, or
- *                                                       non, one when an event has come. Events count
+ *                                                       non, one when an event has come. Events count; with HTTPPORT 0
+ *                                                       nobody reads them, and what was acknowledged counts
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
  *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
  *                                                       register at PORT and answer; %06d in PATH is the connection
@@ -563,6 +564,7 @@ static void notify(double seconds, int api, const char *token, int kind) {
     unsigned char in[DATAGRAM];
     int waiting = count, next = 0;
     Peer *stream = &peers[count];
+    long taken = 0;
     printf("registered\n");
     fflush(stdout);
     while (waiting) {
@@ -574,9 +576,11 @@ static void notify(double seconds, int api, const char *token, int kind) {
         }
     }
     sleep(1);
-    stream->in = malloc(BUFFER);
-    stream->fd = read_events(api, token);
-    sleep(1);
+    if (api) {
+        stream->in = malloc(BUFFER);
+        stream->fd = read_events(api, token);
+        sleep(1);
+    }
     for (int i = 0; i < window; i++) send_notification(&peers[next_idle(&next)], kind);
     double start = now(), end = start + seconds, check = start + 1;
     for (double t = start; t < end; t = now()) {
@@ -596,6 +600,7 @@ static void notify(double seconds, int api, const char *token, int kind) {
                 if (in[0] == 0x60 && !memcmp(in + 2, peers[index].out + 2, 2) && peers[index].stage == 3) {
                     peers[index].stage = 2;
                     more = 1;
+                    taken++;
                 }
             }
             while (more--) {
@@ -610,7 +615,8 @@ static void notify(double seconds, int api, const char *token, int kind) {
                 if (peers[i].stage == 3 && t - peers[i].sent > 1) send_notification(&peers[i], kind);
         }
     }
-    printf("%.0f\n", (double)answers / (now() - start));
+    if (api) printf("%.0f\n", (double)answers / (now() - start));
+    else printf("%ld\n", taken);
 }
 
 static void allow_sockets(void) {

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from lwm2md.events import Event, Timestamp
+from lwm2md.events import DEVICE_VALUE, Event, Timestamp
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import ObjectLink
 from lwm2md.timestamps import rfc3339
@@ -86,6 +86,8 @@ def value_document(row: ValueRow, *, int64_as_string: bool = False) -> Document:
 
 def event_document(event: Event, event_id: str) -> bytes:
     """Return an event as every reader gets it; its own fields come after those that all events have."""
+    if event.type == DEVICE_VALUE and len(event.fields) == _VALUE_FIELDS and (found := _value_event(event, event_id)):
+        return found
     document: Document = {
         "id": event_id,
         "time": time_text(event.time),
@@ -98,7 +100,7 @@ def event_document(event: Event, event_id: str) -> bytes:
         if name not in document:
             kind = type(item)
             if kind is tuple and item and type(item[0]) is str:  # type: ignore[index]
-                document[name] = _texts(item)  # type: ignore[arg-type]
+                document[name] = _texts(item)
             elif kind is tuple:
                 document[name] = [_row(each) if type(each) is ValueRow else plain(each) for each in item]  # type: ignore[attr-defined]
             else:
@@ -106,15 +108,40 @@ def event_document(event: Event, event_id: str) -> bytes:
     return _encode(document)
 
 
+_VALUE_FIELDS: Final = 2
+
+
+def _value_event(event: Event, event_id: str) -> bytes | None:
+    """The document of what is told most, one value and its source, without a dictionary of it; None for all else."""
+    source, values = event.fields.get("source"), event.fields.get("values")
+    endpoint = event.endpoint
+    if event.labels or endpoint is None or type(values) is not tuple or len(values) != 1 or type(source) is not str:
+        return None
+    row = _number_row(values[0]) if endpoint.isascii() else None
+    if row is None:
+        return None
+    return _VALUE_EVENT % (event_id.encode(), _time_json(event.time), _encode(endpoint), source.encode(), row)
+
+
+_VALUE_EVENT: Final = (
+    b'{"id":"%b","time":%b,"type":"device.value","endpoint":%b,"labels":{},"source":"%b","values":[%b]}'
+)
+
+
 def _row(row: ValueRow) -> msgspec.Raw | Document:
     """A row as `value_document` has it; of the numbers that nearly all are, only what is new is written."""
+    written = _number_row(row)
+    return value_document(row) if written is None else msgspec.Raw(written)
+
+
+def _number_row(row: ValueRow) -> bytes | None:
     value = row.value
     kind = type(value)
     if not (kind is float or kind is bool or (kind is int and row.type != "time")) or value - value != 0:  # type: ignore[operator]
-        return value_document(row)
+        return None
     head, tail = _around(row.path, row.type, row.name, row.unit)
     time = b"null" if row.time is None else _time_json(row.time)
-    return msgspec.Raw(b"%b%b%b%b}" % (head, _encode(value), tail, time))
+    return b"%b%b%b%b}" % (head, _encode(value), tail, time)
 
 
 @lru_cache(maxsize=1024)

@@ -7,52 +7,70 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import succeed
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as LateError
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
+from lwm2md.auditing import AuditLog
+from lwm2md.backup import Backups
 from lwm2md.chance import Chance
-from lwm2md.coap.engine import Engine, Limits, Parameters, Peer
+from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
+from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
+from lwm2md.http.extending import PluginRoutes
+from lwm2md.http.routes import Route
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
-from lwm2md.net.addresses import Endpoint, unpack
+from lwm2md.net.addresses import Endpoint
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
+from lwm2md.peers import Peers, is_secure
+from lwm2md.plugins.hosting import Hosting
+from lwm2md.plugins.loading import Loaded, Loader
+from lwm2md.plugins.managing import Managing
+from lwm2md.plugins.running import Running
+from lwm2md.security.csvfile import Packed
+from lwm2md.security.rules import Grant
+from lwm2md.security.sealing import Seal
+from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
 from lwm2md.server.restoring import RESTORED
-from lwm2md.server.state import Environment, PeerDescription
-from lwm2md.storage.interface import Storage
+from lwm2md.server.state import Environment
+from lwm2md.storage.interface import Rows, Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
+from lwm2md.vault import Vault
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
+    from lwm2md.restoration import Restoration
 
 _PAGE = 5000
+SESSIONS = "sessions"
 
 
 class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`. `bind` may raise OSError, `start` fails with StorageError or CannotListenError; their texts are fit for
-    the operator.
+    `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup. `bind` may
+    raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
 
     def __init__(
@@ -62,8 +80,14 @@ class Node:
         token: str,
         reactor: Any,
         reload: Callable[[], Reloaded] | None = None,
+        *,
+        read: Callable[[], Settings] | None = None,
+        loaded: Loaded | None = None,
+        restoration: Restoration | None = None,
     ) -> None:
         self.settings = settings
+        self.backups = Backups(storage)
+        self.restoration = restoration
         self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor
@@ -74,43 +98,60 @@ class Node:
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
-        chance = Chance()
-        environment = Environment(chance, _describe, self.delivery.wants, self.delivery.publish)
-        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
-        self.server.library.use(settings.object_models)
-        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
-        self.server.device_profiles.ship(profiles)
-        self._parameters = tuning.parameters(settings)
-        self._engine = Engine(
-            self.server,
-            chance,
-            self._parameters,
-            Limits(
-                reply_bytes=settings.limits.deduplication_size,
-                pending=settings.limits.pending,
-                outstanding=settings.limits.pending,
-                body=settings.limits.coap_body_size,
-                assembly_bytes=settings.limits.assembly_size,
-            ),
-            trusted=tuning.trusted(settings.coap.trusted),
-            verified=self.server.knows,
-            glance=self.server.glance,
-            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
-            parameters_for=self._parameters_for,
+        chance = self.chance = Chance()
+        self._peers = Peers()
+        environment = Environment(
+            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
         )
-        self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, _identify, self._store, chance, **tuning.tracing_limits(settings))
+        self.server = _server(settings, environment)
+        sealing = settings.security.credentials_key
+        seal = Seal(None if sealing is None else sealing.reveal(), chance)
+        self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
+        self.audit = AuditLog(storage, reactor, settings.security.audit)
+        self.server.gate.grant = self._grant
+        self._secure(settings)
+        self._parameters = tuning.parameters(settings)
+        self.engine = self._make_engine(settings, chance)
+        self.server.attach(self.engine)
+        self.tracing = self._make_tracing(settings, chance)
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
-        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
+        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
+        self.routes = PluginRoutes(ROUTES, self._extend)
+        self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
+        self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
+
+    def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
+        return Engine(
+            self.server,
+            chance,
+            self._parameters,
+            tuning.engine_limits(settings),
+            trusted=tuning.trusted(settings.coap.trusted),
+            verified=lambda peer: is_secure(peer) or self.server.knows(peer),
+            glance=self.server.glance,
+            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
+            parameters_for=self._parameters_for,
+        )
+
+    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
+        return Tracing(
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
+        )
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -119,6 +160,15 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def settle_soon(self) -> None:
+        """The same in the next turn of the reactor, once for all that changed until then."""
+        if self._settling is None:
+            self._settling = self.reactor.callLater(0, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self.settle()
 
     def mount(self, root: Any) -> None:
         """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
@@ -130,12 +180,18 @@ class Node:
             # Whoever mounts nothing doesn't pay for txthings, which installs a reactor when it is imported.
             from lwm2md.net.txthings import Trees  # noqa: PLC0415
 
-            self._trees = Trees(self._engine, self.settle, self.reactor)
+            self._trees = Trees(self.engine, self.settle, self.reactor)
             self.server.neighbour = self._trees
         self._trees.mount(root)
 
+    def unmount(self, root: Any) -> None:
+        """Serve a tree no longer that was mounted."""
+        if self._trees is not None:
+            self._trees.unmount(root)
+
     def configure(self, found: Settings) -> Reloaded:
         """Run by other settings, as far as they need no restart; nothing of it is seen half done."""
+        plan = self.managing.plan(found)
         reloaded = compare(self.settings, found)
         settings = self.settings = reloaded.settings
         self._parameters = tuning.parameters(settings)
@@ -144,7 +200,25 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
-        return reloaded
+        self.audit.configure(settings.security.audit)
+        self._secure(settings)
+        if self._peers.secured is not None:
+            self._peers.secured.configure(settings)
+        self.plugins.configure(settings.plugins)
+        self.managing.carry_out(plan)
+        return reloaded.also(plan.changed, plan.restart)
+
+    def _secure(self, settings: Settings) -> None:
+        """Take the credentials of the configuration."""
+        self.vault.most = settings.limits.credentials
+        self.vault.use(settings.material.psk if settings.material is not None else Packed())
+
+    def _grant(self, names: tuple[str, ...], then: Known) -> None:
+        def found(grant: Grant | None) -> None:
+            then(grant, self.now())
+            self._settled()
+
+        self.vault.grant(names, found)
 
     # Effects
 
@@ -172,6 +246,11 @@ class Node:
         profile = self.server.device_profiles.special.get(peer)
         return self._parameters if profile is None else tuning.own_parameters(self._parameters, engine_values(profile))
 
+    def _extend(self, routes: Sequence[Route]) -> None:
+        """Serve the routes of plugins."""
+        if self._api is not None:
+            self._api.extend(routes)
+
     def _registration(self, endpoint: str) -> Registration | None:
         device = self.server.devices.get(endpoint)
         return None if device is None else device.registration
@@ -187,23 +266,35 @@ class Node:
             except OSError as error:
                 self._close_ports()
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
+        if self.settings.coaps.listen:
+            try:
+                self._peers.listen(self)
+            except OSError:
+                self._close_ports()
+                raise
 
     async def start(self) -> None:
         """Open the storage, take the fleet up from it, then serve."""
         await self.storage.open()
         await self.delivery.start()
+        await self.vault.start()
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
+        if self._peers.secured is not None:
+            await self._restore(SESSIONS, self._peers.secured.restore)
         kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
         if self._abandoned:
             return
         self._taken_up = True
         self.tracing.restore(kept, self.now())
         self.server.start(self.now())
+        await self.plugins.start()
         for port in self._ports:
             self._driver.add(port)
             self._log.info("listening on coap://{address}", address=port.local)
+        if self._peers.secured is not None:
+            self._peers.secured.start(self._driver)
         if self.server.devices:
             self._log.info(
                 "{count} devices taken up in {seconds:.1f} s",
@@ -211,19 +302,33 @@ class Node:
                 seconds=self.now() - began,
             )
         self.history.start()
+        self.audit.start()
+        self._reseal()
         self.settle()
         self._api = Api(self, ROUTES)
+        self._extend(self.routes.all())
         for address in self.settings.api.listen:
             port = self.reactor.listenTCP(address.port, self._api, interface=address.host)
             self._api_ports.append(port)
             self._log.info("api on http://{address}", address=_tcp(port))
         self.ready = True
 
-    async def _restore(self, table: str) -> None:
+    def _reseal(self) -> None:
+        """Seal what was stored before there was a key, beside everything else."""
+
+        def ended(count: int) -> None:
+            if count:
+                self._log.info("{count} credentials were stored plain and are sealed now", count=count)
+
+        sealing = Deferred.fromCoroutine(self.vault.reseal())
+        sealing.addCallback(ended)
+        sealing.addErrback(lambda failure: self._log.error("plain rows stay: {error}", error=failure.value))
+
+    async def _restore(self, table: str, restore: Callable[[Rows], Iterable[str]] | None = None) -> None:
         after = ""
         while not self._abandoned:
             rows = await self.storage.scan(table, after, _PAGE)
-            for fault in self.server.restore(table, rows, self.now()):
+            for fault in restore(rows) if restore is not None else self.server.restore(table, rows, self.now()):
                 self._log.error("a row of the storage is left out: {fault}", fault=fault)
             if len(rows) < _PAGE:
                 return
@@ -234,23 +339,35 @@ class Node:
         self._abandoned = True
 
     async def stop(self) -> None:
-        """Take no more requests, store what was written behind, end the readers, close the storage.
+        """Take no more requests, end what is under way, store what was written behind, end readers, close the storage.
 
-        Of a fleet that was not taken up whole nothing is stored.
+        Of a fleet that was not taken up whole nothing is stored. Answers of devices are waited for `stop-wait`.
         """
         self.ready = False
+        self.backups.stop()
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
+        if self._taken_up:
+            with suppress(LateError):
+                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
+        self.drain.stop()
         if self._api is not None:
             self._api.close()
         self.waits.stop()
+        await self.plugins.stop()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
             self.server.stop(self.now())
             self.settle()
+        if self._peers.secured is not None:
+            self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
         self.history.stop()
+        self.audit.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -259,12 +376,16 @@ class Node:
     def _close_ports(self) -> None:
         for port in self._ports:
             port.close()
+        if self._peers.secured is not None:
+            self._peers.secured.port.close()
 
     # What the API shows
 
     def listeners(self) -> list[Mapping[str, str]]:
         """Transport and real address of every listener."""
         found = [{"transport": "coap", "address": str(port.local)} for port in self._ports]
+        if self._peers.secured is not None:
+            found += [{"transport": "coaps", "address": str(address)} for address in self._peers.secured.addresses()]
         return [*found, *({"transport": "http", "address": _tcp(port)} for port in self._api_ports)]
 
     def counters(self) -> Mapping[str, float]:
@@ -273,29 +394,34 @@ class Node:
 
     def _counters(self) -> Iterator[tuple[str, float]]:
         for prefix, counters in (
-            ("coap", self._engine.counters),
+            ("coap", self.engine.counters),
             ("server", self.server.counters),
             ("delivery", self.delivery.counters),
             ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
+            ("credentials", self.vault.counters),
+            ("backups", self.backups.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         if self._trees is not None:
             yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
-        names = self._ports[0].counters if self._ports else ()
-        yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
+        if self._peers.secured is not None:
+            yield from ((f"dtls_{name}", value) for name, value in self._peers.secured.counters().items())
+        ports = [*self._ports, *(() if self._peers.secured is None else self._peers.secured.port.ports)]
+        names = ports[0].counters if ports else ()
+        yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
 
 
-@lru_cache(maxsize=4096)
-def _describe(peer: Peer) -> PeerDescription:
-    """Where a peer is; plain CoAP says nothing of who it is."""
-    return PeerDescription(str(unpack(peer)[1]), "coap")
-
-
-def _identify(peer: Peer) -> str | None:
-    return _describe(peer).identity
+def _server(settings: Settings, environment: Environment) -> Server:
+    """The core, with the models and device profiles that are shipped, and the operator's models."""
+    table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
+    server = Server(tuning.server_settings(settings), models.parse(table), environment)
+    server.library.use(settings.object_models)
+    profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+    server.device_profiles.ship(profiles)
+    return server
 
 
 def _tcp(port: IListeningPort) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IService
 from twisted.logger import Logger
@@ -20,11 +21,16 @@ from lwm2md.clock import SteadyClock
 from lwm2md.config import DEFAULT_FILE, ConfigErrors, Settings, load
 from lwm2md.config.loader import describe
 
+if TYPE_CHECKING:
+    from lwm2md.plugins.loading import Loaded
+
 _TWISTD_PIDFILE = "twistd.pid"
 
 
 class Options(usage.Options):
-    """The options of ``twistd lwm2md``; afterwards ``settings`` has the configuration, ``reload`` reads it again."""
+    """The options of ``twistd lwm2md``; afterwards ``settings`` has the configuration, ``loaded`` the
+    plugins, and ``reload`` reads the configuration again.
+    """
 
     synopsis = "[--config FILE] [--set section.key=value]... [--check]"
     longdesc = "A LwM2M device-management server: CoAP for devices, an HTTP API for everybody else."
@@ -32,6 +38,7 @@ class Options(usage.Options):
     optFlags = [["check", None, "Check the configuration, print every error, and exit with 0 or 1."]]  # noqa: N815, RUF012
 
     settings: Settings
+    loaded: Loaded | None
     reload: Callable[[], Settings]
 
     def __init__(self) -> None:
@@ -61,9 +68,25 @@ class Options(usage.Options):
         # Absolute: twistd may go to another directory before it is read again.
         absolute = None if path is None else str(Path(path).absolute())
         self.reload = lambda: load(absolute, self["set"])
+        lines = [*describe(self.settings), *self._load_plugins()]
         if self["check"]:
-            sys.stdout.write("".join(f"{line}\n" for line in (*describe(self.settings), "ok")))
+            sys.stdout.write("".join(f"{line}\n" for line in (*lines, "ok")))
             raise SystemExit(0)
+
+    def _load_plugins(self) -> Iterator[str]:
+        """Load the plugins; lines about them. Raises SystemExit where the daemon must not start without one."""
+        self.loaded = None
+        if not (self.settings.plugins.enable or self.settings.plugin_entries):
+            return
+        from lwm2md.plugins import loading  # noqa: PLC0415  who has none doesn't pay for them
+
+        self.loaded = loaded = loading.Loader().load(self.settings)
+        fatal = self["check"] or self.settings.plugins.strict
+        errors = [*(loaded.errors if fatal else ()), *loaded.missing]
+        if errors:
+            sys.stderr.write("".join(f"{error}\n" for error in errors))
+            raise SystemExit(1)
+        yield from loading.describe(loaded)
 
     def _forget_pidfile(self) -> None:
         """Twistd would write twistd.pid into the directory and refuse a second daemon there, asked for or not."""
@@ -81,7 +104,9 @@ def makeService(options: Options) -> IService:
     reactor.seconds = clock.seconds  # type: ignore[method-assign]  # so that timers of all kinds keep to it
     observer = logs.for_twistd(options.settings.logging, options.parent or {})
     levels = None if observer is None else observer.configure
-    return logs.LoggedService(service.make(options.settings, reactor, options.reload, levels), observer)
+    return logs.LoggedService(
+        service.make(options.settings, reactor, options.reload, levels, loaded=options.loaded), observer
+    )
 
 
 def _clock_jumped(seconds: float) -> None:

@@ -10,11 +10,25 @@ from typing import cast
 import attrs
 
 from lwm2md.coap.blocks import szx_for
-from lwm2md.coap.engine import Parameters, Peer
+from lwm2md.coap.engine import Limits, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Network
+from lwm2md.config.security import Security
 from lwm2md.net.addresses import unpack
+from lwm2md.security.rules import Policy
 from lwm2md.server.settings import Follow, ServerSettings
+
+
+def engine_limits(settings: Settings) -> Limits:
+    """What the engine may keep."""
+    limits = settings.limits
+    return Limits(
+        reply_bytes=limits.deduplication_size,
+        pending=limits.pending,
+        outstanding=limits.pending,
+        body=limits.coap_body_size,
+        assembly_bytes=limits.assembly_size,
+    )
 
 
 def trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
@@ -47,6 +61,19 @@ def own_parameters(ours: Parameters, values: tuple[float | None, int | None, int
         ack_timeout=ours.ack_timeout if ack_timeout is None else ack_timeout,
         max_retransmit=ours.max_retransmit if max_retransmit is None else max_retransmit,
         block_szx=ours.block_szx if block_size is None else min(ours.block_szx, szx_for(block_size)),
+    )
+
+
+def policy(security: Security) -> Policy:
+    """The operator's word on who may register as what."""
+    return Policy(
+        rules=security.rules,
+        allow=security.allow,
+        block=security.block,
+        block_identities=security.block_identities,
+        unsecured=security.unsecured,
+        known_certificates=security.known_certificates,
+        take_over=security.take_over,
     )
 
 
@@ -93,4 +120,8 @@ def server_settings(settings: Settings) -> ServerSettings:
         operations_kept=settings.limits.operations_kept,
         models=settings.limits.models,
         flush_interval=settings.storage.flush_interval,
+        policy=policy(settings.security),
+        admission_timeout=settings.security.admission_timeout,
+        refused=settings.limits.refused,
+        registrations_per_identity=settings.limits.registrations_per_identity,
     )

@@ -11,16 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import lwm2md
 
-PACKAGE: Final = Path(lwm2md.__file__).parent
 TESTS: Final = Path(__file__).parent
+PACKAGES: Final = (Path(lwm2md.__file__).parent, *TESTS.parent.glob("plugins/*/lwm2md_*"))
 LONGEST_MODULE: Final = 450
 LONGEST_FUNCTION: Final = 60
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def sources(root: Path) -> Iterator[tuple[Path, str, ast.Module]]:
-    """Return every source file below `root` with its text and its tree."""
-    for path in sorted(root.rglob("*.py")):
+def sources(*roots: Path) -> Iterator[tuple[Path, str, ast.Module]]:
+    """Return every source file below `roots` with its text and its tree."""
+    for path in sorted(each for root in roots for each in root.rglob("*.py")):
         text = path.read_text()
         yield path, text, ast.parse(text)
 
@@ -33,23 +33,23 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
 
 
 class PackageTests(SynchronousTestCase):
-    """What holds for every module of the package."""
+    """What holds for every module of the package and of the plugins."""
 
     def test_modules_say_what_they_are(self) -> None:
         """Every module has a docstring."""
-        bare = [str(path) for path, _, tree in sources(PACKAGE) if not ast.get_docstring(tree)]
+        bare = [str(path) for path, _, tree in sources(*PACKAGES) if not ast.get_docstring(tree)]
         self.assertEqual(bare, [])
 
     def test_modules_are_short(self) -> None:
         """No module is longer than 450 lines."""
-        found = [(str(path), text.count("\n")) for path, text, _ in sources(PACKAGE)]
+        found = [(str(path), text.count("\n")) for path, text, _ in sources(*PACKAGES)]
         self.assertEqual([entry for entry in found if entry[1] > LONGEST_MODULE], [])
 
     def test_functions_are_short(self) -> None:
         """No function is longer than 60 lines."""
         found = [
             f"{path}:{node.lineno} {node.name}"
-            for path, _, tree in sources(PACKAGE)
+            for path, _, tree in sources(*PACKAGES)
             for node in functions(tree)
             if (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION
         ]
@@ -59,7 +59,7 @@ class PackageTests(SynchronousTestCase):
         """Every public class and function has a docstring."""
         found = [
             f"{path}:{node.lineno} {node.name}"
-            for path, _, tree in sources(PACKAGE)
+            for path, _, tree in sources(*PACKAGES)
             for node in _public(tree.body)
             if not ast.get_docstring(node)
         ]

@@ -31,7 +31,7 @@ from lwm2md.coap.interfaces import (
 from lwm2md.coap.memory import Generations, Replies
 from lwm2md.coap.message import FormatError, Message, Options, decode
 from lwm2md.coap.notices import Notices
-from lwm2md.coap.observing import packed
+from lwm2md.coap.observing import SHORT, packed
 from lwm2md.coap.parameters import Limits, Parameters
 from lwm2md.coap.requests import Requests
 from lwm2md.coap.serving import CONFIRMABLE_POSTS, Serving
@@ -108,8 +108,13 @@ class Engine:
         find = self._replies.find
         serve = self._serving.serve
         answer_known = self._serving.answer_known
+        notice = self._notice
         for data, peer in batch:
-            if data[:2] in CONFIRMABLE_POSTS and answer_known(data, peer, now):
+            head = data[:2]
+            if head in CONFIRMABLE_POSTS:
+                if answer_known(data, peer, now):
+                    continue
+            elif head in SHORT and notice(data, peer, now):
                 continue
             try:
                 message = decode(data)
@@ -201,9 +206,9 @@ class Engine:
     ) -> bytes:
         """Send a request with Observe 0 and return its token; pass the `token` of an observation to renew it.
 
-        The outcome is the first response. If that has an Observe option, notifications follow, each to be passed to
-        `acknowledge`; the last one is that with an error code, or without the option. Raises ValueError while a
-        request with that token is under way.
+        The outcome is the first response. If that has an Observe option, notifications follow; it and each of them is
+        to be passed to `acknowledge`. The last one is that with an error code, or without the option. Raises ValueError
+        while a request with that token is under way.
         """
         return self._requests.ask(
             peer,
@@ -219,13 +224,16 @@ class Engine:
         )
 
     def acknowledge(self, received: Received, now: float) -> None:
-        """Acknowledge a notification, if it was Confirmable; until then its retransmissions are delivered again."""
-        message = received.message
-        if message.type == numbers.CON:
-            mid = message.mid.to_bytes(2, "big")
-            reply = b"\x60\x00" + mid
-            self._outbox.append((reply, received.peer))
-            self._replies.store(received.peer, mid + message.token, reply, now)
+        """Acknowledge a notification, or the first response to an observation, if it is still to be acknowledged.
+
+        Until then its retransmissions are delivered again, as notifications.
+        """
+        if received.open:
+            received.open = False
+            message = received.message
+            key = message.mid.to_bytes(2, "big") + message.token
+            self._outbox.append((b"\x60\x00" + key[:2], received.peer))
+            self._replies.store_acknowledgement(received.peer, key, now)
             self._requests.acknowledged(message)
 
     def adopt(
@@ -329,6 +337,16 @@ class Engine:
             self._exchanges.acknowledge(exchange, now)
         else:
             self.counters["ignored"] += 1
+
+    def _notice(self, data: bytes, peer: Peer, now: float) -> bool:
+        """Take a new notification by its bytes, as nearly all are; tell whether it was one."""
+        key = data[2:12]
+        if self._replies.find(peer, key, now) is not None:
+            return False
+        message = self._requests.notice(data, peer, now)
+        if message is not None and message.type == _NON:
+            self._replies.store(peer, key, b"", now)
+        return message is not None
 
     def _take_response(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         """Take a response that is a message of its own, or a ping."""

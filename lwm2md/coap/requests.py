@@ -20,7 +20,7 @@ from lwm2md.coap.exchange import FLYING, OVER, WAITING, Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
-from lwm2md.coap.observing import Observation, packed
+from lwm2md.coap.observing import Observation, packed, short
 from lwm2md.coap.options import BLOCKS, UNUSABLE, response_kind
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
@@ -115,10 +115,9 @@ class Requests:
             body = transfer.begin()
         else:
             body = encode_body(options, payload) if payload else _bare(options)
-        ask = self._make(peer, code, token, body, on_outcome)
+        patience = parameters.max_transmit_wait if timeout is None else timeout
+        ask = self._make(peer, code, token, body, on_outcome, patience=patience)
         ask.confirmable = confirmable
-        if timeout is not None:
-            ask.timeout = timeout
         ask.options = options
         ask.payload = payload
         ask.cancels = observe == _CANCEL
@@ -193,13 +192,30 @@ class Requests:
             self._context.report()
             return None
 
+    def notice(self, data: bytes, peer: Peer, now: float) -> Message | None:
+        """Take a notification by its bytes, where an observation has its token and no request under way.
+
+        Return it then; None where the datagram has to be looked at in the ordinary way.
+        """
+        token = data[4:12]
+        observation = self._observations.get(token)
+        if observation is None or token in self._asks:
+            return None
+        message = short(data)
+        if message is not None:
+            self._take(observation, peer, message, int.from_bytes(message.options[0][1], "big"), now)
+        return message
+
     def _heard(self, peer: Peer, now: float) -> None:
         self._exchanges.heard(peer, now)
         if self._context.guard is not None:
             self._context.guard.confirm(peer, now)
 
-    def _answer(self, ask: Ask, message: Message, now: float, *, exact: bool) -> bool:
-        """Take the response to a request, or a part of it; return False if that cannot be used."""
+    def _answer(self, ask: Ask, message: Message, now: float, *, exact: bool) -> bool | None:
+        """Take the response to a request, or a part of it; return False if that cannot be used.
+
+        None stands for one that the layer above acknowledges.
+        """
         transfer = ask.transfer
         if transfer is not None:
             block = transfer.onward(message)
@@ -223,10 +239,14 @@ class Requests:
             self._counters["bad_responses"] += 1
             self.conclude(ask, step, now)
             return kind != UNUSABLE
-        if isinstance(step, Message):
-            self._accept(ask, step, now)
-            self.conclude(ask, Received(ask.peer, step, now, self._wanted_size(ask)), now)
-        return True
+        if not isinstance(step, Message):
+            return True
+        received = Received(ask.peer, step, now, self._wanted_size(ask))
+        received.late = self._accept(ask, step, now)
+        # A first notification is as good as any other: whoever keeps it acknowledges it.
+        received.open = begins = step.type == numbers.CON and transfer is None and ask.token in self._observations
+        self.conclude(ask, received, now)
+        return None if begins else True
 
     def _wanted_size(self, ask: Ask) -> int | None:
         """The size of the blocks that the peer wants, where it is smaller than ours."""
@@ -252,42 +272,63 @@ class Requests:
                 return
         self._exchanges.again(ask, ask.token + step, now)
 
-    def _accept(self, ask: Ask, message: Message, now: float) -> None:
-        """Begin an observation with its first response, or end it."""
+    def _accept(self, ask: Ask, message: Message, now: float) -> bool:
+        """Begin an observation with its first response, or end it.
+
+        Return whether that comes late: a newer notification came after the request had left, which renews it.
+        """
         if ask.observation is None:
-            return
+            return False
         old = self._observations.pop(ask.token, None)
         if old is not None:
             self._drop(old, now)
         sequence = message.observe
-        if sequence is not None and numbers.is_success(message.code):
+        if sequence is None or not numbers.is_success(message.code):
+            return False
+        if message.type == numbers.CON:
+            ask.observation.confirmable(message.mid, sequence, now)
+        else:
             ask.observation.fresh(sequence, now)
-            self._observations[ask.token] = ask.observation
+        self._observations[ask.token] = ask.observation
+        return old is not None and old.passed(sequence, ask.limit - ask.timeout, now)
 
     def _notify(self, observation: Observation, peer: Peer, message: Message, now: float) -> bool | None:
         kind = response_kind(message.options)
         if kind == UNUSABLE or (kind == BLOCKS and observation.request is None):
             self._counters["bad_responses"] += 1
             return False
-        self._counters["notifications"] += 1
         sequence = message.observe
-        if sequence is None or not numbers.is_success(message.code):
+        ended = sequence is None or not numbers.is_success(message.code)
+        if sequence is not None and not ended and kind != BLOCKS:
+            return self._take(observation, peer, message, sequence, now)
+        self._counters["notifications"] += 1
+        fresh = ended or observation.fresh(sequence or 0, now)
+        if ended:
             del self._observations[message.token]
-            fresh = True
-        else:
-            confirmable = message.type == numbers.CON and kind != BLOCKS
-            fresh = (
-                observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now)
-            )
-            self._counters["reordered"] += not fresh
+        self._counters["reordered"] += not fresh
         if fresh:
             self._drop(observation, now)
         if kind == BLOCKS:
             if fresh:
                 self._fetch(observation, peer, message, now)
             return True
-        self._context.call(observation.on_notification, Received(peer, message, now), fresh)
+        received = Received(peer, message, now, open=message.type == numbers.CON)
+        self._context.call(observation.on_notification, received, fresh)
         return None if message.type == numbers.CON else True
+
+    def _take(self, observation: Observation, peer: Peer, message: Message, sequence: int, now: float) -> bool | None:
+        """Take a notification that is whole; return None where the layer above acknowledges it."""
+        self._counters["notifications"] += 1
+        confirmable = message.type == numbers.CON
+        if observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now):
+            fresh = True
+            if observation.fetch is not None:
+                self._drop(observation, now)
+        else:
+            fresh = False
+            self._counters["reordered"] += 1
+        self._context.call(observation.on_notification, Received(peer, message, now, None, False, confirmable), fresh)
+        return None if confirmable else True
 
     def _fetch(self, observation: Observation, peer: Peer, message: Message, now: float) -> None:
         """Ask for what follows the first block of a notification."""
@@ -323,7 +364,8 @@ class Requests:
 
     def _rest(self, begun: Ask | Received, code: int, body: bytes, transfer: Transfer, on_outcome: Outcome) -> Ask:
         """Return a request for further blocks, which belongs to a response that has begun to arrive."""
-        ask = self._make(begun.peer, code, self._token(), body, on_outcome)
+        patience = self._context.parameters_for(begun.peer).max_transmit_wait
+        ask = self._make(begun.peer, code, self._token(), body, on_outcome, patience=patience)
         if isinstance(begun, Ask):
             ask.timeout = begun.timeout
             ask.alias = begun.token
@@ -332,8 +374,7 @@ class Requests:
         ask.exclusive = True
         return ask
 
-    def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome) -> Ask:
-        patience = self._context.parameters_for(peer).max_transmit_wait
+    def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, *, patience: float) -> Ask:
         ask = self._asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
         ask.owner = self
         ask.on_outcome = on_outcome

@@ -15,10 +15,13 @@ import attrs
 
 from lwm2md.config.errors import ConfigError, ConfigErrors, nearest
 from lwm2md.config.reader import COMMAND_LINE, Entry, read_file, read_sets
-from lwm2md.config.schema import SECTIONS, Setting, Settings, settings_of, value_of
-from lwm2md.config.values import BadValue
+from lwm2md.config.schema import SECTIONS, Settings, settings_of, value_of
+from lwm2md.config.setting import Setting
+from lwm2md.config.values import PLUGIN_NAME, STORAGE_EXPECTED, STORAGE_SCHEMES, BadValue
 
 DEFAULT_FILE: Final = "/etc/lwm2md/lwm2md.ini"
+PLUGIN: Final = "plugin"
+"""What stands before the colon and a plugin's name in the name of its section."""
 
 _Key = tuple[str, str]
 
@@ -34,14 +37,17 @@ def load(path: str | None = None, sets: Sequence[str] = ()) -> Settings:
     for found, faults in (*map(read_file, files), read_sets(sets)):
         entries += found
         errors += faults
+    of_plugins, entries = _plugin_entries(entries)
     values, origins = _check(entries, errors)
-    settings = _build(values, origins, tuple(files))
+    settings = attrs.evolve(_build(values, origins, tuple(files)), plugin_entries=of_plugins)
     broken = {(error.section, error.key) for error in errors}
     errors += [error for needed, error in _relations(settings) if broken.isdisjoint(needed)]
-    settings = _with_models(settings, errors)
+    settings = _with_material(_with_models(settings, errors), errors)
     if errors:
         raise ConfigErrors(errors)
-    return settings
+    # Absolute: the daemon may go to another directory before a plugin is looked for again.
+    where = [Path(_beside(settings, ("plugins", "path"), path)).absolute() for path in settings.plugins.path]
+    return attrs.evolve(settings, plugins=attrs.evolve(settings.plugins, path=tuple(map(str, where))))
 
 
 def describe(settings: Settings) -> Iterator[str]:
@@ -69,10 +75,22 @@ def _with_models(settings: Settings, errors: list[ConfigError]) -> Settings:
         found = modelfiles.read(_beside(settings, ("lwm2md", "models"), settings.lwm2md.models))
     except OSError as error:
         reason = f"a readable directory ({error.strerror})"
-        errors.append(_fault(settings, "lwm2md", "models", reason))
+        errors.append(fault_of(settings, "lwm2md", "models", reason))
         return settings
     errors += found.errors
     return attrs.evolve(settings, object_models=found.models, remarks=found.remarks)
+
+
+def _with_material(settings: Settings, errors: list[ConfigError]) -> Settings:
+    """The settings with what is in the files of ``[security]``; add what is wrong with them to ``errors``."""
+    security = settings.security
+    if not any((security.psk, security.certificates, security.key, security.ca, security.crl)):
+        return settings
+    from lwm2md.config import material  # noqa: PLC0415  most configurations name no file
+
+    found, faults = material.read(security, lambda key, path: _beside(settings, ("security", key), path))
+    errors += faults
+    return attrs.evolve(settings, material=found)
 
 
 def _beside(settings: Settings, key: _Key, path: str) -> str:
@@ -107,12 +125,25 @@ def _check(entries: Sequence[Entry], errors: list[ConfigError]) -> tuple[dict[_K
     return values, origins
 
 
+def _plugin_entries(entries: Sequence[Entry]) -> tuple[dict[str, list[Entry]], list[Entry]]:
+    """The entries of each ``[plugin:NAME]``, by name, and all others."""
+    of_plugins: dict[str, list[Entry]] = {}
+    others: list[Entry] = []
+    for entry in entries:
+        prefix, colon, name = entry.section.partition(":")
+        if prefix == PLUGIN and colon and PLUGIN_NAME.fullmatch(name):
+            of_plugins.setdefault(name, []).append(entry)
+        else:
+            others.append(entry)
+    return of_plugins, others
+
+
 def _unknown_section(entry: Entry) -> ConfigError:
     if entry.section == "DEFAULT":
         return ConfigError(
             entry.file, "each setting in its own section", entry.section, problem="it has no meaning here"
         )
-    expected = f"one of {', '.join(SECTIONS)}"
+    expected = f"one of {', '.join(SECTIONS)}, plugin:NAME"
     return ConfigError(
         entry.file, expected, entry.section, suggestion=nearest(entry.section, SECTIONS), problem="unknown section"
     )
@@ -159,18 +190,33 @@ def _relations(settings: Settings) -> Iterator[tuple[set[_Key], ConfigError]]:
         hint = "a loopback address, or nosec = yes beside it: plain CoAP beyond this machine must be asked for"
         for address in settings.coap.listen:
             if not address.loopback:
-                yield {("coap", "listen"), ("coap", "nosec")}, _fault(settings, "coap", "listen", hint, str(address))
+                yield {("coap", "listen"), ("coap", "nosec")}, fault_of(settings, "coap", "listen", hint, str(address))
+    scheme = settings.storage.url.partition(":")[0]
+    if scheme not in STORAGE_SCHEMES and not settings.plugins.enable:
+        guess = nearest(scheme, STORAGE_SCHEMES)
+        fault = fault_of(settings, "storage", "url", f"{STORAGE_EXPECTED}; no plugin is enabled that has another")
+        yield {("storage", "url"), ("plugins", "enable")}, attrs.evolve(fault, suggestion=guess and f"{guess}:")
     lifetimes = settings.registration
     if lifetimes.min_lifetime > lifetimes.default_lifetime:
         needed = {("registration", "min-lifetime"), ("registration", "default-lifetime")}
-        yield needed, _fault(settings, "registration", "min-lifetime", "at most default-lifetime")
+        yield needed, fault_of(settings, "registration", "min-lifetime", "at most default-lifetime")
     if 0 < lifetimes.max_lifetime < lifetimes.default_lifetime:
         needed = {("registration", "max-lifetime"), ("registration", "default-lifetime")}
-        yield needed, _fault(settings, "registration", "max-lifetime", "at least default-lifetime")
+        yield needed, fault_of(settings, "registration", "max-lifetime", "at least default-lifetime")
+    security = settings.security
+    if bool(security.certificates) != bool(security.key):
+        missing = "key" if security.certificates else "certificates"
+        expected = "a file, as certificates and key come together"
+        yield {("security", "certificates"), ("security", "key")}, fault_of(settings, "security", missing, expected)
+    if security.crl and not security.ca:
+        yield {("security", "crl"), ("security", "ca")}, fault_of(settings, "security", "crl", "ca beside it")
 
 
-def _fault(settings: Settings, section: str, key: str, expected: str, value: str | None = None) -> ConfigError:
+def fault_of(
+    settings: Settings, section: str, key: str, expected: str, value: str | None = None, *, problem: str | None = None
+) -> ConfigError:
+    """A fault of a setting as it is, or with another ``value`` shown, with where it was set."""
     setting = next(setting for setting in settings_of(SECTIONS[section]) if setting.key == key)
     shown = setting.kind.show(value_of(settings, section, key)) if value is None else value
     origin = settings.origins.get((section, key)) or (settings.files[0] if settings.files else COMMAND_LINE)
-    return ConfigError(origin, expected, section, key, shown)
+    return ConfigError(origin, expected, section, key, shown, problem=problem)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from lwm2md.config.schema import SECTIONS, Setting, settings_of
+from lwm2md.config.schema import SECTIONS, settings_of
+from lwm2md.config.setting import Setting
 
 _WIDTH = 120
 

@@ -7,50 +7,53 @@ plugins come from the plugins' own schemas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
 from lwm2md.config import values
 from lwm2md.config.addresses import Address, Network, listen, networks
-from lwm2md.config.values import Kind, Secret
+from lwm2md.config.coaps import Coaps
+from lwm2md.config.plugins import Plugins
+from lwm2md.config.security import Security
+from lwm2md.config.setting import Setting, setting, settings_of
+from lwm2md.config.values import Secret
 
 if TYPE_CHECKING:
+    from lwm2md.config.material import Material
+    from lwm2md.config.reader import Entry
     from lwm2md.lwm2m.models import ObjectModel
+
+__all__ = ["LEVELS", "LOOPBACK", "SECTIONS", "Setting", "Settings", "settings_of", "value_of"]
 
 LOOPBACK: Final = "127.0.0.1"
 LEVELS: Final = ("debug", "info", "warn", "error")
-_SETTING: Final = "lwm2md.setting"
 _DAY: Final = 86400.0
 _YEAR: Final = 365 * _DAY
-
-
-@attrs.frozen
-class Setting:
-    """What the schema says about one key: its ``kind``, ``default`` as text, a line of help, if a reload applies it."""
-
-    key: str
-    kind: Kind
-    default: str
-    help: str
-    reloadable: bool
-
-
-def _setting(kind: Kind, default: str, help: str, *, reloadable: bool = False) -> Any:  # noqa: A002
-    setting = Setting("", kind, default, help, reloadable)
-    return attrs.field(default=kind.parse(default), metadata={_SETTING: setting})
 
 
 @attrs.frozen
 class Daemon:
     """The daemon itself."""
 
-    state: str = _setting(
+    state: str = setting(
         values.text(4096), "./lwm2md-state", "Directory of what the daemon keeps; relative to its working directory"
     )
-    name: str = _setting(values.text(64), "lwm2md", "Name of this daemon in its status", reloadable=True)
-    models: str = _setting(
+    name: str = setting(values.text(64), "lwm2md", "Name of this daemon in its status", reloadable=True)
+    stop_deadline: float = setting(
+        values.duration(1, 3600),
+        "30s",
+        "How long a stop may take before the daemon ends all the same, whatever hangs",
+        reloadable=True,
+    )
+    stop_wait: float = setting(
+        values.duration(0, 3600),
+        "5s",
+        "How long a stop waits for answers of devices to requests that are under way",
+        reloadable=True,
+    )
+    models: str = setting(
         values.directory(),
         "",
         "Directory with DDF files, *.xml, of object models beside the built-in; relative to the file that names it",
@@ -62,50 +65,50 @@ class Daemon:
 class Coap:
     """CoAP over UDP without security (NoSec)."""
 
-    listen: tuple[Address, ...] = _setting(
+    listen: tuple[Address, ...] = setting(
         listen(),
         f"{LOOPBACK}:5683",
         "Where to listen, separated by commas or lines; port 0 is any free one, empty is off",
     )
-    nosec: bool = _setting(values.boolean(), "no", "Whether plain CoAP may be reached from other machines")
-    batched: bool = _setting(
+    nosec: bool = setting(values.boolean(), "no", "Whether plain CoAP may be reached from other machines")
+    batched: bool = setting(
         values.boolean(),
         "yes",
         "Whether one system call moves many datagrams, where the extension for it was compiled",
     )
-    trusted: tuple[Network, ...] = _setting(
+    trusted: tuple[Network, ...] = setting(
         networks(),
         "127.0.0.0/8, ::1/128",
         "Networks whose addresses are not forged: others must show by an Echo that they are where they say",
     )
-    block_size: int = _setting(
+    block_size: int = setting(
         values.power(16, 1024),
         "1024",
         "Largest block of a transfer in blocks, in bytes; devices may ask for smaller ones",
         reloadable=True,
     )
-    follow: str = _setting(
+    follow: str = setting(
         values.choice("update", "echo", "register"),
         "update",
         "What takes a registration to another address: an Update, an Update with an Echo, or only a new Register",
         reloadable=True,
     )
-    displace: bool = _setting(
+    displace: bool = setting(
         values.boolean(),
         "yes",
         "Whether a Register from another address takes the place of a registration that is alive",
         reloadable=True,
     )
-    ack_timeout: float = _setting(
+    ack_timeout: float = setting(
         values.duration(0.1, 600), "2s", "First wait for an acknowledgement (ACK_TIMEOUT of RFC 7252)", reloadable=True
     )
-    ack_random_factor: float = _setting(
+    ack_random_factor: float = setting(
         values.number(1, 10),
         "1.5",
         "Spread of the first wait, against devices in step (ACK_RANDOM_FACTOR)",
         reloadable=True,
     )
-    max_retransmit: int = _setting(
+    max_retransmit: int = setting(
         values.integer(0, 20),
         "4",
         "How often a message is sent again before its peer counts as gone (MAX_RETRANSMIT)",
@@ -117,71 +120,71 @@ class Coap:
 class Registration:
     """How long registrations live."""
 
-    default_lifetime: float = _setting(
+    default_lifetime: float = setting(
         values.duration(1, 10 * _YEAR), "24h", "Lifetime of a registration that names none", reloadable=True
     )
-    min_lifetime: float = _setting(
+    min_lifetime: float = setting(
         values.duration(0, 10 * _YEAR),
         "1s",
         "Shorter lifetimes are taken as this one when expiry is reckoned",
         reloadable=True,
     )
-    max_lifetime: float = _setting(
+    max_lifetime: float = setting(
         values.duration(0, 10 * _YEAR),
         "0s",
         "Longer lifetimes are taken as this one when expiry is reckoned; 0s is no cap",
         reloadable=True,
     )
-    grace: float = _setting(
+    grace: float = setting(
         values.duration(0, 30 * _DAY), "0s", "How long after its lifetime a registration expires", reloadable=True
     )
-    revive: float = _setting(
+    revive: float = setting(
         values.duration(0, _DAY),
         "0s",
         "How long after its end an Update brings a registration back, for devices that give up on 4.04; 0s is never",
         reloadable=True,
     )
-    identify: bool = _setting(
+    identify: bool = setting(
         values.boolean(),
         "yes",
         "Whether devices are asked once for manufacturer, model and firmware where the operator's profiles name them",
         reloadable=True,
     )
-    observe_retry: float = _setting(
+    observe_retry: float = setting(
         values.duration(1, 30 * _DAY),
         "60s",
         "When a device is asked again for an observation that it refused or did not answer; twice as long each time",
         reloadable=True,
     )
-    observe_retry_max: float = _setting(
+    observe_retry_max: float = setting(
         values.duration(1, 30 * _DAY), "6h", "The longest time until it is asked again", reloadable=True
     )
-    overdue: float = _setting(
+    overdue: float = setting(
         values.duration(0, 30 * _DAY),
         "2m",
         "How long after an uplink that was expected and did not come a device counts as not responding",
         reloadable=True,
     )
-    nat: float = _setting(
+    nat: float = setting(
         values.duration(0, _DAY),
         "0s",
         "How long devices can be reached after an uplink, where a NAT is before them; 0s is while they are registered",
         reloadable=True,
     )
-    nat_seen: float = _setting(
+    nat_seen: float = setting(
         values.duration(0, _DAY),
         "30s",
         "The same for a device whose port changes between Updates, which shows a NAT; 0s takes no notice",
         reloadable=True,
     )
-    forget_after: float = _setting(
+    forget_after: float = setting(
         values.duration(0, 10 * _YEAR),
         "30d",
         "How long a device without a registration stays known, unless it has labels, observations or a profile by "
         "hand; 0s is for ever",
         reloadable=True,
     )
-    send: Literal["accept", "refuse"] = _setting(
+    send: Literal["accept", "refuse"] = setting(
         values.choice("accept", "refuse"),
         "accept",
         "Whether values that devices report by themselves (Send) are taken; the profile of a device may say otherwise",
@@ -193,31 +196,31 @@ class Registration:
 class Queue:
     """Requests that wait for their device, and what is made of missing answers."""
 
-    awake: float = _setting(
+    awake: float = setting(
         values.duration(1, _DAY),
         "93s",
         "How long a device in queue mode listens after an exchange (MAX_TRANSMIT_WAIT)",
         reloadable=True,
     )
-    limit: int = _setting(
+    limit: int = setting(
         values.integer(1, 100000), "100", "Requests that may wait for one device; more are refused", reloadable=True
     )
-    total: int = _setting(
+    total: int = setting(
         values.integer(1, 100_000_000),
         "1000000",
         "Requests that may wait for all devices together; more are refused",
         reloadable=True,
     )
-    unanswered: int = _setting(
+    unanswered: int = setting(
         values.integer(1, 1000),
         "1",
         "Requests in a row without an answer after which a device that does not sleep counts as not responding",
         reloadable=True,
     )
-    ttl: float = _setting(
+    ttl: float = setting(
         values.duration(1, _YEAR), "24h", "How long a request waits for its device, if it does not say", reloadable=True
     )
-    timeout: float = _setting(
+    timeout: float = setting(
         values.duration(1, _DAY),
         "93s",
         "How long a device has for its answer, if the request does not say",
@@ -229,80 +232,93 @@ class Queue:
 class Limits:
     """Bounds of what the daemon keeps in memory and storage."""
 
-    devices: int = _setting(
+    devices: int = setting(
         values.integer(1, 100_000_000),
         "1000000",
         "Devices known at once; the longest gone gives way, else new ones are refused",
         reloadable=True,
     )
-    registers: int = _setting(
+    registers: int = setting(
         values.integer(1, 100_000),
         "1000",
         "Registers that wait for the storage at once, half of them of unknown devices; more get 5.03 with Max-Age",
         reloadable=True,
     )
-    devices_per_gateway: int = _setting(
+    devices_per_gateway: int = setting(
         values.integer(0, 65534), "128", "Devices shown behind one LwM2M Gateway; more are left out", reloadable=True
     )
-    templates: int = _setting(
+    templates: int = setting(
         values.integer(0, 1_000_000), "1000", "Observation templates that operators may put", reloadable=True
     )
-    profile_ids: int = _setting(
+    profile_ids: int = setting(
         values.integer(0, 1_000_000), "1000", "Profile ids that operators may configure", reloadable=True
     )
-    device_profiles: int = _setting(
+    device_profiles: int = setting(
         values.integer(0, 100_000), "1000", "Device profiles that operators may put", reloadable=True
     )
-    observations_per_device: int = _setting(
+    observations_per_device: int = setting(
         values.integer(1, 65535), "64", "Observations of one device", reloadable=True
     )
-    labels_per_device: int = _setting(
+    labels_per_device: int = setting(
         values.integer(0, 65535), "64", "Labels of one device, its own claims included", reloadable=True
     )
-    twin_values_per_device: int = _setting(
+    twin_values_per_device: int = setting(
         values.integer(0, 1_000_000), "1000", "Last values kept of one device; the oldest go first", reloadable=True
     )
-    deduplication_size: int = _setting(
+    deduplication_size: int = setting(
         values.size(1 << 16), "64MiB", "Memory for answers that are kept for requests that come twice"
     )
-    pending: int = _setting(
-        values.integer(1, 100_000_000), "100000", "CoAP requests to devices that wait for an answer"
-    )
-    coap_body_size: int = _setting(
+    pending: int = setting(values.integer(1, 100_000_000), "100000", "CoAP requests to devices that wait for an answer")
+    coap_body_size: int = setting(
         values.size(1 << 10, 1 << 30), "1MiB", "Largest body that a device may send in blocks"
     )
-    assembly_size: int = _setting(
+    assembly_size: int = setting(
         values.size(1 << 16), "64MiB", "Memory for bodies that devices are sending; more get 5.03 with Max-Age"
     )
-    body_size: int = _setting(values.size(1 << 10, 1 << 30), "1MiB", "Largest body of an API request", reloadable=True)
-    event_readers: int = _setting(
+    body_size: int = setting(values.size(1 << 10, 1 << 30), "1MiB", "Largest body of an API request", reloadable=True)
+    event_readers: int = setting(
         values.integer(0, 100000), "100", "Readers of the event stream at once", reloadable=True
     )
-    event_reader_queue: int = _setting(
+    event_reader_queue: int = setting(
         values.integer(1, 1_000_000),
         "1000",
         "Events that wait for one slow reader before it is disconnected",
         reloadable=True,
     )
-    operations_kept: int = _setting(
+    operations_kept: int = setting(
         values.integer(0, 100_000_000),
         "10000",
         "Ended operations that can still be looked up; the oldest go first",
         reloadable=True,
     )
-    models: int = _setting(
+    models: int = setting(
         values.integer(0, 60_000), "1000", "Object models that may be put through the API", reloadable=True
     )
-    messages_size: int = _setting(
+    credentials: int = setting(
+        values.integer(0, 100_000_000), "2000000", "Credentials that may be put through the API", reloadable=True
+    )
+    refused: int = setting(
+        values.integer(1, 1_000_000),
+        "1000",
+        "Devices that were refused and are remembered; the longest ago goes first",
+        reloadable=True,
+    )
+    registrations_per_identity: int = setting(
+        values.integer(1, 100_000_000),
+        "10000",
+        "Endpoints that may be registered by one identity at once",
+        reloadable=True,
+    )
+    messages_size: int = setting(
         values.size(0),
         "16MiB",
         "Memory for the last messages of all devices together, about 250 000 Updates and answers; 0B keeps none",
         reloadable=True,
     )
-    traces: int = _setting(
+    traces: int = setting(
         values.integer(0, 1000), "8", "Traces at once; the oldest that has ended makes room", reloadable=True
     )
-    trace_size: int = _setting(
+    trace_size: int = setting(
         values.size(1 << 12, 1 << 30), "4MiB", "Memory of one trace, which ends when it is full", reloadable=True
     )
 
@@ -311,13 +327,13 @@ class Limits:
 class Api:
     """The HTTP API, health and metrics."""
 
-    listen: tuple[Address, ...] = _setting(
+    listen: tuple[Address, ...] = setting(
         listen(),
         f"{LOOPBACK}:8080",
         "Where to listen, separated by commas or lines; port 0 is any free one, empty is off",
     )
-    metrics_open: bool = _setting(values.boolean(), "no", "Whether /metrics answers without a token", reloadable=True)
-    admin_token: Secret | None = _setting(  # noqa: RUF009  a Secret does not change
+    metrics_open: bool = setting(values.boolean(), "no", "Whether /metrics answers without a token", reloadable=True)
+    admin_token: Secret | None = setting(  # noqa: RUF009  a Secret does not change
         values.secret(), "", "Token of the administrator; empty: made at the first start, kept in STATE/admin.token"
     )
 
@@ -326,15 +342,15 @@ class Api:
 class Storage:
     """What survives a restart."""
 
-    url: str = _setting(
+    url: str = setting(
         values.storage_url(),
         "sqlite:",
         "Where it is kept: sqlite: is a file in the state directory, a relative PATH below it, memory: is nowhere",
     )
-    events: int = _setting(
+    events: int = setting(
         values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back", reloadable=True
     )
-    flush_interval: float = _setting(
+    flush_interval: float = setting(
         values.duration(0.1, 3600), "60s", "How long refreshed lifetimes may be in memory only", reloadable=True
     )
 
@@ -343,10 +359,10 @@ class Storage:
 class History:
     """What devices told, kept beyond the newest values."""
 
-    retention: float = _setting(
+    retention: float = setting(
         values.duration(0, 100 * _YEAR), "7d", "How long a value is kept; 0s keeps no history", reloadable=True
     )
-    values_per_resource: int = _setting(
+    values_per_resource: int = setting(
         values.integer(1, 1_000_000),
         "1000",
         "Values kept of one Resource or Resource Instance; the oldest go first, within a quarter of an hour",
@@ -358,14 +374,15 @@ class History:
 class Logging:
     """What is logged, and how."""
 
-    level: str = _setting(values.choice(*LEVELS), "info", "Least level that is logged", reloadable=True)
-    levels: tuple[tuple[str, str], ...] = _setting(
+    level: str = setting(values.choice(*LEVELS), "info", "Least level that is logged", reloadable=True)
+    levels: tuple[tuple[str, str], ...] = setting(
         values.levels(*LEVELS), "", "Levels of single namespaces, like lwm2md.net=debug, twisted=warn", reloadable=True
     )
-    format: str = _setting(values.choice("text", "json"), "text", "Lines of text, or a JSON object a line")
+    format: str = setting(values.choice("text", "json"), "text", "Lines of text, or a JSON object a line")
 
 
 _NO_ORIGINS: Final[Mapping[tuple[str, str], str]] = {}
+_NO_ENTRIES: Final[Mapping[str, Sequence[Entry]]] = {}
 
 
 @attrs.frozen
@@ -373,11 +390,15 @@ class Settings:
     """The whole configuration: an attribute per section, and where it came from.
 
     ``files`` are those that were read, in order; ``origins`` says for each (section, key) that was set which file, or
-    ``--set``, had the last word. ``object_models`` are those of the directory that ``[lwm2md] models`` names.
+    ``--set``, had the last word. ``object_models`` are those of the directory that ``[lwm2md] models`` names,
+    ``material`` is what is in the files that ``[security]`` names. ``plugin_entries`` are the lines of each
+    ``[plugin:NAME]`` as written, for the plugin's own schema.
     """
 
     lwm2md: Daemon = Daemon()
     coap: Coap = Coap()
+    coaps: Coaps = Coaps()  # noqa: RUF009  it is frozen
+    security: Security = Security()  # noqa: RUF009  it is frozen
     registration: Registration = Registration()
     queue: Queue = Queue()
     limits: Limits = Limits()
@@ -385,21 +406,18 @@ class Settings:
     storage: Storage = Storage()
     history: History = History()
     logging: Logging = Logging()
+    plugins: Plugins = Plugins()  # noqa: RUF009  it is frozen
     files: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], str] = attrs.field(default=_NO_ORIGINS, repr=False)
     object_models: Sequence[ObjectModel] = attrs.field(default=(), repr=False)
     remarks: Sequence[str] = attrs.field(default=(), repr=False)
+    plugin_entries: Mapping[str, Sequence[Entry]] = attrs.field(default=_NO_ENTRIES, repr=False)
+    material: Material | None = attrs.field(default=None, repr=False)
 
 
 SECTIONS: Final[Mapping[str, type]] = {
     field.name: type(field.default) for field in attrs.fields(Settings) if attrs.has(type(field.default))
 }
-
-
-def settings_of(section: type) -> Iterator[Setting]:
-    """Give the settings of a section's class, in the order of the class."""
-    for field in attrs.fields(section):
-        yield attrs.evolve(field.metadata[_SETTING], key=field.name.replace("_", "-"))
 
 
 def value_of(settings: Settings, section: str, key: str) -> object:

@@ -30,6 +30,12 @@ _SIZES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 
 _AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)", re.ASCII)
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*:.*", re.ASCII)
+PLUGIN_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
+"""What a plugin may be called."""
+STORAGE_SCHEMES: Final = ("sqlite", "memory")
+"""The schemes of the storages that need no plugin."""
+STORAGE_EXPECTED: Final = "sqlite: (a file in the state directory), sqlite:PATH or memory:"
 _WORDS: Final = {
     "yes": True,
     "true": True,
@@ -228,21 +234,45 @@ def directory() -> Kind:
 
 
 def storage_url() -> Kind:
-    """Where to keep what must survive: ``sqlite:`` (in the state directory), ``sqlite:PATH`` or ``memory:``."""
-    expected = "sqlite: (a file in the state directory), sqlite:PATH or memory:"
+    """Where to keep what must survive: ``sqlite:`` (in the state directory), ``sqlite:PATH`` or ``memory:``.
+
+    Or the URL of a plugin's storage, whose scheme is looked at when the plugins are known.
+    """
 
     def parse(text: str) -> str:
-        scheme, colon, rest = text.partition(":")
-        if not colon or scheme not in {"sqlite", "memory"}:
-            guess = nearest(scheme, ("sqlite", "memory"))
-            raise BadValue(expected, f"{guess}:{rest if guess == 'sqlite' else ''}" if guess else None)
-        if scheme == "memory" and rest:
-            raise BadValue(expected, "memory:")
-        if not text.isprintable():
-            raise BadValue(expected)
+        if not _URL.fullmatch(text) or not text.isprintable():
+            guess = nearest(text.partition(":")[0], STORAGE_SCHEMES)
+            raise BadValue(STORAGE_EXPECTED, f"{guess}:" if guess else None)
+        if text.startswith("memory:") and text != "memory:":
+            raise BadValue(STORAGE_EXPECTED, "memory:")
         return text
 
-    return Kind("url", parse, str, "sqlite:, sqlite:PATH, memory:")
+    return Kind("url", parse, str, "sqlite:, sqlite:PATH, memory:, SCHEME:...")
+
+
+def names() -> Kind:
+    """Names of plugins, separated by commas or lines, each once."""
+    expected = "names of plugins: lower-case letters, digits and dashes, each once"
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(split_list(text))
+        if len(set(found)) != len(found) or not all(map(PLUGIN_NAME.fullmatch, found)):
+            raise BadValue(expected)
+        return found
+
+    return Kind("names", parse, ", ".join, "NAME, ...")
+
+
+def paths() -> Kind:
+    """Paths of directories, separated by commas or lines."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(split_list(text))
+        if not all(path.isprintable() and len(path) <= 4096 for path in found):
+            raise BadValue("paths of directories")
+        return found
+
+    return Kind("paths", parse, ", ".join, "PATH, ...")
 
 
 def levels(*words: str) -> Kind:

@@ -7,22 +7,28 @@ function of the command.
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from lwm2md import __version__
 from lwm2md.ctl import (
     commands,
     completing,
     doctoring,
+    keeping,
     managing,
     modelling,
+    plugging,
     remembered,
+    securing,
     tracing,
     values,
     watching,
 )
 from lwm2md.ctl.client import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from lwm2md.plugins.contributions import Command
 
 _ENDPOINT: Final = ("endpoint", {"metavar": "ENDPOINT", "help": "the Endpoint Client Name of a device"})
 _PATH: Final = ("path", {"metavar": "PATH", "type": values.lwm2m_path, "help": "a path such as /3/0/0"})
@@ -106,8 +112,8 @@ class _CommandParser(ArgumentParser):
             self._sorting = False
 
 
-def parser(environment: Mapping[str, str]) -> ArgumentParser:
-    """The parser; ``environment`` gives LWM2MD_URL."""
+def parser(environment: Mapping[str, str], more: Iterable[Command] = ()) -> ArgumentParser:
+    """The parser; ``environment`` gives LWM2MD_URL, ``more`` are the commands of plugins."""
     top = ArgumentParser("lwm2mctl", description="The lwm2md daemon from the command line.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"lwm2mctl {__version__}")
     _global_options(top, environment.get("LWM2MD_URL") or DEFAULT_URL)
@@ -115,7 +121,7 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _global_options(shared, SUPPRESS)
     found = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
 
-    def add(name: str, run: commands.Command, summary: str, *arguments: tuple[str, Mapping[str, Any]]) -> None:
+    def add(name: str, run: Any, summary: str, *arguments: tuple[str, Mapping[str, Any]]) -> None:
         command = found.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
         command.set_defaults(run=run)
         for argument, how in arguments:
@@ -125,11 +131,16 @@ def parser(environment: Mapping[str, str]) -> ArgumentParser:
     _telling(add)
     _asking(add)
     _managing(add)
+    keeping.add_to(add)
     _templating(add)
     _doctoring(add)
     _remembered(add)
     _watching(add)
     _tracing(add)
+    securing.arguments(add, ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"}), _EVERY)
+    plugging.add_to(add, _EVERY)
+    for command in more:
+        add(command.name, command.run, command.summary, *command.arguments)
     return top
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from lwm2md.ctl import foreign
 from lwm2md.ctl.arguments import parser
 from lwm2md.ctl.client import Client, find_token
 from lwm2md.ctl.completing import candidates
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for word in candidates(parser(os.environ), given[2:], os.environ):
             sys.stdout.write(word + "\n")
         return DONE
-    options = parser(os.environ).parse_args(given)
+    top = parser(os.environ)
+    if foreign.wanted(top, given):
+        top = parser(os.environ, foreign.commands(foreign.own_commands(top), complain))
+    options = top.parse_args(given)
     try:
         client = Client(options.url, find_token(options.token_file, os.environ))
         meter = Meter(sys.stderr) if sys.stderr.isatty() else None

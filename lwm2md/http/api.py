@@ -17,6 +17,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from lwm2md.http.authentication import require_token
+from lwm2md.http.authorizing import Asking
 from lwm2md.http.census import Census
 from lwm2md.http.channel import Channel
 from lwm2md.http.metrics import Metrics
@@ -28,6 +29,7 @@ from lwm2md.http.problems import Problem, from_refusal
 from lwm2md.http.replies import Reply
 from lwm2md.http.request import MOST_DROPPED, Call
 from lwm2md.http.routes import Route, Router
+from lwm2md.http.uploads import ANY_SIZE, FileBody, Upload
 from lwm2md.server.errors import Refused
 
 IDLE: Final = 60.0
@@ -45,6 +47,7 @@ class Api(ServerFactory):
     def __init__(self, node: Node, routes: Sequence[Route], *, idle: float = IDLE) -> None:
         self.node = node
         self.router = Router(routes)
+        self._own = tuple(routes)
         self.connections: dict[Channel, None] = {}
         self.streams: set[Call] = set()
         self.endpoints = SortedKeys(node.server.devices)
@@ -94,6 +97,11 @@ class Api(ServerFactory):
         """The OpenAPI document, made when it is first asked for."""
         return msgspec.json.encode(openapi_document(self.router.routes, self.node.version))
 
+    def extend(self, routes: Sequence[Route]) -> None:
+        """Serve these routes beside the daemon's own, instead of any that were so before."""
+        self.router = Router((*self._own, *routes))
+        self.__dict__.pop("openapi", None)
+
     def dispatch(self, call: Call) -> None:
         """Answer a complete request."""
         self.requests += 1
@@ -108,6 +116,9 @@ class Api(ServerFactory):
             reply = problem.reply()
         except Refused as refused:
             reply = from_refusal(refused).reply()
+        except Asking as asking:
+            asking.then(lambda decided: self.answer(call, decided), make)
+            reply = None
         except Exception:
             self.failures += 1
             method = call.method.decode("ascii", "replace")
@@ -119,6 +130,9 @@ class Api(ServerFactory):
     def admit(self, call: Call) -> int:
         """How many bytes the body of a call may have whose headers came; raises `Problem` where it will be refused."""
         route, _ = self._route(call)
+        if isinstance(route.body, FileBody):
+            call.upload = Upload(route.body.place(self.node))
+            return ANY_SIZE
         return self.body_limit if route.body is not None else min(MOST_DROPPED, self.body_limit)
 
     def _make_room(self) -> bool:

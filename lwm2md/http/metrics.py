@@ -16,12 +16,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from lwm2md.http.measures import MEASURES
+from lwm2md.http.pluginmetrics import declared, plugin_value
 
 if TYPE_CHECKING:
     from lwm2md.http.api import Api
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_LABELS: Final = {"info": "version", "devices": "state", "deviations": "kind", "deviating_devices": "kind"}
+_LABELS: dict[str, str] = {
+    "info": "version",
+    "devices": "state",
+    "deviations": "kind",
+    "deviating_devices": "kind",
+    "security_refused": "cause",
+}
+_LABELS |= {name: "plugin" for name in MEASURES if name.startswith("plugin_")}
 _FAMILIES: Final = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 
@@ -54,6 +62,7 @@ class Metrics(Collector):
                 yield family
             elif name in values:
                 yield _FAMILIES[kind](shown, text, value=values[name])
+        yield from declared(self._api.node.plugins.plugins.values())
 
     def _labelled(self, name: str) -> Iterable[tuple[str, float]]:
         node = self._api.node
@@ -61,6 +70,11 @@ class Metrics(Collector):
             return [(node.version, 1)]
         if name == "deviations":
             return sorted(node.server.deviation_counts().items())
+        if name == "security_refused":
+            return sorted(node.server.refused.causes.items())
+        if name.startswith("plugin_"):
+            what = name.removeprefix("plugin_")
+            return [(each.name, plugin_value(each, what)) for each in node.plugins.plugins.values()]
         if name == "deviating_devices":
             return sorted(self._api.census.deviations(node).items())
         return self._api.census.states(node).items()
@@ -71,10 +85,15 @@ class Metrics(Collector):
         return {
             "started_seconds": node.started,
             "ready": float(node.ready),
+            "draining": float(node.drain.state != "off"),
+            "storage_failing": float(node.delivery.failure is not None),
             "operations": len(server.operations),
             "operations_waiting": server.waiting,
             "observations": len(server.observations),
             "delivery_waiting": node.delivery.backlog,
+            "security_inbox": len(server.refused),
+            "security_waiting": server.gate.waiting,
+            "credentials": node.vault.count,
             "http_connections": len(api.connections),
             "http_event_readers": len(api.streams),
             "http_requests": api.requests,

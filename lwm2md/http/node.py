@@ -10,12 +10,20 @@ from twisted.internet.interfaces import IReactorTime
 from lwm2md.config.schema import Settings
 
 if TYPE_CHECKING:
+    from lwm2md.auditing import AuditLog
+    from lwm2md.backup import Backups
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
+    from lwm2md.drain import Drain
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
+    from lwm2md.plugins.managing import Managing
+    from lwm2md.plugins.running import Running
+    from lwm2md.restoration import Restoration
     from lwm2md.server.core import Server
+    from lwm2md.storage.interface import Storage
     from lwm2md.tracing.traces import Tracing
+    from lwm2md.vault import Vault
 
 
 class Node(Protocol):
@@ -26,8 +34,15 @@ class Node(Protocol):
 
     server: Server
     delivery: Delivery
+    drain: Drain
+    backups: Backups
+    restoration: Restoration | None
     history: History
     tracing: Tracing
+    vault: Vault
+    audit: AuditLog
+    plugins: Running
+    managing: Managing
     settings: Settings
     reactor: IReactorTime
     waits: Deadlines
@@ -35,6 +50,11 @@ class Node(Protocol):
     ready: bool
     version: str
     admin_token_hash: bytes
+
+    @property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        ...
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -46,6 +66,10 @@ class Node(Protocol):
 
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
+        ...
+
+    def settle_soon(self) -> None:
+        """The same, once for all calls that come at the same time."""
         ...
 
     def listeners(self) -> Sequence[Mapping[str, str]]:

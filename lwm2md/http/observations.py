@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from lwm2md.http import parameters as p
+from lwm2md.http.authorizing import authorize
 from lwm2md.http.bodies import Body, CompositeBody, ObservationBody
 from lwm2md.http.documents import ObservationDocument, Page, observation_document
 from lwm2md.http.operations import by_id, known_device
@@ -91,6 +92,7 @@ def _post(call: Call) -> None:
 def _wish(call: Call, request: OperationRequest) -> None:
     """Make or change a wish, and answer with it when the device has taken it, or the waiting is over."""
     device, node = known_device(call), call.node
+    authorize(call, device.endpoint, request)
     wish: list[tuple[Observation, bool, Operation]] = []
     stored: list[bool] = []
 
@@ -135,6 +137,7 @@ def _delete_by_path(call: Call) -> None:
 
 def _remove(call: Call, observation: Observation) -> None:
     node = call.node
+    authorize(call, observation.endpoint, _cancellation(observation))
 
     def outcome(committed: bool) -> Reply:
         if not committed:
@@ -146,6 +149,12 @@ def _remove(call: Call, observation: Observation) -> None:
 
     node.server.unobserve(observation.id, node.now(), durable)
     node.settle()
+
+
+def _cancellation(observation: Observation) -> OperationRequest:
+    if observation.paths:
+        return OperationRequest(op="cancel-observe", paths=tuple(map(str, observation.paths)))
+    return OperationRequest(op="cancel-observe", path=str(observation.path))
 
 
 _PATH: Final = "/v1/devices/{endpoint}/observations/{path...}"
@@ -163,7 +172,9 @@ ROUTES: Final = (
         answers=_PAGE,
     ),
     Route("GET", "/v1/observations/{id}", _get_by_id, "One observation", answers={200: ObservationDocument}),
-    Route("DELETE", "/v1/observations/{id}", _delete_by_id, "Cancel an observation", answers={204: None}, fails=(503,)),
+    Route(
+        "DELETE", "/v1/observations/{id}", _delete_by_id, "Cancel an observation", answers={204: None}, fails=(403, 503)
+    ),
     Route(
         "GET",
         "/v1/devices/{endpoint}/observations",
@@ -180,7 +191,7 @@ ROUTES: Final = (
         _ASKING,
         Body(CompositeBody),
         _MADE,
-        fails=(409, 429, 503),
+        fails=(403, 409, 429, 503),
     ),
     Route("GET", _PATH, _get_by_path, "The observation of a path", answers={200: ObservationDocument}),
     Route(
@@ -191,7 +202,7 @@ ROUTES: Final = (
         _ASKING,
         Body(ObservationBody, optional=True),
         _MADE,
-        fails=(409, 429, 503),
+        fails=(403, 409, 429, 503),
     ),
-    Route("DELETE", _PATH, _delete_by_path, "Cancel the observation of a path", answers={204: None}, fails=(503,)),
+    Route("DELETE", _PATH, _delete_by_path, "Cancel the observation of a path", answers={204: None}, fails=(403, 503)),
 )

@@ -17,6 +17,7 @@ from lwm2md.http.problems import ProblemDocument
 from lwm2md.http.replies import JSON, Reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
+from lwm2md.http.uploads import FileBody
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _IDENTIFIER: Final = "(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-4])"
@@ -27,12 +28,14 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         {"pattern": f"^{_IDENTIFIER}(/{_IDENTIFIER}){{0,3}}$"},
     ),
     "pid": ("profile id, percent-encoded", {"minLength": 1}),
+    "identity": ("PSK identity or name of a certificate, percent-encoded", {"minLength": 1, "maxLength": 255}),
     "name": ("the `name` that the list shows, percent-encoded", {"minLength": 1}),
     "kind": ("the `kind` that the list shows", {"minLength": 1}),
     "id": ("the `id` that the list shows", {"minLength": 1}),
     "object": ("Object ID", {"pattern": f"^{_IDENTIFIER}$"}),
     "version": ("version of the Object, such as `1.0`", {"pattern": r"^[0-9]{1,5}(\.[0-9]{1,5}){1,2}$"}),
 }
+_SEGMENT: Final[tuple[str, Mapping[str, object]]] = ("one segment, percent-encoded", {"minLength": 1})
 _HEADERS: Final[Mapping[int, tuple[str, str]]] = {
     201: ("Location", "where the new resource is"),
     202: ("Location", "the operation that goes on"),
@@ -88,6 +91,9 @@ def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:
         schema = {**by_type[route.body.type], **route.body.more}
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": not route.body.optional, "content": content}
+    elif isinstance(route.body, FileBody):
+        schema = {"type": "string", "format": "binary"}
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
     elif route.body is not None:
         found = {"schema": {"type": "string"}, "example": route.body.example}
         operation["requestBody"] = {"required": True, "content": {"application/xml": found}}
@@ -123,10 +129,11 @@ def _arguments(template: str) -> list[Document]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": _ARGUMENTS[name][0],
-            "schema": {"type": "string", **_ARGUMENTS[name][1]},
+            "description": description,
+            "schema": {"type": "string", **schema},
         }
         for name in names
+        for description, schema in (_ARGUMENTS.get(name, _SEGMENT),)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Final, TypeVar, get_args
 from urllib.parse import quote
 
 from lwm2md.http import parameters as p
+from lwm2md.http.authorizing import authorize
 from lwm2md.http.bodies import Body
 from lwm2md.http.documents import CancelledDocument, OperationDocument, Page, operation_document
 from lwm2md.http.problems import storage_failed
@@ -19,7 +20,7 @@ from lwm2md.server.errors import Refused, UnknownDevice, UnknownOperation
 from lwm2md.server.records import Device, Operation, OperationRequest, OperationState
 
 T = TypeVar("T")
-ASKING_FAILS: Final = (409, 429, 502, 503, 504)
+ASKING_FAILS: Final = (403, 409, 429, 502, 503, 504)
 """The statuses of what may go wrong with a request to a device."""
 
 
@@ -36,13 +37,14 @@ def submit(call: Call, request: OperationRequest) -> Operation:
     """Hand a request for the path's device to the core; raises what the core refuses."""
     node = call.node
     device = known_device(call)
+    authorize(call, device.endpoint, request)
     server = node.server
     if request.op in WRITING:
         registration = device.registration
         versions = registration.objects.versions if registration is not None else {}
         request = with_times(request, server.models.type_of(versions))
     operation = server.submit(device.endpoint, request, node.now())
-    node.settle()
+    node.settle_soon()
     return operation
 
 
@@ -147,7 +149,7 @@ ROUTES: Final = (
         (p.WAIT, p.INT64),
         Body(OperationRequest),
         {200: OperationDocument, 202: OperationDocument},
-        fails=(409, 429, 503),
+        fails=(403, 409, 429, 503),
     ),
     Route(
         "DELETE",

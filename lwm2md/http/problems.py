@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from lwm2md.config.errors import ConfigError, ConfigErrors
 from lwm2md.http.replies import Reply
 from lwm2md.server.errors import Refused
 
@@ -22,6 +23,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "bad-body": (400, "The body does not fit"),
     "bad-path": (400, "The path is not a LwM2M path"),
     "bad-model": (400, "The file does not describe object models"),
+    "bad-credential": (400, "The credential does not fit"),
     "bad-operation": (400, "The operation does not fit"),
     "bad-configuration": (422, "The configuration has faults, nothing was changed"),
     "unauthorized": (401, "A valid token is needed"),
@@ -34,25 +36,38 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown-template": (404, "The observation template is not known"),
     "unknown-profile-id": (404, "The profile id is not configured"),
     "unknown-trace": (404, "The trace is not known"),
+    "unknown-credential": (404, "The credential is not known"),
+    "unknown-refusal": (404, "Nothing was refused by this id"),
+    "unknown-plugin": (404, "The plugin is not known"),
     "no-value": (404, "No value is known yet"),
+    "forbidden": (403, "Who asks may not do this"),
     "method-not-allowed": (405, "The route does not take this method"),
+    "not-restartable": (409, "The plugin can be started and stopped only with the daemon"),
     "not-registered": (409, "The device is not registered"),
     "built-in-model": (409, "The object model was not put through the API"),
     "shipped-profile": (409, "The device profile was not put through the API"),
+    "configured-credential": (409, "The credential is of a file of the configuration"),
+    "admission-needs-more": (409, "A credential alone does not let the device in"),
     "limit-reached": (409, "A configured limit is reached"),
     "cancelled": (409, "The operation was cancelled"),
+    "busy": (409, "Another one is under way"),
+    "bad-backup": (422, "The file is no backup that can be taken up"),
     "body-too-large": (413, "The body is too large"),
     "queue-full": (429, "Too many requests wait for the device"),
     "internal-error": (500, "Something went wrong here"),
+    "plugin-failed": (502, "A plugin failed"),
     "device-error": (502, "The device refused"),
     "device-failed": (502, "The exchange with the device failed"),
     "outcome-unknown": (504, "Nobody knows whether the device did it"),
+    "backup-unsupported": (501, "The storage can't be copied by the daemon"),
     "storage-failed": (503, "The change could not be stored"),
+    "draining": (503, "The daemon takes nothing new"),
     "overloaded": (503, "Too many callers at once"),
     "no-answer": (504, "The device did not answer"),
     "expired": (504, "The device was not reachable in time"),
 }
 CONTENT_TYPE: Final = b"application/problem+json"
+_LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _TYPE: Final = "urn:lwm2md:problem:"
 _encoder: Final = msgspec.json.Encoder()
 
@@ -111,10 +126,26 @@ def wrong_field(code: str, field: str, message: str) -> Problem:
     return Problem(code, f"{field}: {message}", errors=(FieldError(field, message),))
 
 
+def foreign(status: int, code: str, detail: str) -> Reply:
+    """A problem document with a ``code`` that is none of ours, of a plugin's."""
+    title = HTTPStatus(status).phrase
+    return Reply(status, _encoder.encode(ProblemDocument(_TYPE + code, title, status, detail, code)), CONTENT_TYPE)
+
+
+def bad_configuration(errors: ConfigErrors) -> Problem:
+    """The problem document for a configuration that can't be taken."""
+    faults = [FieldError(_setting(error), str(error)) for error in errors.errors]
+    return Problem("bad-configuration", "; ".join(fault.message for fault in faults), errors=faults)
+
+
+def _setting(error: ConfigError) -> str:
+    return " ".join(word for word in (f"[{error.section}]" if error.section else "", error.key or "") if word)
+
+
 def from_refusal(refused: Refused) -> Problem:
     """The problem document for what the core refused."""
     code = refused.code if refused.code in CODES else "bad-operation"
-    headers = ((b"Retry-After", b"5"),) if CODES[code][0] == HTTPStatus.TOO_MANY_REQUESTS else ()
+    headers = ((b"Retry-After", b"5"),) if CODES[code][0] in _LATER else ()
     errors = (FieldError(refused.field, str(refused)),) if refused.field else ()
     return Problem(code, str(refused), errors=errors, headers=headers)
 

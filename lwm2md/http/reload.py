@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from lwm2md.config.errors import ConfigError, ConfigErrors
-from lwm2md.http.problems import FieldError, Problem
+from lwm2md.config.errors import ConfigErrors
+from lwm2md.http.problems import bad_configuration
 from lwm2md.http.replies import Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
@@ -24,14 +24,9 @@ def _reload(call: Call) -> Reply:
     try:
         reloaded = call.node.reload()
     except ConfigErrors as errors:
-        faults = [FieldError(_setting(error), str(error)) for error in errors.errors]
-        raise Problem("bad-configuration", "; ".join(fault.message for fault in faults), errors=faults) from None
+        raise bad_configuration(errors) from None
     call.node.settle()
     return json_reply(ReloadDocument(list(reloaded.changed), list(reloaded.restart)))
-
-
-def _setting(error: ConfigError) -> str:
-    return " ".join(word for word in (f"[{error.section}]" if error.section else "", error.key or "") if word)
 
 
 ROUTES: Final = (

@@ -15,6 +15,7 @@ import attrs
 from lwm2md.http.bodies import Body, XmlBody
 from lwm2md.http.parameters import Parameter
 from lwm2md.http.problems import Problem
+from lwm2md.http.uploads import FileBody
 
 if TYPE_CHECKING:
     from lwm2md.http.replies import Reply
@@ -37,7 +38,7 @@ class Route:
     handler: Handler
     summary: str
     query: Sequence[Parameter] = ()
-    body: Body[Any] | XmlBody | None = None
+    body: Body[Any] | XmlBody | FileBody | None = None
     answers: Mapping[int, Any] = attrs.field(factory=dict)
     media_type: str = JSON
     open: bool = False
@@ -122,11 +123,31 @@ class Router:
                     arguments[branch.rest_name] = "/".join(segments[index:])
                     return branch.rest, arguments
             if following is None:
-                raise Problem("not-found", "there is no such route; GET /v1/openapi.json lists all of them")
+                return self._search(segments)
             branch = following
-        if not branch.methods:
+        return (branch, arguments) if branch.methods else self._search(segments)
+
+    def _search(self, segments: list[str]) -> tuple[_Branch, dict[str, str]]:
+        """Look into every branch: a literal one that ends short may stand beside a variable one that does not."""
+        found = _beneath(self._root, segments, 0)
+        if found is None:
             raise Problem("not-found", "there is no such route; GET /v1/openapi.json lists all of them")
-        return branch, arguments
+        return found
+
+
+def _beneath(branch: _Branch, segments: list[str], index: int) -> tuple[_Branch, dict[str, str]] | None:
+    if index == len(segments):
+        return (branch, {}) if branch.methods else None
+    segment = segments[index]
+    literal = branch.literal.get(segment)
+    found = None if literal is None else _beneath(literal, segments, index + 1)
+    if found is None and segment and branch.variable is not None:
+        found = _beneath(branch.variable, segments, index + 1)
+        if found is not None:
+            found[1][branch.name] = segment
+    if found is None and segment and branch.rest is not None:
+        return branch.rest, {branch.rest_name: "/".join(segments[index:])}
+    return found
 
 
 def split(path: bytes) -> list[str]:

@@ -6,7 +6,7 @@ RULES: a decision that must survive a crash is returned as a ``Commit`` and take
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ Resume = Callable[[bool, float], None]
 """``resume(committed, now)``: whether the writes are durable, and the Unix time at which that became known."""
 
 
-class Write(msgspec.Struct, frozen=True, gc=False):
+class Write(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One row of a table to be replaced, or deleted where ``value`` is None. ``key`` is not empty."""
 
     table: str
@@ -31,15 +31,35 @@ Sample = tuple[str, str, int, bytes]
 class Commit(msgspec.Struct, frozen=True):
     """Writes, events and samples that become durable together, or not at all.
 
-    ``dropped`` are owners that lose all samples they had until now.
+    ``dropped`` are owners that lose all samples they had until now; ``records`` go to the audit log. Who waits for a
+    ``patient`` one does not mind some milliseconds more, in which others join it.
 
     ``resume`` is called exactly once, on the reactor's thread, when the transaction has ended; with a storage that
     answers at once (memory) that can be before the call that handed the Commit in returns. After ``resume(False, now)``
     nothing was written and no event goes out; nobody tries again but the core itself.
     """
 
-    writes: tuple[Write, ...] = ()
-    events: tuple[Event, ...] = ()
+    writes: Sequence[Write] = ()
+    events: Sequence[Event] = ()
     resume: Resume | None = None
-    samples: tuple[Sample, ...] = ()
+    samples: Sequence[Sample] = ()
     dropped: tuple[str, ...] = ()
+    records: tuple[bytes, ...] = ()
+    patient: bool = False
+
+
+class Together:
+    """Decisions that came one right after the other, and share a ``commit`` that grows until somebody takes it."""
+
+    __slots__ = ("commit", "events", "resumes", "samples", "writes")
+
+    def __init__(self) -> None:
+        self.writes: list[Write] = []
+        self.events: list[Event] = []
+        self.samples: list[Sample] = []
+        self.resumes: list[Resume] = []
+        self.commit = Commit(self.writes, self.events, self._resume, self.samples, patient=True)
+
+    def _resume(self, committed: bool, now: float) -> None:
+        for resume in self.resumes:
+            resume(committed, now)

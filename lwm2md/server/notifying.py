@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Received
+from lwm2md.coap.engine import Peer, Received
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, diagnostic
-from lwm2md.server.effects import Write
+from lwm2md.server.effects import Resume, Write
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import Device
 from lwm2md.server.state import State
@@ -26,7 +26,11 @@ from lwm2md.server.wishes import Wishes
 
 
 class Notifications:
-    """Takes notifications: their values go to the twin and to everybody who reads events."""
+    """Takes notifications: their values go to the twin and to everybody who reads events.
+
+    ``moved(device, peer, now, then)`` is asked about a proved identity that comes in another session: it moves the
+    device there and calls ``then``, or does neither.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Notifications:
         self._uplink = uplink
         self._tending = tending
         self._storing: set[tuple[bytes, int]] = set()
+        self.moved: Callable[[Device, Peer, float, Callable[[float], None]], None]
         self.listener = self._notified  # one bound method for all
 
     def values(
@@ -74,38 +79,66 @@ class Notifications:
             return
         now, message = received.now, received.message
         unverified = received.peer != device.registration.peer
+        if unverified:
+            identity = self._state.environment.describe(received.peer).identity
+            if identity != device.registration.identity:
+                self._state.count("notifications_refused")
+                return
+            if identity is not None:
+                self.moved(device, received.peer, now, lambda _: self._notified(received, fresh))
+                return
         if not unverified:
             self._uplink(device, now)
-        key = (wish.token, message.mid)
-        if key in self._storing:
+        if self._storing and (message.token, message.mid) in self._storing:
             return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             self._ended(device, wish, message, now)
             self._acknowledge(received, True, now)
             return
-        values = self._read(device, wish, message, now)
+        wish.came(now)
+        if isinstance(wish, Fold):
+            _carried(device, now)
+        kept = self.keep(received)
+        row = self._one(device, wish, message, now) if fresh else None
+        if row is not None:
+            told: dict[str, object] = {"source": "observe", "values": (row,)}
+            if unverified:
+                told["unverified_path"] = True
+            if self._twin.learn_one(device, wish.path, row, now=now, resume=kept, fields=told):
+                return
+        values = (row,) if row is not None else self._read(device, wish, message, now)
         if values is not None and not fresh:
             self._state.count("notifications_reordered")
             values = tuple(row for row in values if row.time != now) or None
         if values is None:
-            self._acknowledge(received, True, now)
+            if kept is not None:
+                kept(True, now)
             return
-        fields: dict[str, object] = {"unverified_path": True} if unverified else {}
+        fields = {"unverified_path": True} if unverified else {}
+        whole = (wish.paths or (wish.path,)) if fresh else ()
+        self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
+
+    def keep(self, received: Received) -> Resume | None:
+        """What is to be called when it is known whether the values are durable: then they are acknowledged."""
+        if not received.open:
+            return None
+        key = (received.message.token, received.message.mid)
         self._storing.add(key)
 
         def kept(durable: bool, now: float) -> None:
             self._storing.discard(key)
             self._acknowledge(received, durable, now)
 
-        whole = (wish.paths or (wish.path,)) if fresh else ()
-        self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
+        return kept
+
+    def _one(self, device: Device, wish: Observation, message: Message, now: float) -> ValueRow | None:
+        """What nearly every notification has, the value of a single Resource."""
+        content_format = message.content_format
+        if content_format is None or wish.paths:
+            return None
+        return self._reading.one(device, wish.path, message, content_format, now=now)
 
     def _read(self, device: Device, wish: Observation, message: Message, now: float) -> tuple[ValueRow, ...] | None:
-        if wish.state != "active" or wish.error is not None:
-            wish.settle("active")
-        told = [each for each in device.observations if each.state == "folded"] if isinstance(wish, Fold) else ()
-        for each in (wish, *told):
-            each.last_notification, each.notifications = now, each.notifications + 1
         try:
             return self.values(device, wish, message, now)[0]
         except BadAnswer as error:
@@ -122,3 +155,10 @@ class Notifications:
     def _acknowledge(self, received: Received, durable: bool, now: float) -> None:
         if durable:
             self._state.engine.acknowledge(received, now)
+
+
+def _carried(device: Device, now: float) -> None:
+    """A notification of a fold is one for each wish that it carries."""
+    for wish in device.observations:
+        if wish.state == "folded":
+            wish.last_notification, wish.notifications = now, wish.notifications + 1

@@ -13,7 +13,6 @@ import msgspec
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Received
-from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
@@ -59,7 +58,7 @@ class Observations:
         self.tending = Tending(state, self._establish)
         self.folding = Folding(state, self.wishes, self.tending, remove=self._remove, establish=self._establish)
         self.tending.fold = self.folding
-        self._notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
+        self.notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
         self._cancelling: dict[str, Observation] = {}
         self._coming: dict[tuple[str, Target], Observation] = {}
         self.operations: Operations
@@ -267,7 +266,7 @@ class Observations:
         self._state.engine.adopt(
             registration.peer,
             wish.token,
-            self._notifications.listener,
+            self.notifications.listener,
             code=composed.code,
             options=composed.options,
             payload=composed.payload,
@@ -310,15 +309,16 @@ class Observations:
             now=now,
         )
 
-    def answered(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+    def answered(self, device: Device, operation: Operation, received: Received, now: float) -> Result:
         """The result of an observe or its cancellation. Raises BadAnswer."""
+        message = received.message
         wish = self._cancelling.pop(operation.id, None) or self.wishes.find(device.endpoint, operation.target)
         if operation.op in ESTABLISHING:
             observed = message.observe is not None
             wish.settle(
                 "active" if observed else "refused", None if observed else "the device answered without observing"
             )
-            self._notifications.established(wish, now if observed else None)
+            self.notifications.established(wish, now if observed else None)
             if observed:
                 self.tending.established(device, wish, now)
             if isinstance(wish, Fold):
@@ -326,10 +326,13 @@ class Observations:
             elif not observed:
                 self.tending.failed(device, wish, None, now)
         values: tuple[ValueRow, ...]
-        values, operation.format = self._notifications.values(device, wish, message, now)
-        if values:
+        values, operation.format = self.notifications.values(device, wish, message, now)
+        if values and not received.late:
             source: Source = "observe" if operation.op in ESTABLISHING else "read"
-            self._twin.learn(device, wish.paths or (wish.path,), values, source, now=now)
+            kept = self.notifications.keep(received)
+            self._twin.learn(device, wish.paths or (wish.path,), values, source, now=now, resume=kept)
+        else:
+            self._state.engine.acknowledge(received, now)
         return Result(values=values)
 
     def failed(self, operation: Operation) -> None:
@@ -364,7 +367,7 @@ class Observations:
             composed.options,
             composed.payload,
             on_outcome=done,
-            on_notification=self._notifications.listener,
+            on_notification=self.notifications.listener,
             now=now,
             token=wish.token,
             timeout=self.operations.timeout(operation),

@@ -162,8 +162,7 @@ class Operations:
     def queue(self, device: Device, operation: Operation, now: float) -> None:
         """Put an operation in its place in the queue, and see whether it can leave."""
         lanes.insert(device, operation)
-        if lanes.may_leave(operation, device.carrier, is_open=reach.is_open(self._state, device.carrier, now)):
-            self.dispatch(device, now)
+        self.dispatch(device, now)
         if operation.state == "queued":
             operation.composed = None  # it is made anew, and need not be kept until then
             self._plan_expiry(device, operation.expires)
@@ -204,7 +203,14 @@ class Operations:
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
         carrier = device.carrier
-        while carrier.registration is not None and carrier.current is None and not carrier.disabled:
+        if self._state.draining:
+            return
+        while (
+            (carrier.queue or carrier.children)
+            and carrier.current is None
+            and carrier.registration is not None
+            and not carrier.disabled
+        ):
             taken = lanes.take(carrier, is_open=reach.is_open(self._state, carrier, now))
             if taken is None:
                 return
@@ -339,7 +345,7 @@ class Operations:
         device = self._state.devices.get(operation.endpoint)
         if operation.finished:
             self._ledger.ended(operation)
-        elif operation.state == "sent" and operation.op in AT_MOST_ONCE:
+        elif self._state.outdated or (operation.state == "sent" and operation.op in AT_MOST_ONCE):
             self._ledger.end(operation, "failed", now, error=OUTCOME_UNKNOWN)
         elif device is None or (device.registration is None and not device.disabled):
             self._ledger.end(operation, "failed", now, error=GONE)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.models import ResourceModel
-from lwm2md.lwm2m.nodes import ContentError, Note
+from lwm2md.lwm2m.nodes import ContentError, ValueReader
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -23,6 +25,7 @@ from lwm2md.server.requests import root_of
 from lwm2md.server.state import State
 
 OTHER_FORMAT: Final = "other-format"
+_MOST_LINES: Final = 4096
 
 
 class Reading:
@@ -30,6 +33,9 @@ class Reading:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        # Of the object models that these lines were made from.
+        self._models = state.models
+        self._lines: dict[tuple[object, ...], _Line] = {}
 
     def values(
         self,
@@ -45,15 +51,13 @@ class Reading:
 
         ``accept`` is the format that was asked for, where the message does not say its own. Raises BadAnswer.
         """
-        note = noting(self._state, device, message.payload, now)
-        registration = device.registration
         content_format = message.content_format
-        usual = accept is None or accept == content_format
-        if usual and len(path) == 3 and message.code == n.CONTENT and registration is not None:
-            model = self._state.models.resource(path, registration.objects.versions)
-            row = None if model is None else _one(content_format, path, message.payload, model, now=now, note=note)
+        if accept is None or accept == content_format:
+            row = self.one(device, path, message, content_format, now=now)
             if row is not None:
                 return (row,), formats.NAMES[content_format or 0]
+        note = noting(self._state, device, message.payload, now)
+        registration = device.registration
         type_of = self._state.resource_model(device)
         root = root_of(registration) if registration is not None else ""
         nodes, name = decode_nodes(message, path, accept, type_of, note=note, root=root)
@@ -67,18 +71,49 @@ class Reading:
             nodes = asked
         return rows(nodes, type_of, now, note), name
 
+    def one(
+        self, device: Device, path: Path, message: Message, content_format: int | None, *, now: float
+    ) -> ValueRow | None:
+        """The row of a single Resource's value; None where the answer is something else, or needs a closer look."""
+        registration = device.registration
+        if len(path) != 3 or message.code != n.CONTENT or registration is None:
+            return None
+        models = self._state.models
+        if models is not self._models or len(self._lines) > _MOST_LINES:
+            self._models, self._lines = models, {}
+        versions = registration.objects.versions
+        key = (path, content_format, versions.get(path[0]) if versions else None)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _line(path, content_format, models.resource(path, versions))
+        if line.read is None:
+            return None
+        deviations: list[str] = []
+        try:
+            value = line.read(message.payload, deviations.append)
+        except ContentError:
+            return None
+        if value is None:
+            return None
+        if deviations:
+            note = noting(self._state, device, message.payload, now)
+            for deviation in deviations:
+                note(deviation)
+        return ValueRow(line.path, value, line.type, line.name, line.unit, now)
 
-def _one(
-    content_format: int | None, path: Path, payload: bytes, model: ResourceModel, *, now: float, note: Note
-) -> ValueRow | None:
-    """The row of a single Resource's value; None where the payload needs a closer look."""
-    deviations: list[str] = []
-    try:
-        value = formats.decode_value(content_format, path, payload, model, deviations.append)
-    except ContentError:
-        return None
-    if value is None:
-        return None
-    for deviation in deviations:
-        note(deviation)
-    return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)
+
+class _Line(msgspec.Struct, frozen=True):
+    """How the row of a Resource is made: what reads the value, if it can be read the short way, and all the rest."""
+
+    path: str
+    read: ValueReader | None = None
+    type: str = ""
+    name: str | None = None
+    unit: str | None = None
+
+
+def _line(path: Path, content_format: int | None, model: ResourceModel | None) -> _Line:
+    if model is None:
+        return _Line(str(path))
+    read = formats.value_reader(content_format, path, model)
+    return _Line(str(path), read, model.type.value, model.name, model.unit or None)

@@ -164,7 +164,7 @@ class Device:
     it among its ``children``, by prefix. ``profiles`` are the object lists that the device named by a profile id;
     ``disabled`` is one that was told to be silent until it registers again. ``hand`` is the profile that the operator
     gave it, ``learned`` what it has shown; ``profile`` is what comes of both, kept by `State.profile`.
-    ``timeouts`` counts how often nobody answered it.
+    ``timeouts`` counts how often nobody answered it; one that is ``secured`` has registered with a proved identity.
     """
 
     endpoint: str
@@ -189,6 +189,7 @@ class Device:
     changed: float = 0.0
     reason: str = ""
     habits: Habits | None = None
+    secured: bool = False
 
     @property
     def carrier(self) -> Device:

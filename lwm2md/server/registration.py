@@ -7,7 +7,6 @@ same Endpoint Client Name the second one waits for the first.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Final
 
@@ -16,11 +15,10 @@ import attrs
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
-from lwm2md.coap.message import uint
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
-from lwm2md.server.arrivals import address_of, facts_of, register_events, same
-from lwm2md.server.deviations import count
+from lwm2md.server.admission import Gate, rejection
+from lwm2md.server.arrivals import address_of, facts_of
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
@@ -28,21 +26,19 @@ from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.moving import Moves
 from lwm2md.server.objectlists import ObjectLists
-from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, effective_lifetime, parse
+from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, parse
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
+from lwm2md.server.registering import Parts, Registering
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
+from lwm2md.server.turns import UNAVAILABLE, Decide, Turns
 
 RD: Final = (n.URI_PATH, b"rd")
 CHANGED: Final = Response(n.CHANGED)
-_UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b"\x1e"),))
-_BUSY: Final = Response(n.SERVICE_UNAVAILABLE, b"busy", ((n.MAX_AGE, b"\x05"),))
-_FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
-_DEFAULT_BINDING: Final = "U"
 
 Uplink = Callable[[Device, float], None]
 
@@ -60,6 +56,7 @@ class RegistrationInterface:
         presence: Presence,
         profiling: Profiling,
         *,
+        gate: Gate,
         registered: Uplink,
         gone: Uplink,
         relisted: Callable[[Device], None],
@@ -67,7 +64,7 @@ class RegistrationInterface:
         self._state = state
         self._profiling = profiling
         self._gateways = gateways
-        self._idle = idle
+        self._gate = gate
         self._registrations = state.registrations
         self._busy = state.busy
         self._uplink = presence.uplink
@@ -75,12 +72,28 @@ class RegistrationInterface:
         self._gone = gone
         self._late = Late(state)
         self._relisted = relisted
-        self._ramp = Ramp(lambda: state.settings.registers, state.environment.random)
         self.lists = ObjectLists()
         self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
         presence.plan = self.lifetimes.plan
         self.moves = Moves(state, self.lifetimes)
+        self._turns = Turns(state)
+        self._registering = Registering(
+            state,
+            Parts(
+                gate,
+                gateways,
+                idle,
+                self.lifetimes,
+                self.lists,
+                self.moves,
+                self.profiles,
+                Ramp(lambda: state.settings.registers, state.environment.random),
+                self._turns,
+                self._arrived,
+                relisted,
+            ),
+        )
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -102,8 +115,7 @@ class RegistrationInterface:
         try:
             return self._decide(request, now)
         except Rejected as refusal:
-            self._state.count("registrations_refused")
-            return Response(refusal.code, refusal.text.encode())
+            return self._turns.refused(refusal)
 
     def _decide(self, request: IncomingRequest, now: float) -> Response | None:
         message = request.message
@@ -111,7 +123,8 @@ class RegistrationInterface:
         if len(path) == 1:
             if message.code != n.POST:
                 raise Rejected(n.METHOD_NOT_ALLOWED, "Register is a POST")
-            return self._register(request, now)
+            self._registering.register(request, now)
+            return None
         if len(path) != 2:
             raise Rejected(n.NOT_FOUND, "no such resource")
         if message.code not in (n.POST, n.DELETE):
@@ -121,144 +134,33 @@ class RegistrationInterface:
         found = registration or late
         if found is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
-        if self._state.environment.describe(request.peer).identity != found.identity:
+        where = self._state.environment.describe(request.peer)
+        if where.identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
         challenge = self.moves.challenge(request, found, now)
         if challenge is not None:
             return challenge
         decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
-        return self._exclusively(request, found.endpoint, now, decide)
+        if where.identity is None or request.peer == found.peer or message.code == n.DELETE:
+            return self._turns.take(request, found.endpoint, now, decide)
 
-    def _exclusively(
-        self, request: IncomingRequest, endpoint: str, now: float, decide: Callable[[IncomingRequest, float], None]
-    ) -> Response | None:
-        def later(then: float) -> None:
-            try:
-                decide(request, then)
-            except Rejected as refusal:
-                self._state.count("registrations_refused")
-                self._state.engine.respond(request, Response(refusal.code, refusal.text.encode()), then)
+        def asked(cause: str, then: float) -> None:
+            self._turns.guarded(request, lambda _, now: self._go_on(request, found.endpoint, cause, now, decide))(then)
 
-        return None if self._state.exclusive(endpoint, now, later) else _BUSY
+        self._gate.again(found.endpoint, where, now, asked)
+        return None
 
-    # Register
+    def _go_on(self, request: IncomingRequest, endpoint: str, cause: str, now: float, decide: Decide) -> None:
+        """Go on with what came in another session of the same identity, if that may still be this endpoint."""
+        if cause:
+            raise rejection(cause)
+        refused = self._turns.take(request, endpoint, now, decide)
+        if refused is not None:
+            self._state.engine.respond(request, refused, now)
 
-    def _register(self, request: IncomingRequest, now: float) -> Response | None:
-        parameters = parse(request.message.query)
-        endpoint = parameters.endpoint or self._state.environment.describe(request.peer).identity
-        if endpoint is None:
-            raise Rejected(n.BAD_REQUEST, "ep is missing")
-        device = self._state.devices.get(endpoint)
-        later = self._ramp.refuse(now, known=device is not None)
-        if later is not None:
-            self._state.count("registrations_deferred")
-            return Response(n.SERVICE_UNAVAILABLE, b"too many at once", ((n.MAX_AGE, uint(later)),))
-        version = parameters.version or "1.0"
-        listed = self.lists.said(request.message, version, parameters.deviations)
-        objects = self.profiles.resolve(device, parameters.profiles, listed, version)
-        if objects is None:
-            raise Rejected(n.BAD_REQUEST, "the object list is missing")
-        challenge = self.moves.challenge_register(request, device, now)
-        if challenge is not None:
-            return challenge
-        said = _Said(parameters, objects, listed)
-
-        def decide(request: IncomingRequest, now: float) -> None:
-            self._register_endpoint(request, endpoint, said, now)
-
-        return self._exclusively(request, endpoint, now, decide)
-
-    def _register_endpoint(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> None:
-        known = self._state.devices.get(endpoint)
-        device = known or Device(endpoint, last_seen=now)
-        previous = device.registration if device.behind is None else None  # a gateway's word for it gives way
-        registration = self._new_registration(request, endpoint, said.parameters, said.objects, now)
-        if previous is not None and previous.identity != registration.identity:
-            raise Rejected(n.FORBIDDEN, "registered by another identity")
-        if not self._idle.room(endpoint, now):
-            self._state.engine.respond(request, _FULL, now)
-            return
-        resumed = previous is not None and same(previous, registration)
-        if resumed and previous is not None:
-            registration.id, registration.registered_at = previous.id, previous.registered_at
-            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
-        events_ = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
-        writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
-        profiles = self.profiles.learned(device, said.parameters.profiles, said.listed)
-        if known is None:
-            device.profiles = profiles
-            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(device)))
-        elif device.behind is not None or device.disabled or profiles is not None:
-            kept = attrs.evolve(
-                device, last_seen=now, behind=None, disabled=False, profiles=profiles or device.profiles
-            )
-            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
-
-        def ended(committed: bool, now: float) -> None:
-            self._ramp.end(now)
-            self._idle.arrived(endpoint)
-            if not committed:
-                self._state.engine.respond(request, _UNAVAILABLE, now)
-                return
-            self._gateways.release(device, now)
-            count(self._state, registration.objects.deviations)
-            device.disabled = False
-            device.profiles = profiles or device.profiles
-            another = device.registration is None or device.registration.objects != registration.objects
-            self._install(device, registration, now)
-            if another:
-                self._relisted(device)
-            device.turned(now, "resumed" if resumed else "registered")
-            location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
-            self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
-            self._registered(device, now)
-            self._uplink(device, now)
-
-        self._ramp.begin(now)
-        self._state.commit_exclusive(endpoint, writes, events_, ended)
-
-    def _new_registration(
-        self,
-        request: IncomingRequest,
-        endpoint: str,
-        parameters: RegistrationParameters,
-        objects: ObjectList,
-        now: float,
-    ) -> Registration:
-        version = parameters.version or "1.0"
-        where = self._state.environment.describe(request.peer)
-        return Registration(
-            id=base64.urlsafe_b64encode(self._state.environment.random(12)).decode(),
-            endpoint=endpoint,
-            peer=request.peer,
-            transport=where.transport,
-            identity=where.identity,
-            version=version,
-            lifetime=self._lifetime(parameters.lifetime, version),
-            binding=parameters.binding or _DEFAULT_BINDING,
-            queue_mode=parameters.queue_mode,
-            sms=parameters.sms,
-            objects=objects,
-            labels=parameters.labels,
-            registered_at=now,
-            updated_at=now,
-        )
-
-    def _lifetime(self, seconds: int | None, version: str) -> int | None:
-        settings = self._state.settings
-        return effective_lifetime(
-            seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
-        )
-
-    def _install(self, device: Device, registration: Registration, now: float) -> None:
-        """Put a committed registration where requests find it, in place of the one before."""
-        previous = device.registration
-        if previous is not None:
-            self.lifetimes.remove(previous)
-            if previous.peer != registration.peer:
-                self.moves.withdraw(device, now)
-        self._state.devices[device.endpoint] = device
-        self.lifetimes.add(device, registration)
+    def _arrived(self, device: Device, now: float) -> None:
+        self._registered(device, now)
+        self._uplink(device, now)
 
     # Update and De-register
 
@@ -275,11 +177,11 @@ class RegistrationInterface:
 
         def ended(committed: bool, now: float) -> None:
             if not committed:
-                self._state.engine.respond(request, _UNAVAILABLE, now)
+                self._state.engine.respond(request, UNAVAILABLE, now)
                 return
             self._late.forget(coming.id)
-            self._install(device, coming, now)
-            refused = self._exclusively(request, coming.endpoint, now, self._update)
+            self._registering.install(device, coming, now)
+            refused = self._turns.take(request, coming.endpoint, now, self._update)
             if refused is not None:
                 self._state.engine.respond(request, refused, now)
             self._registered(device, now)
@@ -324,7 +226,7 @@ class RegistrationInterface:
 
         def ended(committed: bool, now: float) -> None:
             if not committed:
-                self._state.engine.respond(request, _UNAVAILABLE, now)
+                self._state.engine.respond(request, UNAVAILABLE, now)
                 return
             for name, value in changes.items():
                 setattr(registration, name, value)
@@ -344,7 +246,7 @@ class RegistrationInterface:
         """What an Update changes of a registration, by attribute name; parameters that say the same are no change."""
         changes: dict[str, object] = {}
         if parameters.lifetime is not None:
-            changes["lifetime"] = self._lifetime(parameters.lifetime, registration.version)
+            changes["lifetime"] = self._registering.lifetime(parameters.lifetime, registration.version)
         if parameters.binding is not None:
             changes["binding"] = parameters.binding
         if parameters.binding is not None or parameters.queue_mode:
@@ -374,7 +276,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
 
         def answer(committed: bool, now: float) -> None:
-            self._state.engine.respond(request, Response(n.DELETED) if committed else _UNAVAILABLE, now)
+            self._state.engine.respond(request, Response(n.DELETED) if committed else UNAVAILABLE, now)
 
         self._state.devices[registration.endpoint].last_seen = now
         self._end(registration, events.DEVICE_DEREGISTERED, "deregistered", now, answer)
@@ -416,12 +318,3 @@ class RegistrationInterface:
         """The lifetime is over; called when nothing else is being decided for the endpoint."""
         self._late.keep(registration, now)
         self._end(registration, events.DEVICE_EXPIRED, "lifetime", now)
-
-
-@attrs.frozen(slots=True)
-class _Said:
-    """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
-
-    parameters: RegistrationParameters
-    objects: ObjectList
-    listed: ObjectList | None

@@ -27,6 +27,7 @@ RESTORED: Final = (
     stored.OBSERVATIONS,
     stored.TEMPLATES,
     stored.OPERATIONS,
+    stored.REFUSED,
 )
 """The tables that a server is restored from, in the order in which it needs them."""
 

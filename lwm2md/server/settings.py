@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
+from lwm2md.security.rules import Policy
+
+_POLICY: Final = Policy()
 Follow = Literal["update", "echo", "register"]
 
 
@@ -28,6 +31,9 @@ class ServerSettings:
     At most so many ``registers`` wait for the storage, half of them of devices that are not known.
     What a device refuses to observe it is asked again after ``observe_retry``, then after twice that and so on up to
     ``observe_retry_max``; so many ``templates`` of wishes may be kept.
+
+    ``policy`` says who may register as what; a Register waits ``admission_timeout`` for what must be asked about that.
+    So many ``refused`` devices are remembered, and one identity has ``registrations_per_identity`` at most.
     """
 
     default_lifetime: int = 86400
@@ -64,3 +70,7 @@ class ServerSettings:
     operations_kept: int = 10_000
     models: int = 1000
     flush_interval: float = 60.0
+    policy: Policy = _POLICY
+    admission_timeout: float = 10.0
+    refused: int = 1000
+    registrations_per_identity: int = 10_000

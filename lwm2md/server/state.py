@@ -16,9 +16,10 @@ from lwm2md.coap.message import encode_body, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
+from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
-from lwm2md.server.effects import Commit, Resume, Sample, Write
+from lwm2md.server.effects import Commit, Resume, Sample, Together, Write
 from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
@@ -37,22 +38,28 @@ COUNTERS: Final = (
     "unexpected_responses",
     "sends_accepted",
     "sends_refused",
+    "notifications_refused",
 )
 _RD: Final = encode_body(options(path=("rd",)), b"")
 _ONE_BYTE: Final = 13
 _TWO_BYTES: Final = 269
 """From which length on an option has one byte more for it (RFC 7252 3.1)."""
+_TOGETHER: Final = 256
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
 
 @attrs.frozen(slots=True)
 class PeerDescription:
-    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``."""
+    """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
+
+    ``proved`` is that identity with all that it is known by.
+    """
 
     address: str
     transport: str
     identity: str | None = None
+    proved: Identity | None = None
 
 
 @attrs.frozen(slots=True)
@@ -60,13 +67,15 @@ class Environment:
     """What the shell hands in.
 
     ``random(size)`` gives unguessable bytes, ``describe(peer)`` says who and where a peer is, ``wants(event_type)``
-    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them.
+    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them. ``reaches(peer)``
+    says whether there is a way to a peer at all: to one named by its session there is none without that.
     """
 
     random: Callable[[int], bytes]
     describe: Callable[[Peer], PeerDescription]
     wants: Callable[[str], bool]
     publish: Callable[[Event], None]
+    reaches: Callable[[Peer], bool] = lambda _peer: True
 
 
 def location(registration_id: str) -> bytes:
@@ -86,7 +95,8 @@ class State:
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
-    ``profile_names`` which profiles are for one.
+    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
+    leaves that waits. What is read back is ``outdated`` where it is from a backup: much may have happened since.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -100,6 +110,7 @@ class State:
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
+        self._together = Together()
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.deviations: dict[str, int] = {}
@@ -108,6 +119,8 @@ class State:
         self.fit: Callable[[Device], DeviceProfile]
         self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
+        self.draining = False
+        self.outdated = False
 
     def registered(self, registration_id: str) -> Registration | None:
         """The live registration with that id in its Location."""
@@ -128,9 +141,19 @@ class State:
         resume: Resume | None = None,
         samples: tuple[Sample, ...] = (),
         dropped: tuple[str, ...] = (),
+        *,
+        records: tuple[bytes, ...] = (),
     ) -> None:
         """Ask the shell to make all this durable, then to call ``resume``."""
-        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped))
+        self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped, records))
+
+    def together(self) -> Together:
+        """What can be added to here becomes durable in its turn, with what was added before it."""
+        effects, together = self.effects, self._together
+        if not effects or effects[-1] is not together.commit or len(together.events) >= _TOGETHER:
+            together = self._together = Together()
+            effects.append(together.commit)
+        return together
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""

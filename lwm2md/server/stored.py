@@ -40,10 +40,13 @@ OPERATIONS = "operations"
 TWIN = "twin"
 PROFILES = "profile_ids"
 TEMPLATES = "templates"
+REFUSED = "refused"
 META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
 FINDINGS = "findings"
+RESTORED = "restored"
+"""The key of the row of `META` that says that all else is from a backup, and was not taken up since."""
 
 
 class _Objects(msgspec.Struct, omit_defaults=True):
@@ -68,6 +71,7 @@ class _Device(msgspec.Struct, omit_defaults=True, gc=False):
     changed: float = 0.0
     reason: str = ""
     silent: bool = False
+    secured: bool = False
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -123,6 +127,7 @@ def device_row(device: Device) -> bytes:
     """
     row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
     row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
+    row.secured = device.secured
     if device.habits is not None:
         row.awake, row.nat = device.habits.awake, device.habits.nat
     behind = device.behind
@@ -146,6 +151,7 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
         changed=row.changed,
         reason=intern(row.reason),
         responding=not row.silent,
+        secured=row.secured,
     )
     if row.gateway is not None:
         device.behind = Behind(gateway(row.gateway), row.prefix, row.device_id)
@@ -254,6 +260,14 @@ def twin_row(value: TwinValue) -> bytes:
     if type(plain) is float and isfinite(plain):
         return encode(("plain", plain, value.time, value.source))
     return encode((*_plain(plain), value.time, value.source))
+
+
+def known_value(value: Value, time: float, source: Source) -> tuple[bytes, bytes]:
+    """The same value as `twin_row` and as `sample_value` write it, in the time of one of them."""
+    sample = sample_value(value)
+    if type(value) is float and isfinite(value):
+        return b'["plain",%b,%b,"%b"]' % (sample, encode(time), source.encode()), sample
+    return twin_row(TwinValue(value, time, source)), sample
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:

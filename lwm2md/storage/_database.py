@@ -10,30 +10,20 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import resources
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from lwm2md.storage import _history
-from lwm2md.storage.interface import LOGS, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
+from lwm2md.storage import _history, _logs, _snapshots
+from lwm2md.storage._journal import Journal
+from lwm2md.storage.interface import TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
 """``PRAGMA application_id`` of our databases: another program's file is refused, never changed."""
 
 _GET: Final = {table: f"SELECT value FROM {table} WHERE key = ?" for table in TABLES}
 _SCAN: Final = {table: f"SELECT key, value FROM {table} WHERE key > ? ORDER BY key LIMIT ?" for table in TABLES}
-_PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?)" for table in TABLES}
-_DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
-_READ: Final = {log: f"SELECT id, value FROM {log} WHERE id > ? ORDER BY id LIMIT ?" for log in LOGS}
-_APPEND: Final = {log: f"INSERT INTO {log} (id, value) VALUES (?, ?)" for log in LOGS}
-_ROWS: Final = 50
-"""Rows that one statement writes, where there are many: the reactor gets on between two statements only."""
-_PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (_ROWS - 1) for table in TABLES}
-_APPEND_MANY: Final = {log: _APPEND[log] + ", (?, ?)" * (_ROWS - 1) for log in LOGS}
-_SURPLUS: Final = {log: f"SELECT id FROM {log} ORDER BY id DESC LIMIT 1 OFFSET ?" for log in LOGS}
-_TRIM: Final = {log: f"DELETE FROM {log} WHERE id <= ?" for log in LOGS}
 
 
 def schemas() -> list[str]:
@@ -45,28 +35,43 @@ def schemas() -> list[str]:
 
 
 class Database:
-    """One open database file. What SQLite and the system raise leaves every method as ``StorageError``."""
+    """One open database file. What SQLite and the system raise leaves every method as ``StorageError``.
 
-    def __init__(self, path: Path) -> None:
+    With ``check`` all of it is read when it is opened.
+    """
+
+    def __init__(self, path: Path, *, check: bool = False) -> None:
         self.path = path
+        self._check = check
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
+        self._journal = Journal()
 
     def open(self) -> None:
         """Lock the database, create it or bring its schema up to date."""
         try:
             with self._errors():
                 self._take_lock()
+                _snapshots.tidy(self.path)
+                self._journal = Journal()
                 self._connect()
+                self._journal.open(self._opened())
+                with self._settled():
+                    pass
         except StorageError:
             self.close()
             raise
 
     def close(self) -> None:
-        """Close the database and give the lock back; harmless when it is not open."""
+        """Close the database and give the lock back; harmless when it is not open.
+
+        What is in the journal goes to the tables, for those who look into them; where that fails it stays there.
+        """
         try:
             with self._errors():
                 if self._connection is not None:
+                    with contextlib.suppress(StorageError), self._settled():
+                        pass
                     self._connection.close()
         finally:
             self._connection = None
@@ -76,61 +81,70 @@ class Database:
 
     def commit(self, batch: Batch) -> bool:
         """Write a batch in one transaction; False when a condition does not hold."""
+        if batch.conditions or batch.dropped:
+            with self._settled():
+                pass  # they are about the tables
         with self._transaction() as connection:
             if not all(self._holds(connection, condition) for condition in batch.conditions):
                 return False
-            rows: dict[str, dict[str, bytes | None]] = {}
-            for write in batch.writes:
-                rows.setdefault(write.table, {})[write.key] = write.value
-            for table, changes in rows.items():
-                self._change(connection, table, changes)
-            for log in {append.log for append in batch.appends}:
-                records = [(append.id, append.value) for append in batch.appends if append.log == log]
-                _write(connection, _APPEND[log], _APPEND_MANY[log], records)
-            if batch.samples or batch.dropped:
-                _history.change(connection, batch.dropped, batch.samples)
+            if batch.dropped:
+                _history.drop(connection, batch.dropped)
+            written = self._journal.write(connection, batch)
+        written()
         return True
 
     def get(self, table: str, key: str) -> bytes | None:
         """Return the value of one row, or None."""
         with self._errors():
+            changed, value = self._journal.find(table, key)
+            if changed:
+                return value
             row = self._opened().execute(_GET[table], (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def scan(self, table: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` rows with keys greater than ``after``."""
-        with self._errors():
-            return self._opened().execute(_SCAN[table], (after, limit)).fetchall()
+        with self._settled() as connection:
+            return connection.execute(_SCAN[table], (after, limit)).fetchall()
 
     def read(self, log: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` records with ids greater than ``after``."""
-        with self._errors():
-            return self._opened().execute(_READ[log], (after, limit)).fetchall()
+        with self._settled() as connection:
+            return _logs.read(connection, log, after, limit)
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._transaction() as connection:
-            surplus = connection.execute(_SURPLUS[log], (keep,)).fetchone()
-            if surplus is not None:
-                connection.execute(_TRIM[log], surplus)
-                connection.execute("INSERT OR REPLACE INTO trimmed (log, id) VALUES (?, ?)", (log, *surplus))
-            last = connection.execute("SELECT id FROM trimmed WHERE log = ?", (log,)).fetchone()
-        return "" if last is None else str(last[0])
+        with self._settled(), self._transaction("BEGIN") as connection:
+            return _logs.trim(connection, log, keep)
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
         """Return at most ``limit`` names of an owner's series, from ``start`` and before ``end``."""
-        with self._errors():
-            return _history.names(self._opened(), owner, start, end, limit)
+        with self._settled() as connection:
+            return _history.names(connection, owner, start, end, limit)
 
     def samples(self, series: Place, start: int, end: int, limit: int) -> Samples:
         """Return at most ``limit`` samples of a series, from ``start`` and before ``end``."""
-        with self._errors():
-            return _history.samples(self._opened(), series, start, end, limit)
+        with self._settled() as connection:
+            return _history.samples(connection, series, start, end, limit)
 
     def thin(self, after: Place, before: int, keep: int, limit: int) -> tuple[Place, int]:
         """Remove a few old samples, see ``Storage.thin``."""
-        with self._transaction() as connection:
+        with self._settled(), self._transaction() as connection:
             return _history.thin(connection, after, before, keep, limit)
+
+    def snapshot(self, target: Path, progress: Callable[[int, int], None]) -> None:
+        """Copy it into a new file; from any thread."""
+        with self._errors():
+            _snapshots.copy(self.path, target, progress)
+
+    def swap(self, source: Path) -> Path:
+        """Put another database in its place, while it is closed; where it is kept."""
+        try:
+            with self._errors():
+                self._take_lock()
+                return _snapshots.swap(self.path, source)
+        finally:
+            self.close()
 
     def _take_lock(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -159,6 +173,9 @@ class Database:
         self._upgrade(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StorageError(f"{self.path}: the file system does not support a write-ahead log")
+        wrong = _snapshots.check(connection, schemas()) if self._check else None
+        if wrong is not None:
+            raise StorageError(f"{self.path}: {wrong}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         scripts = schemas()
@@ -175,17 +192,19 @@ class Database:
             marks = f"PRAGMA application_id = {_APPLICATION};\nPRAGMA user_version = {number};"
             connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n{marks}\nCOMMIT;")
 
+    @contextlib.contextmanager
+    def _settled(self) -> Iterator[sqlite3.Connection]:
+        """The connection, with everything in its table."""
+        if not self._journal.empty:
+            with self._transaction() as connection:
+                settled = self._journal.settle(connection)
+            settled()
+        with self._errors():
+            yield self._opened()
+
     def _holds(self, connection: sqlite3.Connection, condition: Condition) -> bool:
         row = connection.execute(_GET[condition.table], (condition.key,)).fetchone()
         return (None if row is None else row[0]) == condition.expected
-
-    def _change(self, connection: sqlite3.Connection, table: str, changes: dict[str, bytes | None]) -> None:
-        puts = [(key, value) for key, value in changes.items() if value is not None]
-        deletes = [(key,) for key, value in changes.items() if value is None]
-        if puts:
-            _write(connection, _PUT[table], _PUT_MANY[table], puts)
-        if deletes:
-            connection.executemany(_DELETE[table], deletes)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -193,10 +212,11 @@ class Database:
         return self._connection
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """A transaction; one that may come to write nothing gets by with less, and is in nobody's way then."""
         with self._errors():
             connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(begin)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -216,14 +236,6 @@ class Database:
             raise StorageError(f"{where}: {error.strerror or error}") from error
         except KeyError as error:
             raise StorageError(f"{self.path}: no table or log named {error}") from error
-
-
-def _write(connection: sqlite3.Connection, one: str, many: str, rows: Sequence[tuple[str, bytes]]) -> None:
-    whole = len(rows) - len(rows) % _ROWS
-    for start in range(0, whole, _ROWS):
-        connection.execute(many, tuple(chain.from_iterable(rows[start : start + _ROWS])))
-    if whole < len(rows):
-        connection.executemany(one, rows[whole:])
 
 
 def _explain(error: sqlite3.DatabaseError) -> str:

@@ -1,8 +1,7 @@
 """The series of the SQLite storage, as functions on its connection.
 
-RULES: one row for each sample, those of a series side by side in the order of time; several rows go in with one
-statement, since each statement gives up the interpreter's lock and has to wait for it again. What removes rows stops
-after some milliseconds: everybody else waits for the thread that does it.
+RULES: one row for each sample, those of a series side by side in the order of time. What removes rows stops after some
+milliseconds: everybody else waits for the thread that does it.
 """
 
 from __future__ import annotations
@@ -10,15 +9,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final
 
-from lwm2md.storage.interface import START, Place, Sample, Samples
+from lwm2md.storage.interface import START, Place, Samples
 
-_ROWS: Final = 32
-_ADD: Final = "INSERT OR REPLACE INTO history (owner, name, time, value) VALUES "
-_ADD_ONE: Final = _ADD + "(?, ?, ?, ?)"
-_ADD_MANY: Final = _ADD + ", ".join(["(?, ?, ?, ?)"] * _ROWS)
+ADD: Final = "INSERT OR REPLACE INTO history (owner, name, time, value) VALUES (?, ?, ?, ?)"
 _DROP: Final = "DELETE FROM history WHERE owner = ?"
 _SAMPLES: Final = (
     "SELECT time, value FROM history WHERE owner = ? AND name = ? AND time >= ? AND time < ? ORDER BY time LIMIT ?"
@@ -32,15 +27,9 @@ _REMOVE: Final = "DELETE FROM history WHERE owner = ? AND name = ? AND time < ?"
 _LONGEST: Final = 0.01
 
 
-def change(connection: sqlite3.Connection, dropped: Sequence[str], samples: Sequence[Sample]) -> None:
-    """Remove the series of owners, then add samples."""
-    if dropped:
-        connection.executemany(_DROP, [(owner,) for owner in dropped])
-    whole = len(samples) - len(samples) % _ROWS
-    for start in range(0, whole, _ROWS):
-        connection.execute(_ADD_MANY, tuple(chain.from_iterable(samples[start : start + _ROWS])))
-    if whole < len(samples):
-        connection.executemany(_ADD_ONE, samples[whole:])
+def drop(connection: sqlite3.Connection, owners: Sequence[str]) -> None:
+    """Remove the series of owners."""
+    connection.executemany(_DROP, [(owner,) for owner in owners])
 
 
 def names(connection: sqlite3.Connection, owner: str, start: str, end: str, limit: int) -> list[str]:

@@ -48,9 +48,14 @@ TABLES: Final = frozenset(
         "device_profiles",
         "findings",
         "templates",
+        "cursors",
+        "notes",
+        "credentials",
+        "refused",
+        "sessions",
     }
 )
-LOGS: Final = frozenset({"events"})
+LOGS: Final = frozenset({"events", "audit"})
 
 Rows = list[tuple[str, bytes]]
 Samples = list[tuple[int, bytes]]
@@ -66,7 +71,7 @@ class StorageError(Exception):
     """The storage could not do what was asked; the text names the file or server and the cause."""
 
 
-class Append(msgspec.Struct, frozen=True, gc=False):
+class Append(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One record for the end of a log. ``id`` sorts after every id that the log has ever held."""
 
     log: str

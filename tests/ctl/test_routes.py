@@ -6,7 +6,7 @@ import http.client
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -51,6 +51,11 @@ COMMANDS = (
     "observe e /3",
     "unobserve e /3",
     "events",
+    "plugins",
+    "plugins show p",
+    "plugins enable p",
+    "plugins disable p",
+    "plugins reload p",
     "models",
     f"models put {__file__}",
     "models show 3",
@@ -64,6 +69,13 @@ COMMANDS = (
     "traces 1",
     "trace e --pcapng /dev/null",
     "reload",
+    "backup --show",
+    "backup b",
+    "restore",
+    f"restore {__file__}",
+    "drain",
+    "drain --show",
+    "undrain",
     "update-trigger e",
     "doctor",
     "doctor e",
@@ -80,6 +92,16 @@ COMMANDS = (
     "profile-id p",
     "profile-id p </3/0>",
     "profile-id p --remove",
+    "credentials",
+    "credentials show i",
+    "credentials add x509:i",
+    "credentials revoke i",
+    f"credentials import {Path(__file__).with_name('credentials.csv')}",
+    "refused",
+    "refused 1",
+    "refused 1 --dismiss",
+    "admit 1",
+    "audit",
 )
 """One command line for each thing that a command can ask for."""
 
@@ -90,7 +112,7 @@ class Recorder(Client):
     asked: ClassVar[list[tuple[str, str]]] = []
 
     def _send(
-        self, method: str, target: str, data: bytes | None, headers: Mapping[str, str], timeout: float
+        self, method: str, target: str, data: bytes | BinaryIO | None, headers: Mapping[str, str], timeout: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         self.asked.append((method, target.partition("?")[0]))
         raise CommandError("noted")

@@ -154,11 +154,15 @@ def fuzz(run: Run, directory: Path, count: int) -> str:
     began = time.monotonic()
     warm = 0
     steps = max(3, count // 5000)
-    for step in range(steps):
+    tenth = -(-steps // 10)
+    for step in range(1, steps + 1):
         run.attack(count // steps)
         check_metrics(api)
-        if step + 1 == (steps + 2) // 3:
+        if step == (steps + 2) // 3:
             warm = daemon.resident()
+        if step % tenth == 0:
+            sys.stdout.write(f"{run.sent} datagrams, {daemon.resident()} KiB resident\n")
+            sys.stdout.flush()
     seconds = time.monotonic() - began
     end = daemon.resident()
     run.caller.stop()

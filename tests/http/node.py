@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.internet.task import Clock
 
+from lwm2md.auditing import AuditLog
+from lwm2md.backup import Backups
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
@@ -20,10 +22,20 @@ from lwm2md.config.changes import Reloaded, compare
 from lwm2md.config.errors import ConfigErrors
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
+from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
+from lwm2md.http.extending import PluginRoutes
+from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m.models import parse
 from lwm2md.net.driver import Deadlines
+from lwm2md.plugins.hosting import Hosting
+from lwm2md.plugins.loading import Loaded, Loader
+from lwm2md.plugins.managing import Managing
+from lwm2md.plugins.running import Running
+from lwm2md.restoration import Restoration
+from lwm2md.security.sealing import Seal
+from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
@@ -31,6 +43,7 @@ from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.tracing.traces import Tracing
+from lwm2md.vault import Vault
 
 TOKEN = "test-token"
 START = 1_767_225_600.0
@@ -124,6 +137,13 @@ class TestNode:
         self.tracing = Tracing(
             self._registration, lambda _: None, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20
         )
+        self._random = count(1)
+        self.vault = Vault(self.storage, Seal(None, self.random), self.delivery.submit, self.clock, self.random)
+        self.audit = AuditLog(self.storage, self.clock, 1000)
+        self.server.gate.grant = self._grant
+        self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
+        self.backups = Backups(self.storage)
+        self.restoration: Restoration | None = None
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True
@@ -131,8 +151,10 @@ class TestNode:
         self.admin_token_hash = hash_token(TOKEN)
         self.devices: dict[bytes, Device] = {}
         self._numbers = count(1)
-        self._random = count(1)
         self.delivery.on_settled = self.settle
+        self.routes = PluginRoutes(ROUTES, lambda routes: None)
+        self.plugins = Running(Hosting(cast(Any, self)), self.storage, Loaded(), self.settings.plugins)
+        self.managing = Managing(self.plugins, lambda: self.settings, lambda: self.settings, Loader())
 
     def random(self, size: int) -> bytes:
         """Bytes that never repeat."""
@@ -150,8 +172,15 @@ class TestNode:
         device = self.server.devices.get(endpoint)
         return None if device is None else device.registration
 
+    def _grant(self, names: tuple[str, ...], then: Known) -> None:
+        self.vault.grant(names, lambda grant: then(grant, self.now()))
+
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
+
+    def settle_soon(self) -> None:
+        """The same at once."""
+        self.settle()
 
     def reload(self) -> Reloaded:
         """Take ``found`` for what is in the files."""

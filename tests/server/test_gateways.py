@@ -619,7 +619,7 @@ class ChildrenTests(SynchronousTestCase):
         found, refused = self._told(*instances)
         self.assertEqual(len(found) + refused, len(instances))
         for prefix in found:
-            self.assertTrue(prefix and "/" not in prefix and not prefix.isdigit())
+            self.assertTrue(prefix and "/" not in prefix and not prefix.isdecimal())
 
 
 class RequestTests(SynchronousTestCase):

@@ -211,7 +211,7 @@ class RegisterTests(SynchronousTestCase):
         for answer in (thief.update("lt=90"), thief.update(), thief.deregister()):
             assert answer is not None
             self.assertEqual(answer.code, n.BAD_REQUEST)
-        self.assertEqual(self.bench.kinds(), [events.DEVICE_REGISTERED])
+        self.assertEqual(self.bench.kinds(), [events.DEVICE_REGISTERED, events.SECURITY_REFUSED])
 
     def test_full(self) -> None:
         """Beyond the number of devices a new one gets 5.03 with Max-Age; a known one registers again."""

@@ -61,7 +61,9 @@ class UpgradeTests(TestCase):
             self.assertEqual(version, len(schemas()), dump.stem)
             self.assertLessEqual(TABLES | LOGS, set(after), dump.stem)
             self.assertGreater(len(before["registrations"]), 0)
-            self.assertEqual({name: after[name] for name in before}, before, dump.stem)
+            for name, expected in before.items():
+                columns = len(expected[0]) if expected else 0
+                self.assertEqual([row[:columns] for row in after[name]], expected, f"{dump.stem}: {name}")
 
     def test_interrupted(self) -> None:
         """An upgrade that fails leaves the version and everything else as it was."""

@@ -1,0 +1,239 @@
+"""Register (OMA Core 6.2.1): who wants to register as what, with which Objects, and what becomes of it.
+
+RULES: who may not register is refused before anything is stored. Of two that may have the same endpoint the operator's
+rule says who wins.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import IncomingRequest, Response
+from lwm2md.coap.message import uint
+from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.server import stored
+from lwm2md.server.admission import ANOTHER, TOO_MANY, Admission, Gate, Verdict, asked_of, rejection
+from lwm2md.server.arrivals import register_events, same
+from lwm2md.server.deviations import count
+from lwm2md.server.effects import Write
+from lwm2md.server.gateways import Gateways
+from lwm2md.server.idle import Idle
+from lwm2md.server.lifetimes import Lifetimes
+from lwm2md.server.moving import Moves
+from lwm2md.server.objectlists import ObjectLists
+from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, parse
+from lwm2md.server.profiles import Profiles
+from lwm2md.server.ramp import Ramp
+from lwm2md.server.records import Device, Registration
+from lwm2md.server.registrationrows import registration_row
+from lwm2md.server.state import State
+from lwm2md.server.turns import UNAVAILABLE, Turns
+
+_FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
+_DEFAULT_BINDING: Final = "U"
+_DEFAULT_VERSION: Final = "1.0"
+
+
+@attrs.frozen
+class Parts:
+    """Who has a say when a device registers, and who is told: ``arrived`` of it, ``relisted`` of another list."""
+
+    gate: Gate
+    gateways: Gateways
+    idle: Idle
+    lifetimes: Lifetimes
+    lists: ObjectLists
+    moves: Moves
+    profiles: Profiles
+    ramp: Ramp
+    turns: Turns
+    arrived: Callable[[Device, float], None]
+    relisted: Callable[[Device], None]
+
+
+@attrs.frozen(slots=True)
+class _Said:
+    """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
+
+    parameters: RegistrationParameters
+    objects: ObjectList
+    listed: ObjectList | None
+    labels: Mapping[str, str]
+
+
+class Registering:
+    """Decides on Registers."""
+
+    def __init__(self, state: State, parts: Parts) -> None:
+        self._state = state
+        self._parts = parts
+
+    def register(self, request: IncomingRequest, now: float) -> None:
+        """Decide; the answer goes when that is done. Raises Rejected for what is refused at once."""
+        parameters = parse(request.message.query)
+        where = self._state.environment.describe(request.peer)
+        if parameters.endpoint is None and where.identity is None:
+            raise Rejected(n.BAD_REQUEST, "ep is missing")
+        later = self._parts.ramp.refuse(now, known=(parameters.endpoint or where.identity) in self._state.devices)
+        if later is not None:
+            self._state.count("registrations_deferred")
+            busy = Response(n.SERVICE_UNAVAILABLE, b"too many at once", ((n.MAX_AGE, uint(later)),))
+            self._state.engine.respond(request, busy, now)
+            return
+
+        def decided(asked: Admission, verdict: Verdict, then: float) -> None:
+            self._parts.turns.guarded(request, lambda _, now: self._admitted(request, parameters, asked, verdict, now))(
+                then
+            )
+
+        self._parts.gate.ask(asked_of(where, parameters.endpoint, parameters.labels), now, decided)
+
+    def _admitted(
+        self,
+        request: IncomingRequest,
+        parameters: RegistrationParameters,
+        asked: Admission,
+        verdict: Verdict,
+        now: float,
+    ) -> None:
+        if not verdict.allowed:
+            raise rejection(verdict.cause)
+        parts, endpoint = self._parts, asked.endpoint
+        version = parameters.version or _DEFAULT_VERSION
+        listed = parts.lists.said(request.message, version, parameters.deviations)
+        device = self._state.devices.get(endpoint)
+        if self._state.draining and (device is None or device.registration is None):
+            raise Rejected(n.SERVICE_UNAVAILABLE, "draining")
+        objects = parts.profiles.resolve(device, parameters.profiles, listed, version)
+        if objects is None:
+            raise Rejected(n.BAD_REQUEST, "the object list is missing")
+        refused = parts.moves.challenge_register(request, device, now)
+        if refused is None:
+            said = _Said(parameters, objects, listed, verdict.labels)
+            refused = parts.turns.take(request, endpoint, now, lambda _, then: self._decide(request, asked, said, then))
+        if refused is not None:
+            self._state.engine.respond(request, refused, now)
+
+    def _decide(self, request: IncomingRequest, asked: Admission, said: _Said, now: float) -> None:
+        endpoint, parts = asked.endpoint, self._parts
+        device = self._state.devices.get(endpoint) or Device(endpoint)
+        previous = device.registration if device.behind is None else None  # a gateway's word for it gives way
+        registration = self._registration(request, endpoint, said, now)
+        cause = self._conflict(previous, registration)
+        if cause:
+            parts.gate.note(asked, cause, now)
+            raise rejection(cause)
+        if not parts.idle.room(endpoint, now):
+            self._state.engine.respond(request, _FULL, now)
+            return
+        resumed = previous is not None and same(previous, registration)
+        if resumed and previous is not None:
+            registration.id, registration.registered_at = previous.id, previous.registered_at
+            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
+        events = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
+        kept = self._kept(device, registration, said, now)
+        writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
+        if kept is not None:
+            writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
+
+        def ended(committed: bool, now: float) -> None:
+            parts.ramp.end(now)
+            parts.idle.arrived(endpoint)
+            if not committed:
+                self._state.engine.respond(request, UNAVAILABLE, now)
+                return
+            self._take(device, registration, kept, now)
+            device.turned(now, "resumed" if resumed else "registered")
+            location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
+            self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
+            parts.arrived(device, now)
+
+        parts.ramp.begin(now)
+        self._state.commit_exclusive(endpoint, writes, events, ended)
+
+    def _conflict(self, previous: Registration | None, coming: Registration) -> str:
+        """Why this registration may not take its place among the others; "" where it may."""
+        settings = self._state.settings
+        if previous is not None and not settings.policy.displaces(previous.identity, coming.identity):
+            return ANOTHER
+        if coming.identity is not None and (previous is None or previous.identity != coming.identity):
+            known = self._state.identities.find(coming.identity)
+            if len(known) >= settings.registrations_per_identity:
+                return TOO_MANY
+        return ""
+
+    def _kept(self, device: Device, registration: Registration, said: _Said, now: float) -> Device | None:
+        """The device as it is to be stored, where that is anything new."""
+        profiles = self._parts.profiles.learned(device, said.parameters.profiles, said.listed)
+        labels = {**said.labels, **(device.labels or {})}
+        secured = registration.identity is not None
+        if device.endpoint not in self._state.devices:
+            device.last_seen, device.profiles, device.labels, device.secured = now, profiles, labels or None, secured
+            return device
+        back = device.behind is not None or device.disabled
+        if not (back or profiles is not None or labels != (device.labels or {}) or secured != device.secured):
+            return None
+        return attrs.evolve(
+            device,
+            last_seen=now,
+            behind=None,
+            disabled=False,
+            profiles=profiles or device.profiles,
+            labels=labels or None,
+            secured=secured,
+        )
+
+    def _take(self, device: Device, registration: Registration, kept: Device | None, now: float) -> None:
+        """Let a committed registration be the device's."""
+        self._parts.gateways.release(device, now)
+        count(self._state, registration.objects.deviations)
+        device.disabled = False
+        if kept is not None:
+            device.profiles, device.labels, device.secured = kept.profiles, kept.labels, kept.secured
+        another = device.registration is None or device.registration.objects != registration.objects
+        self.install(device, registration, now)
+        if another:
+            self._parts.relisted(device)
+
+    def _registration(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> Registration:
+        parameters = said.parameters
+        version = parameters.version or _DEFAULT_VERSION
+        where = self._state.environment.describe(request.peer)
+        return Registration(
+            id=base64.urlsafe_b64encode(self._state.environment.random(12)).decode(),
+            endpoint=endpoint,
+            peer=request.peer,
+            transport=where.transport,
+            identity=where.identity,
+            version=version,
+            lifetime=self.lifetime(parameters.lifetime, version),
+            binding=parameters.binding or _DEFAULT_BINDING,
+            queue_mode=parameters.queue_mode,
+            sms=parameters.sms,
+            objects=said.objects,
+            labels=parameters.labels,
+            registered_at=now,
+            updated_at=now,
+        )
+
+    def lifetime(self, seconds: int | None, version: str) -> int | None:
+        """The effective lifetime of one that is asked for, in seconds; None is infinite."""
+        settings = self._state.settings
+        return effective_lifetime(
+            seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
+        )
+
+    def install(self, device: Device, registration: Registration, now: float) -> None:
+        """Put a committed registration where requests find it, in place of the one before."""
+        previous = device.registration
+        if previous is not None:
+            self._parts.lifetimes.remove(previous)
+            if previous.peer != registration.peer:
+                self._parts.moves.withdraw(device, now)
+        self._state.devices[device.endpoint] = device
+        self._parts.lifetimes.add(device, registration)

@@ -1,0 +1,197 @@
+"""The journal of the SQLite storage: what was committed and is not in its table yet.
+
+RULES: a batch is durable as one row of the journal, whatever is in it; that is what makes a commit cheap. What the rows
+say is gathered here, so that of many changes of one row the last is written, and those of many devices in the order of
+their keys; each commit takes some of that to the tables. A journal is read back at the start, so that what went to its
+table and is still in the journal is written there again: that changes nothing, since the order is the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Final
+
+import msgspec
+
+from lwm2md.storage import _history, _logs
+from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Sample, Write
+
+FULL: Final = 16_384
+"""Rows that are gathered before they begin to go to their tables."""
+_HEAVY: Final = 8 << 20
+"""Bytes of the journal that are as many."""
+MANY: Final = 64
+"""Records that are gathered before they make a row of their log."""
+ROWS: Final = 50
+"""Rows that one statement writes, where there are many: each one gives up the interpreter's lock."""
+
+_PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?)" for table in TABLES}
+_PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (ROWS - 1) for table in TABLES}
+_ADD_MANY: Final = _history.ADD + ", (?, ?, ?, ?)" * (ROWS - 1)
+_DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
+
+_WRITE: Final = "INSERT INTO journal (value) VALUES (?)"
+_FORGET: Final = "DELETE FROM journal WHERE id <= ?"
+
+Statement = tuple[str, Sequence[object]]
+
+
+class _Entry(msgspec.Struct, array_like=True):
+    """A row of the journal."""
+
+    writes: list[Write]
+    appends: list[Append]
+    samples: list[Sample]
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(_Entry).decode
+
+
+class _Changes:
+    """What some batches change, together."""
+
+    __slots__ = ("count", "rows", "samples")
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, bytes | None]] = {table: {} for table in TABLES}
+        self.samples: list[Sample] = []
+        self.count = 0
+
+    def add(self, writes: Sequence[Write], samples: Sequence[Sample]) -> None:
+        """Take the changes of one more batch."""
+        rows = self.rows
+        for write in writes:
+            rows[write.table][write.key] = write.value
+        self.samples += samples
+        self.count += len(writes) + len(samples)
+
+    def statements(self) -> Iterator[Statement]:
+        """What brings them into their tables, some rows each."""
+        for table, changes in self.rows.items():
+            ordered = sorted(changes.items())
+            yield from _in_rows(_PUT[table], _PUT_MANY[table], [row for row in ordered if row[1] is not None])
+            yield from ((_DELETE[table], (key,)) for key, value in ordered if value is None)
+        # Of one time the last one comes last, and stays.
+        yield from _in_rows(_history.ADD, _ADD_MANY, sorted(self.samples, key=itemgetter(0, 1, 2)))
+
+
+class Journal:
+    """The journal of one open database.
+
+    What writes to a connection returns what is to be called when that was committed: until then nothing has happened.
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._young = _Changes()
+        self._weight = self._last = 0
+        self._records: list[Append] = []
+        # What is on its way to the tables, how far it has come, and up to which row of the journal it stands for.
+        self._old: _Changes | None = None
+        self._due: list[Statement] = []
+        self._done = self._mark = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything is in its table."""
+        return self._old is None and not (self._young.count or self._records)
+
+    def open(self, connection: sqlite3.Connection) -> None:
+        """Gather what the journal has; it is to be settled at once."""
+        for number, value in connection.execute("SELECT id, value FROM journal ORDER BY id"):
+            entry = _decode(value)
+            self._young.add(entry.writes, entry.samples)
+            self._records += entry.appends
+            self._last = number
+        for log in LOGS:
+            first = min((record.id for record in self._records if record.log == log), default=None)
+            if first is not None:
+                there = frozenset(_logs.ids(connection, log, first))
+                self._records = [each for each in self._records if each.log != log or each.id not in there]
+
+    def find(self, table: str, key: str) -> tuple[bool, bytes | None]:
+        """Whether a row was changed and is not in its table yet, and to what."""
+        for changes in (self._young, self._old):
+            if changes is not None and key in changes.rows[table]:
+                return True, changes.rows[table][key]
+        return False, None
+
+    def write(self, connection: sqlite3.Connection, batch: Batch) -> Callable[[], None]:
+        """Write a batch down; and take what came earlier to its tables, faster than it comes."""
+        writes, appends, samples = batch.writes, batch.appends, batch.samples
+        unknown = {write.table for write in writes} - TABLES or {append.log for append in appends} - LOGS
+        if unknown:
+            raise KeyError(min(unknown))
+        if not (writes or appends or samples):
+            return _nothing
+        records = [*self._records, *appends]
+        if len(records) >= MANY or self._old is not None:  # before the rows of the journal go that have them
+            _append(connection, records)
+            records, appends = [], ()
+        value = _encode((writes, appends, samples))
+        last = connection.execute(_WRITE, (value,)).lastrowid or 0
+        done = self._apply(connection, 1 + 2 * (len(writes) + len(samples)) // ROWS)
+
+        def written() -> None:
+            self._applied(done)
+            self._young.add(writes, samples)
+            self._records = records
+            self._weight += len(value)
+            self._last = last
+            if self._old is None and (self._young.count >= FULL or self._weight >= _HEAVY):
+                self._turn()
+
+        return written
+
+    def settle(self, connection: sqlite3.Connection) -> Callable[[], None]:
+        """Take everything to its table."""
+        self._apply(connection, len(self._due))
+        for statement, values in self._young.statements():
+            connection.execute(statement, values)
+        _append(connection, self._records)
+        connection.execute(_FORGET, (self._last,))
+        return self._reset
+
+    def _apply(self, connection: sqlite3.Connection, most: int) -> int:
+        """Carry out the next statements; how many are done then."""
+        end = min(self._done + most, len(self._due))
+        for statement, values in self._due[self._done : end]:
+            connection.execute(statement, values)
+        if self._old is not None and end == len(self._due):
+            connection.execute(_FORGET, (self._mark,))
+        return end
+
+    def _applied(self, done: int) -> None:
+        self._done = done
+        if done == len(self._due):
+            self._old, self._due, self._done = None, [], 0
+
+    def _turn(self) -> None:
+        self._old, self._mark = self._young, self._last
+        self._due, self._done = list(self._old.statements()), 0
+        self._young, self._weight = _Changes(), 0
+
+
+def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:
+    for log in LOGS:
+        for statement, values in _logs.rows(log, [record for record in records if record.log == log]):
+            connection.execute(statement, values)
+
+
+def _nothing() -> None:
+    """There was nothing to write."""
+
+
+def _in_rows(one: str, several: str, rows: Sequence[tuple[object, ...]]) -> Iterator[Statement]:
+    """The statements that write rows: ``several`` writes `ROWS` at once, ``one`` each of those that are left."""
+    whole = len(rows) - len(rows) % ROWS
+    for start in range(0, whole, ROWS):
+        yield several, tuple(chain.from_iterable(rows[start : start + ROWS]))
+    for row in rows[whole:]:
+        yield one, row

@@ -1,0 +1,169 @@
+"""Tests of the journal of the SQLite storage: what is committed is found, whether it is in its table yet or not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.storage import _journal
+from lwm2md.storage._database import Database
+from lwm2md.storage.interface import LAST, START, Append, Batch, StorageError, Write
+
+
+def told(first: int, count: int, devices: int = 7) -> Batch:
+    """A batch as notifications make it: a row, a record and a sample each."""
+    numbers = range(first, first + count)
+    return Batch(
+        [Write("twin", f"device {number % devices}", b"%d" % number) for number in numbers],
+        [Append("events", f"{number:06}", b"event %d" % number) for number in numbers],
+        (),
+        [(f"device {number % devices}", "/3/0/9", number, b"%d" % number) for number in numbers],
+    )
+
+
+class JournalTests(SynchronousTestCase):
+    """A journal that is full after twenty rows."""
+
+    def setUp(self) -> None:
+        self.patch(_journal, "FULL", 20)
+        self.path = Path(self.mktemp()) / "state.db"
+        self.database = self.opened()
+
+    def opened(self) -> Database:
+        """Open the database."""
+        database = Database(self.path)
+        database.open()
+        self.addCleanup(database.close)
+        return database
+
+    def killed(self) -> Database:
+        """Go on with what a daemon left that was killed: the files as they are now."""
+        copy = Path(self.mktemp())
+        copy.mkdir()
+        for file in self.path.parent.iterdir():
+            shutil.copy(file, copy / file.name)
+        self.database.close()
+        self.path = copy / self.path.name
+        self.database = self.opened()
+        return self.database
+
+    def rows(self, query: str) -> list[Any]:
+        """What plain SQLite sees."""
+        connection = sqlite3.connect(self.path)
+        found = connection.execute(query).fetchall()
+        connection.close()
+        return found
+
+    def assert_whole(self, count: int, devices: int = 7) -> None:
+        """Everything that `told` says up to a number is there, once."""
+        database = self.database
+        newest = {f"device {number % devices}": b"%d" % number for number in range(count)}
+        self.assertEqual(dict(database.scan("twin", "", 1000)), newest)
+        self.assertEqual(database.read("events", "", 10_000), [(f"{n:06}", b"event %d" % n) for n in range(count)])
+        for device in range(devices):
+            expected = [(n, b"%d" % n) for n in range(count) if n % devices == device]
+            self.assertEqual(database.samples((f"device {device}", "/3/0/9"), 0, 10_000, 10_000), expected)
+
+    def test_gathered(self) -> None:
+        """A commit is one row of the journal; what it says is found at once and in its table later."""
+        self.database.commit(told(0, 2))
+        self.assertEqual(self.rows("SELECT count(*) FROM journal"), [(1,)])
+        self.assertEqual(self.rows("SELECT * FROM twin"), [])
+        self.assertEqual(self.database.get("twin", "device 1"), b"1")
+        self.assertEqual(self.rows("SELECT * FROM twin"), [])
+        self.assert_whole(2)
+        self.assertEqual(self.rows("SELECT count(*) FROM journal"), [(0,)])
+        self.assertEqual(len(self.rows("SELECT * FROM twin")), 2)
+
+    def test_flows(self) -> None:
+        """Under load the journal stays as short as it is, and each row gets to its table without being asked for."""
+        most = 0
+        for number in range(300):
+            self.database.commit(told(3 * number, 3))
+            most = max(most, self.rows("SELECT count(*) FROM journal")[0][0])
+        self.assertLess(most, 150)
+        self.assertGreater(len(self.rows("SELECT * FROM history")), 800)
+        self.assertGreater(self.rows("SELECT sum(max(count, 1)) FROM events")[0][0], 800)
+        self.assert_whole(900)
+
+    def test_killed_anywhere(self) -> None:
+        """After a kill at any point of it all is there once, in its last state."""
+        done = 0
+        for step in range(1, 14):
+            for _ in range(step):
+                self.database.commit(told(done, 1 + done % 11))
+                done += 1 + done % 11
+            self.killed()
+            self.assert_whole(done)
+
+    def test_deleted(self) -> None:
+        """A row that was deleted is gone, whether what was there came from the table, the journal or both."""
+        self.database.commit(told(0, 7))
+        self.database.scan("twin", "", 1)
+        self.database.commit(told(7, 7))
+        self.database.commit(Batch([Write("twin", f"device {number}", None) for number in range(7)]))
+        self.assertIsNone(self.database.get("twin", "device 3"))
+        self.killed()
+        self.assertEqual(self.database.scan("twin", "", 10), [])
+
+    def test_dropped(self) -> None:
+        """The series of an owner that is dropped stay away after a kill, and what comes later stays."""
+        self.database.commit(told(0, 9))
+        self.database.commit(Batch(dropped=["device 1"], samples=[("device 1", "/3/0/9", 99, b"99")]))
+        self.killed()
+        self.assertEqual(self.database.samples(("device 1", "/3/0/9"), 0, 1000, 10), [(99, b"99")])
+        self.assertEqual(self.database.names("device 2", "", LAST, 10), ["/3/0/9"])
+
+    def test_trimmed(self) -> None:
+        """A log is trimmed within a run of records, and what was trimmed stays away after a kill."""
+        for first in range(0, 60, 20):
+            self.database.commit(told(first, 20))
+        for keep in (60, 45, 40, 39, 1):
+            self.assertEqual(self.database.trim("events", keep), "" if keep == 60 else f"{59 - keep:06}")
+            self.killed()
+            expected = [f"{number:06}" for number in range(60 - keep, 60)]
+            self.assertEqual([each for each, _ in self.database.read("events", "", 100)], expected)
+
+    def test_read_within_a_run(self) -> None:
+        """A log is read from any record on, and no further than asked for."""
+        self.database.commit(told(0, 30))
+        self.database.commit(told(30, 1))
+        for after in range(31):
+            found = [int(each) for each, _ in self.database.read("events", f"{after:06}", 4)]
+            self.assertEqual(found, list(range(after + 1, min(after + 5, 31))))
+
+    def test_thinned(self) -> None:
+        """Samples that were thinned out stay away after a kill."""
+        self.database.commit(told(0, 30, devices=1))
+        self.assertEqual(self.database.thin(START, 10, 5, 1000), (START, 25))
+        self.killed()
+        self.assertEqual(
+            [time for time, _ in self.database.samples(("device 0", "/3/0/9"), 0, 99, 99)], [*range(25, 30)]
+        )
+
+    def test_failure(self) -> None:
+        """A commit that fails while rows go to their tables leaves them where they are, and later ones go on."""
+        for first in range(0, 90, 9):
+            self.database.commit(told(first, 9))
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        self.database._opened().execute("PRAGMA busy_timeout = 1")
+        self.assertRaises(StorageError, self.database.commit, told(90, 9))
+        self.assertRaises(StorageError, self.database.scan, "twin", "", 1)
+        other.execute("ROLLBACK")
+        other.close()
+        self.database.commit(told(90, 9))
+        self.assert_whole(99)
+
+    def test_closed(self) -> None:
+        """In a database that was closed everything is in its table."""
+        self.database.commit(told(0, 5))
+        self.database.close()
+        self.assertEqual(self.rows("SELECT count(*) FROM journal"), [(0,)])
+        self.assertEqual(len(self.rows("SELECT * FROM twin")), 5)
+        self.assertTrue(os.path.exists(self.path))
