@@ -1,6 +1,6 @@
 """A month of a fleet's traffic in virtual time, on a real database: ``python -m tests.storage.month [DEVICES]``.
 
-RULES: a whole node, its SQLite storage worked on the test's thread, a clock of the test. Every device Updates each hour,
+RULES: a whole node, its SQLite storage worked on the test's thread, a clock of the test. Each device Updates hourly,
 notifies a value every ten minutes, is asked for something a few times a day, and one day in twenty is away until its
 registration has expired. After each day the size of the database's files is taken. Once there is as much as is kept
 (`[history] retention`, `[storage] events`, `[limits] operations-kept`) it must not grow any more.
