@@ -83,6 +83,8 @@ class Load:
         peer = associations.sessions.new_peer()
         terms = ClientTerms(self._context, name(number + self._first).encode(), KEY, cid=self._cid)
         handshake = ClientHandshake(associations, self.address(number), peer, Timing(patience=30.0), now, terms)
+        if self._cid:
+            handshake.cid = peer[1:]
         self._numbers[peer] = number
         associations.begin(handshake)
         handshake.start(now)
