@@ -7,8 +7,10 @@ device is told to come again, since nobody has decided. What a plugin said is no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from lwm2md.plugins import seams
 from lwm2md.plugins.records import CredentialQuery, RegistrationRequest, Verdict
@@ -17,6 +19,9 @@ from lwm2md.security import credentials
 from lwm2md.security.credentials import Scope
 from lwm2md.server import admission
 from lwm2md.server.admission import Admission, Answer
+
+LONGEST: Final = 255
+"""Characters of a cause, or of a label, that a plugin gives; what is longer is cut."""
 
 
 class Guarding:
@@ -29,17 +34,21 @@ class Guarding:
         self._running = running
         self._now = now
         self._settle = settle
+        self._log = Logger(namespace="lwm2md.plugins")
 
     def admit(self, asked: Admission, answer: Answer) -> None:
         """Ask whether a device may register."""
         request = RegistrationRequest(asked.endpoint, asked.identity, asked.address, asked.transport, asked.labels)
 
         def decided(verdict: Verdict) -> None:
-            cause = admission.FAILED if verdict is seams.FAILED else verdict.cause
-            answer(admission.Verdict(verdict.allowed, cause, verdict.labels), self._now())
+            cause = admission.FAILED if verdict is seams.FAILED else str(verdict.cause)[:LONGEST]
+            labels = {str(name)[:LONGEST]: str(value)[:LONGEST] for name, value in verdict.labels.items()}
+            answer(admission.Verdict(verdict.allowed, cause, labels), self._now())
             self._settle()
 
-        Deferred.fromCoroutine(seams.authorize_registration(self._running, request)).addCallback(decided)
+        deciding = Deferred.fromCoroutine(seams.authorize_registration(self._running, request))
+        deciding.addCallback(decided)
+        deciding.addErrback(lambda failure: self._log.failure("what followed a verdict failed", failure))
 
     async def credential(self, identity: bytes, scope: Scope) -> credentials.Credential | None:
         """The credential of a PSK identity that the daemon has none for."""

@@ -141,15 +141,17 @@ def describe(loaded: Loaded) -> Iterator[str]:
 
 def _import(name: str, paths: Sequence[str]) -> tuple[Any, str]:
     """The plugin's module or object, and where it is from; raises LoadError."""
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    point = points.get(name)
-    if point is not None:
+    points = entry_points(group=GROUP)
+    found = sorted({_origin(point): point for point in points if point.name == name}.items())
+    if len(found) > 1:
+        raise LoadError(f"several distributions have a plugin of this name: {', '.join(dict(found))}")
+    for _, point in found:
         return _guarded(point.load), _origin(point)
     for path in paths:
         file = Path(path) / f"{name.replace('-', '_')}.py"
         if file.is_file():
             return _guarded(partial(_from_file, name, file)), str(file)
-    guess = nearest(name, points)
+    guess = nearest(name, points.names)
     hint = f"; did you mean '{guess}'?" if guess else ""
     raise LoadError(f"no plugin of this name is installed, or in [plugins] path{hint}")
 

@@ -84,9 +84,9 @@ class Running:
             raise StartError(f"[plugins] strict: {'; '.join(failed)}")
 
     async def stop(self) -> None:
-        """Stop all plugins, the last one first."""
-        for plugin in reversed(self.plugins.values()):
-            await self.end(plugin)
+        """Stop all plugins."""
+        for ended in [Deferred.fromCoroutine(self.end(plugin)) for plugin in self.plugins.values()]:
+            await ended
         self.calls.stop()
 
     async def begin(self, plugin: Plugin) -> bool:
@@ -95,19 +95,13 @@ class Running:
         plugin.state = "starting"
         context = self._contexts[plugin.name] = PluginContext(self._host, plugin, self)
         try:
-            await self._call(plugin, "lwm2md_metrics", {"metrics": plugin.metrics})
-            await self._call(plugin, "lwm2md_start", {"context": context})
-            await self._listen(plugin, context)
-            root = await self._call(plugin, "lwm2md_coap_resources")
-            if root is not None:
-                self.mount(plugin, root)
-            routes = await self._call(plugin, "lwm2md_http_routes")
-            self._host.add_routes(plugin, self.calls, routes or ())
+            for step in (self._introduce, self._listen, self._take_tree, self._take_routes):
+                await step(plugin, context)
+                if plugin.state != "starting":  # it was stopped meanwhile
+                    return False
         except Exception as error:
             if plugin.state == "starting":
                 await self.end(plugin, f"can't start: {_text(error)}")
-            return False
-        if plugin.state != "starting":
             return False
         plugin.state = "running"
         self._rewire()
@@ -160,11 +154,26 @@ class Running:
         self._host.mount(root)
         self._trees.setdefault(plugin.name, []).append(root)
 
+    async def _introduce(self, plugin: Plugin, context: PluginContext) -> None:
+        await self._call(plugin, "lwm2md_metrics", {"metrics": plugin.metrics})
+        await self._call(plugin, "lwm2md_start", {"context": context})
+
+    async def _take_tree(self, plugin: Plugin, context: PluginContext) -> None:
+        root = await self._call(plugin, "lwm2md_coap_resources")
+        if root is not None and plugin.state == "starting":
+            self.mount(plugin, root)
+
+    async def _take_routes(self, plugin: Plugin, context: PluginContext) -> None:
+        routes = await self._call(plugin, "lwm2md_http_routes")
+        if plugin.state == "starting":
+            self._host.add_routes(plugin, self.calls, routes or ())
+
     async def _listen(self, plugin: Plugin, context: PluginContext) -> None:
         hook = plugin.hooks.get("lwm2md_events")
         if hook is None:
             return
         types = await self._call(plugin, "lwm2md_event_types")
+        context.check()
         context.add(
             Queue(
                 self._host.delivery,

@@ -98,6 +98,8 @@ class Registering:
         version = parameters.version or _DEFAULT_VERSION
         listed = parts.lists.said(request.message, version, parameters.deviations)
         device = self._state.devices.get(endpoint)
+        if self._state.draining and (device is None or device.registration is None):
+            raise Rejected(n.SERVICE_UNAVAILABLE, "draining")
         objects = parts.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")

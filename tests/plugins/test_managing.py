@@ -110,7 +110,8 @@ class ManagingTests(Bed):
 
     async def test_routes_of_others(self) -> None:
         """No plugin takes the routes of another, or of the daemon; what is free it may have."""
-        route = "@hookimpl\ndef lwm2md_http_routes(): return [ApiRoute('GET', {!r}, lambda request: 'x', 'x')]"
+        hook = "@hookimpl(reactor=True)\ndef lwm2md_http_routes():"
+        route = hook + " return [ApiRoute('GET', {!r}, lambda request: 'x', 'x')]"
         paths = ("/v1/weather", "/v1/weather/today", "/v1/devices/x", "/v2/x", "/v1/plugins/a/x", "reload", "/v1/{x}")
         for number, path in enumerate(paths):
             self.write(f"p{number}", route.format(path))

@@ -120,8 +120,9 @@ class Sessions:
         return out
 
     def of_identities(self, texts: Collection[str]) -> list[DtlsSession]:
-        """Return the sessions of all identities with these texts."""
-        return [session for session in self.by_peer.values() if session.identity.text in texts]
+        """Return the sessions of all identities of which one of the names is among these texts."""
+        wanted = frozenset(texts)
+        return [session for session in self.by_peer.values() if session.identity.goes_by(wanted)]
 
     def drop(self, session: DtlsSession, cause: str) -> None:
         """Forget a session that is in the table, without a word to its peer."""
