@@ -98,7 +98,7 @@ class Node:
         environment = Environment(
             chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
         )
-        self.server = _make_server(settings, environment)
+        self.server = _server(settings, environment)
         self._gatekeeper = Gatekeeper(settings, storage, self.delivery, reactor, random=chance, settled=self._settled)
         self.vault, self.audit = self._gatekeeper.vault, self._gatekeeper.audit
         self.server.gate.grant = self._gatekeeper.grant
@@ -143,6 +143,16 @@ class Node:
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
+        )
+
+    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
+        return Tracing(
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
         )
 
     def now(self) -> float:
@@ -381,11 +391,13 @@ class Node:
         yield "driver_unroutable", self._driver.unroutable
 
 
-def _make_server(settings: Settings, environment: Environment) -> Server:
+def _server(settings: Settings, environment: Environment) -> Server:
+    """The core, with the models and device profiles that are shipped, and the operator's models."""
     table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
     server = Server(tuning.server_settings(settings), models.parse(table), environment)
     server.library.use(settings.object_models)
-    server.device_profiles.ship(files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8"))
+    profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+    server.device_profiles.ship(profiles)
     return server
 
 
