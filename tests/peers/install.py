@@ -12,6 +12,7 @@ from tests.peers import (
     libcoap,
     libcoap_server,
     node_lwm2m,
+    openssl,
     schemathesis_cli,
     txthings,
 )
@@ -24,6 +25,7 @@ def main() -> int:
         ("Leshan demo server", leshan_demo_server.install),
         ("libcoap coap-client", libcoap.install),
         ("libcoap coap-server", libcoap_server.install),
+        ("openssl", openssl.install),
         ("aiocoap", aiocoap.install),
         ("txthings", txthings.install),
         ("lwm2m-node-lib", node_lwm2m.install),
