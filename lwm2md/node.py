@@ -122,16 +122,6 @@ class Node:
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
         self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
 
-    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
-        return Tracing(
-            self._registration,
-            self._peers.identify,
-            self._store,
-            chance,
-            locate=self._peers.locate,
-            **tuning.tracing_limits(settings),
-        )
-
     def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
         return Engine(
             self.server,
