@@ -209,6 +209,7 @@ class ContextTests(Bed):
         self.assertIn("ValueError: in a task", self.plugin("a").failure or "")
         await self.api("POST", "/v1/plugins/a/disable")
         self.assertEqual(ended, ["cancelled"])
+        self.assertEqual(self.plugin("a").counters["failures"], 1)
         self.assertRaises(PluginFailed, given.subscribe, ["*"], print)
         await self.assertFailure(given.submit("d", {"op": "read", "path": "/3"}), PluginFailed)
 
