@@ -209,8 +209,8 @@ class Vault:
         for item, known in zip(wanted, before, strict=True):
             credential = self._made(item, known, now)
             made.append((credential, known is None))
-            if known is not None and _proves_anew(known, credential, now):
-                revoked.append(known.identity)
+            if _proves_anew(known or Credential(credential.identity, credential.type), credential, now):
+                revoked.append(credential.identity)
         coming = sum(new for _, new in made)
         if self.count + coming > self.most:
             raise LimitReached(f"{self.count} credentials are there, and {self.most} may be ([limits] credentials)")

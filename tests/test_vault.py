@@ -221,6 +221,9 @@ class ChangeTests(VaultCase):
             change(name)
             self.assertEqual(self.revoked, [name])
             self.revoked.clear()
+        self.put("x509:cn", None, type="x509", blocked=True)  # it was trusted without a credential
+        self.assertEqual(self.revoked, ["x509:cn"])
+        self.revoked.clear()
         self.put("kept")
         self.put("kept", KEY)
         self.put("kept", None, labels={"a": "b"}, endpoints=("y",))

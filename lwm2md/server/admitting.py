@@ -27,7 +27,7 @@ _NEEDED: Final[Mapping[str, str]] = {
     "admission-timeout": "the storage or a plugin did not answer; it may come again",
     "admission-failed": "a plugin failed; it may come again",
     "denied": "a plugin refused it",
-    "handshake-failed": "its detail says why: a certificate must be signed by one of [security] ca, be in date and on "
+    "handshake-failed": "its detail says why: a certificate must be signed by one of [security] ca, in date and on "
     "no list of [security] crl, and there must be a cipher suite that both have",
     "malformed-identity": "it must be configured with an identity that can be one",
     "no-identity": "it must have an identity, or a certificate with a name",

@@ -12,7 +12,7 @@ from lwm2md.config.changes import compare
 from lwm2md.config.security import CIPHERS, DEFAULT_CIPHERS
 from lwm2md.security.rules import Rule
 from lwm2md.tuning import policy
-from tests import certificates
+from tests.net.authority import Authority
 
 KEY = "000102030405060708090a0b0c0d0e0f"
 
@@ -24,8 +24,9 @@ class Case(SynchronousTestCase):
         self.directory = Path(self.mktemp())
         self.directory.mkdir()
         self.ini = self.directory / "lwm2md.ini"
-        self.authority = certificates.sign("Factory CA")
-        self.server = certificates.sign("server", self.authority)
+        self.authority = Authority("Factory CA")
+        self.server = self.authority.issue("server")
+        self.pem = self.server.pem + self.authority.owner.pem
 
     def file(self, name: str, text: str | bytes) -> None:
         """A file beside the configuration."""
@@ -112,11 +113,11 @@ class MaterialTests(Case):
 
     def test_read(self) -> None:
         """Certificates, key, authorities, revocation lists and keys are read from beside the configuration."""
-        other = certificates.sign("Other CA")
-        self.file("server.pem", self.server.pem + self.authority.pem)
+        other = Authority("Other CA")
+        self.file("server.pem", self.pem)
         self.file("server.key", self.server.key)
-        self.file("ca.pem", self.authority.pem + other.pem)
-        self.file("crl.pem", certificates.revoked(self.authority, self.server) + certificates.revoked(other))
+        self.file("ca.pem", self.authority.owner.pem + other.owner.pem)
+        self.file("crl.pem", self.authority.revoke(self.server) + other.revoke())
         self.file("psk.csv", f"a,{KEY},sensor-*\n")
         found = self.load(
             "certificates = server.pem", "key = server.key", "ca = ca.pem", "crl = crl.pem", "psk = psk.csv"
@@ -125,12 +126,10 @@ class MaterialTests(Case):
         assert found.key is not None
         row = found.psk.get("a")
         assert row is not None
-        self.assertEqual(
-            (found.certificates, found.key.reveal()), (self.server.pem + self.authority.pem, self.server.key)
-        )
+        self.assertEqual((found.certificates.encode(), found.key.reveal().encode()), (self.pem, self.server.key))
         self.assertEqual((row.key, row.endpoints), (KEY, ("sensor-*",)))
         self.assertEqual((found.ca.count("BEGIN"), found.crl.count("BEGIN")), (2, 2))
-        for secret in (KEY, self.server.key[40:80]):
+        for secret in (KEY, self.server.key[40:80].decode()):
             self.assertNotIn(secret, repr(found))
 
     def test_wrong_files(self) -> None:
@@ -138,7 +137,7 @@ class MaterialTests(Case):
         self.file("bad.pem", "no PEM")
         self.file("binary", b"\xff\xfe\x00")
         self.file("server.pem", self.server.pem)
-        self.file("other.key", certificates.sign("other").key)
+        self.file("other.key", self.authority.issue("other").key)
         self.file("crl.pem", self.server.pem)
         self.file("psk.csv", f"a,{KEY}zz\n,{KEY}\nb\n")
         said = self.faults(
@@ -162,7 +161,7 @@ class MaterialTests(Case):
         """A certificate needs its key, and a revocation list the authorities that it is of."""
         self.file("server.pem", self.server.pem)
         self.file("server.key", self.server.key)
-        self.file("crl.pem", certificates.revoked(self.authority))
+        self.file("crl.pem", self.authority.revoke())
         self.assertIn("key", self.faults("certificates = server.pem"))
         self.assertIn("certificates", self.faults("key = server.key"))
         self.assertIn("ca beside it", self.faults("crl = crl.pem"))
@@ -176,7 +175,7 @@ class MaterialTests(Case):
 
     def test_reload(self) -> None:
         """Another content of a file is a change of its setting, and takes effect; no content is told."""
-        self.file("ca.pem", self.authority.pem)
+        self.file("ca.pem", self.authority.owner.pem)
         self.file("psk.csv", f"a,{KEY}\n")
         before = self.load("ca = ca.pem", "psk = psk.csv")
         self.assertEqual(compare(before, self.load("ca = ca.pem", "psk = psk.csv")).changed, ())
@@ -185,6 +184,6 @@ class MaterialTests(Case):
         self.assertEqual((found.changed, found.restart), (("[security] psk",), ()))
         assert found.settings.material is not None
         self.assertIn("b", found.settings.material.psk)
-        self.file("ca.pem", certificates.sign("Other CA").pem)
+        self.file("ca.pem", Authority("Other CA").owner.pem)
         found = compare(found.settings, self.load("ca = ca.pem"))
         self.assertEqual(sorted(found.changed), ["[security] ca", "[security] psk"])

@@ -42,3 +42,13 @@ class TextTests(SynchronousTestCase):
             ),
         )
         self.assertEqual(Identity("psk", "p").names, ("p",))
+
+    def test_goes_by(self) -> None:
+        """An identity goes by each of its names, and by no other."""
+        identity = Identity("x509", "cn", ("a.example",), "0A", "CN=ca", HASH)
+        for name in identity.names:
+            self.assertTrue(identity.goes_by({name, "other"}))
+        for name in ("cn", "a.example", HASH, "x509:other"):
+            self.assertFalse(identity.goes_by({name}))
+        self.assertTrue(Identity("psk", "p").goes_by({"p"}))
+        self.assertFalse(Identity("psk", "p").goes_by({"x509:p"}))
