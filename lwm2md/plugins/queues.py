@@ -144,14 +144,17 @@ class Cursor:
             return
         self._pause = 0.0
         if stored is None:
-            self._moved(self._delivery.newest)
+            # At once: whatever is stored from now on comes, also if this process ends in a moment.
+            self._position = self._delivery.newest
+            self._write()
         else:
             self._position = stored.decode("ascii", "replace")
         self._subscribe()
 
     def _subscribe(self) -> None:
         self._subscribing, self._missed = True, False
-        made = self._delivery.subscribe(Filter(self._types, stored=True), self._position, self._push, on_close=self._ended)
+        wanted = Filter(self._types, stored=True)
+        made = self._delivery.subscribe(wanted, self._position, self._push, on_close=self._ended)
         if self._missed:
             made.close()
         self._subscribing = False

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 
 from tests.peers.proxy import Proxy
 from tests.processes import reactor
+from tests.torture.bus import Bus
 from tests.torture.caller import LOST, NAMED, Callers
 from tests.torture.daemon import Daemon, Place
 from tests.torture.device import OBSERVED, SENT, Device
@@ -51,15 +52,24 @@ class Figures:
 
 
 class Torture:
-    """A daemon under a seed. ``settings`` go to the daemon; ``power`` makes kills into power cuts."""
+    """A daemon under a seed. ``settings`` go to it; ``power`` makes kills into power cuts, ``bus`` reads, too."""
 
     def __init__(
-        self, directory: Path, seed: int, *, fleet: int = 8, power: Power | None = None, settings: Sequence[str] = ()
+        self,
+        directory: Path,
+        seed: int,
+        *,
+        fleet: int = 8,
+        power: Power | None = None,
+        bus: Bus | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         self.random = random = Random(seed)
         self.model = Model()
         self.figures = Figures()
         self.power = power
+        self.bus = bus
+        settings = (*settings, *(() if bus is None else bus.settings))
         self.daemon = Daemon(directory, Place.find(), settings, {} if power is None else power.environment)
         proxy = Proxy(self.daemon.coap, seed, **_NETWORK)
         self._proxy = reactor.listenUDP(0, proxy, interface="127.0.0.1")
@@ -93,6 +103,8 @@ class Torture:
         """Kill so often, and check everything after each. Raises Violation."""
         self.daemon.spawn()
         await self.daemon.ready()
+        if self.bus is not None:
+            await self.bus.begin(self.daemon)
         self._begin()
         await self._verify()
         while self.figures.kills < kills:
@@ -111,6 +123,8 @@ class Torture:
             await device.transport.stopListening()
         for reader in self.readers:
             await reader.close()
+        if self.bus is not None:
+            self.bus.close()
         await self._relay.close()
         self.daemon.close()
 
@@ -233,6 +247,8 @@ class Torture:
             for event in found:
                 if event.id not in reader.events and (reader is self.readers[0] or event.type[:7] == "device."):
                     raise Violation(f"a reader that came back was not given {event}")
+        if self.bus is not None:
+            self.model.checked += await self.bus.check(found)
         self._verified = found[-1].id
         self.model.check_events(due)
 
