@@ -11,8 +11,9 @@ SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c $(PLUGINS:%=%/s
 
 .PHONY: run foreign-device test lint bench day fuzz torture clean
 
+# With MQTT=mqtt://HOST the daemon is connected to that broker, too.
 run: $(RUNNING)
-	@./etc/demo $(BIN)
+	@./etc/demo $(BIN) $(MQTT)
 
 # A device that others wrote, Eclipse Leshan's, for the daemon of `make run`.
 foreign-device: $(TESTING)

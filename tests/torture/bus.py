@@ -52,15 +52,13 @@ class Bus:
         self._ids: dict[str, None] = {}
         self._values: set[tuple[str, str, Any, Any]] = set()
         self._broker = subprocess.Popen(["/usr/sbin/mosquitto", "-c", str(configuration)], stderr=subprocess.DEVNULL)
-        command = ("/usr/bin/mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-i", "torture", "-c", "-q", "1")
-        shown = ("-F", "%t %p", "-t", "lwm2md/#")
-        with self._written.open("wb") as output:
-            self._subscriber = subprocess.Popen(
-                ["/usr/bin/stdbuf", "-oL", *command, *shown], stdout=output, stderr=subprocess.DEVNULL
-            )
+        self._port = port
+        self._subscriber: subprocess.Popen[bytes] | None = None
 
     async def begin(self, daemon: Daemon) -> None:
-        """Wait until the daemon publishes. Raises Violation where it does not."""
+        """Subscribe, and wait until the daemon publishes. Raises Violation where it does not."""
+        await self._until(self._listens, "the broker listens")
+        self._subscribe()
         await self._until(lambda: "plugin mqtt runs" in daemon.text(), "the plugin runs")
         await self._until(lambda: b"/online online" in self._written.read_bytes(), "the daemon is at the broker")
 
@@ -76,8 +74,19 @@ class Bus:
     def close(self) -> None:
         """End both."""
         for process in (self._subscriber, self._broker):
-            process.kill()
-            process.wait(10)
+            if process is not None:
+                process.kill()
+                process.wait(10)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def _subscribe(self) -> None:
+        client = ("/usr/bin/mosquitto_sub", "-h", "127.0.0.1", "-p", str(self._port), "-i", "torture", "-c", "-q", "1")
+        command = ["/usr/bin/stdbuf", "-oL", *client, "-F", "%t %p", "-t", "lwm2md/#"]
+        with self._written.open("wb") as output:
+            self._subscriber = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
 
     @staticmethod
     def _facts(event: ServerSentEvent) -> list[Any]:
@@ -93,6 +102,8 @@ class Bus:
         return not facts
 
     def _read(self) -> None:
+        if self._subscriber is None:
+            return
         with self._written.open("rb") as file:
             file.seek(self._where)
             data = file.read()
