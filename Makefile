@@ -31,6 +31,7 @@ lint: $(TESTING)
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+	$(BIN)/python -m bench.mqtt
 	$(BIN)/python -m bench.records
 
 # A simulated day of a thousand sleeping devices behind NAT.
