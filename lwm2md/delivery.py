@@ -19,8 +19,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lwm2md.documents import event_document
+from lwm2md.eventids import LOG, META, NEXT_ID, reservation, text
 from lwm2md.events import Event
-from lwm2md.server.effects import Commit, Write
+from lwm2md.outage import Outage
+from lwm2md.server.effects import Commit
 from lwm2md.storage.interface import Append, Batch, Rows, Storage
 from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filter, Subscription
 from lwm2md.transaction import Transaction
@@ -45,9 +47,7 @@ _DROP: Final = MAX_BYTES // 16
 """What it costs to remove the series of an owner, in bytes: there may be many."""
 _SAMPLE: Final = 64
 """What a sample takes beside its value, which is among the writes or in the document too."""
-_LOG: Final = "events"
 _AUDIT: Final = "audit"
-_META: Final = "meta"
 _COUNTERS: Final = (
     "commits",
     "transactions",
@@ -61,8 +61,6 @@ _COUNTERS: Final = (
     "readers_dropped",
     "resumes_failed",
 )
-_NEXT_ID: Final = "event-ids"
-_WIDTH: Final = 16
 _EVERYTHING: Final = 1 << 62
 _ID: Final = re.compile(r"[0-9]{16}", re.ASCII)
 
@@ -79,7 +77,7 @@ class Delivery:
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self.on_settled: Callable[[], None] | None = None
         self.trimmed = ""
-        self.failure: str | None = None
+        self._outage = Outage()
         self._storage = storage
         self._clock = clock
         self._keep = keep
@@ -110,7 +108,12 @@ class Delivery:
     @property
     def newest(self) -> str:
         """The id behind which all events are that are yet to come."""
-        return _text(self._next - 1)
+        return text(self._next - 1)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last group could not be made durable."""
+        return self._outage.reason
 
     @property
     def readers(self) -> int:
@@ -125,20 +128,20 @@ class Delivery:
 
         def found(value: bytes | None) -> Deferred[bool]:
             self._next = self._reserved = int(value or b"1")
-            return self._storage.commit(Batch(writes=(_reservation(self._next + BLOCK),))).addErrback(self._failed)
+            return self._storage.commit(Batch(writes=(reservation(self._next + BLOCK),))).addErrback(self._failed)
 
         def reserved(committed: bool) -> Deferred[str]:
             self._failing = not committed
             if committed:
                 self._reserved = self._next + BLOCK
-            return self._storage.trim(_LOG, self._keep if committed else _EVERYTHING)
+            return self._storage.trim(LOG, self._keep if committed else _EVERYTHING)
 
         def trimmed(last: str) -> None:
             self.trimmed = last
             self._under_way = False
             self._run()
 
-        return self._storage.get(_META, _NEXT_ID).addCallback(found).addCallback(reserved).addCallback(trimmed)
+        return self._storage.get(META, NEXT_ID).addCallback(found).addCallback(reserved).addCallback(trimmed)
 
     def submit(self, commits: Iterable[Commit]) -> None:
         """Make these durable in this order, then resume each; with a storage that answers at once, before returning.
@@ -161,7 +164,8 @@ class Delivery:
             self._run()
         if refused:
             self.counters["refused"] += len(refused)
-            self.failure = self.failure or f"{self._waiting} changes wait for the storage, which is too slow"
+            if self.failure is None:
+                self._fails(f"{self._waiting} changes wait for the storage, which is too slow")
             self._resume(refused, False, self._clock.seconds())
 
     def wants(self, event_type: str) -> bool:
@@ -205,8 +209,8 @@ class Delivery:
         self._wanted.clear()
         if after_id is None:
             return subscription
-        known = _ID.fullmatch(after_id) is not None and self.trimmed <= after_id < _text(self._next)
-        subscription.replay(after_id if known else self.trimmed or _text(0), lossy=not known)
+        known = _ID.fullmatch(after_id) is not None and self.trimmed <= after_id < text(self._next)
+        subscription.replay(after_id if known else self.trimmed or text(0), lossy=not known)
         return subscription
 
     def drain(self) -> Deferred[None]:
@@ -229,7 +233,7 @@ class Delivery:
 
     def read(self, after: str, limit: int) -> Deferred[Rows]:
         """Read the log for a subscription."""
-        return self._storage.read(_LOG, after, limit)
+        return self._storage.read(LOG, after, limit)
 
     def gap(self, position: str) -> Delivered:
         """Make the gap event for a reader that goes on after ``position``."""
@@ -277,7 +281,7 @@ class Delivery:
             self._add(transaction, self._gathered.popleft())
         if self._low():
             transaction.reserved = self._next + BLOCK
-            transaction.writes.append(_reservation(transaction.reserved))
+            transaction.writes.append(reservation(transaction.reserved))
         return transaction
 
     def _add(self, transaction: Transaction, commit: Commit) -> None:
@@ -296,7 +300,7 @@ class Delivery:
             transaction.samples.extend(commit.samples)
             transaction.size += _SAMPLE * len(commit.samples)
         for record in commit.records:
-            transaction.appends.append(Append(_AUDIT, _text(self._next), record))
+            transaction.appends.append(Append(_AUDIT, text(self._next), record))
             transaction.size += len(record)
             self._next += 1
         for event in commit.events:
@@ -307,7 +311,7 @@ class Delivery:
                 continue
             transaction.events.append(delivered)
             if event.stored:
-                transaction.appends.append(Append(_LOG, delivered.id, delivered.document))
+                transaction.appends.append(Append(LOG, delivered.id, delivered.document))
                 transaction.size += len(delivered.document)
 
     def _commit(self, transaction: Transaction) -> None:
@@ -321,10 +325,15 @@ class Delivery:
         done.addErrback(lambda failure: self._log.failure("delivery is broken", failure))
 
     def _failed(self, failure: Failure) -> bool:
-        self.failure = str(failure.value)
+        self._fails(str(failure.value))
         if not self._failing:
             self._log.error("nothing can be made durable, requests are refused: {error}", error=failure.value)
         return False
+
+    def _fails(self, reason: str) -> None:
+        told = self._outage.begin(reason, self._clock.seconds())
+        if told is not None:
+            self.publish(told)
 
     def _ended(self, committed: bool, transaction: Transaction) -> None:
         self._count(committed, transaction)
@@ -360,8 +369,8 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
-        if committed:
-            self.failure = None
+        if committed and self.failure is not None:
+            self.submit(self._outage.end(self._clock.seconds()))
         if committed and self._failing:
             self._log.info("the storage works again")
         self._failing = not committed
@@ -375,7 +384,7 @@ class Delivery:
 
     def _deliverable(self, event: Event) -> Delivered | None:
         """Give an event its id and render it; None, logged and counted, for one that can not be rendered."""
-        event_id = _text(self._next)
+        event_id = text(self._next)
         self._next += 1
         try:
             document = event_document(event, event_id)
@@ -416,7 +425,7 @@ class Delivery:
             self._trimming = False
             self._tell_idle()
 
-        trimming = self._storage.trim(_LOG, self._keep).addCallback(trimmed)
+        trimming = self._storage.trim(LOG, self._keep).addCallback(trimmed)
         trimming.addErrback(lambda failure: self._log.error("events can not be trimmed: {error}", error=failure.value))
         trimming.addCallback(ended)
 
@@ -433,11 +442,3 @@ class Delivery:
 
 def _weight(commit: Commit) -> int:
     return len(commit.events) or 1
-
-
-def _text(number: int) -> str:
-    return f"{number:0{_WIDTH}}"
-
-
-def _reservation(end: int) -> Write:
-    return Write(_META, _NEXT_ID, b"%d" % end)

@@ -14,11 +14,13 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,6 +33,7 @@ from lwm2md.node import Node
 from lwm2md.plugins.contributions import StorageBackend
 from lwm2md.plugins.loading import Loaded
 from lwm2md.plugins.running import StartError
+from lwm2md.restoration import Restoration, Swap
 from lwm2md.storage.interface import Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
@@ -40,8 +43,8 @@ TOKEN = "admin.token"
 NONE: Mapping[str, StorageBackend] = {}
 """No storages of plugins."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-STOP_DEADLINE = 30.0
-"""How long a stop may take, in seconds, before what is left is given up."""
+_ANSWERED = 0.5
+"""Seconds for an answer to reach its caller before the daemon goes back to a backup, and ends all connections."""
 COLLECT = (20_000, 20, 20)
 """When the garbage collector runs: objects made and not freed before it looks at the young ones, looks at those before
 it looks at the middle ones, and at these before it looks at the old ones, if they have become more by a quarter."""
@@ -83,19 +86,18 @@ class DaemonService(Service):
         self._earlier: Any = None
         self._log = Logger(namespace="lwm2md")
         self._node: Node | None = None
+        self._place = Path(settings.lwm2md.state)
+        self._token = ""
+        self._restoration = Restoration(self._go_back, self._replace)
         self._starting: Deferred[None] | None = None
         self._stopping = False
 
     def privilegedStartService(self) -> None:
         """Prepare the state directory and bind the sockets; raises SystemExit with a line that says what failed."""
         try:
-            state = prepare(Path(self._settings.lwm2md.state))
-            token = administrator(state, self._settings)
-            kept = storage(self._settings, state, self._reactor, self._loaded.backends)
-            self._node = Node(
-                self._settings, kept, token, self._reactor, self._reload, read=self._read, loaded=self._loaded
-            )
-            self._node.bind()
+            self._place = prepare(self._place)
+            self._token = administrator(self._place, self._settings)
+            self._node = self._make(self._settings)
         except OSError as error:
             raise SystemExit(f"lwm2md: {_reason(error)}") from None
 
@@ -106,6 +108,22 @@ class DaemonService(Service):
             self._earlier = signal.signal(signal.SIGHUP, self._hangup)
             self._starting = ensureDeferred(self._start(self._node))
             self._starting.addErrback(self._failed)
+
+    def _make(self, settings: Settings) -> Node:
+        """A node that has its addresses, and is to be started. Raises OSError."""
+        kept = storage(settings, self._place, self._reactor, self._loaded.backends)
+        node = Node(
+            settings,
+            kept,
+            self._token,
+            self._reactor,
+            self._reload,
+            read=self._read,
+            loaded=self._loaded,
+            restoration=self._restoration,
+        )
+        node.bind()
+        return node
 
     async def _start(self, node: Node) -> None:
         # The fleet that is taken up is there to stay: the collector need not walk through it again and again, neither
@@ -120,24 +138,77 @@ class DaemonService(Service):
         gc.set_threshold(*COLLECT)
 
     def stopService(self) -> Deferred[None] | None:
-        """End in order, within `STOP_DEADLINE`."""
+        """End in order, within `[lwm2md] stop-deadline`; what is left then is given up, and the status is 1."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
         if self._node is None:
             return None
-        stopping = ensureDeferred(self._stop(self._node))
-        stopping.addTimeout(STOP_DEADLINE, self._reactor)
-        return stopping.addErrback(lambda failure: self._log.failure("the daemon did not stop cleanly", failure))
+        node = self._node
+        stopping = ensureDeferred(self._stop(node))
+        stopping.addTimeout(node.settings.lwm2md.stop_deadline, self._reactor)
+        return stopping.addErrback(self._given_up, node)
 
     async def _stop(self, node: Node) -> None:
         node.abandon()
         if self._starting is not None:
             await self._starting
         try:
-            await node.stop()
+            await (self._node or node).stop()
         finally:
             if self._earlier is not None:
                 signal.signal(signal.SIGHUP, self._earlier)
+
+    def _given_up(self, failure: Failure, node: Node) -> None:
+        """It did not stop in order, or not in time."""
+        if isinstance(failure.value, LateError):
+            self._log.critical(
+                "the daemon ends after {seconds:g} s, though not everything is stored: {waiting} changes wait",
+                seconds=node.settings.lwm2md.stop_deadline,
+                waiting=node.delivery.backlog,
+            )
+        else:
+            self._log.failure("the daemon did not stop cleanly", failure)
+        self._fail_at_the_end()
+
+    def _fail_at_the_end(self) -> None:
+        """Let the process end with status 1: twistd would exit with 0."""
+        self._reactor.addSystemEventTrigger("after", "shutdown", _exit)
+
+    # Going back to a backup
+
+    def _go_back(self, source: Path) -> None:
+        """Begin when the caller has its answer."""
+        self._reactor.callLater(_ANSWERED, self._going_back, source)
+
+    def _going_back(self, source: Path) -> None:
+        if not self._stopping:
+            self._starting = ensureDeferred(self._restoration.go_back(source))
+            self._starting.addErrback(self._failed)
+
+    async def _replace(self, swap: Swap) -> None:
+        """Let another node begin on another state, or on that which there is. Raises StorageError."""
+        old = self._node
+        assert old is not None
+        await old.stop()
+        try:
+            await swap.there(old.storage, int(old.delivery.newest) + 1, self._reactor.seconds())
+            await self._begin(old.settings)
+        except StorageError:
+            await swap.back(old.storage)
+            await self._begin(old.settings)
+            raise
+
+    async def _begin(self, settings: Settings) -> None:
+        try:
+            self._node = node = self._make(settings)
+        except OSError as error:
+            raise StorageError(_reason(error)) from None
+        try:
+            await self._start(node)
+        except (StorageError, CannotListenError) as error:
+            with suppress(StorageError):
+                await node.stop()
+            raise StorageError(_reason(error)) from None
 
     def _hangup(self, number: int, frame: object) -> None:
         """SIGHUP came, in the middle of anything."""
@@ -178,8 +249,7 @@ class DaemonService(Service):
             self._log.critical("lwm2md can't start: {reason}", reason=_reason(error))
         else:
             self._log.failure("lwm2md can't start", failure)
-        # twistd would exit with 0 after a stop that the reactor was asked for.
-        self._reactor.addSystemEventTrigger("after", "shutdown", _exit)
+        self._fail_at_the_end()
         self._reactor.stop()
 
 

@@ -1,4 +1,4 @@
-"""A batch on its way to the storage, for `lwm2md.delivery`."""
+"""A batch on its way to the storage, and what happens when it is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from lwm2md.subscriptions import Delivered
 
 @attrs.define(slots=True)
 class Transaction:
-    """A batch on its way to the storage, and what happens when it is there."""
+    """What is to be stored, and the commits and events that it is of.
+
+    ``size`` is about what it takes in bytes, ``reserved`` the end of the ids that it reserves, 0 for none.
+    """
 
     commits: list[Commit] = attrs.Factory(list)
     writes: list[Write] = attrs.Factory(list)

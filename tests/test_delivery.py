@@ -343,9 +343,28 @@ class CommitTests(DeliveryTestCase):
         self.assertEqual(
             [(name, ok) for name, ok, _ in self.resumed], [("a", False), ("b", False), ("c", False), ("d", True)]
         )
-        self.assertEqual(reader.numbers, [4])
-        self.assertEqual(Reader(self.delivery, "0" * 16).numbers, [4])
+        self.assertEqual(reader.numbers, ["storage.failed", 4, "storage.recovered"])
+        self.assertEqual(Reader(self.delivery, "0" * 16).numbers, [4, "storage.recovered"])
         self.assertEqual(self.delivery.counters["failures"], 2)
+
+    def test_told(self) -> None:
+        """That nothing can be stored is told to those who read now, that it can again to all, once and with why."""
+        reader = Reader(self.delivery)
+        self.storage.failing = True
+        for name in "ab":
+            self.delivery.submit([self.commit(name, write="a")])
+        self.clock.advance(60)
+        self.storage.failing = False
+        for name in "cd":
+            self.delivery.submit([self.commit(name, write="a")])
+        told = [msgspec.json.decode(each.document) for each in reader.seen]
+        self.assertEqual(
+            [(each["type"], each["reason"], each.get("since"), each["time"]) for each in told],
+            [
+                ("storage.failed", "the disk is full", None, "1970-01-01T00:16:40Z"),
+                ("storage.recovered", "the disk is full", "1970-01-01T00:16:40Z", "1970-01-01T00:17:40Z"),
+            ],
+        )
 
     def test_one_line_per_streak(self) -> None:
         """A failing storage is logged once, with the cause, and once more when it works again."""
@@ -415,7 +434,7 @@ class CommitTests(DeliveryTestCase):
         self.delivery.submit([self.commit(6, event(6))])
         self.storage.run()
         self.assertEqual([name for name, ok, _ in self.resumed if ok], [0, 1, 2, 3, 6])
-        self.assertEqual((reader.numbers, self.delivery.failure), ([0, 1, 2, 3, 6], None))
+        self.assertEqual((reader.numbers, self.delivery.failure), ([0, 1, 2, 3, "storage.recovered", 6], None))
 
     def test_started_while_failing(self) -> None:
         """Where nothing can be stored at the start, ids are given out once that is over, and none is given twice."""
@@ -431,7 +450,7 @@ class CommitTests(DeliveryTestCase):
         delivery.submit([self.commit("c", event(4))])
         delivery.publish(event(5, stored=False))
         self.assertEqual([ok for _, ok, _ in self.resumed], [True, False, True])
-        self.assertEqual((reader.numbers, delivery.failure), ([4, 5], None))
+        self.assertEqual((reader.numbers, delivery.failure), ([4, "storage.recovered", 5], None))
         ids = [each.id for each in (*first.seen, *reader.seen)]
         again = Reader(self.started())
         self.assertEqual(sorted(set(ids)), ids)
@@ -491,12 +510,12 @@ class IdTests(DeliveryTestCase):
         self.storage.failing = True
         for n in range(50):
             delivery.publish(event(n, stored=False))
-        self.assertEqual(reader.numbers, list(range(10)))
-        self.assertEqual(delivery.counters["events_dropped"], 40)
+        self.assertEqual(reader.numbers, [0, 1, 2, 3, 4, 5, "storage.failed", 6, 7, 8])
+        self.assertEqual(delivery.counters["events_dropped"], 41)
         self.storage.failing = False
         delivery.submit([Commit((), (event(100),))])
         delivery.publish(event(101, stored=False))
-        self.assertEqual(reader.numbers[10:], [100, 101])
+        self.assertEqual(reader.numbers[10:], [100, "storage.recovered", 101])
 
 
 class LiveTests(DeliveryTestCase):

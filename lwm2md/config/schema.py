@@ -41,6 +41,18 @@ class Daemon:
         values.text(4096), "./lwm2md-state", "Directory of what the daemon keeps; relative to its working directory"
     )
     name: str = setting(values.text(64), "lwm2md", "Name of this daemon in its status", reloadable=True)
+    stop_deadline: float = setting(
+        values.duration(1, 3600),
+        "30s",
+        "How long a stop may take before the daemon ends all the same, whatever hangs",
+        reloadable=True,
+    )
+    stop_wait: float = setting(
+        values.duration(0, 3600),
+        "5s",
+        "How long a stop waits for answers of devices to requests that are under way",
+        reloadable=True,
+    )
     models: str = setting(
         values.directory(),
         "",
@@ -224,6 +236,12 @@ class Limits:
         values.integer(1, 100_000_000),
         "1000000",
         "Devices known at once; the longest gone gives way, else new ones are refused",
+        reloadable=True,
+    )
+    registers: int = setting(
+        values.integer(1, 100_000),
+        "1000",
+        "Registers that wait for the storage at once, half of them of unknown devices; more get 5.03 with Max-Age",
         reloadable=True,
     )
     devices_per_gateway: int = setting(

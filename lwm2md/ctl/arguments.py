@@ -15,6 +15,7 @@ from lwm2md.ctl import (
     commands,
     completing,
     doctoring,
+    keeping,
     managing,
     modelling,
     plugging,
@@ -130,6 +131,7 @@ def parser(environment: Mapping[str, str], more: Iterable[Command] = ()) -> Argu
     _telling(add)
     _asking(add)
     _managing(add)
+    keeping.add_to(add)
     _templating(add)
     _doctoring(add)
     _remembered(add)

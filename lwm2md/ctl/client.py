@@ -6,11 +6,13 @@ with the detail of the problem document (RFC 9457). The token is sent to the giv
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -28,6 +30,7 @@ _GATEWAY_TIMEOUT: Final = 504
 _UNAUTHORIZED: Final = 401
 _UNAVAILABLE: Final = 503
 _MOST: Final = 1000
+_BLOCK: Final = 1 << 20
 
 Query = Mapping[str, object]
 _NOTHING: Final[Query] = MappingProxyType({})
@@ -164,12 +167,42 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 raise CommandError(f"{self.url}: the answer broke off: {error!r}", UNREACHABLE) from None
 
+    def save(self, method: str, path: str, file: BinaryIO, silence: float) -> int:
+        """Write the body of an answer to a file, which may be silent for so long; its size. Raises OSError, too."""
+        connection, response = self._send(method, self._target(path, _NOTHING), None, {}, silence)
+        with contextlib.closing(connection):
+            if response.status >= 300:
+                raise self._refusal(response, response.read())
+            wanted, size = response.length, 0
+            while part := self._part(response):
+                file.write(part)
+                size += len(part)
+        if size != wanted:
+            raise CommandError(f"{self.url}: the answer broke off after {size} of {wanted} bytes", UNREACHABLE)
+        return size
+
+    def _part(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.read(_BLOCK)
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandError(f"{self.url}: the answer broke off: {error!r}", UNREACHABLE) from None
+
+    def send(self, method: str, path: str, file: BinaryIO, silence: float) -> Any:
+        """Send a file as it is, and return the document of the answer, which may take so long."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(os.fstat(file.fileno()).st_size)}
+        connection, response = self._send(method, self._target(path, _NOTHING), file, headers, silence)
+        with contextlib.closing(connection):
+            said = self._part(response)
+        if response.status >= 300:
+            raise self._refusal(response, said)
+        return msgspec.json.decode(said)
+
     def _target(self, path: str, query: Query) -> str:
         given = {name: value for name, value in query.items() if value is not None}
         return self._prefix + path + (f"?{urlencode(given, quote_via=quote)}" if given else "")
 
     def _send(
-        self, method: str, target: str, data: bytes | None, headers: Mapping[str, str], timeout: float
+        self, method: str, target: str, data: bytes | BinaryIO | None, headers: Mapping[str, str], timeout: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         connection = self._kind(*self._where, timeout=_CONNECT_SECONDS)
         try:

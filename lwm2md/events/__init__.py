@@ -23,6 +23,9 @@ DEVICE_NOT_RESPONDING: Final = "device.not-responding"
 DEVICE_RESPONDING: Final = "device.responding"
 OPERATION_DONE: Final = "operation.done"
 OPERATION_FAILED: Final = "operation.failed"
+STORAGE_FAILED: Final = "storage.failed"
+STORAGE_RECOVERED: Final = "storage.recovered"
+STORAGE_RESTORED: Final = "storage.restored"
 PLUGIN_FAILED: Final = "plugin.failed"
 SECURITY_REFUSED: Final = "security.refused"
 
@@ -39,6 +42,9 @@ TYPES: Final = (
     DEVICE_RESPONDING,
     OPERATION_DONE,
     OPERATION_FAILED,
+    STORAGE_FAILED,
+    STORAGE_RECOVERED,
+    STORAGE_RESTORED,
     PLUGIN_FAILED,
     SECURITY_REFUSED,
 )

@@ -29,6 +29,7 @@ from lwm2md.http.problems import Problem, from_refusal
 from lwm2md.http.replies import Reply
 from lwm2md.http.request import MOST_DROPPED, Call
 from lwm2md.http.routes import Route, Router
+from lwm2md.http.uploads import ANY_SIZE, FileBody, Upload
 from lwm2md.server.errors import Refused
 
 IDLE: Final = 60.0
@@ -129,6 +130,9 @@ class Api(ServerFactory):
     def admit(self, call: Call) -> int:
         """How many bytes the body of a call may have whose headers came; raises `Problem` where it will be refused."""
         route, _ = self._route(call)
+        if isinstance(route.body, FileBody):
+            call.upload = Upload(route.body.place(self.node))
+            return ANY_SIZE
         return self.body_limit if route.body is not None else min(MOST_DROPPED, self.body_limit)
 
     def _make_room(self) -> bool:

@@ -85,6 +85,8 @@ class Metrics(Collector):
         return {
             "started_seconds": node.started,
             "ready": float(node.ready),
+            "draining": float(node.drain.state != "off"),
+            "storage_failing": float(node.delivery.failure is not None),
             "operations": len(server.operations),
             "operations_waiting": server.waiting,
             "observations": len(server.observations),

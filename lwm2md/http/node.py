@@ -11,13 +11,17 @@ from lwm2md.config.schema import Settings
 
 if TYPE_CHECKING:
     from lwm2md.auditing import AuditLog
+    from lwm2md.backup import Backups
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
+    from lwm2md.drain import Drain
     from lwm2md.history import History
     from lwm2md.net.driver import Deadlines
     from lwm2md.plugins.managing import Managing
     from lwm2md.plugins.running import Running
+    from lwm2md.restoration import Restoration
     from lwm2md.server.core import Server
+    from lwm2md.storage.interface import Storage
     from lwm2md.tracing.traces import Tracing
     from lwm2md.vault import Vault
 
@@ -30,6 +34,9 @@ class Node(Protocol):
 
     server: Server
     delivery: Delivery
+    drain: Drain
+    backups: Backups
+    restoration: Restoration | None
     history: History
     tracing: Tracing
     vault: Vault
@@ -43,6 +50,11 @@ class Node(Protocol):
     ready: bool
     version: str
     admin_token_hash: bytes
+
+    @property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        ...
 
     def now(self) -> float:
         """The Unix time of the injected clock."""

@@ -17,6 +17,7 @@ from lwm2md.http.problems import ProblemDocument
 from lwm2md.http.replies import JSON, Reply
 from lwm2md.http.request import Call
 from lwm2md.http.routes import Route
+from lwm2md.http.uploads import FileBody
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _IDENTIFIER: Final = "(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-4])"
@@ -90,6 +91,9 @@ def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:
         schema = {**by_type[route.body.type], **route.body.more}
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": not route.body.optional, "content": content}
+    elif isinstance(route.body, FileBody):
+        schema = {"type": "string", "format": "binary"}
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
     elif route.body is not None:
         found = {"schema": {"type": "string"}, "example": route.body.example}
         operation["requestBody"] = {"required": True, "content": {"application/xml": found}}

@@ -50,6 +50,8 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "admission-needs-more": (409, "A credential alone does not let the device in"),
     "limit-reached": (409, "A configured limit is reached"),
     "cancelled": (409, "The operation was cancelled"),
+    "busy": (409, "Another one is under way"),
+    "bad-backup": (422, "The file is no backup that can be taken up"),
     "body-too-large": (413, "The body is too large"),
     "queue-full": (429, "Too many requests wait for the device"),
     "internal-error": (500, "Something went wrong here"),
@@ -57,12 +59,15 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "device-error": (502, "The device refused"),
     "device-failed": (502, "The exchange with the device failed"),
     "outcome-unknown": (504, "Nobody knows whether the device did it"),
+    "backup-unsupported": (501, "The storage can't be copied by the daemon"),
     "storage-failed": (503, "The change could not be stored"),
+    "draining": (503, "The daemon takes nothing new"),
     "overloaded": (503, "Too many callers at once"),
     "no-answer": (504, "The device did not answer"),
     "expired": (504, "The device was not reachable in time"),
 }
 CONTENT_TYPE: Final = b"application/problem+json"
+_LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _TYPE: Final = "urn:lwm2md:problem:"
 _encoder: Final = msgspec.json.Encoder()
 
@@ -140,7 +145,7 @@ def _setting(error: ConfigError) -> str:
 def from_refusal(refused: Refused) -> Problem:
     """The problem document for what the core refused."""
     code = refused.code if refused.code in CODES else "bad-operation"
-    headers = ((b"Retry-After", b"5"),) if CODES[code][0] == HTTPStatus.TOO_MANY_REQUESTS else ()
+    headers = ((b"Retry-After", b"5"),) if CODES[code][0] in _LATER else ()
     errors = (FieldError(refused.field, str(refused)),) if refused.field else ()
     return Problem(code, str(refused), errors=errors, headers=headers)
 

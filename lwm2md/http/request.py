@@ -16,6 +16,7 @@ from twisted.web import http
 
 from lwm2md.http.problems import Problem
 from lwm2md.http.replies import Reply
+from lwm2md.http.uploads import Upload
 
 if TYPE_CHECKING:
     from lwm2md.http.channel import Channel
@@ -36,8 +37,8 @@ class Call(http.Request):
     """A request on its way to a handler, and back.
 
     Handlers read ``node``, ``path_arguments`` (decoded), ``query`` (checked, with defaults) and ``document`` (the
-    decoded body), and return a `Reply`, or None and call `complete` later. ``authorized`` is the operation, of which
-    endpoint, that plugins have allowed.
+    decoded body), or ``upload`` (a body that went to a file), and return a `Reply`, or None and call `complete` later.
+    ``authorized`` is the operation, of which endpoint, that plugins have allowed.
     """
 
     node: Node
@@ -45,6 +46,7 @@ class Call(http.Request):
     query: Mapping[str, Any]
     document: Any = None
     lost: Callable[[], None] | None = None
+    upload: Upload | None = None
     authorized: object = None
     channel: Any
     chunks: list[bytes]
@@ -76,7 +78,10 @@ class Call(http.Request):
         """Take a part of the body."""
         if not self._refused:
             self._size += len(data)
-            if self._refusal is None:
+            if self.upload is not None:
+                self.upload.write(data)
+                self.channel.resetTimeout()
+            elif self._refusal is None:
                 self.chunks.append(data)
             self._check(self._size)
 
@@ -108,16 +113,26 @@ class Call(http.Request):
         self._write_head(reply.status, reply.content_type, reply.headers, reply.body)
         self.finished = 1
         self.lost = None
+        self._discard()
         self._cleanup()  # type: ignore[no-untyped-call]
 
-    def start_stream(self, content_type: bytes) -> None:
-        """Begin an answer without an end; what follows goes out by `push`, and the connection ends it."""
+    def start_stream(
+        self,
+        content_type: bytes,
+        size: int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = ((b"Cache-Control", b"no-store"),),
+    ) -> None:
+        """Begin an answer of ``size`` bytes, or without an end; what follows goes out by `push`.
+
+        The end of the connection ends it.
+        """
         if self.channel is not None:
             self.channel.persistent = 0
             handle = self.channel.transport.getHandle()
             if isinstance(handle, socket.socket):
                 handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
-            self._write_head(200, content_type, ((b"Cache-Control", b"no-store"),), None)
+            length = () if size is None else ((b"Content-Length", b"%d" % size),)
+            self._write_head(200, content_type, (*headers, *length), None)
 
     def push(self, data: bytes) -> None:
         """Write a part of a stream."""
@@ -136,9 +151,15 @@ class Call(http.Request):
     def connectionLost(self, reason: Failure) -> None:
         """The caller is gone; tell whoever waits on its behalf."""
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self._discard()
         lost, self.lost = self.lost, None
         if lost is not None:
             lost()
+
+    def _discard(self) -> None:
+        """Remove a file that was sent and that nobody wants."""
+        if self.upload is not None:
+            self.upload.discard()
 
     def _write_head(
         self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None

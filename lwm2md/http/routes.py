@@ -15,6 +15,7 @@ import attrs
 from lwm2md.http.bodies import Body, XmlBody
 from lwm2md.http.parameters import Parameter
 from lwm2md.http.problems import Problem
+from lwm2md.http.uploads import FileBody
 
 if TYPE_CHECKING:
     from lwm2md.http.replies import Reply
@@ -37,7 +38,7 @@ class Route:
     handler: Handler
     summary: str
     query: Sequence[Parameter] = ()
-    body: Body[Any] | XmlBody | None = None
+    body: Body[Any] | XmlBody | FileBody | None = None
     answers: Mapping[int, Any] = attrs.field(factory=dict)
     media_type: str = JSON
     open: bool = False

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from lwm2md.documents import time_text
+from lwm2md.drain import DrainState
 from lwm2md.http import metrics
 from lwm2md.http.authentication import require_token
 from lwm2md.http.replies import NO_STORE, Reply, json_reply
@@ -60,6 +61,7 @@ class StatusDocument(msgspec.Struct):
     version: str
     name: str
     ready: bool
+    drain: DrainState
     started: str | None
     uptime: float
     listeners: list[ListenerDocument]
@@ -75,6 +77,7 @@ def _status(call: Call) -> Reply:
         node.version,
         node.settings.lwm2md.name,
         node.ready,
+        node.drain.state,
         time_text(node.started),
         round(max(0.0, node.now() - node.started), 3),
         [ListenerDocument(each["transport"], each["address"]) for each in node.listeners()],
@@ -104,9 +107,16 @@ def _live(call: Call) -> Reply:
 
 
 def _ready(call: Call) -> Reply:
-    if call.node.ready:
-        return Reply(200, b"ready\n", TEXT.encode(), NO_STORE)
-    return Reply(503, b"starting\n", TEXT.encode(), NO_STORE)
+    node = call.node
+    if not node.ready:
+        return _not_ready(b"starting")
+    if node.drain.state != "off":
+        return _not_ready(b"draining")
+    return Reply(200, b"ready\n", TEXT.encode(), NO_STORE)
+
+
+def _not_ready(why: bytes) -> Reply:
+    return Reply(503, why + b"\n", TEXT.encode(), NO_STORE)
 
 
 def _metrics(call: Call) -> Reply:
@@ -123,7 +133,7 @@ ROUTES: Final = (
         "GET",
         "/health/ready",
         _ready,
-        "Whether the daemon serves",
+        "Whether the daemon serves, and is not being drained",
         answers={200: None, 503: None},
         media_type=TEXT,
         open=True,

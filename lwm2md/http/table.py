@@ -6,10 +6,12 @@ from typing import Final
 
 from lwm2md.http import (
     audit,
+    backups,
     credentials,
     deviations,
     deviceprofiles,
     devices,
+    draining,
     events,
     history,
     models,
@@ -40,6 +42,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *models.ROUTES,
     *plugins.ROUTES,
     *reload.ROUTES,
+    *draining.ROUTES,
+    *backups.ROUTES,
     *profiles.ROUTES,
     *deviceprofiles.ROUTES,
     *deviations.ROUTES,

@@ -153,8 +153,9 @@ class Cursor:
 
     def _subscribe(self) -> None:
         self._subscribing, self._missed = True, False
-        wanted = Filter(self._types, stored=True)
-        made = self._delivery.subscribe(wanted, self._position, self._push, on_close=self._ended)
+        made = self._delivery.subscribe(
+            Filter(self._types, stored=True), self._position, self._push, on_close=self._ended
+        )
         if self._missed:
             made.close()
         self._subscribing = False

@@ -7,7 +7,7 @@ operators through the methods; every method that changes something takes ``now``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -24,7 +24,8 @@ from lwm2md.server.abilities import Abilities
 from lwm2md.server.admission import Gate
 from lwm2md.server.amendments import NO_LABELS, Amendments
 from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
-from lwm2md.server.effects import Commit, Resume
+from lwm2md.server.draining import Draining
+from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import UnknownDevice
 from lwm2md.server.findings import Findings
 from lwm2md.server.forgetting import Forgetting, Parts
@@ -36,6 +37,7 @@ from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
+from lwm2md.server.parameters import Rejected
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.reach import Facts, facts
@@ -79,6 +81,7 @@ class Server:
             state, self._twin, reading, self._observations, self._presence, abilities=abilities
         )
         self._presence.dispatch = self._operations.dispatch
+        self._draining = Draining(state, self._operations)
         self._observations.operations = self._observations.folding.operations = self._operations
         self.templates = Templating(state, self._observations)
         self.device_profiles.told = self.templates.look
@@ -112,8 +115,8 @@ class Server:
                 self._registration.lifetimes,
             ),
         )
-        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
-        self._observations.notifications.moved = self._registration.moves.move
+        self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
+        self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
@@ -181,6 +184,16 @@ class Server:
         """Whether a registered device is at this address, which has shown that it gets what is sent there."""
         return peer in self._state.peers
 
+    def lost(self, peer: Peer, now: float) -> None:
+        """The session of a peer has ended: what is under way to it has its turn again when the device comes back."""
+        for registration in tuple(self._state.peers.find(peer)):
+            self._registration.moves.withdraw(self.devices[registration.endpoint], now)
+
+    def rejoined(self, before: Peer, peer: Peer, now: float) -> None:
+        """A device shook hands again where it was, and its session has another name: its registration goes on by it."""
+        for registration in tuple(self._state.peers.find(before)):
+            self._registration.moves.move(self.devices[registration.endpoint], peer, now)
+
     def address_of(self, peer: Peer) -> str:
         """A peer's address as text."""
         return self._state.environment.describe(peer).address
@@ -195,6 +208,7 @@ class Server:
         known = self._operations.asked_before(endpoint, request)
         if known is not None:
             return known
+        self._draining.admit()
         if request.op in ESTABLISHING:
             return self.observe(endpoint, request, now)[2]
         if request.op == CANCEL_OBSERVE:
@@ -219,6 +233,7 @@ class Server:
         self, endpoint: str, request: OperationRequest, now: float, then: Resume | None = None
     ) -> tuple[Observation, bool, Operation]:
         """Wish to observe a path or several; the wish, whether it is new, and its operation. Raises a `Refused`."""
+        self._draining.admit()
         device, order = self._operations.check(endpoint, request)
         changes = changes_of(request.attributes, order.path, self._state.resource_model(device))
         attributes = NotificationAttributes().changed(changes) if changes else None
@@ -313,6 +328,20 @@ class Server:
         self._twin.listed(device)
         self.templates.look(device)
 
+    def _session_goes_on(self, device: Device, peer: Peer, now: float, then: Callable[[float], None]) -> None:
+        """A proved identity notifies in another session: it is the device's path from now on, if it may be."""
+        registration = device.registration
+
+        def asked(cause: str, now: float) -> None:
+            if not cause and registration is not None and device.registration is registration:
+                self._registration.moves.move(device, peer, now)
+                then(now)
+
+        try:
+            self.gate.again(device.endpoint, self._state.environment.describe(peer), now, asked)
+        except Rejected:
+            return  # too many wait; it is not acknowledged, and comes again
+
     def _gone(self, device: Device, now: float) -> None:
         self._gateways.gone(device, now)
         self._observations.gone(device)
@@ -321,6 +350,28 @@ class Server:
 
     def _gateway_told(self, device: Device, now: float) -> None:
         self._gateways.learned(device, now)
+
+    # Draining
+
+    def drain(self, now: float) -> None:
+        """Take nothing new for devices: no device that is not registered, no operation; nothing leaves that waits.
+
+        What waits is asked to be stored.
+        """
+        self._draining.begin(now)
+
+    def undrain(self, now: float) -> None:
+        """Take all that comes again, and go on with what waits."""
+        self._draining.end(now)
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new is taken."""
+        return self._state.draining
+
+    def under_way(self) -> int:
+        """How many requests of operators left for their devices and have not ended."""
+        return self._draining.under_way()
 
     # Time
 
@@ -334,6 +385,9 @@ class Server:
 
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
+        if self._state.outdated:
+            self._state.outdated = False
+            self._state.erase((Write(stored.META, stored.RESTORED, None),))
         self.device_profiles.start(now)
         self.refused.start()
         self._observations.start(now)
@@ -351,7 +405,7 @@ class Server:
         self._findings.flush(now)
 
     def stop(self, now: float) -> None:
-        """Ask for everything to be stored that is written behind: nothing is decided any more."""
+        """Ask for everything to be stored that is written behind."""
         self._findings.finish()
         self.refused.flush()
         self._registration.lifetimes.refreshes.finish(now)

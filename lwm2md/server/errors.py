@@ -114,6 +114,12 @@ class ShippedProfile(Refused):
     code: ClassVar[str] = "shipped-profile"
 
 
+class Drained(Refused):
+    """The daemon is being drained: it takes nothing new for devices."""
+
+    code: ClassVar[str] = "draining"
+
+
 class LimitReached(Refused):
     """A bound of the configuration is reached (observations per device, labels, models)."""
 

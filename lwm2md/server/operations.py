@@ -203,6 +203,8 @@ class Operations:
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
         carrier = device.carrier
+        if self._state.draining:
+            return
         while (
             (carrier.queue or carrier.children)
             and carrier.current is None
@@ -343,7 +345,7 @@ class Operations:
         device = self._state.devices.get(operation.endpoint)
         if operation.finished:
             self._ledger.ended(operation)
-        elif operation.state == "sent" and operation.op in AT_MOST_ONCE:
+        elif self._state.outdated or (operation.state == "sent" and operation.op in AT_MOST_ONCE):
             self._ledger.end(operation, "failed", now, error=OUTCOME_UNKNOWN)
         elif device is None or (device.registration is None and not device.disabled):
             self._ledger.end(operation, "failed", now, error=GONE)

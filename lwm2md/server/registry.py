@@ -31,6 +31,8 @@ class Registry:
             self._lifetimes.grant(downtime + self._state.settings.flush_interval, now)
         elif key == "grants":
             self._lifetimes.restore_grants(value)
+        elif key == stored.RESTORED:
+            self._state.outdated = True
 
     def device(self, key: str, value: bytes, now: float) -> None:
         """What is kept of a device without its registration."""

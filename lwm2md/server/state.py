@@ -28,6 +28,7 @@ from lwm2md.server.wish import Observation
 Decide = Callable[[float], None]
 COUNTERS: Final = (
     "registrations_refused",
+    "registrations_deferred",
     "gateway_devices_refused",
     "notifications_undecodable",
     "notifications_reordered",
@@ -66,13 +67,15 @@ class Environment:
     """What the shell hands in.
 
     ``random(size)`` gives unguessable bytes, ``describe(peer)`` says who and where a peer is, ``wants(event_type)``
-    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them.
+    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them. ``reaches(peer)``
+    says whether there is a way to a peer at all: to one named by its session there is none without that.
     """
 
     random: Callable[[int], bytes]
     describe: Callable[[Peer], PeerDescription]
     wants: Callable[[str], bool]
     publish: Callable[[Event], None]
+    reaches: Callable[[Peer], bool] = lambda _peer: True
 
 
 def location(registration_id: str) -> bytes:
@@ -92,7 +95,8 @@ class State:
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
-    ``profile_names`` which profiles are for one.
+    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
+    leaves that waits. What is read back is ``outdated`` where it is from a backup: much may have happened since.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -115,6 +119,8 @@ class State:
         self.fit: Callable[[Device], DeviceProfile]
         self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
+        self.draining = False
+        self.outdated = False
 
     def registered(self, registration_id: str) -> Registration | None:
         """The live registration with that id in its Location."""

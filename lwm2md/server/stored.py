@@ -45,6 +45,8 @@ META = "meta"
 MODELS = "models"
 DEVICE_PROFILES = "device_profiles"
 FINDINGS = "findings"
+RESTORED = "restored"
+"""The key of the row of `META` that says that all else is from a backup, and was not taken up since."""
 
 
 class _Objects(msgspec.Struct, omit_defaults=True):

@@ -10,12 +10,12 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from lwm2md.storage import _history, _logs
+from lwm2md.storage import _history, _logs, _snapshots
 from lwm2md.storage._journal import Journal
 from lwm2md.storage.interface import TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
@@ -35,10 +35,14 @@ def schemas() -> list[str]:
 
 
 class Database:
-    """One open database file. What SQLite and the system raise leaves every method as ``StorageError``."""
+    """One open database file. What SQLite and the system raise leaves every method as ``StorageError``.
 
-    def __init__(self, path: Path) -> None:
+    With ``check`` all of it is read when it is opened.
+    """
+
+    def __init__(self, path: Path, *, check: bool = False) -> None:
         self.path = path
+        self._check = check
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._journal = Journal()
@@ -48,6 +52,7 @@ class Database:
         try:
             with self._errors():
                 self._take_lock()
+                _snapshots.tidy(self.path)
                 self._journal = Journal()
                 self._connect()
                 self._journal.open(self._opened())
@@ -109,7 +114,7 @@ class Database:
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._settled(), self._transaction() as connection:
+        with self._settled(), self._transaction("BEGIN") as connection:
             return _logs.trim(connection, log, keep)
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
@@ -126,6 +131,20 @@ class Database:
         """Remove a few old samples, see ``Storage.thin``."""
         with self._settled(), self._transaction() as connection:
             return _history.thin(connection, after, before, keep, limit)
+
+    def snapshot(self, target: Path, progress: Callable[[int, int], None]) -> None:
+        """Copy it into a new file; from any thread."""
+        with self._errors():
+            _snapshots.copy(self.path, target, progress)
+
+    def swap(self, source: Path) -> Path:
+        """Put another database in its place, while it is closed; where it is kept."""
+        try:
+            with self._errors():
+                self._take_lock()
+                return _snapshots.swap(self.path, source)
+        finally:
+            self.close()
 
     def _take_lock(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -154,6 +173,9 @@ class Database:
         self._upgrade(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StorageError(f"{self.path}: the file system does not support a write-ahead log")
+        wrong = _snapshots.check(connection, schemas()) if self._check else None
+        if wrong is not None:
+            raise StorageError(f"{self.path}: {wrong}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         scripts = schemas()
@@ -190,10 +212,11 @@ class Database:
         return self._connection
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """A transaction; one that may come to write nothing gets by with less, and is in nobody's way then."""
         with self._errors():
             connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(begin)
             try:
                 yield connection
                 connection.execute("COMMIT")

@@ -6,9 +6,10 @@ what it was told when it is closed runs `DurableConformance`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -23,6 +24,7 @@ from lwm2md.storage.interface import (
     StorageError,
     Write,
 )
+from lwm2md.storage.snapshots import Snapshots
 
 
 def put(key: str, value: bytes | None, table: str = "devices") -> Batch:
@@ -331,3 +333,86 @@ class DurableConformance(StorageConformance):
             self.storage.commit(put(f"{number:02}", b"1"))
         await self.reopened()
         self.assertEqual(len(await self.storage.scan("devices")), 20)
+
+
+class SnapshotConformance(TestCase):
+    """A storage that keeps the contract of ``lwm2md.storage.snapshots``: ``make`` and ``again`` as above."""
+
+    def make(self) -> Storage:
+        """Return a new, empty storage that is not open yet."""
+        raise NotImplementedError
+
+    def again(self) -> Storage:
+        """Return another one on the same place."""
+        raise NotImplementedError
+
+    async def copied(self) -> tuple[Any, Path, list[tuple[int, int]]]:
+        """A storage with one row, a copy of it, and how far the copy was said to be; the row was changed since."""
+        storage: Any = self.make()
+        await storage.open()
+        await storage.commit(put("a", b"then"))
+        target, progress = storage.scratch(), list[tuple[int, int]]()
+        await storage.snapshot(target, lambda done, of: progress.append((done, of)))
+        await storage.commit(put("a", b"now"))
+        return storage, target, progress
+
+    async def test_there_and_back(self) -> None:
+        """A copy has what was there; put in place it is the state, and the one before can be put back."""
+        storage, target, progress = await self.copied()
+        self.assertIsInstance(storage, Snapshots)
+        self.assertEqual(progress[-1][0], progress[-1][1])
+        staged = storage.staged(target, check=True)
+        await staged.open()
+        self.assertEqual(await staged.get("devices", "a"), b"then")
+        await staged.commit(put("b", b"changed"))
+        await staged.close()
+        await storage.close()
+        aside = await storage.swap(target)
+        other: Any = self.again()
+        await other.open()
+        self.assertEqual(await other.get("devices", "a"), b"then")
+        self.assertEqual(await other.get("devices", "b"), b"changed")
+        await other.close()
+        await other.swap(aside)
+        last = self.again()
+        await last.open()
+        self.assertEqual(await last.get("devices", "a"), b"now")
+        await last.close()
+
+    async def test_left_alone(self) -> None:
+        """What was copied and is not put in place is gone when the storage is opened again."""
+        storage, target, _ = await self.copied()
+        await storage.close()
+        other = self.again()
+        await other.open()
+        self.assertFalse(target.exists())
+        self.assertEqual(await other.get("devices", "a"), b"now")
+        await other.close()
+
+    async def test_refused(self) -> None:
+        """What is no copy is not opened, and not put in place."""
+        storage, target, _ = await self.copied()
+        target.write_bytes(b"this is something else" * 1000)
+        await refusal(storage.staged(target, check=True).open())
+        await storage.close()
+        await refusal(storage.swap(target))
+        other = self.again()
+        await other.open()
+        self.assertEqual(await other.get("devices", "a"), b"now")
+        await other.close()
+
+    async def test_cancelled(self) -> None:
+        """A copy that is given up leaves the storage at work, and no file."""
+        storage: Any = self.make()
+        await storage.open()
+        target = storage.scratch()
+        copying = storage.snapshot(target, lambda *_: None)
+        copying.addErrback(lambda failure: failure.trap(CancelledError))
+        copying.cancel()
+        await copying
+        self.assertTrue(await storage.commit(put("a", b"1")))
+        await storage.close()
+        other = self.again()
+        await other.open()
+        self.assertFalse(target.exists())
+        await other.close()

@@ -16,17 +16,22 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 
+from lwm2md.storage import _snapshots
 from lwm2md.storage._database import Database
-from lwm2md.storage.interface import LAST, Batch, Place, Rows, Samples, StorageError
+from lwm2md.storage.interface import LAST, Batch, Place, Rows, Samples, Storage, StorageError
+from lwm2md.storage.snapshots import Progress
 
 _T = TypeVar("_T")
 
 
 class SQLiteStorage:
-    """Tables and logs in the database file ``path``; its directory is made when it is missing."""
+    """Tables and logs in the database file ``path``; its directory is made when it is missing.
 
-    def __init__(self, path: str | Path, reactor: IReactorFromThreads) -> None:
-        self._database = Database(Path(path))
+    With ``check`` the whole file is read when it is opened, and refused where it is damaged.
+    """
+
+    def __init__(self, path: str | Path, reactor: IReactorFromThreads, *, check: bool = False) -> None:
+        self._database = Database(Path(path), check=check)
         self._reactor = reactor
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._state = "not open"
@@ -83,10 +88,54 @@ class SQLiteStorage:
         """Remove a few old samples, see ``Storage.thin``."""
         return self._ask(lambda: self._database.thin(after, before, keep, limit))
 
+    def scratch(self) -> Path:
+        """Return the name of a new file, see ``Snapshots.scratch``."""
+        return _snapshots.scratch(self._database.path)
+
+    def snapshot(self, target: Path, progress: Progress) -> Deferred[None]:
+        """Copy everything into a new file, see ``Snapshots.snapshot``; in a thread of its own."""
+        ended = threading.Event()
+
+        def cancelled(_: Deferred[None]) -> None:
+            ended.set()
+
+        copied: Deferred[None] = Deferred(cancelled)
+
+        def told(done: int, of: int) -> None:
+            if ended.is_set():
+                raise StorageError("the copy was given up")
+            self._reactor.callFromThread(progress, done, of)
+
+        def made(result: object) -> None:
+            if not copied.called:  # it was given up meanwhile
+                copied.callback(result)  # type: ignore[arg-type]
+
+        answer: Deferred[None] = Deferred()
+        answer.addBoth(made)
+        job = self._job(lambda: self._database.snapshot(target, told), answer)
+        threading.Thread(target=job, name="lwm2md-snapshot", daemon=True).start()
+        return copied
+
+    def staged(self, source: Path, *, check: bool) -> Storage:
+        """Return a storage on a copy, see ``Snapshots.staged``."""
+        return SQLiteStorage(source, self._reactor, check=check)
+
+    def swap(self, source: Path) -> Deferred[Path]:
+        """Let a copy be the state, see ``Snapshots.swap``."""
+        swapped: Deferred[Path] = Deferred()
+        job = self._job(lambda: self._database.swap(source), swapped)
+        threading.Thread(target=job, name="lwm2md-swap", daemon=True).start()
+        return swapped
+
     def _ask(self, work: Callable[[], _T]) -> Deferred[_T]:
         if self._state:
             return fail(StorageError(f"{self._database.path}: {self._state}"))
         answer: Deferred[_T] = Deferred()
+        self._jobs.put(self._job(work, answer))
+        return answer
+
+    def _job(self, work: Callable[[], _T], answer: Deferred[_T]) -> Callable[[], None]:
+        """Work for another thread, which tells the answer on that of the reactor."""
 
         def job() -> None:
             try:
@@ -99,8 +148,7 @@ class SQLiteStorage:
             else:
                 self._reactor.callFromThread(answer.callback, result)
 
-        self._jobs.put(job)
-        return answer
+        return job
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

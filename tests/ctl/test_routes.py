@@ -6,7 +6,7 @@ import http.client
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -69,6 +69,13 @@ COMMANDS = (
     "traces 1",
     "trace e --pcapng /dev/null",
     "reload",
+    "backup --show",
+    "backup b",
+    "restore",
+    f"restore {__file__}",
+    "drain",
+    "drain --show",
+    "undrain",
     "update-trigger e",
     "doctor",
     "doctor e",
@@ -105,7 +112,7 @@ class Recorder(Client):
     asked: ClassVar[list[tuple[str, str]]] = []
 
     def _send(
-        self, method: str, target: str, data: bytes | None, headers: Mapping[str, str], timeout: float
+        self, method: str, target: str, data: bytes | BinaryIO | None, headers: Mapping[str, str], timeout: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         self.asked.append((method, target.partition("?")[0]))
         raise CommandError("noted")

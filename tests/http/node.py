@@ -14,6 +14,7 @@ import attrs
 from twisted.internet.task import Clock
 
 from lwm2md.auditing import AuditLog
+from lwm2md.backup import Backups
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
@@ -21,6 +22,7 @@ from lwm2md.config.changes import Reloaded, compare
 from lwm2md.config.errors import ConfigErrors
 from lwm2md.config.schema import Settings
 from lwm2md.delivery import Delivery
+from lwm2md.drain import Drain
 from lwm2md.history import History
 from lwm2md.http.authentication import hash_token
 from lwm2md.http.extending import PluginRoutes
@@ -31,6 +33,7 @@ from lwm2md.plugins.hosting import Hosting
 from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
+from lwm2md.restoration import Restoration
 from lwm2md.security.sealing import Seal
 from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
@@ -138,6 +141,9 @@ class TestNode:
         self.vault = Vault(self.storage, Seal(None, self.random), self.delivery.submit, self.clock, self.random)
         self.audit = AuditLog(self.storage, self.clock, 1000)
         self.server.gate.grant = self._grant
+        self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
+        self.backups = Backups(self.storage)
+        self.restoration: Restoration | None = None
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True

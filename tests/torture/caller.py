@@ -13,6 +13,7 @@ from typing import Any, Final
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
+from tests.processes import reactor
 from tests.torture.daemon import Daemon
 from tests.torture.device import OBSERVED, Device
 from tests.torture.model import Asked, Cell, Model, Violation
@@ -89,6 +90,8 @@ class Callers:
             return
         before = cell.may
         cell.busy = True
+        if value not in before or len(before) > 1:
+            cell.made = reactor.seconds()
         cell.set(*before, value)
         status, _ = await self.call(method, path, **how)
         cell.busy = False
@@ -229,8 +232,7 @@ class Callers:
         if any(cell.busy for cell in cells):
             return
         before = [cell.may for cell in cells]
-        device.acknowledged.clear()
-        device.sent.clear()
+        device.forgotten()
         for cell in cells:
             cell.busy = True
             cell.set(*cell.may, None)

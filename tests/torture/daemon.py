@@ -30,6 +30,7 @@ SETTINGS: Final = (
     "limits.operations-kept=1000000",
     "storage.events=1000000",
     "storage.flush-interval=5s",
+    "lwm2md.stop-wait=300ms",
 )
 """Short times, so that much happens between two kills, and nothing is forgotten for want of room."""
 _STEP: Final = 0.01
@@ -70,7 +71,7 @@ class Daemon:
         self.url = f"http://{place.host}:{place.api}"
         self.token = ""
         self.up = False
-        self._pid: int | None = None
+        self.pid: int | None = None
         listen = (
             f"coap.listen={place.host}:{place.coap}",
             f"api.listen={place.host}:{place.api}",
@@ -89,15 +90,15 @@ class Daemon:
     def spawn(self) -> None:
         """Start the next life; it does not serve yet."""
         self.log.unlink(missing_ok=True)
-        self._pid = int(self._order("start", str(self.log), self._arguments))
+        self.pid = int(self._order("start", str(self.log), self._arguments))
         self.lives += 1
 
     async def ready(self) -> None:
         """Wait until it serves. Raises Violation where it ends before."""
         end = reactor.seconds() + _PATIENCE
         while "api on http" not in (text := self.text()):
-            if (status := self._order("gone", self._pid)) is not None:
-                self._pid = None
+            if (status := self._order("gone", self.pid)) is not None:
+                self.pid = None
                 raise Violation(f"it does not start (status {status}):\n{text[-4000:]}")
             if reactor.seconds() > end:
                 raise Violation(f"it did not start in {_PATIENCE:g} s:\n{text[-4000:]}")
@@ -111,9 +112,32 @@ class Daemon:
     def kill(self, how: int = signal.SIGKILL) -> None:
         """End this life."""
         self.up = False
-        if self._pid is not None:
-            self._order("kill", self._pid, int(how))
-            self._pid = None
+        if self.pid is not None:
+            self._order("kill", self.pid, int(how))
+            self.pid = None
+
+    def signal(self, how: int) -> None:
+        """Send a signal, and wait for nothing."""
+        self._order("signal", self.pid, int(how))
+
+    def gone(self) -> int | None:
+        """The status that this life ended with, None while it lives."""
+        status: int | None = self._order("gone", self.pid)
+        if status is not None:
+            self.up, self.pid = False, None
+        return status
+
+    async def stop(self) -> None:
+        """End this life in order, as an operator does. Raises Violation where that takes too long, or fails."""
+        self.up = False
+        self.signal(signal.SIGTERM)
+        end = reactor.seconds() + _PATIENCE
+        while (status := self.gone()) is None:
+            if reactor.seconds() > end:
+                raise Violation(f"it did not stop in {_PATIENCE:g} s:\n{self.text()[-4000:]}")
+            await deferLater(reactor, _STEP)
+        if status != signal.SIGTERM:
+            raise Violation(f"it did not stop in order (status {status}):\n{self.text()[-4000:]}")
 
     def close(self) -> None:
         """End it for good."""

@@ -18,11 +18,13 @@ from twisted.internet.task import LoopingCall
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import FormatError, Message, decode, encode, options
 from tests.processes import reactor
-from tests.torture.model import ANY, Model, Violation
+from tests.torture.model import ANY, Cell, Model, Violation
 
 OBJECTS: Final = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</3303/0>,</3303/1>'
 OBSERVED: Final = ("/3303/0/5700", "/3303/1/5700", "/3/0/9")
 SENT: Final = "/3303/0/5601"
+UNLISTED: Final = "/3303/7/5601"
+DEVIATION: Final = "unlisted-object"
 _AGAIN: Final = 0.25
 _OVERTAKING: Final = 0.5
 _REMEMBERED: Final = 500
@@ -45,6 +47,10 @@ class Device(DatagramProtocol):
         self.observed: dict[str, bytes] = {}
         self.acknowledged: dict[str, int] = {}
         self.sent: set[int] = set()
+        self.notified: dict[str, set[int]] = {}
+        self.odd = False
+        self.deviated = False
+        self.found_out = False
         self.on_violation: Any = None
         self._server = server
         self._model = model
@@ -53,6 +59,8 @@ class Device(DatagramProtocol):
         self._sequence = 1
         self._known = 0.0
         self._first: set[str] = set()
+        self._life = 0
+        self._heard: dict[str, tuple[bytes, float]] = {}
         self._waiting: dict[int, Deferred[Message]] = {}
         self._tokens: dict[bytes, Deferred[Message]] = {}
         self._answers: dict[tuple[int, bytes], bytes] = {}
@@ -122,17 +130,22 @@ class Device(DatagramProtocol):
         return answer.code
 
     async def tell(self) -> None:
-        """Send a new value (LwM2M) until it is taken, or somebody says that it is not wanted."""
+        """Send a new value (LwM2M) until it is taken, or somebody says that it is not wanted.
+
+        An ``odd`` device sends some of an Object Instance that it has not registered, which is taken, and found out.
+        """
         self.number += 1
+        path = UNLISTED if self.odd and self.number % 4 == 0 else SENT
         number = self.number
         cell = self._model.cell("registration", self.endpoint)
-        version, steady = cell.version, cell.sure and cell.value == self.location
-        body = b'[{"n":"%b","v":%d}]' % (SENT.encode(), number)
+        version, steady, life = cell.version, cell.sure and cell.value == self.location, self._life
+        body = b'[{"n":"%b","v":%d}]' % (path.encode(), number)
         answer = await self.request(n.POST, ("dp",), (), body, n.SENML_JSON)
         if steady and cell.sure and version == cell.version:
             if answer.code == n.CHANGED:
-                self.sent.add(number)
-                self._model.expect("a Send was answered 2.04", "value", self.endpoint, SENT, number)
+                self.sent |= {number} if path == SENT else set()
+                self.deviated = self.deviated or (path == UNLISTED and life == self._life)
+                self._model.expect("a Send was answered 2.04", "value", self.endpoint, path, number)
             elif answer.code != n.SERVICE_UNAVAILABLE:
                 raise Violation(f"a Send of {self.endpoint} was answered {n.dotted(answer.code)}")
 
@@ -144,6 +157,7 @@ class Device(DatagramProtocol):
             cell.busy = True
             cell.set(*cell.may, None)
         answer = await self.request(n.DELETE, ("rd", self.location or "none"))
+        self.observed.clear()  # what it was asked for meanwhile, too
         for cell in cells:
             cell.busy = False
             if answer.code in (n.DELETED, n.NOT_FOUND):
@@ -180,6 +194,7 @@ class Device(DatagramProtocol):
         registration = self._model.cell("registration", self.endpoint)
         versions = wish.version, registration.version
         steady = wish.sure and wish.value is True and registration.sure and registration.value == self.location
+        steady = steady and self._is_of(wish, path)
         message, began = self._content(n.CON, self._fresh(), token, number, observe=True), reactor.seconds()
         answer = await self._until_answered(message, response=False)
         self._model.note(f"{self.endpoint} notified {path} {number} -> type {answer.type}")
@@ -194,7 +209,16 @@ class Device(DatagramProtocol):
             return
         if answer.type == n.ACK and steady and self.observed.get(path) == token:
             self.acknowledged[path] = number
+            self.notified.setdefault(path, set()).add(number)
             self._model.expect("a notification was acknowledged", "value", self.endpoint, path, number)
+
+    def _is_of(self, wish: Cell, path: str) -> bool:
+        """Whether the device was given its token for this wish.
+
+        If it was for an earlier one that is gone, nobody is to be told, and a daemon that was started since does not
+        know the token: it says neither that it has stored anything nor that the device should stop.
+        """
+        return self._heard[path][1] > wish.made
 
     async def _until_answered(self, message: Message, *, response: bool = True) -> Message:
         waiting: Deferred[Message] = Deferred()
@@ -212,6 +236,18 @@ class Device(DatagramProtocol):
             self._waiting.pop(message.mid, None)
             if response:
                 self._tokens.pop(message.token, None)
+
+    def forgotten(self) -> None:
+        """Nothing that was acknowledged needs to be there any more."""
+        for each in (self.acknowledged, self.notified, self.sent):
+            each.clear()
+        self.deviated = self.found_out = False
+
+    def left(self, *, killed: bool) -> None:
+        """The daemon is gone: what it found out and writes behind is stored, unless it was killed."""
+        self.found_out = self.found_out or (self.deviated and not killed)
+        self.deviated = False
+        self._life += 1
 
     def abandon(self) -> None:
         """Wait for no answer any more."""
@@ -274,6 +310,8 @@ class Device(DatagramProtocol):
         if request.observe == 0:
             self._known = reactor.seconds()
             self._first.add(path)
+            if self._heard.get(path, (b"", 0.0))[0] != request.token:
+                self._heard[path] = request.token, self._known
             self.observed[path] = request.token
         elif request.observe == 1:
             self.observed.pop(path, None)

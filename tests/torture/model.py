@@ -26,11 +26,15 @@ class Violation(AssertionError):  # noqa: N818 - it is a finding
 
 @attrs.define
 class Cell:
-    """The values that something may have; ``version`` grows with each change of them."""
+    """The values that something may have; ``version`` grows with each change of them.
+
+    ``made`` is when the change was asked for that brought about what there is now, in the reactor's seconds.
+    """
 
     may: frozenset[Hashable]
     version: int = 0
     busy: bool = False
+    made: float = 0.0
 
     @property
     def sure(self) -> bool:

@@ -3,7 +3,7 @@
 RULES: a child is the daemon as twistd starts it, in a process of its own that can be killed with -9; only the seconds
 that Python takes to import are saved. No reactor is installed before the fork. Orders come as JSON lines, one answer
 line to each: ``["start", log, arguments]`` gives the process id, ``["kill", pid, signal]`` the status once it is gone,
-``["gone", pid]`` the status or null.
+``["signal", pid, signal]`` null, ``["gone", pid]`` the status or null.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ def _kill(pid: int, signal: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+def _signal(pid: int, signal: int) -> None:
+    os.kill(pid, signal)
+
+
 def _gone(pid: int) -> int | None:
     found, status = os.waitpid(pid, os.WNOHANG)
     return status if found else None
@@ -65,7 +69,7 @@ def _gone(pid: int) -> int | None:
 def main() -> None:
     """Carry out orders until there are no more."""
     _import_everything()
-    orders = {"start": _start, "kill": _kill, "gone": _gone}
+    orders = {"start": _start, "kill": _kill, "signal": _signal, "gone": _gone}
     for line in sys.stdin:
         order, *arguments = json.loads(line)
         sys.stdout.write(json.dumps(orders[order](*arguments)) + "\n")  # type: ignore[operator]

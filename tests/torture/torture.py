@@ -17,7 +17,7 @@ from tests.processes import reactor
 from tests.torture.bus import Bus
 from tests.torture.caller import LOST, NAMED, Callers
 from tests.torture.daemon import Daemon, Place
-from tests.torture.device import OBSERVED, SENT, Device
+from tests.torture.device import DEVIATION, OBSERVED, SENT, Device
 from tests.torture.model import Model, Violation
 from tests.torture.power import Power
 from tests.torture.reader import Reader, logged
@@ -26,8 +26,11 @@ from tests.web import ServerSentEvent
 _CALLERS: Final = 4
 _SAMPLE: Final = 30
 _BEFORE_READY: Final = 0.15
+_IN_ORDER: Final = 0.1
 _NETWORK: Final[Mapping[str, float]] = {"loss": 0.05, "duplication": 0.05, "delay": 0.2, "longest_delay": 0.05}
 _MARKER: Final = "marker"
+_STORED: Final = frozenset({"device.registered", "device.deregistered", "device.value", "device.forgotten"})
+"""Events that are told and are not live only."""
 
 
 @attrs.define
@@ -37,6 +40,7 @@ class Figures:
     kills: int = 0
     early: int = 0
     cuts: int = 0
+    stops: int = 0
     lost: int = 0
 
     def text(self, torture: Torture) -> str:
@@ -45,6 +49,7 @@ class Figures:
         requests = sum(sum(counter.values()) for device in torture.devices.values() for counter in device.done.values())
         return (
             f"{self.kills} kills ({self.early} before it served, {self.cuts} power cuts, {self.lost} writes lost), "
+            f"{self.stops} stops, "
             f"{torture.callers.calls} API calls, {len(model.asked)} operations, {requests} carried out, "
             f"{sum(device.number for device in torture.devices.values())} values, "
             f"{sum(len(reader.events) for reader in torture.readers)} events read, {model.checked} facts checked"
@@ -82,6 +87,7 @@ class Torture:
         }
         for number, name in enumerate(names):
             self.devices[name].modern = number % 4 > 1
+            self.devices[name].odd = number % 4 != 0
         self.marker = Device(_MARKER, where, self.model, Random(random.random()), sleepy=False)
         self.callers = Callers(self.daemon, self.devices, self.model, Random(random.random()))
         self.readers = [Reader(self.daemon, ""), Reader(self.daemon, "?types=device.*")]
@@ -169,9 +175,14 @@ class Torture:
             raise self._violation
 
     async def _die(self) -> None:
-        """The kill, and now and then another one before it serves again."""
+        """The kill, or now and then a stop, and now and then another kill before it serves again."""
         early = self.random.random() < _BEFORE_READY
-        self._kill("under load")
+        if self.random.random() < _IN_ORDER:
+            await self.daemon.stop()
+            self.daemon.check_log()
+            self._lost("was a stop in order", killed=False)
+        else:
+            self._kill("under load")
         self._acting = False
         self.daemon.spawn()
         if early:
@@ -185,14 +196,21 @@ class Torture:
     def _kill(self, when: str) -> None:
         self.daemon.check_log()
         self.daemon.kill(signal.SIGKILL)
-        self.figures.kills += 1
+        self._lost(when, killed=True)
+
+    def _lost(self, how: str, *, killed: bool) -> None:
+        """The daemon is gone, and with it what its disk has not kept."""
+        for device in self.devices.values():
+            device.left(killed=killed)
+        self.figures.kills += killed
+        self.figures.stops += not killed
         lost = ""
         if self.power is not None:
             dropped = self.power.cut(self.random)
             self.figures.cuts += 1
             self.figures.lost += dropped
             lost = f", {dropped} unsynced writes lost"
-        self.model.note(f"kill {self.figures.kills} {when}{lost}")
+        self.model.note(f"kill {self.figures.kills} {how}{lost}")
 
     # The comparison
 
@@ -245,12 +263,23 @@ class Torture:
         for reader in self.readers:
             await reader.until(is_marker)
             for event in found:
-                if event.id not in reader.events and (reader is self.readers[0] or event.type[:7] == "device."):
+                if reader is not self.readers[0] and event.type[:7] != "device.":
+                    continue
+                if event.id not in reader.events:
                     raise Violation(f"a reader that came back was not given {event}")
+                if reader.events[event.id].data != event.data:
+                    raise Violation(f"a reader was given {reader.events[event.id]}, and stored is {event}")
+        self._verify_told({event.id for event in found}, found[-1].id)
         if self.bus is not None:
             self.model.checked += await self.bus.check(found)
         self._verified = found[-1].id
         self.model.check_events(due)
+
+    def _verify_told(self, stored: set[str], last: str) -> None:
+        """What is stored always, and was told to a reader, is stored."""
+        for event in self.readers[0].events.values():
+            if self._verified < event.id <= last and event.type in _STORED and event.id not in stored:
+                raise Violation(f"a reader was given {event}, which is not stored")
 
     def _index(self, event: ServerSentEvent) -> None:
         data = event.data
@@ -287,15 +316,28 @@ class Torture:
             self.model.checked += 1
             if path in self.devices[endpoint].acknowledged and (known is None or known < number):
                 raise Violation(f"{endpoint} {path} is known as {known}, and {number} was acknowledged")
-        await self._verify_history(self.devices[endpoint])
+        await self._verify_history(self.devices[endpoint], SENT, self.devices[endpoint].sent)
+        for path, numbers in list(self.devices[endpoint].notified.items()):
+            await self._verify_history(self.devices[endpoint], path, numbers)
+        await self._verify_deviations(self.devices[endpoint])
 
-    async def _verify_history(self, device: Device) -> None:
-        sent = set(device.sent)
-        _, kept = await self.callers.call("GET", f"/v1/devices/{device.endpoint}/history{SENT}?limit=1000")
-        missing = sent - {int(row["value"]) for row in kept.get("items", ())}
-        self.model.checked += len(sent)
-        if missing & device.sent:
-            raise Violation(f"{device.endpoint} was answered 2.04 for {missing}, which the history has not")
+    async def _verify_history(self, device: Device, path: str, numbers: set[int]) -> None:
+        """The history has all that was acknowledged; ``numbers`` may become fewer meanwhile."""
+        wanted = set(numbers)
+        _, kept = await self.callers.call("GET", f"/v1/devices/{device.endpoint}/history{path}?limit=1000")
+        missing = wanted - {int(row["value"]) for row in kept.get("items", ())}
+        self.model.checked += len(wanted)
+        if missing & numbers:
+            raise Violation(f"{missing} of {device.endpoint} {path} were acknowledged, and the history has them not")
+
+    async def _verify_deviations(self, device: Device) -> None:
+        status, found = await self.callers.call("GET", f"/v1/devices/{device.endpoint}/deviations")
+        there = status == 200 and DEVIATION in {row["kind"] for row in found["items"]}
+        self.model.checked += 1
+        if there and not device.odd:
+            raise Violation(f"{device.endpoint} is said to be {DEVIATION}, and is not")
+        if device.found_out and not there:
+            raise Violation(f"{device.endpoint} was found out to be {DEVIATION}, which is forgotten")
 
     async def _verify_lists(self) -> None:
         _, models = await self.callers.call("GET", "/v1/models?limit=1000&after=40099:1.0")

@@ -1,0 +1,34 @@
+"""Ids of events in the log: strings that sort as they were given out, from a counter that is reserved durably.
+
+RULES: what is reserved is in one row, before any id below it is given out; none is given out twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lwm2md.documents import event_document
+from lwm2md.events import Event
+from lwm2md.server.effects import Write
+from lwm2md.storage.interface import Append, Storage
+
+LOG: Final = "events"
+META: Final = "meta"
+NEXT_ID: Final = "event-ids"
+_WIDTH: Final = 16
+
+
+def text(number: int) -> str:
+    """The id with this number."""
+    return f"{number:0{_WIDTH}}"
+
+
+def reservation(end: int) -> Write:
+    """What reserves all ids below ``end``."""
+    return Write(META, NEXT_ID, b"%d" % end)
+
+
+async def appended(storage: Storage, event: Event, least: int) -> tuple[Write, Append]:
+    """What appends an event to the log of a storage that nobody serves from, with an id from ``least`` on."""
+    number = max(least, int(await storage.get(META, NEXT_ID) or b"1"))
+    return reservation(number + 1), Append(LOG, text(number), event_document(event, text(number)))
