@@ -260,10 +260,15 @@ class PluginContext:
         """
         self._running.mount(self._plugin, root)
 
+    async def finish(self) -> None:
+        """Get no more events, and let the handlers do what they are at."""
+        for finished in [source.close() for source in self._sources]:
+            await finished
+
     def close(self) -> None:
         """End everything that was begun through this context."""
         self._ended = True
         for source in self._sources:
-            source.close()
+            source.cancel()
         for task in tuple(self._tasks):
             task.cancel()

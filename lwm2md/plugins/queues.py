@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -36,9 +37,45 @@ Handle = Callable[[Sequence[Delivered]], Deferred[Any]]
 class EventSource(Protocol):
     """A plugin's subscription."""
 
-    def close(self) -> None:
-        """Get no more events."""
+    def close(self) -> Deferred[None]:
+        """Get no more events; fires when the handler has done what it is at."""
         ...
+
+    def cancel(self) -> None:
+        """Cancel what the handler is at."""
+        ...
+
+
+class _Work:
+    """What a handler is at, and who waits for its end."""
+
+    def __init__(self) -> None:
+        self._handling: Deferred[Any] | None = None
+        self._waiting: list[Deferred[None]] = []
+
+    def begin(self, handling: Deferred[Any], done: Callable[[], None], failed: Callable[[], None]) -> None:
+        """The handler began; ``done`` or ``failed`` is called at its end."""
+        self._handling = handling
+        handling.addCallbacks(self._ended, self._ended, (done,), {}, (failed,))
+
+    def _ended(self, _: object, then: Callable[[], None]) -> None:
+        self._handling = None
+        waiting, self._waiting = self._waiting, []
+        then()
+        for each in waiting:
+            each.callback(None)
+
+    def finish(self) -> Deferred[None]:
+        """Fire when the handler is at nothing."""
+        if self._handling is None:
+            return succeed(None)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def cancel(self) -> None:
+        """Cancel what it is at."""
+        if self._handling is not None:
+            self._handling.cancel()
 
 
 class Queue:
@@ -50,12 +87,18 @@ class Queue:
         self._most = most
         self._waiting: deque[Delivered] = deque()
         self._busy = False
+        self._work = _Work()
         self._subscription = delivery.subscribe(Filter(types), None, self._push)
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         """Get no more events; what waits is not handled."""
         self._waiting.clear()
         self._subscription.close()
+        return self._work.finish()
+
+    def cancel(self) -> None:
+        """Cancel what the handler is at."""
+        self._work.cancel()
 
     def _push(self, events: Sequence[Delivered]) -> None:
         waiting = self._waiting
@@ -70,15 +113,11 @@ class Queue:
             return
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         self._busy = True
-        self._handle(batch).addCallbacks(self._handled, self._lost, (len(batch),), {}, (len(batch),))
+        ended = partial(self._ended, len(batch))
+        self._work.begin(self._handle(batch), partial(ended, "events"), partial(ended, "events_dropped"))
 
-    def _handled(self, _: object, count: int) -> None:
-        self._plugin.counters["events"] += count
-        self._busy = False
-        self._go_on()
-
-    def _lost(self, _: Failure, count: int) -> None:
-        self._plugin.counters["events_dropped"] += count
+    def _ended(self, count: int, counter: str) -> None:
+        self._plugin.counters[counter] += count
         self._busy = False
         self._go_on()
 
@@ -112,6 +151,7 @@ class Cursor:
         self._writing: IDelayedCall | None = None
         self._trying: IDelayedCall | None = None
         self._subscription: Subscription | None = None
+        self._work = _Work()
         self._closed = self._busy = self._subscribing = self._missed = False
         self._read()
 
@@ -120,8 +160,8 @@ class Cursor:
         """Whether a batch is being handled or waits to be repeated."""
         return self._busy
 
-    def close(self) -> None:
-        """Get no more events; the cursor is written."""
+    def close(self) -> Deferred[None]:
+        """Get no more events; the cursor is written, and once more when the handler has done what it is at."""
         self._closed = True
         for call in (self._trying, self._writing):
             if call is not None and call.active():
@@ -130,6 +170,11 @@ class Cursor:
             self._write()
         if self._subscription is not None:
             self._subscription.close()
+        return self._work.finish()
+
+    def cancel(self) -> None:
+        """Cancel what the handler is at: it comes again when the cursor is taken up."""
+        self._work.cancel()
 
     def _read(self) -> None:
         self._trying = None
@@ -191,13 +236,13 @@ class Cursor:
 
     def _try(self, events: tuple[Delivered, ...]) -> None:
         self._trying = None
-        self._handle(events).addCallbacks(self._handled, self._failed, (events,), {}, (events,))
+        self._work.begin(self._handle(events), partial(self._handled, events), partial(self._failed, events))
 
-    def _failed(self, _: Failure, events: tuple[Delivered, ...]) -> None:
+    def _failed(self, events: tuple[Delivered, ...]) -> None:
         if not self._closed:
             self._trying = self._clock.callLater(self._longer(), self._try, events)
 
-    def _handled(self, _: object, events: tuple[Delivered, ...]) -> None:
+    def _handled(self, events: tuple[Delivered, ...]) -> None:
         self._plugin.counters["events"] += len(events)
         self._pause = 0.0
         self._busy = False

@@ -106,9 +106,15 @@ class QueueTests(QueueTestCase):
 
     def test_closed(self) -> None:
         """After its end nothing comes."""
-        self.queue().close()
+        self.answering = False
+        queue = self.queue()
         self.happen("a")
-        self.assertEqual((self.batches, self.delivery.readers), ([], 0))
+        closed = queue.close()
+        self.happen("b")
+        self.assertNoResult(closed)
+        queue.cancel()
+        self.successResultOf(closed)
+        self.assertEqual((self.batches, self.delivery.readers), ([("a",)], 0))
 
 
 class CursorTests(QueueTestCase):
@@ -221,14 +227,19 @@ class CursorTests(QueueTestCase):
         self.assertEqual(self.seen(), ["b"])
 
     def test_closed_while_handling(self) -> None:
-        """What is being handled when it is closed moves the cursor if it ends well after all."""
+        """What a handler is at when it is closed moves the cursor if it ends well, and comes again if not."""
         self.answering = False
         cursor = self.cursor()
         self.happen("a", "b")
-        cursor.close()
+        closed = cursor.close()
+        self.assertNoResult(closed)
         self.answers[0].callback(None)
-        self.answering = True
-        self.cursor()
-        self.clock.pump([0.1] * 20)
-        self.assertEqual(self.seen(), ["a", "b"])
+        self.successResultOf(closed)
+        self.happen("c")
+        for _ in range(2):
+            cursor = self.cursor()
+            self.clock.pump([0.1] * 20)
+            cursor.close()
+            cursor.cancel()
+        self.assertEqual(self.batches, [("a", "b"), ("c",), ("c",)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
