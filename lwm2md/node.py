@@ -103,28 +103,17 @@ class Node:
         environment = Environment(
             chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
         )
-        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
-        self.server.library.use(settings.object_models)
+        self.server = _server(settings, environment)
         sealing = settings.security.credentials_key
         seal = Seal(None if sealing is None else sealing.reveal(), chance)
         self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
         self.audit = AuditLog(storage, reactor, settings.security.audit)
         self.server.gate.grant = self._grant
         self._secure(settings)
-        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
-        self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
-        self.tracing = Tracing(
-            self._registration,
-            self._peers.identify,
-            self._store,
-            chance,
-            locate=self._peers.locate,
-            **tuning.tracing_limits(settings),
-        )
+        self.tracing = self._make_tracing(settings, chance)
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
@@ -152,6 +141,16 @@ class Node:
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
+        )
+
+    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
+        return Tracing(
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
         )
 
     def now(self) -> float:
@@ -413,6 +412,16 @@ class Node:
         yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
+
+
+def _server(settings: Settings, environment: Environment) -> Server:
+    """The core, with the models and device profiles that are shipped, and the operator's models."""
+    table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
+    server = Server(tuning.server_settings(settings), models.parse(table), environment)
+    server.library.use(settings.object_models)
+    profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+    server.device_profiles.ship(profiles)
+    return server
 
 
 def _tcp(port: IListeningPort) -> str:

@@ -53,9 +53,11 @@ class ManagingTests(Bed):
     async def test_unknown(self) -> None:
         """A plugin that nobody knows is not found, nor enabled."""
         await self.start()
-        for method, path in (("GET", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/reload")):
-            status, problem = await self.api(method, f"/v1/plugins/none{path}")
-            self.assertEqual((status, problem["code"]), (404, "unknown-plugin"))
+        (self.place.parent / "outside.py").write_text("API_VERSION = 1\nRESTARTABLE = True\n")
+        for name in ("none", "..%2Foutside", "A", "%00"):
+            for method, path in (("GET", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/reload")):
+                status, problem = await self.api(method, f"/v1/plugins/{name}{path}")
+                self.assertEqual((status, problem["code"]), (404, "unknown-plugin"))
 
     async def test_enable_another(self) -> None:
         """A plugin that is installed and was not enabled can be, and is in the list then."""
