@@ -369,7 +369,7 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
-        if committed and self.failure is not None:
+        if committed and self.failure is not None and self._waiting < MAX_WAITING:
             self.submit(self._outage.end(self._clock.seconds()))
         if committed and self._failing:
             self._log.info("the storage works again")
