@@ -3,6 +3,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTHON  := python3
 N       := 200000
+DTLS    := 100000
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 PLUGINS := plugins/mqtt
@@ -24,11 +25,12 @@ test: $(TESTING)
 lint: $(TESTING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict lwm2md tests bench tools $(foreach plugin,$(PLUGINS),$(plugin)/lwm2md_$(notdir $(plugin)))
+	$(BIN)/mypy --strict lwm2md tests bench tools examples/*.py examples/doorbell/*.py $(foreach plugin,$(PLUGINS),$(plugin)/lwm2md_$(notdir $(plugin)))
 
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+	$(BIN)/python -m bench.records
 
 # A simulated day of a thousand sleeping devices behind NAT.
 day: $(TESTING)
@@ -36,6 +38,7 @@ day: $(TESTING)
 
 fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)
+	$(BIN)/python -m tests.fuzz.dtls --count $(DTLS)
 
 # N kills, each second run as power cuts; SEED=S says again what an earlier run did.
 torture: KILLS := $(if $(filter-out file,$(origin N)),$(N),100)

@@ -4,6 +4,7 @@
  *   load update  PORT DEVICES SECONDS WINDOW            registers DEVICES devices, then Updates from WINDOW of them at once
  *   load register PORT DEVICES [FIRST]                  registers DEVICES devices with ten links, from bench-FIRST on,
  *                                                       then answers reads and observes until its end
+ *   load enroll  PORT DEVICES 0 WINDOW                  registers DEVICES devices, WINDOW at once; Registers count
  *   load wake    PORT DEVICES SECONDS WINDOW COMMANDS   DEVICES sleepers that are registered wake, WINDOW at once: each
  *                                                       sends its Update and answers the COMMANDS that wait for it, which
  *                                                       all count; with 0 it acknowledges the first one, and wakes count
@@ -16,7 +17,8 @@
  *   load notify  PORT DEVICES SECONDS WINDOW HTTPPORT TOKEN KIND  registers DEVICES devices, each to be observed by somebody
  *                                                       else; then reads /v1/events and lets WINDOW of them at once send
  *                                                       notifications of KIND: con, one when the last is acknowledged, or
- *                                                       non, one when an event has come. Events count
+ *                                                       non, one when an event has come. Events count; with HTTPPORT 0
+ *                                                       nobody reads them, and what was acknowledged counts
  *   load http    HTTPPORT CONNECTIONS SECONDS PATH TOKEN          GET PATH over keep-alive connections
  *   load read    HTTPPORT CONNECTIONS SECONDS PATH TOKEN PORT     the same, and CONNECTIONS devices bench-000000 ... that
  *                                                       register at PORT and answer; %06d in PATH is the connection
@@ -247,13 +249,13 @@ static void open_devices(int port, int from, int devices, int own) {
     }
 }
 
-/* Register devices a hundred at a time. */
-static void register_all(int from, int devices) {
+/* Register devices, so many at a time. */
+static void register_all(int from, int devices, int at_once) {
     struct epoll_event events[EVENTS];
     unsigned char in[DATAGRAM];
     int done = 0, next = 0;
     while (done < devices) {
-        while (next < devices && next - done < 100) {
+        while (next < devices && next - done < at_once) {
             send_register(&peers[from + next], next);
             next++;
         }
@@ -562,6 +564,7 @@ static void notify(double seconds, int api, const char *token, int kind) {
     unsigned char in[DATAGRAM];
     int waiting = count, next = 0;
     Peer *stream = &peers[count];
+    long taken = 0;
     printf("registered\n");
     fflush(stdout);
     while (waiting) {
@@ -573,9 +576,11 @@ static void notify(double seconds, int api, const char *token, int kind) {
         }
     }
     sleep(1);
-    stream->in = malloc(BUFFER);
-    stream->fd = read_events(api, token);
-    sleep(1);
+    if (api) {
+        stream->in = malloc(BUFFER);
+        stream->fd = read_events(api, token);
+        sleep(1);
+    }
     for (int i = 0; i < window; i++) send_notification(&peers[next_idle(&next)], kind);
     double start = now(), end = start + seconds, check = start + 1;
     for (double t = start; t < end; t = now()) {
@@ -595,6 +600,7 @@ static void notify(double seconds, int api, const char *token, int kind) {
                 if (in[0] == 0x60 && !memcmp(in + 2, peers[index].out + 2, 2) && peers[index].stage == 3) {
                     peers[index].stage = 2;
                     more = 1;
+                    taken++;
                 }
             }
             while (more--) {
@@ -609,7 +615,8 @@ static void notify(double seconds, int api, const char *token, int kind) {
                 if (peers[i].stage == 3 && t - peers[i].sent > 1) send_notification(&peers[i], kind);
         }
     }
-    printf("%.0f\n", (double)answers / (now() - start));
+    if (api) printf("%.0f\n", (double)answers / (now() - start));
+    else printf("%ld\n", taken);
 }
 
 static void allow_sockets(void) {
@@ -638,7 +645,7 @@ int main(int argc, char **argv) {
         }
         if (mode[0] == 'r') {
             open_devices(atoi(argv[7]), count, count, 0);
-            register_all(count, count);
+            register_all(count, count, 100);
         }
         http(count, atof(argv[4]), argv[5], argv[6]);
         return 0;
@@ -650,7 +657,7 @@ int main(int argc, char **argv) {
     }
     if (mode[0] == 'r' && argc > 4) first = atoi(argv[4]);
     open_devices(port, 0, count, mode[0] == 'w' ? FIRST_PORT : 0);
-    if (mode[0] == 'e') {
+    if (!strcmp(mode, "echo")) {
         for (int i = 0; i < count; i++) {
             int n = header(peers[i].out, 2, 0, i);
             n += option(peers[i].out + n, 11, "rd");
@@ -658,7 +665,13 @@ int main(int argc, char **argv) {
             peers[i].stage = 1;
         }
     } else if (mode[0] != 'w') {
-        register_all(0, count);
+        int enroll = !strcmp(mode, "enroll");
+        double start = now();
+        register_all(0, count, enroll ? atoi(argv[5]) : 100);
+        if (enroll) {
+            printf("%.0f\n", (double)count / (now() - start));
+            return 0;
+        }
     }
     if (!strcmp(mode, "register") || !strcmp(mode, "push")) {
         serve(mode[0] == 'p');

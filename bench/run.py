@@ -11,13 +11,16 @@ import statistics
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from bench import fleet, sleepers
-from bench.servers import Running, ask, baseline, build, daemon, load, load_waiting
+from bench import fleet, million, sleepers
+from bench.servers import Running, ask, baseline, build, daemon, load, load_waiting, processor_time, reader
 
 DEVICES = 1000
 WINDOW = 64
 IN_FLIGHT = 500
 CONNECTIONS = 32
+ENROLLED = 20_000
+"""Devices that register for each second that was asked for: about what one second takes."""
+STORED = "device.registered,device.deregistered,device.expired,device.value,operation.done,operation.failed"
 SLEEPERS, COMMANDS = 100_000, 5
 ACCEPTED, CREATED, TEN_MILLION = 202, 201, 10_000_000
 PATH = "/v1/devices/bench-%06d/resources/3303/0/5700"
@@ -41,6 +44,21 @@ def _updates_one_by_one(seconds: float) -> float:
 def _updates_of_many(seconds: float) -> float:
     with daemon() as server:
         return load("update", server.port, 100 * DEVICES, seconds, WINDOW)
+
+
+def _updates_told(seconds: float) -> float:
+    with daemon() as server, reader(server, STORED):
+        return load("update", server.port, DEVICES, seconds, WINDOW)
+
+
+def _registers(seconds: float) -> float:
+    devices = round(ENROLLED * seconds)
+    with daemon() as server, reader(server, STORED):
+        before = processor_time(server.process)
+        rate = load("enroll", server.port, devices, 0, IN_FLIGHT)
+        used = processor_time(server.process) - before
+        print(f"  {used / devices * 1e6:.1f} us of processor time a Register")
+        return rate
 
 
 def _page(seconds: float) -> float:
@@ -145,6 +163,10 @@ def _steady(pairs: int, seconds: float) -> None:
     print(f"growth over {updates:,.0f} updates: {grown / 1024:,.0f} KiB of {before / 1024:,.0f}, asked: none")
 
 
+def _million(pairs: int, seconds: float) -> None:
+    million.measure()
+
+
 def _fleet(pairs: int, seconds: float) -> None:
     fleet.measure(max(60.0, seconds))
 
@@ -155,6 +177,9 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
         "updates of 1,000 devices without the extension / UDP echo", ">= 0.5", _updates_one_by_one, _echo
     ),
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
+    "million": _million,
+    "registers": _pairs("Registers, stored and told, / UDP echo", ">= 0.15", _registers, _echo),
+    "told": _pairs("updates of 1,000 devices, with a reader of events / UDP echo", ">= 0.8", _updates_told, _echo),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
     "notifications": _pairs(
         "Confirmable notifications of 1,000 devices, stored and read / UDP echo", ">= 0.4", _notifications("con"), _echo

@@ -117,6 +117,28 @@ def daemon(
         shutil.rmtree(state)
 
 
+@contextmanager
+def reader(server: Running, types: str) -> Iterator[None]:
+    """Somebody who reads the events of some types, and throws them away."""
+    command = [
+        "taskset",
+        "-c",
+        LOAD_CORE,
+        "curl",
+        "-sN",
+        "-o",
+        "/dev/null",
+        "-H",
+        f"Authorization: Bearer {server.token}",
+    ]
+    with subprocess.Popen([*command, f"http://127.0.0.1:{server.api}/v1/events?types={types}"]) as process:
+        time.sleep(0.5)
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def ask(server: Running, method: str, path: str, body: object = None) -> int:
     """One request to the daemon's API over a connection that is kept; the status."""
     connection = _connections.setdefault(server.api, http.client.HTTPConnection("127.0.0.1", server.api, timeout=60))

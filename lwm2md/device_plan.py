@@ -20,12 +20,14 @@ from lwm2md.device.faults import Fault, WorldErrors
 from lwm2md.device.objects import Settings
 from lwm2md.device.script import Script, fill
 from lwm2md.device.worldfile import DEFAULT_INTERVAL, DEFAULT_VERSION, RESERVED, VERSIONS, Given, WorldFile, parse
+from lwm2md.device_security import refuse, security
 from lwm2md.device_service import Group, Plan, built_in_models
 from lwm2md.lwm2m.formats import NUMBERS
 from lwm2md.lwm2m.models import Models
 from lwm2md.net.addresses import Endpoint
 
 DEFAULT_PORT: Final = 5683
+SECURE_PORT: Final = 5684
 DEFAULT_SERVER: Final = "coap://127.0.0.1:5683"
 DEFAULT_LIFETIME: Final = 300
 DEFAULT_ENDPOINT: Final = "lwm2m-device"
@@ -90,7 +92,13 @@ def load(name: str, models: Models, given: Given | None = None) -> WorldFile:
 
 
 def _group(options: Options, world: WorldFile, given: Given) -> Group:
-    server, prefix = _server(options["server"] or world.server or DEFAULT_SERVER)
+    uri = options["server"] or world.server or DEFAULT_SERVER
+    server, prefix = _server(uri)
+    secured = None
+    if urlsplit(uri).scheme == "coaps":
+        secured = security(options, urlsplit(uri).hostname or "", _format)
+    else:
+        refuse(options)
     count, name = _names(options, world)
     lifetime = world.lifetime or DEFAULT_LIFETIME
     if options["lifetime"] is not None:
@@ -121,7 +129,10 @@ def _group(options: Options, world: WorldFile, given: Given) -> Group:
     stagger = count / 1000 if world.stagger is None else world.stagger
     if options["stagger"] is not None:
         stagger = _seconds("stagger", options["stagger"], 0.0)
-    return Group(server, tuple(devices), stagger, world.script if options["world"] else None)
+    if secured is not None and secured.identity is not None and secured.key is not None:
+        for number, settings in enumerate(devices, 1):
+            secured.key(secured.identity(number, settings.endpoint))
+    return Group(server, tuple(devices), stagger, world.script if options["world"] else None, secured)
 
 
 def _names(options: Options, world: WorldFile) -> tuple[int, Callable[[int], str]]:
@@ -147,11 +158,11 @@ def _server(uri: str) -> tuple[Endpoint, tuple[str, ...]]:
     """The address and path of a server's URI. Raises UsageError."""
     try:
         parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port or DEFAULT_PORT
+        host, port = parts.hostname, parts.port or (SECURE_PORT if parts.scheme == "coaps" else DEFAULT_PORT)
     except ValueError as error:
         raise usage.UsageError(f"--server: {uri!r} is no URI: {error}") from None
-    if parts.scheme != "coap" or not host or parts.query or parts.fragment or parts.username is not None:
-        raise usage.UsageError(f"--server: {uri!r} is not of the form coap://HOST[:PORT][/PATH]")
+    if parts.scheme not in {"coap", "coaps"} or not host or parts.query or parts.fragment or parts.username is not None:
+        raise usage.UsageError(f"--server: {uri!r} is not of the form coap://HOST[:PORT][/PATH] or coaps://")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:

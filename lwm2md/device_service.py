@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from twisted.application.service import Service
@@ -33,22 +33,28 @@ from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.net.driver import Deadlines
 from lwm2md.net.udp import listen
 
+if TYPE_CHECKING:
+    from lwm2md.device_security import GroupSecurity
+    from lwm2md.net.calling import ClientTerms
+    from lwm2md.net.dtlsclient import SecureClient, SecureDevice
+
 GRACE: Final = 5.0
 """Seconds that a stopping fleet waits for the answers to its De-registers."""
 
 _SPARE_FILES: Final = 64
 
 
-@attrs.frozen(slots=True)
+@attrs.frozen(slots=True, eq=False)
 class Group:
     """Devices of one kind: their server's address, each one's settings, the time in seconds over which their starts are
-    spread, and their script (None: the built-in world).
+    spread, their script (None: the built-in world), and how they shake hands (None: plain CoAP).
     """
 
     server: Endpoint
     devices: tuple[Settings, ...]
     stagger: float = 0.0
     script: Script | None = None
+    security: GroupSecurity | None = None
 
 
 @attrs.frozen(slots=True)
@@ -107,6 +113,8 @@ class Fleet(Service):
         self._deadlines = Deadlines(reactor)
         self._starts: list[_Start] = []
         self._ended: Deferred[None] | None = None
+        self._client: SecureClient | None = None
+        self._terms: dict[Group, Callable[[int, str], ClientTerms]] = {}
 
     def startService(self) -> None:
         """Start the devices, one after the other; raises SystemExit where there are not enough file descriptors."""
@@ -136,14 +144,15 @@ class Fleet(Service):
 
     def _start(self, group: Group, kind: Mapping[int, Supported], number: int, now: float) -> None:
         settings, script = group.devices[number - 1], group.script
+        report = partial(self._report, settings.endpoint)
+        secure = self._secure(group, number, report)
         try:
-            port, server = self._address(group)
+            port, server = self._address(group, secure)
         except OSError as error:
             self._log.error("{endpoint} has no socket: {reason}", endpoint=settings.endpoint, reason=error.strerror)
             return
         if script is not None:
             settings = script.settle(settings, number)
-        report = partial(self._report, settings.endpoint)
         client = Client(
             settings,
             supported=kind,
@@ -166,13 +175,27 @@ class Fleet(Service):
                 self._gone,
                 link=Link(script.behaviour, script.key(settings.endpoint, "link"), report, now),
                 timeline=Timeline(script.events, now),
-                move=partial(self._address, group),
+                move=partial(self._address, group, secure),
                 report=report,
             )
         self.members.add(member)
         member.start()
 
-    def _address(self, group: Group, number: int = 0) -> Address:
+    def _secure(self, group: Group, number: int, report: Callable[[str, bool], None]) -> SecureDevice | None:
+        """What a device has with its server, if that is on ``coaps://``."""
+        if group.security is None:
+            return None
+        if self._client is None:
+            # Who speaks plain CoAP doesn't pay for OpenSSL.
+            from lwm2md.net.dtlsclient import SecureClient  # noqa: PLC0415
+
+            self._client = SecureClient(self._reactor, self._random, Deadlines(self._reactor))
+        terms = self._terms.get(group)
+        if terms is None:
+            terms = self._terms[group] = group.security.terms()
+        return self._client.device(terms(number, group.devices[number - 1].endpoint), report)
+
+    def _address(self, group: Group, secure: SecureDevice | None, number: int = 0) -> Address:
         """Open a port of one's own, of that number if it is free, and the server as its peer. Raises OSError."""
         local = _local(group.server)
         try:
@@ -181,7 +204,8 @@ class Fleet(Service):
             if not number:
                 raise
             port = listen(self._reactor, local, pktinfo=False)
-        return port, pack(port.local, group.server)
+        server = pack(port.local, group.server)
+        return (port if secure is None else secure.link(port, server)), server
 
     def _gone(self, member: Member) -> None:
         self.members.discard(member)
@@ -193,6 +217,8 @@ class Fleet(Service):
             member.close()
         self.members.clear()
         self._deadlines.stop()
+        if self._client is not None:
+            self._client.stop()
         ended, self._ended = self._ended, None
         if ended is not None:
             ended.callback(None)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from twisted.application.service import IService
 from twisted.python import usage
 
+from lwm2md.device_security import OPTIONS
+
 if TYPE_CHECKING:
     from lwm2md.device_service import Plan
 
@@ -23,13 +25,19 @@ class Options(usage.Options):
     synopsis = "[--world FILE] [--server URI] [--endpoint NAME | --fleet N] [options]"
     longdesc = "A simulated LwM2M device, or a fleet of them in one process, each with a socket of its own."
     optParameters = [  # noqa: N815, RUF012
-        ["server", "s", None, "The LwM2M server, coap://HOST[:PORT][/PATH] (default: coap://127.0.0.1:5683)."],
+        [
+            "server",
+            "s",
+            None,
+            "The LwM2M server, coap://HOST[:PORT][/PATH] or coaps://... (default: coap://127.0.0.1:5683).",
+        ],
         ["endpoint", "e", None, "The Endpoint Client Name of a single device (default: lwm2m-device)."],
         ["fleet", "n", None, "Run that many devices."],
         ["endpoint-pattern", None, None, "The names of a fleet, formatted with 1, 2, 3 ... (default: sensor-{:06d})."],
         ["lifetime", None, None, "The lifetime of the registration, in seconds (default: 300)."],
         ["stagger", None, None, "Spread the start of a fleet over so many seconds (default: a millisecond a device)."],
         ["interval", None, None, "Seconds between two changes of the simulated values (default: 10)."],
+        *([name, None, default, text] for name, default, text in OPTIONS),
     ]
     optFlags = [  # noqa: N815, RUF012
         ["queue", "q", "Register in queue mode (it sleeps only if a world file says so)."],

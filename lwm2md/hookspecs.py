@@ -69,7 +69,8 @@ def lwm2md_metrics(metrics: PluginMetrics) -> None:
 def lwm2md_start(context: PluginContext) -> None:
     """Begin; what the plugin does from now on it does through ``context``.
 
-    The daemon serves already, or soon will: nothing waits for a plugin to start. One whose start fails does not run.
+    The daemon serves already, or soon will: it waits for no plugin to start but for those that have a *secure* hook.
+    One whose start fails does not run.
     """
 
 
@@ -83,7 +84,10 @@ def lwm2md_reload(settings: Mapping[str, Any]) -> None:
 
 @hookspec("notify")
 def lwm2md_stop() -> None:
-    """End: give back what was opened. What the context gave ends by itself: subscriptions, resources, tasks."""
+    """End: give back what was opened, after a start that failed, too.
+
+    What the context gave ends by itself: subscriptions, resources, tasks.
+    """
 
 
 # What happens to the fleet
@@ -91,7 +95,10 @@ def lwm2md_stop() -> None:
 
 @hookspec("notify")
 def lwm2md_event_types() -> Sequence[str]:  # type: ignore[empty-body]
-    """Say which types of events `lwm2md_events` gets, as shell globs. Without this hook it gets all of them."""
+    """Say which types of events `lwm2md_events` gets, as shell globs. Without this hook it gets all of them.
+
+    It is better to say: an event that nobody wants, such as ``device.updated`` for each Update, is not even made.
+    """
 
 
 @hookspec("notify")

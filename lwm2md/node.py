@@ -7,17 +7,16 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import TimeoutError as LateError
-from twisted.internet.defer import succeed
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
+from lwm2md.auditing import AuditLog
 from lwm2md.backup import Backups
 from lwm2md.chance import Chance
 from lwm2md.coap.engine import Engine, Parameters, Peer
@@ -40,21 +39,31 @@ from lwm2md.plugins.hosting import Hosting
 from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
+from lwm2md.security.csvfile import Packed
+from lwm2md.security.dtls.session import PEER
+from lwm2md.security.rules import Grant
+from lwm2md.security.sealing import Seal
+from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
 from lwm2md.server.restoring import RESTORED
 from lwm2md.server.state import Environment, PeerDescription
-from lwm2md.storage.interface import Storage
+from lwm2md.storage.interface import Rows, Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
+from lwm2md.vault import Vault
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
     from lwm2md.restoration import Restoration
+    from lwm2md.secured import Secured
 
 _PAGE = 5000
+SESSIONS = "sessions"
+SECURE = PEER[0]
+"""What the peers of sessions begin with."""
 
 
 class Node:
@@ -78,8 +87,7 @@ class Node:
         restoration: Restoration | None = None,
     ) -> None:
         self.settings = settings
-        self.backups = Backups(storage)
-        self.restoration = restoration
+        self.backups, self.restoration = Backups(storage), restoration
         self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor
@@ -90,41 +98,54 @@ class Node:
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
-        chance = Chance()
-        environment = Environment(chance, _describe, self.delivery.wants, self.delivery.publish)
+        chance = self._chance = Chance()
+        environment = Environment(chance, self._describe, self.delivery.wants, self.delivery.publish)
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
+        sealing = settings.security.credentials_key
+        seal = Seal(None if sealing is None else sealing.reveal(), chance)
+        self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
+        self.audit = AuditLog(storage, reactor, settings.security.audit)
+        self.server.gate.grant = self._grant
+        self._secure(settings)
         profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
         self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
-        self._engine = Engine(
-            self.server,
-            chance,
-            self._parameters,
-            tuning.engine_limits(settings),
-            trusted=tuning.trusted(settings.coap.trusted),
-            verified=self.server.knows,
-            glance=self.server.glance,
-            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
-            parameters_for=self._parameters_for,
-        )
+        self._engine = self._make_engine(settings, chance)
         self.server.attach(self._engine)
-        self.tracing = Tracing(self._registration, _identify, self._store, chance, **tuning.tracing_limits(settings))
+        self.tracing = Tracing(
+            self._registration, self._identify, self._store, chance, **tuning.tracing_limits(settings)
+        )
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
+        self._secured: Secured | None = None
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
+        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
         self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
+
+    def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
+        return Engine(
+            self.server,
+            chance,
+            self._parameters,
+            tuning.engine_limits(settings),
+            trusted=tuning.trusted(settings.coap.trusted),
+            verified=self._knows,
+            glance=self.server.glance,
+            on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
+            parameters_for=self._parameters_for,
+        )
 
     def now(self) -> float:
         """The Unix time of the injected clock."""
@@ -133,6 +154,15 @@ class Node:
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
         self._driver.settle()
+
+    def settle_soon(self) -> None:
+        """The same in the next turn of the reactor, once for all that changed until then."""
+        if self._settling is None:
+            self._settling = self.reactor.callLater(0, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self.settle()
 
     def mount(self, root: Any) -> None:
         """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
@@ -164,9 +194,25 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
+        self.audit.configure(settings.security.audit)
+        self._secure(settings)
+        if self._secured is not None:
+            self._secured.configure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
         return reloaded.also(plan.changed, plan.restart)
+
+    def _secure(self, settings: Settings) -> None:
+        """Take the credentials of the configuration."""
+        self.vault.most = settings.limits.credentials
+        self.vault.use(settings.material.psk if settings.material is not None else Packed())
+
+    def _grant(self, names: tuple[str, ...], then: Known) -> None:
+        def found(grant: Grant | None) -> None:
+            then(grant, self.now())
+            self._settled()
+
+        self.vault.grant(names, found)
 
     # Effects
 
@@ -214,14 +260,53 @@ class Node:
             except OSError as error:
                 self._close_ports()
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
+        if self.settings.coaps.listen:
+            try:
+                self._secured = self._secure_port()
+            except OSError:
+                self._close_ports()
+                raise
+
+    def _secure_port(self) -> Secured:
+        # Who has no secure port doesn't pay for OpenSSL.
+        from lwm2md.secured import Secured  # noqa: PLC0415
+
+        secured = Secured(
+            self.settings,
+            self.reactor,
+            self._chance,
+            keys=self.vault.keys("registration"),
+            seal=self.vault.seal,
+            submit=self.delivery.submit,
+            refused=self._refuse,
+            gone=self._gone,
+        )
+        self.vault.revoked.append(secured.revoke)
+        return secured
+
+    def _refuse(self, cause: str, address: str, identity: str, detail: str, now: float) -> None:
+        """Put somebody whose handshake failed into the inbox; who just went away is not told of."""
+        if cause != "timeout":
+            self.server.refused.note(
+                cause, address=address, transport="coaps", now=now, identity=identity or None, detail=detail
+            )
+
+    def _gone(self, peer: Peer, now: float) -> None:
+        self._engine.abort(peer)
+
+    def _knows(self, peer: Peer) -> bool:
+        return peer[0] == SECURE or self.server.knows(peer)
 
     async def start(self) -> None:
         """Open the storage, take the fleet up from it, then serve."""
         await self.storage.open()
         await self.delivery.start()
+        await self.vault.start()
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
+        if self._secured is not None:
+            await self._restore(SESSIONS, self._secured.restore)
         kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
         if self._abandoned:
             return
@@ -232,6 +317,8 @@ class Node:
         for port in self._ports:
             self._driver.add(port)
             self._log.info("listening on coap://{address}", address=port.local)
+        if self._secured is not None:
+            self._secured.start(self._driver)
         if self.server.devices:
             self._log.info(
                 "{count} devices taken up in {seconds:.1f} s",
@@ -239,6 +326,8 @@ class Node:
                 seconds=self.now() - began,
             )
         self.history.start()
+        self.audit.start()
+        self._reseal()
         self.settle()
         self._api = Api(self, ROUTES)
         self._extend(self.routes.all())
@@ -248,11 +337,22 @@ class Node:
             self._log.info("api on http://{address}", address=_tcp(port))
         self.ready = True
 
-    async def _restore(self, table: str) -> None:
+    def _reseal(self) -> None:
+        """Seal what was stored before there was a key, beside everything else."""
+
+        def ended(count: int) -> None:
+            if count:
+                self._log.info("{count} credentials were stored plain and are sealed now", count=count)
+
+        sealing = Deferred.fromCoroutine(self.vault.reseal())
+        sealing.addCallback(ended)
+        sealing.addErrback(lambda failure: self._log.error("plain rows stay: {error}", error=failure.value))
+
+    async def _restore(self, table: str, restore: Callable[[Rows], Iterable[str]] | None = None) -> None:
         after = ""
         while not self._abandoned:
             rows = await self.storage.scan(table, after, _PAGE)
-            for fault in self.server.restore(table, rows, self.now()):
+            for fault in restore(rows) if restore is not None else self.server.restore(table, rows, self.now()):
                 self._log.error("a row of the storage is left out: {fault}", fault=fault)
             if len(rows) < _PAGE:
                 return
@@ -263,29 +363,30 @@ class Node:
         self._abandoned = True
 
     async def stop(self) -> None:
-        """Take no more requests, end what is under way, store what was written behind, end readers, close the storage.
-
-        Of a fleet that was not taken up whole nothing is stored. Answers of devices are waited for `stop-wait`.
-        """
+        """End in order: what is under way within `stop-wait`; of a fleet not taken up whole nothing is stored."""
         self.ready = False
         self.backups.stop()
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._taken_up:
-            with suppress(LateError):
-                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
-        self.drain.stop()
+            await self.drain.finish(self.settings.lwm2md.stop_wait)
         if self._api is not None:
             self._api.close()
         self.waits.stop()
         await self.plugins.stop()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
             self.server.stop(self.now())
             self.settle()
+        if self._secured is not None:
+            self._secured.stop(store=self._taken_up)
         self._driver.stop()
         self.history.stop()
+        self.audit.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -294,12 +395,27 @@ class Node:
     def _close_ports(self) -> None:
         for port in self._ports:
             port.close()
+        if self._secured is not None:
+            self._secured.port.close()
+
+    # Who a peer is
+
+    def _describe(self, peer: Peer) -> PeerDescription:
+        """Where a peer is, and who; plain CoAP says nothing of who it is."""
+        if peer[0] != SECURE:
+            return PeerDescription(str(unpack(peer)[1]), "coap")
+        return PeerDescription("", "coaps") if self._secured is None else self._secured.describe(peer)
+
+    def _identify(self, peer: Peer) -> str | None:
+        return self._describe(peer).identity
 
     # What the API shows
 
     def listeners(self) -> list[Mapping[str, str]]:
         """Transport and real address of every listener."""
         found = [{"transport": "coap", "address": str(port.local)} for port in self._ports]
+        if self._secured is not None:
+            found += [{"transport": "coaps", "address": str(address)} for address in self._secured.addresses()]
         return [*found, *({"transport": "http", "address": _tcp(port)} for port in self._api_ports)]
 
     def counters(self) -> Mapping[str, float]:
@@ -314,23 +430,18 @@ class Node:
             ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
             ("backups", self.backups.counters),
+            ("credentials", self.vault.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         if self._trees is not None:
             yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
-        names = self._ports[0].counters if self._ports else ()
-        yield from ((f"udp_{name}", sum(port.counters[name] for port in self._ports)) for name in names)
+        if self._secured is not None:
+            yield from ((f"dtls_{name}", value) for name, value in self._secured.counters().items())
+        ports = [*self._ports, *(() if self._secured is None else self._secured.port.ports)]
+        names = ports[0].counters if ports else ()
+        yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
-
-
-def _describe(peer: Peer) -> PeerDescription:
-    """Where a peer is; plain CoAP says nothing of who it is."""
-    return PeerDescription(str(unpack(peer)[1]), "coap")
-
-
-def _identify(peer: Peer) -> str | None:
-    return _describe(peer).identity
 
 
 def _tcp(port: IListeningPort) -> str:

@@ -19,18 +19,6 @@ from lwm2md.security.rules import Policy
 from lwm2md.server.settings import Follow, ServerSettings
 
 
-def engine_limits(settings: Settings) -> Limits:
-    """What the engine may keep."""
-    limits = settings.limits
-    return Limits(
-        reply_bytes=limits.deduplication_size,
-        pending=limits.pending,
-        outstanding=limits.pending,
-        body=limits.coap_body_size,
-        assembly_bytes=limits.assembly_size,
-    )
-
-
 def trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
     """Whether the address of a peer is in one of the networks whose addresses nobody forges."""
 
@@ -49,6 +37,18 @@ def parameters(settings: Settings) -> Parameters:
         ack_random_factor=coap.ack_random_factor,
         max_retransmit=coap.max_retransmit,
         block_szx=szx_for(coap.block_size),
+    )
+
+
+def engine_limits(settings: Settings) -> Limits:
+    """What the engine may take up."""
+    limits = settings.limits
+    return Limits(
+        reply_bytes=limits.deduplication_size,
+        pending=limits.pending,
+        outstanding=limits.pending,
+        body=limits.coap_body_size,
+        assembly_bytes=limits.assembly_size,
     )
 
 

@@ -6,6 +6,7 @@ read from where the daemon wrote it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from tests.processes import Process, directory, script
 
 @attrs.define
 class Daemon:
-    """A running ``twistd -n lwm2md``: `coap` and `url` are where it listens, `token` is the administrator's."""
+    """A running ``twistd -n lwm2md``: `coap`, `coaps` ("" without) and `url` are where it listens, `token` is the
+    administrator's.
+    """
 
     case: TestCase
     process: Process
@@ -28,6 +31,7 @@ class Daemon:
     token: str
     settings: tuple[str, ...]
     config: Path | None = None
+    coaps: str = ""
 
     @classmethod
     async def start(
@@ -51,14 +55,16 @@ class Daemon:
         process = Process.start(case, [script("twistd"), "--pidfile=", "-n", "lwm2md", *options])
         coap_url = (await process.await_line(r"listening on (coap://\S+)"))[1]
         api_url = (await process.await_line(r"api on (https?://\S+)"))[1].rstrip("/")
+        secure = next((found[1] for line in process.lines if (found := re.search(r"on (coaps://\S+)", line))), "")
         token = (place / "admin.token").read_text(encoding="ascii").strip()
-        return cls(case, process, place, coap_url, api_url, token, settings, config)
+        return cls(case, process, place, coap_url, api_url, token, settings, config, secure)
 
     async def again(self) -> Daemon:
         """Start another process on the same state and the same ports, after this one was stopped or killed."""
         return await Daemon.start(
             self.case,
             *self.settings,
+            *([f"coaps.listen={self.coaps.removeprefix('coaps://')}"] if self.coaps else []),
             state=self.state,
             coap=self.coap.removeprefix("coap://"),
             api=self.url.removeprefix("http://"),

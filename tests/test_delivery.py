@@ -434,7 +434,9 @@ class CommitTests(DeliveryTestCase):
         self.delivery.submit([self.commit(6, event(6))])
         self.storage.run()
         self.assertEqual([name for name, ok, _ in self.resumed if ok], [0, 1, 2, 3, 6])
-        self.assertEqual((reader.numbers, self.delivery.failure), ([0, "storage.failed", 1, 2, 3, "storage.recovered", 6], None))
+        self.assertEqual(
+            (reader.numbers, self.delivery.failure), ([0, "storage.failed", 1, 2, 3, "storage.recovered", 6], None)
+        )
 
     def test_started_while_failing(self) -> None:
         """Where nothing can be stored at the start, ids are given out once that is over, and none is given twice."""

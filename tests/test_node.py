@@ -190,7 +190,7 @@ class NodeTests(TestCase):
 
     async def test_counters(self) -> None:
         """Whatever a part of the daemon counts is among the documented metrics, and each of those is shown."""
-        node = await self.start(MemoryStorage())
+        node = await self.start(MemoryStorage(), "coaps.listen=127.0.0.1:0")
         counted = set(node.counters())
         self.assertEqual(counted - set(MEASURES), set())
         _, shown = await self.api(node, "/metrics")

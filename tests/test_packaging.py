@@ -7,18 +7,22 @@ import configparser
 import importlib.metadata
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Message, decode, encode, options
 from tests.processes import ROOT
 
-_TREE = ("lwm2md", "twisted", "plugins", "etc", "tests", "bench", "docs", "debian", ".ci")
+_TREE = ("lwm2md", "twisted", "plugins", "etc", "examples", "tests", "bench", "docs", "debian", ".ci")
 _FILES = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "CHANGELOG.md", "LICENSE")
 _BUILD = "from setuptools import build_meta; import sys; build_meta.build_{0}(sys.argv[1])"
 
@@ -66,8 +70,8 @@ class SetupTests(SynchronousTestCase):
         self.assertEqual(imported, required)
 
 
-class DistributionTests(SynchronousTestCase):
-    """A source distribution and a wheel, built from a copy so that the tree stays clean."""
+class Building(SynchronousTestCase):
+    """Builds from a copy, so that the tree stays clean."""
 
     def setUp(self) -> None:
         self.work = Path(self.mktemp()).resolve()
@@ -80,6 +84,43 @@ class DistributionTests(SynchronousTestCase):
         for name in _FILES:
             if (ROOT / name).exists():
                 shutil.copy(ROOT / name, self.copy)
+
+    def _environment(self, *wheels: Path) -> Path:
+        """A new environment with the wheels; the libraries are those of this one, seen through a .pth."""
+        environment = self.work / "environment"
+        self._output(sys.executable, "-m", "venv", "--without-pip", str(environment))
+        pip = (sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "install", "-q")
+        self._output(*pip, "--no-deps", "--no-index", "--disable-pip-version-check", *map(str, wheels))
+        packages = next(environment.glob("lib/python*/site-packages"))
+        # Only the path: a .pth of that directory, such as our own editable installation, is not read from here.
+        (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+        return environment
+
+    def _build(self, kind: str, *variables: str, source: Path | None = None) -> Path:
+        place = source or self.copy
+        target = self.work / f"{kind}-of-{place.name}"
+        target.mkdir()
+        self._output("env", *variables, sys.executable, "-c", _BUILD.format(kind), str(target), cwd=str(place))
+        return next(target.iterdir())
+
+    def _output(self, *command: str, cwd: str | None = None) -> str:
+        """Run a command without our PYTHONPATH; returns its output. Fails the test with all of it."""
+        done = subprocess.run(
+            ["/usr/bin/env", "-u", "PYTHONPATH", *command],
+            cwd=cwd or self.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, f"{' '.join(command)}\n{done.stdout}")
+        return done.stdout
+
+
+class DistributionTests(Building):
+    """A source distribution and a wheel."""
 
     def test_source_distribution(self) -> None:
         """The source distribution has what setuptools leaves out by itself: settings, plugins, tests, documents."""
@@ -121,37 +162,56 @@ class DistributionTests(SynchronousTestCase):
         printed = self._output(str(environment / "bin/python"), "-c", program, cwd="/")
         self.assertEqual(printed.splitlines()[-1], "False")
 
-    def _environment(self, wheel: Path) -> Path:
-        """A new environment with the wheel; the libraries are those of this one, seen through a .pth."""
-        environment = self.work / "environment"
-        self._output(sys.executable, "-m", "venv", "--without-pip", str(environment))
-        pip = (sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "install", "-q")
-        self._output(*pip, "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel))
-        packages = next(environment.glob("lib/python*/site-packages"))
-        # Only the path: a .pth of that directory, such as our own editable installation, is not read from here.
-        (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-        return environment
 
-    def _build(self, kind: str, *variables: str) -> Path:
-        target = self.work / kind
-        target.mkdir()
-        self._output("env", *variables, sys.executable, "-c", _BUILD.format(kind), str(target), cwd=str(self.copy))
-        return next(target.iterdir())
+class ThirdPartyTests(Building):
+    """A plugin of somebody else, from a wheel."""
 
-    def _output(self, *command: str, cwd: str | None = None) -> str:
-        """Run a command without our PYTHONPATH; returns its output. Fails the test with all of it."""
-        done = subprocess.run(
-            ["/usr/bin/env", "-u", "PYTHONPATH", *command],
-            cwd=cwd or self.work,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
+    def test_runs(self) -> None:
+        """The plugin of the guide, built and installed beside the daemon, is checked, runs, and has its command."""
+        plugin = self._build("wheel", source=self.copy / "examples" / "doorbell")
+        environment = self._environment(self._build("wheel"), plugin)
+        config = self.work / "lwm2md.ini"
+        config.write_text(
+            "[coap]\nlisten = 127.0.0.1:0\n[api]\nlisten = 127.0.0.1:0\n"
+            f"[plugins]\nenable = doorbell\n[plugin:doorbell]\nfile = {self.work / 'rung'}\n"
         )
-        self.assertEqual(done.returncode, 0, f"{' '.join(command)}\n{done.stdout}")
-        return done.stdout
+        twistd = (str(environment / "bin/python"), "-c", "from twisted.scripts.twistd import run; run()")
+        daemon = ("--pidfile=", "-n", "lwm2md", "--config", str(config))
+        checked = self._output(*twistd, *daemon, "--check").splitlines()
+        self.assertIn("plugin doorbell (lwm2md-doorbell 1.0)", checked)
+        self.assertIn(f"[plugin:doorbell] file = {self.work / 'rung'} ({config})", checked)
+        process = subprocess.Popen(
+            ["/usr/bin/env", "-u", "PYTHONPATH", *twistd, *daemon], cwd=self.work, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            self._use(process, str(environment / "bin/lwm2mctl"))
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+        self.assertEqual((self.work / "rung").read_text(), "ding: visitor\nsilence\n")
+
+    def _use(self, process: subprocess.Popen[str], lwm2mctl: str) -> None:
+        """Register a device, and ask the plugin who rang."""
+        coap = self._said(process, r"listening on coap://([\d.]+):(\d+)")
+        url = self._said(process, r"api on (http://\S+)")[1]
+        token = str(self.work / "lwm2md-state" / "admin.token")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+            device.settimeout(10)
+            asked = options(path=("rd",), query=("ep=visitor", "lwm2m=1.1", "lt=60"), content_format=40)
+            device.sendto(encode(Message(n.CON, n.POST, 1, b"", asked, b"</3/0>")), (coap[1], int(coap[2])))
+            self.assertEqual(decode(device.recv(2000)).code, n.CREATED)
+        ctl = (lwm2mctl, "--url", url, "--token-file", token, "--json")
+        self.assertIn('"state":"running"', self._output(*ctl, "plugins"))
+        deadline = time.monotonic() + 10
+        while not (rang := self._output(*ctl, "doorbell")).endswith('{"items":["visitor"]}\n'):
+            self.assertLess(time.monotonic(), deadline, rang)
+
+    def _said(self, process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if (found := re.search(pattern, line)) is not None:
+                return found
+        raise AssertionError(f"the daemon ended without {pattern}")
 
 
 def _normal(requirement: str) -> str:

@@ -77,6 +77,32 @@ class CommandLine(SynchronousTestCase):
         self.assertEqual(caught.exception.code, 0)
         self.assertEqual(self.out.getvalue(), "[api] admin-token = *** (--set)\nok\n")
 
+    def test_plugins(self) -> None:
+        """Plugins are loaded when the configuration is read: --check, `strict` and a storage need them."""
+        place = Path(self.mktemp()).absolute()
+        place.mkdir()
+        self.default.write_text(f"[plugins]\nenable = tapped\npath = {place.name}\n", encoding="utf-8")
+        self.default.rename(place.parent / "x.ini")
+        base = ["--config", str(place.parent / "x.ini"), "--set", "plugin:other.x=1"]
+        (place / "tapped.py").write_text("API_VERSION = 1\n", encoding="utf-8")
+        with self.assertRaises(SystemExit) as caught:
+            tap.Options().parseOptions([*base, "--check"])
+        self.assertEqual(caught.exception.code, 0)
+        said = self.out.getvalue().splitlines()
+        self.assertEqual(said[-3:-1], [f"plugin tapped ({place / 'tapped.py'})", "note --set: [plugin:other] has no "
+                         "effect, [plugins] enable does not name it"])  # fmt: skip
+        (place / "tapped.py").write_text("API_VERSION = 9\n", encoding="utf-8")
+        for fatal in (["--check"], ["--set", "plugins.strict=yes"], ["--set", "storage.url=tapped:x"]):
+            with self.assertRaises(SystemExit) as caught:
+                tap.Options().parseOptions([*base, *fatal])
+            self.assertEqual(caught.exception.code, 1)
+        self.assertEqual(self.err.getvalue().count("it is for API_VERSION 9"), 2)
+        self.assertIn("[storage] url = 'tapped:x'", self.err.getvalue())
+        options = tap.Options()
+        options.parseOptions(base)
+        assert options.loaded is not None
+        self.assertEqual(options.loaded.plugins["tapped"].state, "failed")
+
     def test_version(self) -> None:
         """--version tells ours, not Twisted's."""
         with self.assertRaises(SystemExit) as caught:

@@ -227,10 +227,9 @@ class Engine:
         """Acknowledge a notification, if it was Confirmable; until then its retransmissions are delivered again."""
         message = received.message
         if message.type == numbers.CON:
-            mid = message.mid.to_bytes(2, "big")
-            reply = b"\x60\x00" + mid
-            self._outbox.append((reply, received.peer))
-            self._replies.store(received.peer, mid + message.token, reply, now)
+            key = message.mid.to_bytes(2, "big") + message.token
+            self._outbox.append((b"\x60\x00" + key[:2], received.peer))
+            self._replies.store_acknowledgement(received.peer, key, now)
             self._requests.acknowledged(message)
 
     def adopt(

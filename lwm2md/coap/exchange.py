@@ -10,6 +10,7 @@ an exchange with it does.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -24,6 +25,7 @@ WAITING: Final = 2
 OVER: Final = 3
 
 _LONGEST_PROBE: Final = 1500.0
+_HEADERS: Final = Struct(">BBH")
 
 
 class Exchange:
@@ -115,6 +117,12 @@ class Exchanges:
     def start(self, exchange: Exchange, now: float, *, first: bool = False) -> None:
         """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many."""
         lane = self._lanes.get(exchange.peer)
+        if lane is None and exchange.confirmable and self._outstanding < self._limits.outstanding:
+            # Nearly always there is nothing else: then there is nothing to compare it with.
+            self._lanes[exchange.peer] = [exchange]
+            self._outstanding += 1
+            self._transmit(exchange, now)
+            return
         if self._outstanding >= self._limits.outstanding or (lane and len(lane) >= self._limits.queued_per_peer):
             self._counters["overloaded"] += 1
             self._fail_later(exchange, Failure.OVERLOADED)
@@ -152,7 +160,9 @@ class Exchanges:
             exchange.state = WAITING
             exchange.datagram = exchange.tail = b""
             self._timers.schedule(exchange, exchange.limit)
-            self._advance(exchange.peer, self._lanes[exchange.peer], now)
+            lane = self._lanes[exchange.peer]
+            if len(lane) > 1:
+                self._advance(exchange.peer, lane, now)
         else:
             self.finish(exchange, now)
 
@@ -248,11 +258,10 @@ class Exchanges:
 
     def _launch(self, exchange: Exchange, now: float) -> None:
         """Give a message ID, build the datagram and send it."""
-        mid = self._context.next_mid(exchange.peer, now)
+        mid = exchange.mid = self._context.next_mid(exchange.peer, now)
         kind = numbers.CON if exchange.confirmable else numbers.NON
         first = 0x40 | kind << 4 | len(exchange.token)
-        exchange.mid = mid
-        exchange.datagram = bytes((first, exchange.code, mid >> 8, mid & 0xFF)) + exchange.tail
+        exchange.datagram = _HEADERS.pack(first, exchange.code, mid) + exchange.tail
         self._flying[exchange.peer, mid] = exchange
         self._send(exchange, now)
 
@@ -268,7 +277,8 @@ class Exchanges:
 
     def _send(self, exchange: Exchange, now: float) -> None:
         self._outbox.append((exchange.datagram, exchange.peer))
-        when = min(now + exchange.interval, exchange.limit)
+        when = now + exchange.interval
+        when = min(when, exchange.limit)
         exchange.again_at = when
         # Between the blocks of a transfer the timer stays: it finds out that there is time left.
         if exchange.due is None or exchange.due > when:

@@ -104,6 +104,10 @@ class Replies:
             reply = bytes(((reply[0] if reply else _SILENCE) | len(key) - _MID, EMPTY)) + key
         self.store_response(peer, reply, now)
 
+    def store_acknowledgement(self, peer: Peer, key: bytes, now: float) -> None:
+        """Remember that the message `key` of `peer` got an empty acknowledgement."""
+        self.store_response(peer, _EMPTY[len(key)] + key, now)
+
     def store_response(self, peer: Peer, reply: bytes, now: float) -> None:
         """Remember an acknowledgement with a response, which holds the key that it is found by."""
         if now != self._when:
@@ -163,4 +167,6 @@ class Replies:
 _RECORD: Final = struct.Struct(">Id")
 _MID: Final = 2
 _SILENCE: Final = 0x50
+_EMPTY: Final = tuple(bytes((0x60 | max(0, length - 2), EMPTY)) for length in range(2 + 8 + 1))
+"""How the record of an empty acknowledgement begins, by the length of the key."""
 _ACKNOWLEDGEMENT: Final = 0x60

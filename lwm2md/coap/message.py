@@ -20,6 +20,7 @@ Options = tuple[tuple[int, bytes], ...]
 
 MAX_TOKEN: Final = 8
 _VERSION: Final = 1
+_CONTENT_FORMAT: Final = numbers.CONTENT_FORMAT  # asked for with every value that a device sends
 _MARKER: Final = 0xFF
 _HEADER: Final = 4
 _ONE_BYTE: Final = 13
@@ -83,7 +84,10 @@ class Message(msgspec.Struct, gc=False):
     @property
     def content_format(self) -> int | None:
         """Content-Format, or None."""
-        return self._uint(numbers.CONTENT_FORMAT, 2)
+        for number, value in self.options:
+            if number == _CONTENT_FORMAT:
+                return int.from_bytes(value, "big") if len(value) <= 2 else None
+        return None
 
     @property
     def accept(self) -> int | None:

@@ -115,10 +115,9 @@ class Requests:
             body = transfer.begin()
         else:
             body = encode_body(options, payload) if payload else _bare(options)
-        ask = self._make(peer, code, token, body, on_outcome)
+        patience = parameters.max_transmit_wait if timeout is None else timeout
+        ask = self._make(peer, code, token, body, on_outcome, patience)
         ask.confirmable = confirmable
-        if timeout is not None:
-            ask.timeout = timeout
         ask.options = options
         ask.payload = payload
         ask.cancels = observe == _CANCEL
@@ -349,7 +348,8 @@ class Requests:
 
     def _rest(self, begun: Ask | Received, code: int, body: bytes, transfer: Transfer, on_outcome: Outcome) -> Ask:
         """Return a request for further blocks, which belongs to a response that has begun to arrive."""
-        ask = self._make(begun.peer, code, self._token(), body, on_outcome)
+        patience = self._context.parameters_for(begun.peer).max_transmit_wait
+        ask = self._make(begun.peer, code, self._token(), body, on_outcome, patience)
         if isinstance(begun, Ask):
             ask.timeout = begun.timeout
             ask.alias = begun.token
@@ -358,8 +358,9 @@ class Requests:
         ask.exclusive = True
         return ask
 
-    def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome) -> Ask:
-        patience = self._context.parameters_for(peer).max_transmit_wait
+    def _make(  # noqa: PLR0917  names at each call would be half of what it costs
+        self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, patience: float
+    ) -> Ask:
         ask = self._asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
         ask.owner = self
         ask.on_outcome = on_outcome

@@ -45,7 +45,9 @@ def load(path: str | None = None, sets: Sequence[str] = ()) -> Settings:
     settings = _with_material(_with_models(settings, errors), errors)
     if errors:
         raise ConfigErrors(errors)
-    return settings
+    # Absolute: the daemon may go to another directory before a plugin is looked for again.
+    where = [Path(_beside(settings, ("plugins", "path"), path)).absolute() for path in settings.plugins.path]
+    return attrs.evolve(settings, plugins=attrs.evolve(settings.plugins, path=tuple(map(str, where))))
 
 
 def describe(settings: Settings) -> Iterator[str]:

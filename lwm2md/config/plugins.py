@@ -16,7 +16,9 @@ class Plugins:
         values.names(), "", "Plugins that run, by name, in the order in which they are asked", reloadable=True
     )
     path: tuple[str, ...] = setting(
-        values.paths(), "", "Directories in which plugins are looked for beside the installed ones: NAME.py, packages"
+        values.paths(),
+        "",
+        "Directories of plugins beside the installed ones, NAME.py or packages; relative to the file that names them",
     )
     strict: bool = setting(
         values.boolean(), "no", "Whether the daemon refuses to start when one of them can't be loaded or started"

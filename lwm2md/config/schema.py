@@ -14,6 +14,7 @@ import attrs
 
 from lwm2md.config import values
 from lwm2md.config.addresses import Address, Network, listen, networks
+from lwm2md.config.coaps import Coaps
 from lwm2md.config.plugins import Plugins
 from lwm2md.config.security import Security
 from lwm2md.config.setting import Setting, setting, settings_of
@@ -390,6 +391,7 @@ class Settings:
 
     lwm2md: Daemon = Daemon()
     coap: Coap = Coap()
+    coaps: Coaps = Coaps()  # noqa: RUF009  it is frozen
     security: Security = Security()  # noqa: RUF009  it is frozen
     registration: Registration = Registration()
     queue: Queue = Queue()

@@ -47,11 +47,13 @@ def _file() -> Kind:
 
 
 def _ciphers() -> Kind:
+    words = {name.lower().replace("_", "-"): name for name in CIPHERS}
+
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(split_list(text))
         for name in found:
             if name not in CIPHERS:
-                raise BadValue(f"some of {', '.join(CIPHERS)}", nearest(name, CIPHERS))
+                raise BadValue(f"some of {', '.join(CIPHERS)}", words.get(nearest(name, words) or ""))
         if len(set(found)) != len(found):
             raise BadValue("cipher suites, each once")
         return found or DEFAULT_CIPHERS

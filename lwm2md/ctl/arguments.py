@@ -20,6 +20,7 @@ from lwm2md.ctl import (
     modelling,
     plugging,
     remembered,
+    securing,
     tracing,
     values,
     watching,
@@ -136,6 +137,7 @@ def parser(environment: Mapping[str, str], more: Iterable[Command] = ()) -> Argu
     _remembered(add)
     _watching(add)
     _tracing(add)
+    securing.arguments(add, ("--limit", {"type": _count, "metavar": "N", "help": "at most so many"}), _EVERY)
     plugging.add_to(add, _EVERY)
     for command in more:
         add(command.name, command.run, command.summary, *command.arguments)

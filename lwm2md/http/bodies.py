@@ -17,6 +17,8 @@ from lwm2md.server.templates import Observed, TemplateMatch, WishAttributes
 T = TypeVar("T")
 _WHERE: Final = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _FLOAT: Final = "got `float`"
+_QUOTED: Final = re.compile(r"'([^']*)'|`([^`]*)`")
+_LONG: Final = 16
 _NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
@@ -80,15 +82,22 @@ class CompositeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Body(Generic[T]):
     """The decoder of one kind of body; an ``optional`` one may be absent and then has its defaults.
 
-    ``more`` is what its JSON Schema says beyond the type, and what the handler checks.
+    ``more`` is what its JSON Schema says beyond the type, and what the handler checks. What is wrong with a ``secret``
+    one is told without long words of it: one may be a key in the wrong place.
     """
 
-    __slots__ = ("_decoder", "more", "optional", "type")
+    __slots__ = ("_decoder", "more", "optional", "secret", "type")
 
     def __init__(
-        self, type_: type[T], *, optional: bool = False, more: Mapping[str, Any] = MappingProxyType({})
+        self,
+        type_: type[T],
+        *,
+        optional: bool = False,
+        more: Mapping[str, Any] = MappingProxyType({}),
+        secret: bool = False,
     ) -> None:
         self.type = type_
+        self.secret = secret
         self.optional = optional
         self.more = more
         self._decoder = msgspec.json.Decoder(type_)
@@ -102,7 +111,8 @@ class Body(Generic[T]):
         try:
             return self._decode(data)
         except msgspec.ValidationError as error:
-            raise _misfit(str(error)) from None
+            text = _QUOTED.sub(_without_long, str(error)) if self.secret else str(error)
+            raise _misfit(text) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem("bad-json", str(error)) from None
         except RecursionError:
@@ -138,6 +148,11 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _without_long(found: re.Match[str]) -> str:
+    word = found[1] or found[2] or ""
+    return "`...`" if len(word) >= _LONG and not word.startswith("$") else found[0]
 
 
 def _misfit(message: str) -> Problem:

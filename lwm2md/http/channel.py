@@ -22,6 +22,8 @@ from lwm2md.http.problems import Problem
 if TYPE_CHECKING:
     from lwm2md.http.api import Api
 
+_END: Final = b"\r\n\r\n"
+_VERSION: Final = b" HTTP/1.1"
 LINGER: Final = 5.0
 """Seconds in which the rest of a refused body is read and dropped, so that the caller sees the answer."""
 
@@ -39,6 +41,11 @@ class Channel(http.HTTPChannel):
     _peer: Any = None
     _pipelined = b""
     _lost = False
+    _coming = b""
+    _headers = b""
+    _known: Any = None
+    _due: float | None = None
+    _timer: IDelayedCall | None = None
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes of the caller; the clock runs from the first byte of a request."""
@@ -48,16 +55,38 @@ class Channel(http.HTTPChannel):
             data, self._pipelined = self._pipelined + data, b""
         if not self._begun:
             self._begun = True
-            self.resetTimeout()  # type: ignore[no-untyped-call]
+            self.resetTimeout()
+            if self.line_mode and not self._buffer and self._repeated(data):
+                return
         LineReceiver.dataReceived(self, data)  # type: ignore[no-untyped-call]
+
+    def _repeated(self, data: bytes) -> bool:
+        """Take a request whose headers are byte for byte those of the one before, as programs send them that ask again
+        and again, and which has no body: only its first line is read. Returns whether it was one.
+        """
+        line, _, headers = data.partition(b"\r\n")
+        whole = headers.find(_END) == len(headers) - len(_END) and line.endswith(_VERSION)
+        self._coming = headers if whole and len(data) <= self.totalHeadersSize else b""
+        if not self._coming or headers != self._headers or self.paused:
+            return False
+        self.lineReceived(line)  # type: ignore[no-untyped-call]
+        if not self.transport.disconnecting:
+            request = self.requests[-1]
+            request.requestHeaders = self._known
+            request.gotLength(0)
+            self.allContentReceived()  # type: ignore[no-untyped-call]
+        return True
 
     def allHeadersReceived(self) -> None:
         """Prepare for the body; one that is announced as too large is refused before a byte of it came."""
         request = self.requests[-1]
         self.persistent = self.checkPersistence(request, self._version)  # type: ignore[no-untyped-call]
+        self._headers, self._coming = (self._coming if self.length == 0 and self.persistent else b""), b""
         if self.length == 0:
+            self._known = request.requestHeaders
             request.gotLength(0)
             return
+        self._headers = b""
         request.method, request.uri = self._command, self._path
         expected = request.requestHeaders.getRawHeaders(b"Expect")
         asks = bool(expected) and expected[0].lower() == b"100-continue" and self._version == b"HTTP/1.1"
@@ -117,6 +146,31 @@ class Channel(http.HTTPChannel):
         self._networkProducer.resumeProducing()
         self.callLater(0, self._next)  # type: ignore[no-untyped-call]
 
+    def setTimeout(self, period: float | None) -> float | None:
+        """Let time run out ``period`` seconds from now, or not at all; returns what it was.
+
+        There is one timer for all requests of the connection: it looks when it comes whether there is time left.
+        """
+        before, self.timeOut = self.timeOut, period  # type: ignore[assignment]
+        self._due = None if period is None else self.factory.node.now() + period
+        if period is not None and self._timer is None:
+            self._timer = self.callLater(period, self._look)  # type: ignore[no-untyped-call]
+        return before
+
+    def resetTimeout(self) -> None:
+        """Begin anew with the time, if it runs."""
+        if self.timeOut is not None:
+            self._due = self.factory.node.now() + self.timeOut
+
+    def _look(self) -> None:
+        self._timer = None
+        left = None if self._due is None else self._due - self.factory.node.now()
+        if left is not None and left > 0:
+            self._timer = self.callLater(left, self._look)  # type: ignore[no-untyped-call]
+        elif left is not None:
+            self._due = None
+            self.timeoutConnection()  # type: ignore[no-untyped-call]
+
     def getHost(self) -> Any:
         """Return our address; asked for with every request of the connection."""
         if self._host is None:
@@ -136,7 +190,7 @@ class Channel(http.HTTPChannel):
 
     def drain(self) -> None:
         """Drop what still comes, then disconnect."""
-        self.setTimeout(None)  # type: ignore[no-untyped-call]
+        self.setTimeout(None)
         self.draining = self.callLater(LINGER, self.transport.abortConnection)  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -148,6 +202,9 @@ class Channel(http.HTTPChannel):
         self._lost = True
         if self.draining is not None and self.draining.active():
             self.draining.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self.factory.disconnected(self)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from lwm2md.http.api import Api
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_LABELS: dict[str, str] = {"info": "version", "devices": "state", "deviations": "kind", "deviating_devices": "kind"}
+_LABELS: dict[str, str] = {
+    "info": "version",
+    "devices": "state",
+    "deviations": "kind",
+    "deviating_devices": "kind",
+    "security_refused": "cause",
+}
 _LABELS |= {name: "plugin" for name in MEASURES if name.startswith("plugin_")}
 _FAMILIES: Final = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
@@ -64,6 +70,8 @@ class Metrics(Collector):
             return [(node.version, 1)]
         if name == "deviations":
             return sorted(node.server.deviation_counts().items())
+        if name == "security_refused":
+            return sorted(node.server.refused.causes.items())
         if name.startswith("plugin_"):
             what = name.removeprefix("plugin_")
             return [(each.name, plugin_value(each, what)) for each in node.plugins.plugins.values()]
@@ -83,6 +91,9 @@ class Metrics(Collector):
             "operations_waiting": server.waiting,
             "observations": len(server.observations),
             "delivery_waiting": node.delivery.backlog,
+            "security_inbox": len(server.refused),
+            "security_waiting": server.gate.waiting,
+            "credentials": node.vault.count,
             "http_connections": len(api.connections),
             "http_event_readers": len(api.streams),
             "http_requests": api.requests,

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from lwm2md.config.schema import Settings
 
 if TYPE_CHECKING:
+    from lwm2md.auditing import AuditLog
     from lwm2md.backup import Backups
     from lwm2md.config.changes import Reloaded
     from lwm2md.delivery import Delivery
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lwm2md.server.core import Server
     from lwm2md.storage.interface import Storage
     from lwm2md.tracing.traces import Tracing
+    from lwm2md.vault import Vault
 
 
 class Node(Protocol):
@@ -37,6 +39,8 @@ class Node(Protocol):
     restoration: Restoration | None
     history: History
     tracing: Tracing
+    vault: Vault
+    audit: AuditLog
     plugins: Running
     managing: Managing
     settings: Settings
@@ -62,6 +66,10 @@ class Node(Protocol):
 
     def settle(self) -> None:
         """Carry out what the core decided: datagrams, commits, timers. To be called after every change."""
+        ...
+
+    def settle_soon(self) -> None:
+        """The same, once for all calls that come at the same time."""
         ...
 
     def listeners(self) -> Sequence[Mapping[str, str]]:

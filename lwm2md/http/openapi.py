@@ -28,6 +28,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         {"pattern": f"^{_IDENTIFIER}(/{_IDENTIFIER}){{0,3}}$"},
     ),
     "pid": ("profile id, percent-encoded", {"minLength": 1}),
+    "identity": ("PSK identity or name of a certificate, percent-encoded", {"minLength": 1, "maxLength": 255}),
     "name": ("the `name` that the list shows, percent-encoded", {"minLength": 1}),
     "kind": ("the `kind` that the list shows", {"minLength": 1}),
     "id": ("the `id` that the list shows", {"minLength": 1}),

@@ -44,7 +44,7 @@ def submit(call: Call, request: OperationRequest) -> Operation:
         versions = registration.objects.versions if registration is not None else {}
         request = with_times(request, server.models.type_of(versions))
     operation = server.submit(device.endpoint, request, node.now())
-    node.settle()
+    node.settle_soon()
     return operation
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from lwm2md.http import (
+    audit,
     backups,
+    credentials,
     deviations,
     deviceprofiles,
     devices,
@@ -18,6 +20,7 @@ from lwm2md.http import (
     operations,
     plugins,
     profiles,
+    refused,
     reload,
     resources,
     status,
@@ -44,6 +47,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *profiles.ROUTES,
     *deviceprofiles.ROUTES,
     *deviations.ROUTES,
+    *credentials.ROUTES,
+    *refused.ROUTES,
+    *audit.ROUTES,
     *status.ROUTES[1:],
     *openapi.ROUTES,
 )

@@ -22,9 +22,8 @@ from lwm2md.coap.numbers import (
 )
 from lwm2md.lwm2m import cbor, lwm2mcbor, lwm2mjson, opaque, senml, text, tlv
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
-from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
+from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ValueReader, ignore
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import Value
 
 ALIASES: Final = {1541: TEXT, 1542: TLV, 1543: JSON, 1544: OPAQUE}
 """The numbers of the drafts of LwM2M 1.0, and the formats they mean."""
@@ -91,15 +90,10 @@ def decode(
     return codec.decode(base, payload, type_of, note, root)
 
 
-def decode_value(
-    content_format: int | None, path: Path, payload: bytes, model: ResourceModel | None, note: Note
-) -> Value | None:
-    """Read the value of a Resource the short way, where the payload is that of a single one and nothing else.
-
-    None stands for everything that `decode` has to look at. Raises ContentError.
-    """
-    read = _VALUES.get(content_format)
-    return None if read is None else read(path, payload, model, note)
+def value_reader(content_format: int | None, path: Path, model: ResourceModel | None) -> ValueReader | None:
+    """What reads payloads that have the value of a single Resource and nothing else, the short way, if there is one."""
+    make = _VALUES.get(content_format)
+    return None if make is None or model is None else make(path, model)
 
 
 def encode(content_format: int, base: Path, nodes: Nodes, type_of: TypeOf, *, root: str = "") -> bytes:
@@ -157,9 +151,9 @@ def decode_answer(
     return decode(TEXT, base, payload, type_of, note), NAMES[TEXT]
 
 
-_VALUES: Final[Mapping[int | None, Callable[[Path, bytes, ResourceModel | None, Note], Value | None]]] = {
-    TLV: tlv.decode_value,
-    TEXT: text.decode_value,
+_VALUES: Final[Mapping[int | None, Callable[[Path, ResourceModel], ValueReader | None]]] = {
+    TLV: tlv.value_reader,
+    TEXT: text.value_reader,
 }
 
 

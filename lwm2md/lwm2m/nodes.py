@@ -32,5 +32,9 @@ Note = Callable[[str], None]
 """Told the code of each deviation that a tolerant decoder passed over, such as ``"tlv-odd-integer"``."""
 
 
+ValueReader = Callable[[bytes, Note], Value | None]
+"""Reads a payload for one single Resource; None stands for all that a codec has to look at. May raise ContentError."""
+
+
 def ignore(_deviation: str) -> None:
     """A Note for those who don't want to know."""

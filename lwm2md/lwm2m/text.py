@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from lwm2md.lwm2m.leaves import BOOLEAN_WORDS, ODD_BOOLEAN, model_of, only_value, single, text_or_bytes
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
-from lwm2md.lwm2m.nodes import ContentError, Nodes, Note, ignore
+from lwm2md.lwm2m.nodes import ContentError, Nodes, Note, ValueReader, ignore
 from lwm2md.lwm2m.paths import Path
-from lwm2md.lwm2m.values import ResourceType, Value, ValueError_, from_text, infer, to_text
+from lwm2md.lwm2m.values import ResourceType, ValueError_, from_text, infer, to_text
 
 
 def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _root: str = "") -> Nodes:
@@ -29,11 +29,11 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _ro
         raise ContentError(f"{base}: {error}") from error
 
 
-def decode_value(path: Path, payload: bytes, model: ResourceModel | None, note: Note) -> Value | None:
-    """Read the value of a single Resource; None where it is none. Raises ContentError."""
-    if model is None or model.multiple:
+def value_reader(path: Path, model: ResourceModel) -> ValueReader | None:
+    """What reads the value of that single Resource; None for others."""
+    if model.multiple or len(path) != 3:
         return None
-    return decode(path, payload, lambda _: model, note)[0].value
+    return lambda payload, note: decode(path, payload, lambda _: model, note)[0].value
 
 
 def encode(base: Path, nodes: Nodes, type_of: TypeOf, _root: str = "") -> bytes:

@@ -11,9 +11,9 @@ from typing import Final
 
 from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
-from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
+from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ValueReader, ignore
 from lwm2md.lwm2m.paths import MAX_ID, Path
-from lwm2md.lwm2m.tlvvalues import read_value, write_value
+from lwm2md.lwm2m.tlvvalues import read_value, value_in, write_value
 from lwm2md.lwm2m.values import Value
 
 INSTANCE: Final = 0
@@ -28,6 +28,7 @@ REPEATED: Final = "tlv-repeated-resource"
 
 _Record = tuple[int, int, bytes]
 _MAX_LENGTH: Final = 0xFFFFFF
+_SHORT: Final = 200
 _WHOLE: Final = MAX_ID + 1
 """Instead of a count of values: the Resource was sent with its Instances, and cannot come again."""
 
@@ -84,21 +85,26 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, _ro
     return tuple(reader.entries)
 
 
-def decode_value(path: Path, payload: bytes, model: ResourceModel | None, note: Note) -> Value | None:
-    """Read what nearly every notification holds: the one value of a single Resource; None for anything else.
+def value_reader(path: Path, model: ResourceModel) -> ValueReader | None:
+    """What reads the one value of that single Resource, in a fifth of the time that `decode` takes; None for others.
 
-    It is what `decode` reads, in a fifth of the time. Raises ContentError.
+    It returns None for every payload that has anything else in it, or more than some bytes. It may raise ContentError.
     """
-    if model is None or model.multiple or len(payload) < 2:
+    if model.multiple or len(path) != 3:
         return None
-    head = payload[0]
-    start = 3 if head & 0x20 else 2
-    width = head >> 3 & 3
-    if head >> 6 != VALUE or int.from_bytes(payload[1:start], "big") != path[2]:
-        return None
-    length = int.from_bytes(payload[start : start + width], "big") if width else head & 7
-    start += width
-    return read_value(path, payload[start:], model, note) if start + length == len(payload) else None
+    read = value_in(model)
+    # Of a payload of some length there is one head with which it is one record, in the shortest form.
+    heads = {
+        len(record): record[: len(record) - size]
+        for size in range(_SHORT)
+        for record in (_record(VALUE, path[2], bytes(size)),)
+    }
+
+    def value(payload: bytes, note: Note) -> Value | None:
+        head = heads.get(len(payload))
+        return read(payload[len(head) :], note) if head is not None and payload.startswith(head) else None
+
+    return value
 
 
 def _unwrap(base: Path, found: list[_Record]) -> list[_Record]:

@@ -36,6 +36,11 @@ def read_value(path: Path, payload: bytes, model: ResourceModel | None, note: No
         raise ContentError(f"{path}: {error}") from None
 
 
+def value_in(model: ResourceModel) -> Callable[[bytes, Note], Value]:
+    """What reads the value in records of a Resource. It raises ContentError without the path."""
+    return _READERS[model.type]
+
+
 def write_value(path: Path, value: Value, model: ResourceModel | None) -> bytes:
     """The bytes of a value by its model, else by its own type. Raises ContentError with the path."""
     try:

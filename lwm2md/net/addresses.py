@@ -51,8 +51,9 @@ def prefix(local: Endpoint) -> bytes:
 
 
 def prefix_of(peer: bytes) -> bytes:
-    """Return the prefix of the port that `peer` belongs to."""
-    return peer[: PREFIX_4 if peer[0] == FAMILY_4 else PREFIX_6]
+    """Return the prefix of the port that `peer` belongs to; all that are named by a session have one port."""
+    family = peer[0]
+    return peer[: PREFIX_4 if family == FAMILY_4 else PREFIX_6 if family == FAMILY_6 else 1]
 
 
 def wildcard(prefix: bytes) -> bytes:

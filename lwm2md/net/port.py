@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IReactorFDSet, IReadDescriptor
@@ -33,9 +33,12 @@ class DatagramPort(Protocol):
     local: Endpoint
     prefix: bytes
     batched: bool
-    counters: dict[str, int]
     on_unreachable: Callable[[bytes], None] | None
     """Told a peer for each ICMP error about it, or nobody is; must not raise."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What metrics show."""
 
     def start(self, receive: Callable[[Batch], None]) -> None:
         """Hand every batch that arrives from now on to `receive`."""

@@ -98,6 +98,9 @@ class Trees:
     def unmount(self, root: Any) -> None:
         """Serve a tree no longer; who observes it gets no more notifications."""
         self._roots.remove(root)
+        for observer in tuple(self._observers.values()):
+            if observer.root is root:
+                observer.end()
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request from the first tree that has its path, or return None and respond later."""
@@ -136,7 +139,7 @@ class Trees:
     def find(self, asked: Any) -> Any:
         """Return the resource that a request is for. Raises `error.NoResource`, and whatever a resource does."""
         for root in self._roots:
-            asked.prepath, asked.postpath = [], _segments(asked)
+            asked.root, asked.prepath, asked.postpath = root, [], _segments(asked)
             try:
                 return _descend(root, asked)
             except error.NoResource:
@@ -299,6 +302,7 @@ class _Observer:
     def __init__(self, trees: Trees, made_by: _Rendering, sequence: int) -> None:
         self.request = made_by.request
         self.original_request = made_by.asked
+        self.root = made_by.asked.root
         self.key = (self.request.peer, self.request.message.token)
         self.sequence = sequence
         self._trees = trees

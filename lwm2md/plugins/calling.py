@@ -84,7 +84,10 @@ class Calls:
         def ended(outcome: Any) -> Any:
             plugin.seconds += time.perf_counter() - began
             if isinstance(outcome, Failure) and not isinstance(outcome.value, passes):
-                self.trouble(plugin, name, outcome.value or PluginFailed(name), outcome)
+                error = outcome.value or PluginFailed(name)
+                self.trouble(plugin, name, error, outcome)
+                if not isinstance(error, Exception):  # nobody's coroutine is to be left by SystemExit
+                    return Failure(PluginFailed(_reason(error)))  # type: ignore[no-untyped-call]
             return outcome
 
         return answer.addBoth(ended)
@@ -126,10 +129,19 @@ class Calls:
                 return plugin, answer
         return None
 
-    async def filter(self, pairs: Iterable[Pair], name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
-        """Hand a value, the argument ``name``, from one to the next. Raises what one of them raised."""
+    async def filter(
+        self,
+        pairs: Iterable[Pair],
+        name: str,
+        value: Any,
+        arguments: Mapping[str, Any],
+        *,
+        check: Callable[[Plugin, Any], None],
+    ) -> Any:
+        """Hand a value, the argument ``name``, from one to the next. Raises what one or ``check`` raised."""
         for plugin, each in pairs:
             value = await self.call(plugin, each, {**arguments, name: value})
+            check(plugin, value)
         return value
 
     def trouble(self, plugin: Plugin, name: str, error: BaseException, failure: Failure | None = None) -> None:

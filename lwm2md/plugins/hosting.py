@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lwm2md.plugins.calling import Calls
 from lwm2md.plugins.contributions import ApiRoute
+from lwm2md.plugins.guarding import Guarding
 from lwm2md.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -51,4 +52,7 @@ class Hosting:
         self._node.routes.remove(plugin)
 
     def rewired(self, running: Running) -> None:
-        """Learn that other plugins may be asked now."""
+        """Learn that other plugins may be asked now: who guards nothing is not on the way of a device."""
+        guarding = Guarding(running, self.now, self.settle)
+        self.server.gate.admit = guarding.admit if running.pairs("lwm2md_authorize_registration") else None
+        self._node.vault.elsewhere = guarding.credential if running.pairs("lwm2md_credentials") else None

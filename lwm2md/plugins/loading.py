@@ -8,6 +8,7 @@ others alone, and it becomes a failed `Plugin` whose failure says why. Nothing i
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -31,6 +32,7 @@ from lwm2md.plugins.plugin import Implementation, Plugin
 from lwm2md.plugins.settings import Found
 
 GROUP: Final = "lwm2md"
+_HOOK: Final = re.compile(r"lwm2md_\w+", re.ASCII)
 
 
 class LoadError(Exception):
@@ -139,15 +141,17 @@ def describe(loaded: Loaded) -> Iterator[str]:
 
 def _import(name: str, paths: Sequence[str]) -> tuple[Any, str]:
     """The plugin's module or object, and where it is from; raises LoadError."""
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    point = points.get(name)
-    if point is not None:
+    points = entry_points(group=GROUP)
+    found = sorted({_origin(point): point for point in points if point.name == name}.items())
+    if len(found) > 1:
+        raise LoadError(f"several distributions have a plugin of this name: {', '.join(dict(found))}")
+    for _, point in found:
         return _guarded(point.load), _origin(point)
     for path in paths:
         file = Path(path) / f"{name.replace('-', '_')}.py"
         if file.is_file():
             return _guarded(partial(_from_file, name, file)), str(file)
-    guess = nearest(name, points)
+    guess = nearest(name, points.names)
     hint = f"; did you mean '{guess}'?" if guess else ""
     raise LoadError(f"no plugin of this name is installed, or in [plugins] path{hint}")
 
@@ -194,8 +198,7 @@ def _check_version(module: Any) -> None:
 
 def _misfit(error: Exception) -> str:
     text = _said(error)
-    words = [word.strip("'\",") for word in text.split() if word.strip("'\",").startswith("lwm2md_")]
-    unknown = next((word for word in words if word not in SPECIFIED), None)
+    unknown = next((word for word in _HOOK.findall(text) if word not in SPECIFIED), None)
     if unknown is not None:
         guess = nearest(unknown, SPECIFIED) or _similar(unknown)
         return f"there is no hook {unknown}" + (f"; did you mean {guess}?" if guess else "")
@@ -227,15 +230,17 @@ def _schema(plugin: Plugin) -> tuple[Setting, ...]:
         return ()
     try:
         schema = tuple(_now(hook))
+        if not all(isinstance(each, Setting) for each in schema):
+            raise LoadError("it gives something else than settings")
         for each in schema:
             if each.default is not None:
                 each.kind.parse(each.default)
     except BadValue as error:
         raise LoadError(f"lwm2md_settings: the default of {each.key!r} is none of its kind: {error}") from None
+    except LoadError as error:
+        raise LoadError(f"lwm2md_settings: {error}") from None
     except BaseException as error:
         raise LoadError(f"lwm2md_settings: {_said(error)}") from None
-    if not all(isinstance(each, Setting) for each in schema):
-        raise LoadError("lwm2md_settings gives something else than settings")
     return schema
 
 

@@ -100,10 +100,10 @@ def is_asynchronous(function: Callable[..., Any]) -> bool:
     plain = inspect.unwrap(plain)
     if getattr(function, _REACTOR, False) or getattr(plain, _REACTOR, False):
         return True
+    if not inspect.isroutine(plain):
+        plain = plain.__call__
     if inspect.iscoroutinefunction(plain) or inspect.isgeneratorfunction(plain):
         return True
-    if not inspect.isroutine(plain) and callable(plain):
-        return is_asynchronous(plain.__call__) if inspect.ismethod(plain.__call__) else False
     returned = getattr(plain, "__annotations__", {}).get("return")
     shown = returned if isinstance(returned, str) else getattr(returned, "__name__", str(returned))
     return any(word in shown for word in _ASYNCHRONOUS)

@@ -44,7 +44,7 @@ def _listed(given: Sequence[str]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Verdict:
-    """Whether something may be done, and if not why: ``cause`` is shown to operators and logged, not to devices.
+    """Whether something may be done, and if not why: ``cause`` is told to whoever asked, and to operators.
 
     ``labels`` are given to a device whose registration is allowed; policies may look at them.
     """

@@ -24,7 +24,7 @@ from lwm2md.plugins.context import PluginContext
 from lwm2md.plugins.loading import Loaded
 from lwm2md.plugins.plugin import Plugin, PluginFailed, Trouble
 from lwm2md.plugins.queues import Queue
-from lwm2md.plugins.records import AskedOperation, RegistrationRequest, Verdict
+from lwm2md.plugins.records import AskedOperation, Verdict
 from lwm2md.server.effects import Commit
 from lwm2md.storage.interface import Storage
 
@@ -41,9 +41,7 @@ class StartError(Exception):
 
 
 class Running:
-    """The plugins of one daemon. ``operation_authorizer`` and ``registration_authorizer`` are None while nobody has
-    these hooks.
-    """
+    """The plugins of one daemon. ``operation_authorizer`` is None while nobody has that hook."""
 
     def __init__(self, host: Host, storage: Storage, loaded: Loaded, settings: Plugins) -> None:
         self.plugins: dict[str, Plugin] = dict(loaded.plugins)
@@ -52,7 +50,6 @@ class Running:
         self.queue = settings.queue
         self.strict = settings.strict
         self.operation_authorizer: Callable[[AskedOperation], Deferred[Verdict]] | None = None
-        self.registration_authorizer: Callable[[RegistrationRequest], Deferred[Verdict]] | None = None
         self._host = host
         self._contexts: dict[str, PluginContext] = {}
         self._trees: dict[str, list[Any]] = {}
@@ -87,9 +84,9 @@ class Running:
             raise StartError(f"[plugins] strict: {'; '.join(failed)}")
 
     async def stop(self) -> None:
-        """Stop all plugins, the last one first."""
-        for plugin in reversed(self.plugins.values()):
-            await self.end(plugin)
+        """Stop all plugins."""
+        for ended in [Deferred.fromCoroutine(self.end(plugin)) for plugin in self.plugins.values()]:
+            await ended
         self.calls.stop()
 
     async def begin(self, plugin: Plugin) -> bool:
@@ -98,19 +95,13 @@ class Running:
         plugin.state = "starting"
         context = self._contexts[plugin.name] = PluginContext(self._host, plugin, self)
         try:
-            await self._call(plugin, "lwm2md_metrics", {"metrics": plugin.metrics})
-            await self._call(plugin, "lwm2md_start", {"context": context})
-            await self._listen(plugin, context)
-            root = await self._call(plugin, "lwm2md_coap_resources")
-            if root is not None:
-                self.mount(plugin, root)
-            routes = await self._call(plugin, "lwm2md_http_routes")
-            self._host.add_routes(plugin, self.calls, routes or ())
+            for step in (self._introduce, self._listen, self._take_tree, self._take_routes):
+                await step(plugin, context)
+                if plugin.state != "starting":  # it was stopped meanwhile
+                    return False
         except Exception as error:
             if plugin.state == "starting":
                 await self.end(plugin, f"can't start: {_text(error)}")
-            return False
-        if plugin.state != "starting":
             return False
         plugin.state = "running"
         self._rewire()
@@ -163,11 +154,26 @@ class Running:
         self._host.mount(root)
         self._trees.setdefault(plugin.name, []).append(root)
 
+    async def _introduce(self, plugin: Plugin, context: PluginContext) -> None:
+        await self._call(plugin, "lwm2md_metrics", {"metrics": plugin.metrics})
+        await self._call(plugin, "lwm2md_start", {"context": context})
+
+    async def _take_tree(self, plugin: Plugin, context: PluginContext) -> None:
+        root = await self._call(plugin, "lwm2md_coap_resources")
+        if root is not None and plugin.state == "starting":
+            self.mount(plugin, root)
+
+    async def _take_routes(self, plugin: Plugin, context: PluginContext) -> None:
+        routes = await self._call(plugin, "lwm2md_http_routes")
+        if plugin.state == "starting":
+            self._host.add_routes(plugin, self.calls, routes or ())
+
     async def _listen(self, plugin: Plugin, context: PluginContext) -> None:
         hook = plugin.hooks.get("lwm2md_events")
         if hook is None:
             return
         types = await self._call(plugin, "lwm2md_event_types")
+        context.check()
         context.add(
             Queue(
                 self._host.delivery,
@@ -186,10 +192,8 @@ class Running:
     def _rewire(self) -> None:
         """Work out who is asked for what."""
         self._pairs = {hook: found for hook in SPECIFIED if (found := tuple(self._asked(hook)))}
-        asks_operation = "lwm2md_authorize_operation" in self._pairs
-        self.operation_authorizer = self._authorize_operation if asks_operation else None
-        asks_registration = "lwm2md_authorize_registration" in self._pairs
-        self.registration_authorizer = self._authorize_registration if asks_registration else None
+        asked = "lwm2md_authorize_operation" in self._pairs
+        self.operation_authorizer = self._authorize_operation if asked else None
         self._host.rewired(self)
 
     def _asked(self, hook: str) -> Iterable[Pair]:
@@ -202,9 +206,6 @@ class Running:
 
     def _authorize_operation(self, asked: AskedOperation) -> Deferred[Verdict]:
         return Deferred.fromCoroutine(seams.authorize_operation(self, asked))
-
-    def _authorize_registration(self, asked: RegistrationRequest) -> Deferred[Verdict]:
-        return Deferred.fromCoroutine(seams.authorize_registration(self, asked))
 
     def _troubled(self, trouble: Trouble) -> None:
         fields = {"plugin": trouble.plugin, "hook": trouble.hook, "reason": trouble.reason}

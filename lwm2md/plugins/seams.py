@@ -6,7 +6,7 @@ RULES: an answer of the wrong type is a failure of the plugin that gave it. Wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lwm2md.plugins.contributions import AlertRule, FirmwareRepository
 from lwm2md.plugins.plugin import Plugin
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lwm2md.plugins.running import Running
 
 T = TypeVar("T")
+FAILED: Final = deny("a plugin that has to be asked failed")
+"""The verdict where nobody has decided."""
 
 
 async def authorize_registration(running: Running, registration: RegistrationRequest) -> Verdict:
@@ -54,16 +56,20 @@ async def bootstrap_configuration(
     running: Running, request: BootstrapRequest, configuration: BootstrapConfiguration | None = None
 ) -> BootstrapConfiguration | None:
     """What a device is told at bootstrap after the plugins have seen it; None, for nothing, after a failure."""
-    hook, value = "lwm2md_bootstrap_configuration", configuration
-    for plugin, each in running.pairs(hook):
-        try:
-            value = await running.calls.call(plugin, each, {"configuration": value, "request": request})
-        except Exception:
-            return None
+    hook = "lwm2md_bootstrap_configuration"
+
+    def check(plugin: Plugin, value: object) -> None:
         if value is not None and not isinstance(value, BootstrapConfiguration):
-            _misanswered(running, plugin, hook, value)
-            return None
-    return value
+            raise _misanswered(running, plugin, hook, value)
+
+    asked = {"request": request}
+    try:
+        found: BootstrapConfiguration | None = await running.calls.filter(
+            running.pairs(hook), "configuration", configuration, asked, check=check
+        )
+    except Exception:
+        return None
+    return found
 
 
 async def alert_rules(running: Running) -> Sequence[tuple[str, AlertRule]]:
@@ -80,14 +86,14 @@ async def _verdict(running: Running, hook: str, **asked: object) -> Verdict:
     try:
         answer = await running.calls.first(running.pairs(hook), asked)
     except Exception:
-        return deny("a plugin that has to be asked failed")
+        return FAILED
     if answer is None:
         return ALLOW
     plugin, verdict = answer
     if isinstance(verdict, Verdict):
         return verdict
     _misanswered(running, plugin, hook, verdict)
-    return deny("a plugin that has to be asked failed")
+    return FAILED
 
 
 async def _contributed(running: Running, hook: str, kind: type[T]) -> list[tuple[str, T]]:
@@ -110,5 +116,8 @@ def _each(running: Running, hook: str, plugin: Plugin, answer: Any, kind: type[T
     return None
 
 
-def _misanswered(running: Running, plugin: Plugin, hook: str, answer: object) -> None:
-    running.calls.trouble(plugin, hook, TypeError(f"it answered {type(answer).__name__}, which the hook may not"))
+def _misanswered(running: Running, plugin: Plugin, hook: str, answer: object) -> TypeError:
+    """Tell about an answer of the wrong type; the error that it is."""
+    error = TypeError(f"it answered {type(answer).__name__}, which the hook may not")
+    running.calls.trouble(plugin, hook, error)
+    return error

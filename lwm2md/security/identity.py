@@ -6,6 +6,7 @@ certificate's begins with `X509`, which no PSK identity may; a common name that 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Literal
 
 import attrs
@@ -55,3 +56,7 @@ class Identity:
             found.append(f"{X509}{SERIAL}{self.serial.lower()}@{self.issuer}")
         found += [f"{X509}{SAN}{name}" for name in self.sans]
         return tuple(dict.fromkeys((*found, self.text)))
+
+    def goes_by(self, names: Collection[str]) -> bool:
+        """Whether one of these is a name of this identity."""
+        return self.name in names if self.kind == "psk" else not set(self.names).isdisjoint(names)

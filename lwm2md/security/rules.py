@@ -54,7 +54,7 @@ class Rule:
         for value in _VALUES[self.kind](identity):
             if fnmatchcase(value, self.pattern):
                 for endpoint in self.endpoints:
-                    yield endpoint.replace(_MATCHED, _literal(value))
+                    yield endpoint.replace(_MATCHED, exactly(value))
 
 
 @attrs.frozen(slots=True)
@@ -114,7 +114,7 @@ class Policy:
         granted = [endpoint for rule in self.rules for endpoint in rule.grants(identity)]
         if granted:
             return tuple(granted)
-        return tuple(_literal(name) for name in (identity.name, *identity.sans) if name)
+        return tuple(exactly(name) for name in (identity.name, *identity.sans) if name)
 
     def implied(self, identity: Identity, grant: Grant | None) -> str | None:
         """The endpoint of an identity that registers without naming one: the only one that it may have, or its name."""
@@ -151,6 +151,6 @@ def literal(glob: str) -> str | None:
     return None if _WILD.search(rest) else _ESCAPED.sub(lambda found: found[1], glob)
 
 
-def _literal(name: str) -> str:
+def exactly(name: str) -> str:
     """The glob that is like this name only."""
     return _WILD.sub(lambda found: f"[{found[0]}]", name)

@@ -43,6 +43,11 @@ class Seal:
         """Whether rows are encrypted."""
         return self._aead is not None
 
+    @staticmethod
+    def is_sealed(row: bytes) -> bool:
+        """Whether a row is encrypted."""
+        return row[:1] == _SEALED
+
     def seal(self, data: bytes, name: str = "") -> bytes:
         """The row that stands for ``data`` in the storage, under ``name``."""
         if self._aead is None:

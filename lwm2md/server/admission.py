@@ -48,10 +48,7 @@ class Admission:
 
 @attrs.frozen(slots=True)
 class Verdict:
-    """Whether it may, else the ``cause``, a stable word; ``labels`` go to the device as if the operator had set them.
-
-    ``trusted`` is what a credential said that exempts from security.
-    """
+    """Whether it may, else the ``cause``, a stable word; ``labels`` count as the operator's."""
 
     allowed: bool
     cause: str = ""
@@ -100,7 +97,7 @@ class Gate:
 class _Asking:
     """One admission that is asked for, until the verdict."""
 
-    __slots__ = ("_asked", "_gate", "_plan", "_state", "_then", "_turn")
+    __slots__ = ("_asked", "_cause", "_gate", "_plan", "_state", "_then", "_turn")
 
     def __init__(
         self, gate: Gate, state: State, asked: Admission, then: Callable[[Admission, Verdict, float], None]
@@ -111,6 +108,7 @@ class _Asking:
         self._then: Callable[[Admission, Verdict, float], None] | None = then
         self._plan: Plan | None = None
         self._turn = 0
+        self._cause = ""
 
     def begin(self, now: float) -> None:
         self._gate.waiting += 1
@@ -119,6 +117,10 @@ class _Asking:
             self._look(identity.names, now)
             return
         cause = self._state.settings.policy.refusal(self._asked.endpoint, None, None)
+        known = self._state.devices.get(self._asked.endpoint)
+        if not cause and known is not None and known.secured:
+            cause = SECURITY_NEEDED
+        self._cause = cause
         if cause in _EXEMPT and self._gate.grant is not None:
             self._look((NOSEC + self._asked.endpoint,), now)
         elif cause:
@@ -135,6 +137,9 @@ class _Asking:
 
     def _granted(self, grant: Grant | None, now: float) -> None:
         policy, asked = self._state.settings.policy, self._asked
+        if self._cause and grant is None:
+            self._end(Verdict(False, self._cause), now)
+            return
         if not asked.endpoint and asked.identity is not None:
             self._asked = asked = attrs.evolve(asked, endpoint=policy.implied(asked.identity, grant) or "")
         cause = policy.refusal(asked.endpoint, asked.identity, grant) if asked.endpoint else "no-endpoint"

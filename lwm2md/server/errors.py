@@ -84,6 +84,24 @@ class UnknownTemplate(Refused):
     code: ClassVar[str] = "unknown-template"
 
 
+class UnknownCredential(Refused):
+    """There is no credential of this identity."""
+
+    code: ClassVar[str] = "unknown-credential"
+
+
+class ConfiguredCredential(Refused):
+    """The credential is of a file of the configuration, so it can't be changed through the API."""
+
+    code: ClassVar[str] = "configured-credential"
+
+
+class NeedsMore(Refused):
+    """A device can't be let in by this alone; the text says what is needed."""
+
+    code: ClassVar[str] = "admission-needs-more"
+
+
 class UnknownRefusal(Refused):
     """Nothing was refused by this id, or it has been forgotten since."""
 

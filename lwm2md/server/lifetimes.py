@@ -45,7 +45,7 @@ class Lifetimes:
 
     def add(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes, and plan its expiry."""
-        device.registration = registration
+        device.registration, registration.device = registration, device
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         self._profiling.changed(device)
@@ -144,7 +144,7 @@ class Lifetimes:
 
     def restore(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes that was read back; `start` plans for it."""
-        device.registration = registration
+        device.registration, registration.device = registration, device
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         if registration.identity is not None:

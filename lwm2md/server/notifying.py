@@ -95,21 +95,20 @@ class Notifications:
             self._ended(device, wish, message, now)
             self._acknowledge(received, True, now)
             return
-        fields: dict[str, object] = {"unverified_path": True} if unverified else {}
         self._storing.add(key)
 
         def kept(durable: bool, now: float) -> None:
             self._storing.discard(key)
             self._acknowledge(received, durable, now)
 
-        if wish.state != "active" or wish.error is not None:
-            wish.settle("active")
-        wish.last_notification, wish.notifications = now, wish.notifications + 1
+        wish.came(now)
         if isinstance(wish, Fold):
             _carried(device, now)
         row = self._one(device, wish, message, now) if fresh else None
         if row is not None:
-            told = {"source": "observe", "values": (row,), **fields}
+            told: dict[str, object] = {"source": "observe", "values": (row,)}
+            if unverified:
+                told["unverified_path"] = True
             if self._twin.learn_one(device, wish.path, row, now=now, resume=kept, fields=told):
                 return
         values = (row,) if row is not None else self._read(device, wish, message, now)
@@ -119,6 +118,7 @@ class Notifications:
         if values is None:
             kept(True, now)
             return
+        fields = {"unverified_path": True} if unverified else {}
         whole = (wish.paths or (wish.path,)) if fresh else ()
         self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
 

@@ -162,8 +162,7 @@ class Operations:
     def queue(self, device: Device, operation: Operation, now: float) -> None:
         """Put an operation in its place in the queue, and see whether it can leave."""
         lanes.insert(device, operation)
-        if lanes.may_leave(operation, device.carrier, is_open=reach.is_open(self._state, device.carrier, now)):
-            self.dispatch(device, now)
+        self.dispatch(device, now)
         if operation.state == "queued":
             operation.composed = None  # it is made anew, and need not be kept until then
             self._plan_expiry(device, operation.expires)
@@ -206,7 +205,12 @@ class Operations:
         carrier = device.carrier
         if self._state.draining:
             return
-        while carrier.registration is not None and carrier.current is None and not carrier.disabled:
+        while (
+            (carrier.queue or carrier.children)
+            and carrier.current is None
+            and carrier.registration is not None
+            and not carrier.disabled
+        ):
             taken = lanes.take(carrier, is_open=reach.is_open(self._state, carrier, now))
             if taken is None:
                 return

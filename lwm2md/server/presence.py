@@ -96,8 +96,10 @@ class Presence:
         if now >= device.awake_until:
             device.turned(now, AWAKE)
             device.awake_until = now + reach.awake_time(self._state, device)
-            self._state.live(events.DEVICE_AWAKE, device, now, awake_until=events.Timestamp(device.awake_until))
-            if self._state.environment.wants(events.DEVICE_SLEEPING):
+            wants = self._state.environment.wants
+            if wants(events.DEVICE_AWAKE):
+                self._state.live(events.DEVICE_AWAKE, device, now, awake_until=events.Timestamp(device.awake_until))
+            if wants(events.DEVICE_SLEEPING):
                 self._state.deadlines.at(device.awake_until, self._drowse, (device, now))
         else:
             device.awake_until = now + reach.awake_time(self._state, device)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.formats import ALIASES
-from lwm2md.lwm2m.nodes import ContentError
+from lwm2md.lwm2m.models import ResourceModel
+from lwm2md.lwm2m.nodes import ContentError, ValueReader
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
@@ -22,6 +25,7 @@ from lwm2md.server.requests import root_of
 from lwm2md.server.state import State
 
 OTHER_FORMAT: Final = "other-format"
+_MOST_LINES: Final = 4096
 
 
 class Reading:
@@ -29,6 +33,9 @@ class Reading:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        # Of the object models that these lines were made from.
+        self._models = state.models
+        self._lines: dict[tuple[object, ...], _Line] = {}
 
     def values(
         self,
@@ -71,16 +78,42 @@ class Reading:
         registration = device.registration
         if len(path) != 3 or message.code != n.CONTENT or registration is None:
             return None
-        model = self._state.models.resource(path, registration.objects.versions)
-        if model is None:
+        models = self._state.models
+        if models is not self._models or len(self._lines) > _MOST_LINES:
+            self._models, self._lines = models, {}
+        versions = registration.objects.versions
+        key = (path, content_format, versions.get(path[0]) if versions else None)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _line(path, content_format, models.resource(path, versions))
+        if line.read is None:
             return None
         deviations: list[str] = []
         try:
-            value = formats.decode_value(content_format, path, message.payload, model, deviations.append)
+            value = line.read(message.payload, deviations.append)
         except ContentError:
             return None
         if value is None:
             return None
-        for deviation in deviations:
-            noting(self._state, device, message.payload, now)(deviation)
-        return ValueRow(str(path), value, model.type.value, model.name, model.unit or None, now)
+        if deviations:
+            note = noting(self._state, device, message.payload, now)
+            for deviation in deviations:
+                note(deviation)
+        return ValueRow(line.path, value, line.type, line.name, line.unit, now)
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """How the row of a Resource is made: what reads the value, if it can be read the short way, and all the rest."""
+
+    path: str
+    read: ValueReader | None = None
+    type: str = ""
+    name: str | None = None
+    unit: str | None = None
+
+
+def _line(path: Path, content_format: int | None, model: ResourceModel | None) -> _Line:
+    if model is None:
+        return _Line(str(path))
+    read = formats.value_reader(content_format, path, model)
+    return _Line(str(path), read, model.type.value, model.name, model.unit or None)

@@ -87,6 +87,7 @@ class Registration:
     ``refused_formats`` are Content-Formats that the device refused since it registered, each with the use it was for;
     ``instances`` what was created and deleted since it told its list of Objects. Both are None for nearly every device.
     ``gap`` is the longest time between two Updates, in seconds, and ``settled`` once that was watched for a lifetime.
+    ``device`` is whose it is, once it is in force; it is ``noted`` while a refresh of it waits to be written.
     """
 
     id: str
@@ -104,6 +105,8 @@ class Registration:
     registered_at: float
     updated_at: float
     expiry: Plan | None = attrs.field(default=None, repr=False)
+    device: Device = attrs.field(init=False, repr=False)
+    noted: bool = attrs.field(default=False, init=False, repr=False)
     refused_formats: frozenset[tuple[str, int | None]] | None = None
     instances: Instances | None = None
     gap: float = 0.0

@@ -39,16 +39,15 @@ _PREFIX: Final = 64
 class Refusal(msgspec.Struct, omit_defaults=True):
     """One device, or what can be told apart of it, and one ``cause`` for which it was refused.
 
-    ``identity`` is what it proved (then ``proved``, and ``names`` are all that a credential for it may be called), or
-    only said. ``address`` is the last. Times are Unix seconds.
+    ``identity`` is what it proved (then ``proved`` is all that is known of that), or only said. ``address`` is the
+    last. Times are Unix seconds.
     """
 
     id: str
     cause: str
     endpoint: str | None = None
     identity: str | None = None
-    proved: bool = False
-    names: tuple[str, ...] = ()
+    proved: Identity | None = None
     address: str = ""
     transport: str = ""
     detail: str = ""
@@ -103,7 +102,7 @@ class Inbox:
         proved = identity if isinstance(identity, Identity) else None
         name = _short(proved.text if proved is not None else identity)  # type: ignore[arg-type]
         entry = self._take(cause, _short(endpoint), name, address)
-        entry.proved, entry.names = proved is not None, proved.names if proved is not None else ()
+        entry.proved = proved
         entry.address, entry.transport, entry.detail = address, transport, detail[:_LONGEST]
         entry.count, entry.first, entry.last = entry.count + 1, entry.first or now, now
         self._count(cause)

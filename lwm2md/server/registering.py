@@ -16,7 +16,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Response
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
-from lwm2md.server.admission import ANOTHER, SECURITY_NEEDED, TOO_MANY, Admission, Gate, Verdict, asked_of, rejection
+from lwm2md.server.admission import ANOTHER, TOO_MANY, Admission, Gate, Verdict, asked_of, rejection
 from lwm2md.server.arrivals import register_events, same
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
@@ -149,7 +149,7 @@ class Registering:
         """Why this registration may not take its place among the others; "" where it may."""
         settings = self._state.settings
         if previous is not None and not settings.policy.displaces(previous.identity, coming.identity):
-            return ANOTHER if coming.identity is not None else SECURITY_NEEDED
+            return ANOTHER
         if coming.identity is not None and (previous is None or previous.identity != coming.identity):
             known = self._state.identities.find(coming.identity)
             if len(known) >= settings.registrations_per_identity:

@@ -99,10 +99,10 @@ class RegistrationInterface:
         no such refresh, nor that of a gateway, or of a device that was told to be silent.
         """
         registration = self._registrations.get(options)
-        if registration is None or registration.peer != peer or registration.endpoint in self._busy:
+        if registration is None or registration.peer != peer:
             return 0
-        device = self._state.devices[registration.endpoint]
-        if device.children or device.disabled:
+        device = registration.device
+        if device.children or device.disabled or (self._busy and registration.endpoint in self._busy):
             return 0
         self._refresh(device, registration, now)
         return n.CHANGED
@@ -174,7 +174,8 @@ class RegistrationInterface:
         if gap > registration.gap:  # noqa: PLR1730  max would be a call
             registration.gap = gap
         registration.updated_at = now
-        self.lifetimes.refreshes.note(registration)
+        if not registration.noted:
+            self.lifetimes.refreshes.note(registration)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)

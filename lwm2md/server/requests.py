@@ -112,6 +112,9 @@ def compose(
     ``home`` is the root path of the gateway that a device is behind: a composite operation goes there, and only the
     names in it have the prefix of the device. ``preferred`` are the formats that are to be tried first.
     """
+    if request.op == READ and request.format is None:  # of all that is asked for the most, and of the least
+        accept, replaceable = negotiation.default_accept(registration, one=len(path) > 2, preferred=preferred)
+        return _message(n.GET, path, registration, accept=accept, replaceable=replaceable)
     return _MAKERS[request.op](_Made(request, path, paths, registration, models, home, preferred))
 
 

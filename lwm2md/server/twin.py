@@ -82,17 +82,17 @@ class Twin:
 
         It is what `learn` does.
         """
-        known = device.twin.get(path) if device.twin is not None else None
+        known = None if device.twin is None else device.twin.get(path)
         if known is None or path in _IDENTITY or path[0] == _GATEWAY or known.time > now:
             return False
-        known.value, known.time, known.source = row.value, now, "observe"
-        endpoint = device.endpoint
-        twin_row, sample = stored.known_value(row.value, now, "observe")
+        value, endpoint, name = row.value, device.endpoint, row.path
+        known.value, known.time, known.source = value, now, "observe"
+        twin_row, sample = stored.known_value(value, now, "observe")
         together = self._state.together()
-        together.writes.append(Write(stored.TWIN, f"{row.path} {endpoint}", twin_row))
+        together.writes.append(Write(stored.TWIN, f"{name} {endpoint}", twin_row))
         together.events.append(Event(events.DEVICE_VALUE, now, endpoint, device.all_labels(), fields))
         if self._state.settings.history:
-            together.samples.append((endpoint, row.path, int(now * 1e6 + 0.5), sample))
+            together.samples.append((endpoint, name, int(now * 1e6 + 0.5), sample))
         together.resumes.append(resume)
         return True
 

@@ -95,6 +95,13 @@ class Observation:
         if error is not None or self._aside is not None:
             self.own.error = error
 
+    def came(self, now: float) -> None:
+        """A notification came: the device observes it."""
+        if self.state != "active" or self._aside is not None:
+            self.settle("active")
+        self.last_notification = now
+        self.notifications += 1
+
     def changes(self) -> Changes:
         """The attributes that are to be written to the device; None unsets one."""
         wanted = self.attributes.as_changes() if self.attributes is not None else {}

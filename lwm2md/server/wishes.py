@@ -6,6 +6,7 @@ Reset. Nothing here sends or stores.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from lwm2md.server import stored
@@ -26,6 +27,8 @@ class Wishes:
     def __init__(self, state: State) -> None:
         self._state = state
         self._by_token: dict[bytes, Observation] = {}
+        self.with_token: Callable[[bytes], Observation | None] = self._by_token.get
+        """The one whose notifications have this token."""
         self._cancelled: dict[bytes, None] = {}
 
     def of(self, device: Device) -> list[Observation]:
@@ -35,10 +38,6 @@ class Wishes:
     def get(self, device: Device, target: Target) -> Observation | None:
         """The one for a path or a set of paths; a device has few."""
         return next((wish for wish in device.observations if wish.target == target), None)
-
-    def with_token(self, token: bytes) -> Observation | None:
-        """The one whose notifications have this token."""
-        return self._by_token.get(token)
 
     def find(self, endpoint: str, target: Target) -> Observation:
         """The one for a path or a set of paths. Raises UnknownObservation."""

@@ -142,7 +142,7 @@ class Refuses(_Files):
         """An unknown section is one error, however much is in it, and gets the nearest known one."""
         error = self.error("[coop]\nlisten = 1\nx = 2\n")
         self.assertEqual((error.problem, error.section, error.suggestion), ("unknown section", "coop", "coap"))
-        self.assertEqual(self.error("[plugin:mqtt]\n").problem, "unknown section")
+        self.assertEqual(self.error("[plugin:]\n").problem, "unknown section")
         self.assertEqual(self.error("", "storag.url=memory:").suggestion, "storage")
 
     def test_default_section(self) -> None:

@@ -118,7 +118,7 @@ class Refuses(SynchronousTestCase):
         self.check("levels", {"a=debgu": "a=debug", "a": None, "a=debug,a=info": None, "a b=info": None})
         self.check(
             "url",
-            {"sqlit:/x": "sqlite:/x", "memory": "memory:", "memory:x": "memory:", "mem:": "memory:", "redis:": None},
+            {"sqlit": "sqlite:", "memory": "memory:", "memory:x": "memory:", "mem": "memory:", "redis": None},
         )
 
     def test_text(self) -> None:

@@ -51,6 +51,11 @@ COMMANDS = (
     "observe e /3",
     "unobserve e /3",
     "events",
+    "plugins",
+    "plugins show p",
+    "plugins enable p",
+    "plugins disable p",
+    "plugins reload p",
     "models",
     f"models put {__file__}",
     "models show 3",
@@ -87,6 +92,16 @@ COMMANDS = (
     "profile-id p",
     "profile-id p </3/0>",
     "profile-id p --remove",
+    "credentials",
+    "credentials show i",
+    "credentials add x509:i",
+    "credentials revoke i",
+    f"credentials import {Path(__file__).with_name('credentials.csv')}",
+    "refused",
+    "refused 1",
+    "refused 1 --dismiss",
+    "admit 1",
+    "audit",
 )
 """One command line for each thing that a command can ask for."""
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import attrs
 from twisted.internet.task import Clock
 
+from lwm2md.auditing import AuditLog
 from lwm2md.backup import Backups
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Engine
@@ -33,6 +34,8 @@ from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.restoration import Restoration
+from lwm2md.security.sealing import Seal
+from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
@@ -40,6 +43,7 @@ from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.tracing.traces import Tracing
+from lwm2md.vault import Vault
 
 TOKEN = "test-token"
 START = 1_767_225_600.0
@@ -136,6 +140,10 @@ class TestNode:
         self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
         self.backups = Backups(self.storage)
         self.restoration: Restoration | None = None
+        self._random = count(1)
+        self.vault = Vault(self.storage, Seal(None, self.random), self.delivery.submit, self.clock, self.random)
+        self.audit = AuditLog(self.storage, self.clock, 1000)
+        self.server.gate.grant = self._grant
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True
@@ -143,7 +151,6 @@ class TestNode:
         self.admin_token_hash = hash_token(TOKEN)
         self.devices: dict[bytes, Device] = {}
         self._numbers = count(1)
-        self._random = count(1)
         self.delivery.on_settled = self.settle
         self.routes = PluginRoutes(ROUTES, lambda routes: None)
         self.plugins = Running(Hosting(cast(Any, self)), self.storage, Loaded(), self.settings.plugins)
@@ -165,8 +172,15 @@ class TestNode:
         device = self.server.devices.get(endpoint)
         return None if device is None else device.registration
 
+    def _grant(self, names: tuple[str, ...], then: Known) -> None:
+        self.vault.grant(names, lambda grant: then(grant, self.now()))
+
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
+
+    def settle_soon(self) -> None:
+        """The same at once."""
+        self.settle()
 
     def reload(self) -> Reloaded:
         """Take ``found`` for what is in the files."""

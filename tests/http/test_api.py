@@ -110,6 +110,55 @@ class ProtocolTests(ApiTestCase):
             await self.until_data(connection, b"HTTP/1.1 200 OK", times)
         self.assertNotIn(b"Connection: close", connection.data)
 
+    async def test_same_headers(self) -> None:
+        """Of requests with the same headers each is answered for what it asks."""
+        connection = await self.connect()
+        tail = b"Host: x\r\n" + AUTHORIZED + b"\r\n"
+        asked = (
+            (b"GET /health/ready HTTP/1.1", b"HTTP/1.1 200 OK"),
+            (b"GET /v1/status HTTP/1.1", b"HTTP/1.1 200 OK"),
+            (b"GET /v1/devices/%66oo HTTP/1.1", b"HTTP/1.1 404"),
+            (b"DELETE /v1/status HTTP/1.1", b"HTTP/1.1 405"),
+            (b"HEAD /health/ready HTTP/1.1", b"HTTP/1.1 200 OK"),
+            (b"GET /health/ready HTTP/1.1", b"HTTP/1.1 200 OK"),
+        )
+        for line, expected in asked:
+            connection.data = b""
+            connection.transport.write(line + b"\r\n" + tail)
+            await self.until_data(connection, b"\r\n\r\n")
+            self.assertTrue(connection.data.startswith(expected), (line, connection.data))
+            self.assertNotIn(b"Connection: close", connection.data)
+
+    async def test_headers_that_look_the_same(self) -> None:
+        """A request is read whole where its headers differ in a byte, and refused where its first line is wrong."""
+        tail = b"Host: x\r\n" + AUTHORIZED + b"\r\n"
+        for line, headers, expected in (
+            (b"GET /v1/status HTTP/1.1", tail.replace(b"Bearer ", b"Bearer x"), b"HTTP/1.1 401"),
+            (b"GET /v1/status HTTP/1.1", b"Host: x\r\n\r\n", b"HTTP/1.1 401"),
+            (b"GET /v1/status HTTP/1.0", tail, b"Connection: close"),
+            (b"GET  HTTP/1.1", tail, b"HTTP/1.1 400"),
+            (b"GET /v1/status x HTTP/1.1", tail, b"HTTP/1.1 400"),
+            (b"POST /v1/devices/a/operations HTTP/1.1", b"Content-Length: 2\r\n" + tail + b"{}", b"HTTP/1.1 400"),
+        ):
+            connection = await self.connect()
+            connection.transport.write(STATUS)
+            await self.until_data(connection, b"200 OK")
+            connection.transport.write(b"GET /health/ready HTTP/1.1\r\n" + tail)
+            await self.until_data(connection, b"200 OK", 2)
+            connection.transport.write(line + b"\r\n" + headers)
+            await self.until_data(connection, expected)
+            connection.transport.abortConnection()
+
+    async def test_a_first_line_too_much(self) -> None:
+        """A line in front of a request whose headers came before is no request."""
+        connection = await self.connect()
+        whole = b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+        for times in (1, 2):
+            connection.transport.write(b"\r\n" + whole)
+            await self.until_data(connection, b"200 OK", times)
+        connection.transport.write(b"GET /v1/status HTTP/1.1\r\n" + whole)
+        await self.until_data(connection, b"HTTP/1.1 400")
+
     async def test_pipelining(self) -> None:
         """Requests that come at once are answered in their order."""
         connection = await self.connect()

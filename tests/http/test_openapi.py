@@ -41,7 +41,7 @@ class DocumentTests(SynchronousTestCase):
         """Each operation names the statuses of its problems, none hides behind a default."""
         paths = document(ROUTES, "0")["paths"]
         responses = paths["/v1/devices/{endpoint}/resources/{path}"]["put"]["responses"]
-        asked = {"200", "202", "400", "401", "404", "409", "413", "429", "500", "502", "503", "504"}
+        asked = {"200", "202", "400", "401", "403", "404", "409", "413", "429", "500", "502", "503", "504"}
         self.assertEqual(set(responses), asked)
         self.assertEqual(set(responses["429"]["headers"]), {"Retry-After"})
         self.assertEqual(set(responses["202"]["headers"]), {"Location"})

@@ -18,10 +18,10 @@ from lwm2md.coap.numbers import (
 )
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.formats import UnsupportedFormat, decode, decode_answer, encode
-from lwm2md.lwm2m.nodes import ContentError, Entry
+from lwm2md.lwm2m.nodes import ContentError, Entry, ignore
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.values import ObjectLink, Value
-from tests.lwm2m.helpers import ANYTHING_TYPES, TYPES, one, path, single_values
+from tests.lwm2m.helpers import ANYTHING_TYPES, TYPES, flat, one, path, single_values
 
 
 class TextTests(SynchronousTestCase):
@@ -323,3 +323,34 @@ class AnswerTests(SynchronousTestCase):
         with self.assertRaises(ContentError) as raised:
             decode_answer(None, TLV, path("/3"), b"\xc1\x09\x05" * 100, TYPES)
         self.assertIn("/3", str(raised.exception))
+
+
+class ValueReaderTests(SynchronousTestCase):
+    """The short way to the value of a single Resource."""
+
+    @given(single_values(), st.sampled_from([TLV, TEXT]), st.binary(max_size=6))
+    def test_same(self, sample: tuple[Path, Value], content_format: int, odd: bytes) -> None:
+        """What it reads is what the codec reads; whatever else a payload has in it, it leaves to the codec."""
+        where, value = sample
+        read = formats.value_reader(content_format, where, ANYTHING_TYPES(where))
+        if read is None:
+            self.assertEqual(len(where), 4)
+            return
+        written = encode(content_format, where, (Entry(where, value),), ANYTHING_TYPES)
+        self.assertEqual(
+            repr(read(written, ignore)),
+            repr(flat(decode(content_format, where, written, ANYTHING_TYPES))[str(where)]),
+        )
+        for payload in (odd, written + odd, odd + written, written[:-1]):
+            try:
+                found = read(payload, ignore)
+            except ContentError:
+                continue
+            if found is not None:
+                expected = decode(content_format, where, payload, ANYTHING_TYPES)
+                self.assertEqual(repr(expected), repr((Entry(where, found),)))
+
+    def test_others(self) -> None:
+        """There is none for formats with names in them, multiple Resources and what has no model."""
+        for content_format, where in ((SENML_CBOR, "/3/0/0"), (TLV, "/3/0/7"), (TLV, "/9999/0/1"), (None, "/3/0/0")):
+            self.assertIsNone(formats.value_reader(content_format, path(where), TYPES(path(where))))

@@ -44,10 +44,14 @@ class Bridge:
         return found
 
 
-async def start_daemon(case: TestCase, broker: Mosquitto, *settings: str, **how: Any) -> Daemon:
-    """Start a daemon with the plugin, and wait until it is connected."""
+async def start_daemon(case: TestCase, broker: Mosquitto, *settings: str, connected: bool = True, **how: Any) -> Daemon:
+    """Start a daemon with the plugin, and wait until it is ``connected``.
+
+    ``settings`` are of ``[plugin:mqtt]``, those that begin with a bracket of any section.
+    """
     own = ["plugins.enable=mqtt", f"plugin:mqtt.url={broker.url}", "plugin:mqtt.shortest-pause=100ms"]
     own += [each if each.startswith("[") else f"plugin:mqtt.{each}" for each in settings]
     daemon = await Daemon.start(case, *(each.removeprefix("[") for each in own), **how)
-    await daemon.process.await_line(CONNECTED)
+    if connected:
+        await daemon.process.await_line(CONNECTED)
     return daemon

@@ -23,7 +23,7 @@ class MethodTests(TestCase):
 
     timeout = 60
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.bridge = await Bridge.start(self)
         since = self.bridge.listener.mark()
         self.asked: set[str] = set()

@@ -46,14 +46,16 @@ class LeshanClient:
         period: float = 0.0,
         formats: Sequence[int] = (),
         attributes: Mapping[str, str] = {},
+        security: Mapping[str, str] = {},
     ) -> LeshanClient:
         """Start a device that registers at `server` ("coap://HOST:PORT"); `lifetime` and `period` are in seconds.
 
         `period` makes its values move by themselves; it knows no other than `formats` if any are given;
-        `attributes` become further parameters of the registration.
+        `attributes` become further parameters of the registration; `security` are the options for ``coaps://`` that
+        the head of ``ClientPeer.java`` names.
         """
         options = {"server": server, "endpoint": endpoint, "lifetime": lifetime, "version": version}
-        options |= {"local-port": local_port, "period": period}
+        options |= {"local-port": local_port, "period": period, **security}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         words += ["--formats", ",".join(map(str, formats))] if formats else []
         words += [word for name, value in attributes.items() for word in ("--attribute", f"{name}={value}")]

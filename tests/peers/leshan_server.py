@@ -26,15 +26,17 @@ class LeshanServer:
 
     process: Process
     coap: str
+    coaps: str = ""
     _mark: int = 0
 
     @classmethod
-    async def start(cls, case: TestCase) -> LeshanServer:
-        """Start it and wait until it serves."""
-        command = maven.java(leshan_client.install(), "ServerPeer", slf4j_internal_verbosity="ERROR")
+    async def start(cls, case: TestCase, security: Mapping[str, str] = {}) -> LeshanServer:
+        """Start it and wait until it serves; `security` are the options that the head of ``ServerPeer.java`` names."""
+        words = [word for name, value in security.items() for word in (f"--{name}", value)]
+        command = maven.java(leshan_client.install(), "ServerPeer", *words, slf4j_internal_verbosity="ERROR")
         process = Process.start(case, command)
-        started = await process.await_line('"started":"([^"]+)"')
-        return cls(process, started[1])
+        started = json.loads((await process.await_line(r'^\{.*"started":.*$'))[0])
+        return cls(process, started["started"], started["secure"])
 
     async def registered(self, endpoint: str) -> None:
         """Wait until a device has registered."""

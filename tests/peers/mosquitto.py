@@ -63,16 +63,23 @@ class Mosquitto:
         broker.options = self.options
         return broker
 
-    def save(self) -> None:
-        """Let it write down sessions and retained messages now, so that they survive a kill."""
-        self.process.signal(signal.SIGUSR1)
-
     async def listen(self, *filters: str, options: Sequence[str] = ()) -> Listener:
         """Start mosquitto_sub with QoS 1 and wait until it is subscribed."""
         words = [word for each in filters for word in ("-t", each)]
         command = [*self._client("mosquitto_sub"), "-d", "-q", "1", "-F", _SHOWN, *options, *words]
         process = Process.start(self.case, ["/usr/bin/stdbuf", "-oL", *command])
         await process.await_line(_SUBSCRIBED)
+        return Listener(process)
+
+    async def count(self, name: str, *filters: str) -> Listener:
+        """Start a mosquitto_sub whose subscription survives a kill of this broker, and that comes back by itself."""
+        words = [word for each in filters for word in ("-t", each)]
+        command = [*self._client("mosquitto_sub"), "-q", "1", "-F", _SHOWN, "-i", name, "-c", "-x", "3600", *words]
+        process = Process.start(self.case, ["/usr/bin/stdbuf", "-oL", *command])
+        await self.process.await_line(f"Sending SUBACK to {name}$")
+        since = self.process.mark()
+        self.process.signal(signal.SIGUSR1)
+        await self.process.await_line("Saving in-memory database", since=since)
         return Listener(process)
 
     async def publish(self, topic: str, payload: str | bytes = b"", *options: str) -> None:
@@ -84,11 +91,6 @@ class Mosquitto:
         process = Process.start(self.case, command)
         status = await process.wait()
         assert status == 0, process.output()
-
-    def passwords(self, **users: str) -> Path:
-        """Write a file of users and passwords; returns its path."""
-        file = self.place / "passwords"
-        return write_passwords(file, **users)
 
     def _client(self, name: str) -> list[str]:
         return [f"/usr/bin/{name}", "-h", "127.0.0.1", "-p", str(self.port), "-V", "5", *self.options]

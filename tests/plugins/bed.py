@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -25,6 +27,7 @@ from tests import web
 from tests.processes import ROOT
 from tests.test_node import Device
 
+T = TypeVar("T")
 TOKEN = "token-of-the-test"
 HEAD = """\
 from lwm2md import hookimpl
@@ -86,6 +89,10 @@ class Bed(TestCase):
         await node.start()
         await self.until(lambda: all(each.state != "starting" for each in node.plugins.plugins.values()))
         return node
+
+    def deferred(self, coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """The Deferred of a coroutine, for assertions that take one."""
+        return Deferred.fromCoroutine(coroutine)
 
     def plugin(self, name: str) -> Plugin:
         """A plugin of the daemon."""

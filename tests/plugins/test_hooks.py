@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from lwm2md.coap import numbers as n
 from lwm2md.ctl import foreign
@@ -20,7 +22,6 @@ from lwm2md.plugins import (
     BootstrapRequest,
     CredentialQuery,
     Delivered,
-    RegistrationRequest,
     seams,
 )
 from lwm2md.plugins.contributions import Command
@@ -30,11 +31,6 @@ from tests.plugins.bed import Bed
 from tests.processes import ROOT
 
 DOORBELL = ROOT / "examples" / "doorbell" / "lwm2md_doorbell.py"
-
-
-def registering(endpoint: str) -> RegistrationRequest:
-    """A device that wants to register."""
-    return RegistrationRequest(endpoint, None, "127.0.0.1:5683", "coap")
 
 
 class HookTests(Bed):
@@ -47,7 +43,7 @@ class HookTests(Bed):
 
     async def doorbell(self, **more: str) -> None:
         """Start the example of the guide."""
-        await self.start("doorbell", file=str(self.file), **more)
+        await self.start("doorbell", storage=None, file=str(self.file), **more)
 
     def test_every_hook_has_a_test(self) -> None:
         """For each hook of the specification there is a test here that has its name."""
@@ -97,7 +93,10 @@ class HookTests(Bed):
         asked: list[Any] = []
 
         class Client:
+            """What a command asks with."""
+
             def request(self, *what: Any) -> None:
+                """Keep what was asked."""
                 asked.append(what)
 
         shown = io.StringIO()
@@ -172,15 +171,22 @@ class HookTests(Bed):
 
     # Who may do what
 
+    def keys(self, identity: bytes) -> Deferred[Sequence[bytes]]:
+        """The keys of an identity, as a handshake asks for them."""
+        found: Deferred[Sequence[bytes]] = Deferred()
+        self.node.vault.keys("registration").psk(identity, found.callback)
+        return found
+
     async def test_authorize_registration(self) -> None:
         """A plugin refuses a registration, or allows it with labels."""
         self.example("gatekeeper")
         await self.start("gatekeeper", prefix="north-")
-        ask = self.node.plugins.registration_authorizer
-        assert ask is not None
-        self.assertEqual((await ask(registering("south-1"))).cause, "its name does not begin with north-")
-        verdict = await ask(registering("north-1"))
-        self.assertEqual((verdict.allowed, dict(verdict.labels)), (True, {"gate": "passed"}))
+        refused = await self.device().register("south-1")
+        self.assertEqual((refused.code, refused.payload), (n.FORBIDDEN, b"its name does not begin with north-"))
+        self.assertEqual((await self.device().register("north-1")).code, n.CREATED)
+        self.assertEqual((await self.api("GET", "/v1/devices/north-1"))[1]["labels"], {"gate": "passed"})
+        inbox = (await self.api("GET", "/v1/refused"))[1]["items"]
+        self.assertEqual([each["endpoint"] for each in inbox], ["south-1"])
 
     async def test_authorize_operation(self) -> None:
         """What a plugin does not allow reaches no device, whoever asks: it says who may do what."""
@@ -222,6 +228,11 @@ class HookTests(Bed):
         self.assertEqual([each.endpoint for each in await seams.credentials(running, CredentialQuery(b"bob"))], ["*"])
         self.assertEqual(await seams.credentials(running, CredentialQuery(b"eve")), ())
         self.assertEqual(await seams.credentials(running, CredentialQuery(b"bob", "bootstrap")), ())
+        for identity, keys in ((b"alice", [b"\x00\xff"]), (b"eve", []), (b"\xff", []), (b"x509:alice", [])):
+            self.assertEqual(list(await self.keys(identity)), keys)
+        known = await self.node.vault.known("alice")
+        assert known is not None
+        self.assertEqual((known.endpoints, known.scope), (("endpoint-a",), "registration"))
         self.file.write_text("bob no-hex\n")
         self.assertEqual(await seams.credentials(running, CredentialQuery(b"bob")), ())
         self.assertEqual(self.plugin("keyring").counters["failures"], 1)

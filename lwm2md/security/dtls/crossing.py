@@ -75,7 +75,7 @@ class Crossing:
             if number(record) < EPOCH_1 or (number(record) < FIRST and not self.cid):
                 out.append(record)
             elif number(record) < FIRST and self._outward is not None:
-                out.append(_changed(record, *self._outward))
+                out.append(self._changed(record, *self._outward))
         return b"".join(out)
 
     def hand_over(self, session: DtlsSession) -> None:
@@ -117,15 +117,22 @@ class Crossing:
         self._top, self._bits = mark(self._top, self._bits, numbered)
         return [seal(numbered, *opened) if self.own_cid else record]
 
+    def _changed(self, record: bytes, unseal: Open, seal: Seal) -> bytes:
+        """Return a record of OpenSSL's in the form that the peer asked for.
+
+        It can't be opened where a hello was forged, and we have read another one than OpenSSL.
+        """
+        try:
+            opened = unseal(record, number(record))
+        except InvalidTag:
+            opened = None
+        if opened is None:
+            self._counters["bad_mac"] += 1
+            return b""
+        return seal(number(record), *opened)
+
     def _keep(self, where: list[bytes], record: bytes) -> None:
         if len(where) < _HELD:
             where.append(record)
         else:
             self._counters["overflowed"] += 1
-
-
-def _changed(record: bytes, unseal: Open, seal: Seal) -> bytes:
-    """Return a record of OpenSSL's in the form that the peer asked for."""
-    opened = unseal(record, number(record))
-    assert opened is not None
-    return seal(number(record), *opened)

@@ -29,6 +29,8 @@ MAX_FRAGMENT: Final = MAX_PLAINTEXT + 2048
 """What a record may hold once it is protected (RFC 6347 section 4.1.2.2, RFC 5246 section 6.2.3)."""
 MAX_SEQUENCE: Final = (1 << 48) - 1
 
+_FIRST_HELLO: Final = DTLS_1_0 + b"\0\0"
+"""How the version and the epoch may be, too: before the versions are agreed on."""
 _TYPES: Final = frozenset((CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, TLS12_CID))
 
 
@@ -44,10 +46,10 @@ def split(datagram: bytes, cid_length: int = CID_LENGTH) -> tuple[list[bytes], b
         end = start + HEADER + (cid_length if kind == TLS12_CID else 0)
         if kind not in _TYPES or end > size or (kind == TLS12_CID and not cid_length):
             return records, False
-        version = datagram[start + 1 : start + 3]
+        version = datagram[start + 1 : start + 5]
         length = int.from_bytes(datagram[end - 2 : end], "big")
         end += length
-        if end > size or length > MAX_FRAGMENT or version not in (DTLS_1_2, DTLS_1_0):
+        if end > size or length > MAX_FRAGMENT or (version[:2] != DTLS_1_2 and version != _FIRST_HELLO):
             return records, False
         records.append(datagram[start:end])
         start = end

@@ -1,10 +1,11 @@
 """The table of sessions: where each is, which has to be stored, and which have to go.
 
-RULES: a session is found by its peer's name, of which our Connection ID is a part, and by the address at which it was
-heard last. One address has one session, the newest there. Whoever was there before lives on if it has a Connection ID
-and is somebody else; nothing is sent to it until it was heard again. Idle ones end after days; where there are too
-many, or too many bytes, those go that were silent longest. Nothing here takes longer the more there are, but for
-`restore` and `of_identities`.
+RULES: a session is found by its peer's name, of which our Connection ID is a part, or by the address at which it was
+heard last. A handshake has shown that its peer is at an address, so that is the new session's. Whoever was there before
+lives on if it has a Connection ID and is somebody else; nothing is sent to it until it was heard again. A record shows
+only who sent it, so that a session which moves (RFC 9146 section 6) takes nobody's place. Idle ones end after days;
+where there are too many, or too many bytes, those go that were silent longest. Nothing here takes longer the more there
+are, but for `restore` and `of_identities`.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Sessions:
         if not session.changed:
             self.note(session)
         if newest and session.address != address:
-            self._move(session, address)
+            self.move(session, address)
 
     def warm(self, session: DtlsSession) -> None:
         """Make the ciphers of a session that has none; those that have theirs longest give them up."""
@@ -120,8 +121,9 @@ class Sessions:
         return out
 
     def of_identities(self, texts: Collection[str]) -> list[DtlsSession]:
-        """Return the sessions of all identities with these texts."""
-        return [session for session in self.by_peer.values() if session.identity.text in texts]
+        """Return the sessions of all identities of which one of the names is among these texts."""
+        wanted = frozenset(texts)
+        return [session for session in self.by_peer.values() if session.identity.goes_by(wanted)]
 
     def drop(self, session: DtlsSession, cause: str) -> None:
         """Forget a session that is in the table, without a word to its peer."""
@@ -158,13 +160,16 @@ class Sessions:
         while len(self.by_peer) > limits.sessions or self.bytes > limits.bytes:
             self.drop(next(iter(self.by_peer.values())), "evicted")
 
-    def _move(self, session: DtlsSession, address: bytes) -> None:
+    def move(self, session: DtlsSession, address: bytes) -> None:
+        """Let a session be at another address."""
         old = session.address
         if self.by_address.get(old) is session:
             del self.by_address[old]
-        self._displace(session, address)
         session.address = address
-        self.by_address[address] = session
+        # Whoever sent the record may have lied about where it is; that must not cost another one its session.
+        sitting = self.by_address.get(address)
+        if sitting is None or sitting.own_cid:
+            self.by_address[address] = session
         self.counters["moved"] += 1
         self._moved(session, old)
 

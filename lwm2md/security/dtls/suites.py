@@ -114,6 +114,7 @@ SUITES: Final = (
     _cbc(0x00AE, "PSK-AES128-CBC-SHA256", "psk"),
     _cbc(0xC037, "ECDHE-PSK-AES128-CBC-SHA256", "ecdhe-psk"),
     _cbc(0xC023, "ECDHE-ECDSA-AES128-SHA256", "ecdhe-ecdsa"),
+    _cbc(0xC027, "ECDHE-RSA-AES128-SHA256", "ecdhe-rsa"),
 )
 """All of them, the most preferred first."""
 BY_NUMBER: Final = {suite.number: suite for suite in SUITES}

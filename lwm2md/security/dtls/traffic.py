@@ -163,7 +163,7 @@ class Traffic:
         for record in records:
             cid = record[0] == TLS12_CID
             session = self._find(record[11:19] if cid else b"", address)
-            if session is None or record[1:3] != DTLS_1_2:
+            if session is None:
                 rest.append((record, address))
                 continue
             if session.ciphers is None:

@@ -80,7 +80,7 @@ class Broker:
         stopping = self._stopping = Deferred()
         if self.up:
             self._set_timer(FAREWELL, self._abort)
-            self._say(OFFLINE).addCallback(lambda _: self._step(self.session.leave))
+            self.outbox.batch((self._state(OFFLINE),)).addCallback(lambda _: self._step(self.session.leave))
             self.pump()
         else:
             self._cancel_timer()
@@ -109,9 +109,9 @@ class Broker:
             self._turn()
         self._step(self.session.write)
 
-    def _say(self, state: bytes) -> Deferred[None]:
-        """Retain whether this daemon is online; fires when the broker has that and all before it."""
-        return self.outbox.batch((Message(self._options.topics.online, state, "online"),))
+    def _state(self, state: bytes) -> Message:
+        """Whether this daemon is online."""
+        return Message(self._options.topics.online, state, "online")
 
     def _turn(self) -> None:
         """Let out what may leave in the reactor's next turn, once."""
@@ -155,7 +155,7 @@ class Broker:
         self._step(lambda: self.session.read(wire.pipe))
         if self.up and not was_up:
             self._tell(None)
-            self._say(ONLINE)
+            self.outbox.answer(self._state(ONLINE))
         self.pump()
 
     def closed(self, wire: _Wire, reason: str) -> None:
@@ -233,7 +233,7 @@ class _Wires(Factory):
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def buildProtocol(self, addr: IAddress) -> _Wire:
+    def buildProtocol(self, addr: IAddress | None) -> _Wire:
         """Make it."""
         return _Wire(self._broker)
 

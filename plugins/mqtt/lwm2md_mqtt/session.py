@@ -64,7 +64,7 @@ class Session:
     def read(self, pipe: Pipe) -> None:
         """Take what has come."""
         try:
-            while pipe.readable:
+            while pipe.readable and not pipe.closed:
                 self._client.loop_read()
         finally:
             arrived, self._arrived = self._arrived, []

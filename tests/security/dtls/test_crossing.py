@@ -194,6 +194,15 @@ class OutgoingTests(SynchronousTestCase):
             for numbered in (FIRST, FIRST + 1, 1 << 63):
                 self.assertEqual(crossing.outgoing(self.seal(numbered, HANDSHAKE, b"finished")), b"")
 
+    def test_what_can_not_be_opened(self) -> None:
+        """With keys that are not OpenSSL's, as after a forged hello, nothing protected goes out."""
+        counted = counters()
+        crossing = Crossing(counted, cid=THEIRS)
+        crossing.keyed(CCM_8, bytes(40))
+        self.assertEqual(crossing.outgoing(self.seal(EPOCH_1, HANDSHAKE, b"finished")), b"")
+        self.assertEqual(crossing.outgoing(plain(HANDSHAKE, EPOCH_1, b"short")), b"")
+        self.assertEqual(counted["bad_mac"], 2)
+
     def test_nothing_protected_before_the_keys(self) -> None:
         """What can't be changed does not go out as it is."""
         crossing = Crossing(counters(), cid=THEIRS)

@@ -10,6 +10,7 @@ from lwm2md.security.dtls.records import (
     ALERT,
     APPLICATION_DATA,
     CID_LENGTH,
+    DTLS_1_0,
     HANDSHAKE,
     HEADER,
     MAX_FRAGMENT,
@@ -48,6 +49,7 @@ class SplitTests(SynchronousTestCase):
             b"\x18" + good[1:],
             good[:1] + b"\xfe\xfc" + good[3:],
             good[:1] + b"\x03\x03" + good[3:],
+            good[:1] + b"\xfe\xff\0\1" + good[5:],
             good[:-1],
             good[: HEADER - 1],
             b"\x16",
@@ -56,6 +58,11 @@ class SplitTests(SynchronousTestCase):
         ):
             self.assertEqual(split(bad), ([], False), bad[:HEADER])
             self.assertEqual(split(good + bad), ([good], False), bad[:HEADER])
+
+    def test_dtls_1_0_before_the_versions_are_agreed_on(self) -> None:
+        """First hellos say DTLS 1.0 in their records (RFC 6347 section 4.2.1)."""
+        hello = plain(HANDSHAKE, 3, b"hello", DTLS_1_0)
+        self.assertEqual(split(hello), ([hello], True))
 
     def test_an_empty_datagram_has_no_record(self) -> None:
         """Nothing is nothing, and not well-formed."""

@@ -95,12 +95,17 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(table.sessions.by_address, {b"b": session})
 
     def test_a_move_to_where_somebody_is(self) -> None:
-        """Whoever arrives has the address; who has no other name ends."""
-        table = Table()
-        sitting, moving = table.add(b"b"), table.add(b"a", own_cid=True)
-        table.sessions.heard(moving, b"b", True, 1.0)
-        self.assertEqual(table.ended, [(sitting, "replaced")])
-        self.assertEqual(table.sessions.by_address, {b"b": moving})
+        """A record with a forged address costs nobody anything: who has only its address is still found there."""
+        for own_cid in (False, True):
+            table = Table()
+            sitting, moving = table.add(b"b", own_cid=own_cid), table.add(b"a", own_cid=True)
+            table.sessions.heard(moving, b"b", True, 1.0)
+            self.assertEqual((table.ended, sitting.address, moving.address), ([], b"b", b"b"))
+            self.assertEqual(table.sessions.by_address, {b"b": moving if own_cid else sitting})
+            table.sessions.heard(moving, b"a", True, 1.0)
+            self.assertEqual(table.sessions.by_address[b"a"], moving)
+            table.sessions.drop(moving, "ended")
+            self.assertNotIn(moving, table.sessions.by_address.values())
 
     def test_who_lost_its_address_does_not_take_it_along(self) -> None:
         """The end of a displaced session leaves the one in its place alone."""

@@ -127,12 +127,12 @@ class ReceivingTests(SynchronousTestCase):
         self.assertEqual(scene.traffic.send([(b"answer", ours.peer)])[0][0][1], b"b")
 
     def test_records_of_dtls_1_0(self) -> None:
-        """A record that says another version is not the session's."""
+        """A protected record that says another version is none."""
         scene = Scene()
         _, theirs = scene.device(b"a")
         record = said(theirs, b"1")
-        changed = record[:1] + b"\xfe\xff" + record[3:]
-        self.assertEqual(scene.receive((changed, b"a")), ([], [(changed, b"a")]))
+        self.assertEqual(scene.receive((record[:1] + b"\xfe\xff" + record[3:], b"a")), ([], []))
+        self.assertEqual(scene.traffic.counters["malformed"], 1)
 
     def test_other_epochs(self) -> None:
         """A record of an epoch to come is dropped."""

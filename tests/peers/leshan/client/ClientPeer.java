@@ -6,9 +6,12 @@ import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Date;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Executors;
@@ -17,6 +20,7 @@ import java.util.concurrent.TimeUnit;
 
 import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.elements.config.Configuration;
+import org.eclipse.californium.scandium.config.DtlsConfig;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.endpoint.ClientEndpointToolbox;
 import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
@@ -29,6 +33,7 @@ import org.eclipse.leshan.client.send.ManualDataSender;
 import org.eclipse.leshan.client.send.NoDataException;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.client.servers.ServerInfo;
+import org.eclipse.leshan.core.CertificateUsage;
 import org.eclipse.leshan.core.LwM2mId;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ResourceModel;
@@ -38,12 +43,15 @@ import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClien
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
 import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientEndpointFactory;
 import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientProtocolProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClientProtocolProvider;
 
 /**
  * A device for the tests: Eclipse Leshan's client engine under arguments, commands and one line per thing that happens.
  *
  * Arguments: {@code --server coap://HOST:PORT --endpoint NAME [--lifetime SECONDS] [--version 1.0|1.1] [--queue]
- * [--local-port PORT] [--period SECONDS] [--formats NUMBER,NUMBER...] [--attribute KEY=VALUE]...}. With a period the
+ * [--local-port PORT] [--period SECONDS] [--formats NUMBER,NUMBER...] [--attribute KEY=VALUE]...}; for {@code coaps://} also
+ * {@code --psk HEX --identity NAME} or {@code --cert FILE --key FILE --server-cert FILE [--usage NUMBER]} (DER), and
+ * {@code --cid LENGTH}. With a period the
  * battery level and the temperatures move by themselves; without one nothing changes unless a command says so. With
  * formats it knows no others.
  *
@@ -68,7 +76,7 @@ public final class ClientPeer {
         model = Models.all(version);
         ObjectsInitializer objects = new ObjectsInitializer(model);
         long lifetime = Long.parseLong(options.getOrDefault("lifetime", "300"));
-        objects.setInstancesForObject(LwM2mId.SECURITY, Security.noSec(options.get("server"), SHORT_SERVER_ID));
+        objects.setInstancesForObject(LwM2mId.SECURITY, security(options));
         objects.setInstancesForObject(LwM2mId.SERVER, new Server(SHORT_SERVER_ID, lifetime));
         objects.setFactoryForObject(LwM2mId.DEVICE, (object, id, used) -> device());
         objects.setInstancesForObject(LwM2mId.DEVICE, keep(LwM2mId.DEVICE, device()));
@@ -98,7 +106,8 @@ public final class ClientPeer {
         builder.setRegistrationEngineFactory(new DefaultRegistrationEngineFactory() //
                 .setQueueMode(options.containsKey("queue")) //
                 .setRetryWaitingTimeInMs(1000));
-        builder.setEndpointsProviders(endpoint(Integer.parseInt(options.getOrDefault("local-port", "0"))));
+        builder.setEndpointsProviders(endpoint(Integer.parseInt(options.getOrDefault("local-port", "0")),
+                Integer.parseInt(options.getOrDefault("cid", "-1"))));
         client = builder.build();
         client.addObserver(new Reporter(ClientPeer::say));
     }
@@ -130,8 +139,26 @@ public final class ClientPeer {
                 });
     }
 
-    /** Plain CoAP on loopback, from a chosen local port (0 = any). */
-    private static CaliforniumClientEndpointsProvider endpoint(int port) throws Exception {
+    /** The server, and what is needed to be known there. */
+    private static Security security(Map<String, String> options) throws Exception {
+        String server = options.get("server");
+        if (options.containsKey("psk")) {
+            return Security.psk(server, SHORT_SERVER_ID, options.get("identity").getBytes(StandardCharsets.UTF_8),
+                    HexFormat.of().parseHex(options.get("psk")));
+        }
+        if (options.containsKey("cert")) {
+            return Security.x509(server, SHORT_SERVER_ID, Files.readAllBytes(Path.of(options.get("cert"))),
+                    Files.readAllBytes(Path.of(options.get("key"))), Files.readAllBytes(Path.of(options.get("server-cert"))),
+                    CertificateUsage.fromCode(Integer.parseInt(options.getOrDefault("usage", "3"))).code);
+        }
+        return Security.noSec(server, SHORT_SERVER_ID);
+    }
+
+    /**
+     * CoAP on loopback, from a chosen local port (0 = any) where it is plain; with DTLS a Connection ID of that length
+     * (negative for none).
+     */
+    private static CaliforniumClientEndpointsProvider endpoint(int port, int cid) throws Exception {
         CoapClientProtocolProvider protocol = new CoapClientProtocolProvider() {
             @Override
             public CaliforniumClientEndpointFactory createDefaultEndpointFactory() {
@@ -145,8 +172,13 @@ public final class ClientPeer {
                 };
             }
         };
-        return new CaliforniumClientEndpointsProvider.Builder(protocol)
-                .setClientAddress(InetAddress.getByName("127.0.0.1")).build();
+        CaliforniumClientEndpointsProvider.Builder builder = new CaliforniumClientEndpointsProvider.Builder(protocol,
+                new CoapsClientProtocolProvider());
+        Configuration configuration = builder.createDefaultConfiguration();
+        if (cid >= 0) {
+            configuration.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, cid);
+        }
+        return builder.setConfiguration(configuration).setClientAddress(InetAddress.getByName("127.0.0.1")).build();
     }
 
     /** Moves the battery level and the temperatures a little. */

@@ -1,18 +1,27 @@
 import java.io.BufferedReader;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyFactory;
+import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
+import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
+import org.eclipse.californium.scandium.config.DtlsConfig;
 import org.eclipse.leshan.core.endpoint.Protocol;
 import org.eclipse.leshan.core.link.lwm2m.attributes.DefaultLwM2mAttributeParser;
 import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeSet;
@@ -47,12 +56,17 @@ import org.eclipse.leshan.core.response.ReadCompositeResponse;
 import org.eclipse.leshan.core.response.ReadResponse;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
+import org.eclipse.leshan.server.endpoint.LwM2mServerEndpoint;
 import org.eclipse.leshan.server.model.StaticModelProvider;
 import org.eclipse.leshan.server.observation.ObservationListener;
 import org.eclipse.leshan.server.registration.Registration;
 import org.eclipse.leshan.server.registration.RegistrationListener;
 import org.eclipse.leshan.server.registration.RegistrationUpdate;
+import org.eclipse.leshan.servers.security.InMemorySecurityStore;
+import org.eclipse.leshan.servers.security.SecurityInfo;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -60,6 +74,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 /**
  * Leshan's server engine on a free port, which its first line tells: a line of JSON in for each request to a device, lines
  * of JSON out.
+ *
+ * Arguments for {@code coaps://}: {@code --endpoint NAME} with {@code --psk HEX --identity NAME} or
+ * {@code --cert FILE --key FILE --ca FILE} (DER), and {@code --cid LENGTH}.
  *
  * In: {@code {"do": VERB, "endpoint": NAME, "format": NUMBER, "paths": [PATH...], "entries": [ENTRY...], "text": TEXT}}.
  * A verb is read, replace, update, create, delete, execute (the text is its arguments), discover, attributes (the text is
@@ -79,17 +96,53 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
     private final LeshanServer server;
     private Observation observation;
 
-    private ServerPeer() {
-        server = new LeshanServerBuilder().setObjectModelProvider(new StaticModelProvider(model))
-                .setEndpointsProviders(new CaliforniumServerEndpointsProvider.Builder().addEndpoint("coap://127.0.0.1:0").build())
-                .build();
+    private ServerPeer(Map<String, String> options) throws Exception {
+        CaliforniumServerEndpointsProvider.Builder endpoints = new CaliforniumServerEndpointsProvider.Builder(
+                new CoapServerProtocolProvider(), new CoapsServerProtocolProvider());
+        int cid = Integer.parseInt(options.getOrDefault("cid", "-1"));
+        endpoints.setConfiguration(configuration -> {
+            if (cid >= 0) {
+                configuration.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, cid);
+            }
+        });
+        endpoints.addEndpoint("coap://127.0.0.1:0");
+        LeshanServerBuilder builder = new LeshanServerBuilder().setObjectModelProvider(new StaticModelProvider(model));
+        if (options.containsKey("psk") || options.containsKey("cert")) {
+            secure(builder, options);
+            endpoints.addEndpoint("coaps://127.0.0.1:0");
+        }
+        server = builder.setEndpointsProviders(endpoints.build()).build();
+    }
+
+    private static void secure(LeshanServerBuilder builder, Map<String, String> options) throws Exception {
+        InMemorySecurityStore store = new InMemorySecurityStore();
+        String endpoint = options.get("endpoint");
+        if (options.containsKey("psk")) {
+            store.add(SecurityInfo.newPreSharedKeyInfo(endpoint, options.get("identity"),
+                    HexFormat.of().parseHex(options.get("psk"))));
+        } else {
+            store.add(SecurityInfo.newX509CertInfo(endpoint));
+            builder.setPrivateKey(KeyFactory.getInstance("EC")
+                    .generatePrivate(new PKCS8EncodedKeySpec(Files.readAllBytes(Path.of(options.get("key"))))));
+            builder.setCertificateChain(new X509Certificate[] { certificate(options.get("cert")) });
+            builder.setTrustedCertificates(new X509Certificate[] { certificate(options.get("ca")) });
+        }
+        builder.setSecurityStore(store);
+    }
+
+    private static X509Certificate certificate(String file) throws Exception {
+        try (InputStream der = Files.newInputStream(Path.of(file))) {
+            return (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(der);
+        }
     }
 
     private void start() {
         server.getRegistrationService().addListener(this);
         server.getObservationService().addListener(this);
         server.start();
-        say(Map.of("started", server.getEndpoint(Protocol.COAP).getURI().toString()));
+        LwM2mServerEndpoint secure = server.getEndpoint(Protocol.COAPS);
+        say(Map.of("started", server.getEndpoint(Protocol.COAP).getURI().toString(), "secure",
+                secure == null ? "" : secure.getURI().toString()));
     }
 
     private synchronized void say(Map<String, ?> line) {
@@ -236,7 +289,11 @@ public final class ServerPeer implements RegistrationListener, ObservationListen
 
     public static void main(String[] arguments) throws Exception {
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        ServerPeer peer = new ServerPeer();
+        Map<String, String> options = new HashMap<>();
+        for (int index = 0; index < arguments.length; index += 2) {
+            options.put(arguments[index].replaceFirst("^--", ""), arguments[index + 1]);
+        }
+        ServerPeer peer = new ServerPeer(options);
         peer.start();
         for (String line = input.readLine(); line != null; line = input.readLine()) {
             try {

@@ -1,0 +1,121 @@
+"""Sessions in storage: written behind in groups, so that a restart interrupts no device.
+
+RULES: a session is stored when it begins and, while it is used, every few seconds; what was not stored yet is lost
+in a crash, which `stored` allows for. Rows are sealed like credentials. A row that can't be stored is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from lwm2md.net.driver import Deadlines
+from lwm2md.security.dtls.session import PEER, DtlsSession
+from lwm2md.security.dtls.sessions import Sessions
+from lwm2md.security.dtls.stored import StoredSession
+from lwm2md.security.sealing import Seal, SealError
+from lwm2md.server.effects import Commit, Write
+
+TABLE: Final = "sessions"
+LATER: Final = 5.0
+SOON: Final = 0.2
+_MOST: Final = 2000
+
+
+class Keeper:
+    """Keeps the sessions of a table in storage. ``submit`` makes commits durable."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        seal: Seal,
+        submit: Callable[[Sequence[Commit]], None],
+        clock: IReactorTime,
+        deadlines: Deadlines,
+    ) -> None:
+        self.due: float | None = None
+        self.counters = dict.fromkeys(("sessions_stored", "sessions_unreadable"), 0)
+        self._sessions = sessions
+        self._seal = seal
+        self._submit = submit
+        self._clock = clock
+        self._deadlines = deadlines
+        self._gone: set[str] = set()
+
+    def start(self) -> None:
+        """Store what has changed, from now on."""
+        self._set(LATER)
+
+    def begun(self, peer: bytes) -> None:
+        """Store a new session at once: what its device registers comes after it, so that nobody is left without one."""
+        session = self._sessions.by_peer.get(peer)
+        if session is not None:
+            self._submit((Commit((Write(TABLE, _key(peer), self._row(session)),)),))
+
+    def ended(self, peer: bytes) -> None:
+        """Know that a session is gone."""
+        self._gone.add(_key(peer))
+        self._set(SOON)
+
+    def wake(self, now: float) -> None:
+        """Store what has changed."""
+        self.due = None
+        self._set(SOON if self.flush() else LATER)
+
+    def flush(self) -> bool:
+        """Ask for a group of rows to be stored; whether there is more."""
+        sessions = self._sessions.take_changed(_MOST)
+        gone, self._gone = self._gone, set()
+        if not sessions and not gone:
+            return False
+        writes = [Write(TABLE, _key(session.peer), self._row(session)) for session in sessions]
+        writes += [Write(TABLE, key, None) for key in gone]
+
+        def ended(committed: bool, _now: float) -> None:
+            if committed:
+                self.counters["sessions_stored"] += len(sessions)
+                return
+            self._gone |= gone
+            for session in sessions:
+                self._sessions.note(session)
+
+        self._submit((Commit(tuple(writes), (), ended),))
+        return len(sessions) == _MOST
+
+    def flush_all(self) -> None:
+        """Ask for everything to be stored that is not, before a stop."""
+        while self.flush():
+            continue
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._deadlines.remove(self)
+
+    def restore(self, rows: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+        """Take sessions up from storage, and give what is wrong with those that can't be."""
+        found = []
+        for key, row in rows:
+            try:
+                session = StoredSession.from_bytes(self._seal.open(row, key)).session()
+                if _key(session.peer) != key:
+                    raise ValueError("the row of another session")
+            except (ValueError, SealError) as error:
+                self.counters["sessions_unreadable"] += 1
+                yield f"{TABLE} {key}: {error}"
+                continue
+            found.append(session)
+        self._sessions.restore(found)
+
+    def _row(self, session: DtlsSession) -> bytes:
+        return self._seal.seal(StoredSession.of(session).to_bytes(), _key(session.peer))
+
+    def _set(self, wait: float) -> None:
+        when = self._clock.seconds() + wait
+        if self.due is None or when < self.due:
+            self._deadlines.set(self, when)
+
+
+def _key(peer: bytes) -> str:
+    return peer[len(PEER) :].hex()

@@ -1,0 +1,219 @@
+"""CoAP over DTLS as one daemon has it: the secure port, its certificates, and its sessions in storage.
+
+RULES: a reload that brings other certificates or lists makes new contexts for the handshakes to come; sessions go on,
+but can't be resumed. A session that ends leaves nothing for its peer in the engine. Why a handshake failed is told in
+words that don't change, with OpenSSL's own beside them, and to the peer only as an alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from lwm2md import tuning
+from lwm2md.config import Settings
+from lwm2md.config.coaps import Coaps
+from lwm2md.net import udp
+from lwm2md.net.accepting import ServerContexts
+from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6, Endpoint, show
+from lwm2md.net.associations import Established
+from lwm2md.net.driver import Deadlines, Driver
+from lwm2md.net.dtls import DtlsPort, Observer, Terms
+from lwm2md.net.handshakes import Timing
+from lwm2md.net.keeping import Keeper
+from lwm2md.net.openssl import Material
+from lwm2md.net.port import DatagramPort
+from lwm2md.security.credentials import Keys
+from lwm2md.security.dtls.guards import GuardLimits, HandshakeGuard
+from lwm2md.security.dtls.sessions import Limits
+from lwm2md.security.dtls.suites import BY_NUMBER, Suite
+from lwm2md.security.identity import Identity
+from lwm2md.security.sealing import Seal
+from lwm2md.server.effects import Commit
+from lwm2md.server.state import PeerDescription
+
+Refuse = Callable[[str, str, str, str, float], None]
+"""Told a cause, an address, the identity that was named, a detail, and the time."""
+
+IANA: Final = {
+    "TLS_PSK_WITH_AES_128_CCM_8": 0xC0A8,
+    "TLS_PSK_WITH_AES_128_CCM": 0xC0A4,
+    "TLS_PSK_WITH_AES_128_GCM_SHA256": 0x00A8,
+    "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256": 0xCCAC,
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8": 0xC0AE,
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CCM": 0xC0AC,
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": 0xC02B,
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": 0xC02F,
+    "TLS_PSK_WITH_AES_128_CBC_SHA256": 0x00AE,
+    "TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256": 0xC037,
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256": 0xC023,
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256": 0xC027,
+}
+"""Cipher suites by the names that the configuration has for them."""
+_NETWORK_6: Final = 8
+
+
+class Secured(Observer):
+    """The secure port of a node; ``keys`` gives the pre-shared ones, ``submit`` makes commits durable.
+
+    ``refused`` is told who came to nothing, and ``gone`` the peers of sessions that have ended. Raises OSError if an
+    address can't be had, and ValueError if the certificates can't be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        random: Callable[[int], bytes],
+        *,
+        keys: Keys,
+        seal: Seal,
+        submit: Callable[[Sequence[Commit]], None],
+        refused: Refuse,
+        gone: Callable[[bytes, float], None],
+    ) -> None:
+        self._reactor = reactor
+        self._refused = refused
+        self._gone = gone
+        self._log = Logger()
+        coaps = settings.coaps
+        deadlines = Deadlines(reactor)
+        self.port = DtlsPort(
+            reactor,
+            _listen(reactor, settings),
+            deadlines,
+            random,
+            _contexts(settings),
+            keys,
+            HandshakeGuard(_limits(coaps), source=_source, trusted=tuning.trusted(settings.coap.trusted)),
+            _terms(coaps),
+            self,
+        )
+        self.keeper = Keeper(self.port.associations.sessions, seal, submit, reactor, deadlines)
+
+    def start(self, driver: Driver) -> None:
+        """Take what arrives, and store what changes."""
+        driver.add(self.port)
+        self.keeper.start()
+        for address in self.addresses():
+            self._log.info("listening on coaps://{address}", address=address)
+
+    def configure(self, settings: Settings) -> None:
+        """Shake hands with other certificates from now on."""
+        self.port.contexts = _contexts(settings)
+
+    def restore(self, rows: Sequence[tuple[str, bytes]]) -> Iterator[str]:
+        """Take sessions up from storage, and give what is wrong with those that can't be."""
+        return self.keeper.restore(rows)
+
+    def revoke(self, identity: str) -> None:
+        """End the sessions of an identity."""
+        self.port.associations.revoke((identity,))
+
+    def describe(self, peer: bytes) -> PeerDescription:
+        """Where a secure peer is, and who it has proved to be."""
+        associations = self.port.associations
+        identity = associations.identity(peer)
+        address = associations.address(peer)
+        text = show(address) if address else ""
+        return PeerDescription(text, "coaps", None if identity is None else identity.text, identity)
+
+    def addresses(self) -> list[Endpoint]:
+        """Where it listens."""
+        return [port.local for port in self.port.ports]
+
+    def counters(self) -> Mapping[str, int]:
+        """What metrics show."""
+        return {**self.port.counters, **self.keeper.counters}
+
+    def stop(self, *, store: bool) -> None:
+        """Begin nothing more; have everything stored that is to be, if the fleet was taken up whole."""
+        if store:
+            self.keeper.flush_all()
+        self.keeper.stop()
+
+    # What the port tells
+
+    def begun(self, session: Established, before: bytes | None, now: float) -> None:
+        """Know of a new session."""
+        self.keeper.begun(session.peer)
+        outcome = session.outcome
+        self._log.debug(
+            "session of {identity} at {address}: {suite}{cid}{resumed}",
+            identity=outcome.identity.text,
+            address=show(session.address),
+            suite=outcome.suite.name,
+            cid=", Connection ID" if outcome.own_cid or outcome.cid else "",
+            resumed=", resumed" if outcome.resumed else "",
+        )
+
+    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
+        """Know that there is no session with that peer any more."""
+        self.keeper.ended(peer)
+        self._gone(peer, self._reactor.seconds())
+        self._log.debug("session of {identity} ended: {cause}", identity=identity.text, cause=cause)
+
+    def failed(self, address: bytes, identity: str, cause: str, now: float) -> None:
+        """Know that a handshake came to nothing."""
+        self._log.debug("handshake with {address} failed: {cause}", address=show(address), cause=cause)
+        word, _, detail = cause.partition(": ")
+        self._refused(word, show(address), identity, detail, now)
+
+
+def _listen(reactor: Any, settings: Settings) -> list[DatagramPort]:
+    ports: list[DatagramPort] = []
+    for address in settings.coaps.listen:
+        try:
+            batched = None if settings.coap.batched else False
+            ports.append(udp.listen(reactor, Endpoint(address.host, address.port), batched=batched))
+        except OSError as error:
+            for port in ports:
+                port.close()
+            raise OSError(f"can't listen on coaps://{address}: {error.strerror}") from None
+    return ports
+
+
+def _contexts(settings: Settings) -> ServerContexts:
+    """The contexts for what is configured: suites with certificates only where there are any to trust and to show."""
+    found = settings.material
+    material = None
+    if found is not None and found.certificates and found.key is not None and found.ca:
+        material = Material(
+            found.certificates.encode(), found.key.reveal().encode(), found.ca.encode(), found.crl.encode()
+        )
+    return ServerContexts.of(_suites(settings.security.ciphers, certificates=material is not None), material)
+
+
+def _suites(names: Sequence[str], *, certificates: bool) -> tuple[Suite, ...]:
+    found = [BY_NUMBER[IANA[name]] for name in names]
+    return tuple(suite for suite in found if suite.psk or certificates)
+
+
+def _limits(coaps: Coaps) -> GuardLimits:
+    return GuardLimits(
+        half_open=coaps.half_open,
+        half_open_source=coaps.half_open_source,
+        rate=coaps.handshake_rate,
+        rate_source=coaps.handshake_rate_source,
+        challenges=coaps.challenge_rate,
+    )
+
+
+def _terms(coaps: Coaps) -> Terms:
+    return Terms(
+        Timing(coaps.handshake_wait, coaps.handshake_time, coaps.mtu),
+        coaps.connection_id,
+        coaps.sessions_in_openssl,
+        coaps.alert_unknown,
+        Limits(coaps.sessions, coaps.sessions_size, coaps.session_idle),
+        coaps.node,
+    )
+
+
+def _source(address: bytes) -> bytes:
+    """What of an address one attacker has: an IPv4 address, or a network of IPv6."""
+    if address[0] == FAMILY_4:
+        return address[PREFIX_4 : PREFIX_4 + 4]
+    return address[PREFIX_6 : PREFIX_6 + _NETWORK_6]

@@ -1,0 +1,41 @@
+"""``python -m tests.plugins.pages``: put the code of the example and the hooks into ``docs/plugins.md`` anew."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+
+from lwm2md import hookspecs
+from lwm2md.hookspecs import SPECIFIED
+from tests.processes import ROOT
+
+PAGE = ROOT / "docs" / "plugins.md"
+_CODE = re.compile(r"<!-- (examples/\S+) -->\n```(\w+)\n.*?```\n", re.DOTALL)
+_HOOKS = re.compile(r"<!-- hooks -->\n.*?(?=\n## )", re.DOTALL)
+
+
+def made(page: str) -> str:
+    """The page with what is made of the code."""
+
+    def code(found: re.Match[str]) -> str:
+        text = (ROOT / found[1]).read_text("utf-8")
+        return f"<!-- {found[1]} -->\n```{found[2]}\n{text}```\n"
+
+    page = _CODE.sub(code, page)
+    return _HOOKS.sub(lambda _: "<!-- hooks -->\n" + "".join(_hooks()), page)
+
+
+def _hooks() -> Iterator[str]:
+    for name, call in SPECIFIED.items():
+        function = getattr(hookspecs, name)
+        arguments = ", ".join(inspect.signature(function).parameters)
+        words = [call.kind, *(["secure"] if call.secure else []), *(["load"] if call.at == "load" else [])]
+        returns = inspect.signature(function).return_annotation
+        answer = "" if returns == "None" else f" → `{returns}`"
+        text = (inspect.getdoc(function) or "").replace("``", "`")
+        yield f"\n### `{name}({arguments})`\n\n*{', '.join(words)}*{answer}\n\n{text}\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(made(PAGE.read_text("utf-8")), encoding="utf-8")
