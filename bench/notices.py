@@ -125,7 +125,7 @@ class Bench:
     async def measure(self, batches: int) -> None:
         """Time every part of that many batches."""
         port: Any = self.node._ports[0]
-        engine = self.node._engine
+        engine = self.node.engine
         for turn in range(batches):
             for part in range(_BATCHES):
                 self._send((turn * _BATCHES + part) * BATCH)

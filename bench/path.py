@@ -84,7 +84,7 @@ class Bench:
             self._one(port, replies)
 
     def _one(self, port: Any, replies: Replies) -> None:
-        engine, server = self.node._engine, self.node.server
+        engine, server = self.node.engine, self.node.server
         now = reactor.seconds()
         batch: Batch = []
         self._time("socket in", lambda: port._receive_all(batch))

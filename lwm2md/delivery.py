@@ -392,7 +392,7 @@ class Delivery:
             self.counters["events_dropped"] += 1
             self._log.failure("an event of type {type} can not be rendered", type=event.type)
             return None
-        return Delivered(event_id, event.type, event.endpoint, event.labels, document)
+        return Delivered(event_id, event.type, event.endpoint, event.labels, document, event.stored)
 
     def _live(self, event: Delivered) -> None:
         self.counters["events_live"] += 1

@@ -32,15 +32,15 @@ from lwm2md.http.routes import Route
 from lwm2md.http.table import ROUTES
 from lwm2md.lwm2m import models
 from lwm2md.net import udp
-from lwm2md.net.addresses import Endpoint, unpack
+from lwm2md.net.addresses import Endpoint
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.port import DatagramPort
+from lwm2md.peers import Peers, is_secure
 from lwm2md.plugins.hosting import Hosting
 from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.security.csvfile import Packed
-from lwm2md.security.dtls.session import PEER
 from lwm2md.security.rules import Grant
 from lwm2md.security.sealing import Seal
 from lwm2md.server.admission import Known
@@ -49,7 +49,7 @@ from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.records import Registration
 from lwm2md.server.restoring import RESTORED
-from lwm2md.server.state import Environment, PeerDescription
+from lwm2md.server.state import Environment
 from lwm2md.storage.interface import Rows, Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
@@ -58,12 +58,9 @@ from lwm2md.vault import Vault
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
     from lwm2md.restoration import Restoration
-    from lwm2md.secured import Secured
 
 _PAGE = 5000
 SESSIONS = "sessions"
-SECURE = PEER[0]
-"""What the peers of sessions begin with."""
 
 
 class Node:
@@ -87,7 +84,8 @@ class Node:
         restoration: Restoration | None = None,
     ) -> None:
         self.settings = settings
-        self.backups, self.restoration = Backups(storage), restoration
+        self.backups = Backups(storage)
+        self.restoration = restoration
         self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor
@@ -98,8 +96,11 @@ class Node:
         self._log = Logger()
         self.delivery = Delivery(storage, reactor, settings.storage.events)
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
-        chance = self._chance = Chance()
-        environment = Environment(chance, self._describe, self.delivery.wants, self.delivery.publish)
+        chance = self.chance = Chance()
+        self._peers = Peers()
+        environment = Environment(
+            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
+        )
         table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
         self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
         self.server.library.use(settings.object_models)
@@ -112,18 +113,22 @@ class Node:
         profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
         self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
-        self._engine = self._make_engine(settings, chance)
-        self.server.attach(self._engine)
+        self.engine = self._make_engine(settings, chance)
+        self.server.attach(self.engine)
         self.tracing = Tracing(
-            self._registration, self._identify, self._store, chance, **tuning.tracing_limits(settings)
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
         )
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
-        self._driver = Driver(reactor, self._engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
-        self._secured: Secured | None = None
         self._api: Api | None = None
         self._trees: Trees | None = None
         self._submitting = False
@@ -141,7 +146,7 @@ class Node:
             self._parameters,
             tuning.engine_limits(settings),
             trusted=tuning.trusted(settings.coap.trusted),
-            verified=self._knows,
+            verified=lambda peer: is_secure(peer) or self.server.knows(peer),
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
@@ -174,7 +179,7 @@ class Node:
             # Whoever mounts nothing doesn't pay for txthings, which installs a reactor when it is imported.
             from lwm2md.net.txthings import Trees  # noqa: PLC0415
 
-            self._trees = Trees(self._engine, self.settle, self.reactor)
+            self._trees = Trees(self.engine, self.settle, self.reactor)
             self.server.neighbour = self._trees
         self._trees.mount(root)
 
@@ -196,8 +201,8 @@ class Node:
         self.tracing.configure(**tuning.tracing_limits(settings))
         self.audit.configure(settings.security.audit)
         self._secure(settings)
-        if self._secured is not None:
-            self._secured.configure(settings)
+        if self._peers.secured is not None:
+            self._peers.secured.configure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
         return reloaded.also(plan.changed, plan.restart)
@@ -262,40 +267,10 @@ class Node:
                 raise OSError(f"can't listen on coap://{address}: {error.strerror}") from None
         if self.settings.coaps.listen:
             try:
-                self._secured = self._secure_port()
+                self._peers.listen(self)
             except OSError:
                 self._close_ports()
                 raise
-
-    def _secure_port(self) -> Secured:
-        # Who has no secure port doesn't pay for OpenSSL.
-        from lwm2md.secured import Secured  # noqa: PLC0415
-
-        secured = Secured(
-            self.settings,
-            self.reactor,
-            self._chance,
-            keys=self.vault.keys("registration"),
-            seal=self.vault.seal,
-            submit=self.delivery.submit,
-            refused=self._refuse,
-            gone=self._gone,
-        )
-        self.vault.revoked.append(secured.revoke)
-        return secured
-
-    def _refuse(self, cause: str, address: str, identity: str, detail: str, now: float) -> None:
-        """Put somebody whose handshake failed into the inbox; who just went away is not told of."""
-        if cause != "timeout":
-            self.server.refused.note(
-                cause, address=address, transport="coaps", now=now, identity=identity or None, detail=detail
-            )
-
-    def _gone(self, peer: Peer, now: float) -> None:
-        self._engine.abort(peer)
-
-    def _knows(self, peer: Peer) -> bool:
-        return peer[0] == SECURE or self.server.knows(peer)
 
     async def start(self) -> None:
         """Open the storage, take the fleet up from it, then serve."""
@@ -305,8 +280,8 @@ class Node:
         began = self.now()
         for table in RESTORED:
             await self._restore(table)
-        if self._secured is not None:
-            await self._restore(SESSIONS, self._secured.restore)
+        if self._peers.secured is not None:
+            await self._restore(SESSIONS, self._peers.secured.restore)
         kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
         if self._abandoned:
             return
@@ -317,8 +292,8 @@ class Node:
         for port in self._ports:
             self._driver.add(port)
             self._log.info("listening on coap://{address}", address=port.local)
-        if self._secured is not None:
-            self._secured.start(self._driver)
+        if self._peers.secured is not None:
+            self._peers.secured.start(self._driver)
         if self.server.devices:
             self._log.info(
                 "{count} devices taken up in {seconds:.1f} s",
@@ -363,7 +338,10 @@ class Node:
         self._abandoned = True
 
     async def stop(self) -> None:
-        """End in order: what is under way within `stop-wait`; of a fleet not taken up whole nothing is stored."""
+        """Take no more requests, end what is under way, store what was written behind, end readers, close the storage.
+
+        Of a fleet that was not taken up whole nothing is stored. Answers of devices are waited for `stop-wait`.
+        """
         self.ready = False
         self.backups.stop()
         for api_port in self._api_ports:
@@ -382,8 +360,8 @@ class Node:
         if self._taken_up:
             self.server.stop(self.now())
             self.settle()
-        if self._secured is not None:
-            self._secured.stop(store=self._taken_up)
+        if self._peers.secured is not None:
+            self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
         self.history.stop()
         self.audit.stop()
@@ -395,27 +373,16 @@ class Node:
     def _close_ports(self) -> None:
         for port in self._ports:
             port.close()
-        if self._secured is not None:
-            self._secured.port.close()
-
-    # Who a peer is
-
-    def _describe(self, peer: Peer) -> PeerDescription:
-        """Where a peer is, and who; plain CoAP says nothing of who it is."""
-        if peer[0] != SECURE:
-            return PeerDescription(str(unpack(peer)[1]), "coap")
-        return PeerDescription("", "coaps") if self._secured is None else self._secured.describe(peer)
-
-    def _identify(self, peer: Peer) -> str | None:
-        return self._describe(peer).identity
+        if self._peers.secured is not None:
+            self._peers.secured.port.close()
 
     # What the API shows
 
     def listeners(self) -> list[Mapping[str, str]]:
         """Transport and real address of every listener."""
         found = [{"transport": "coap", "address": str(port.local)} for port in self._ports]
-        if self._secured is not None:
-            found += [{"transport": "coaps", "address": str(address)} for address in self._secured.addresses()]
+        if self._peers.secured is not None:
+            found += [{"transport": "coaps", "address": str(address)} for address in self._peers.secured.addresses()]
         return [*found, *({"transport": "http", "address": _tcp(port)} for port in self._api_ports)]
 
     def counters(self) -> Mapping[str, float]:
@@ -424,20 +391,20 @@ class Node:
 
     def _counters(self) -> Iterator[tuple[str, float]]:
         for prefix, counters in (
-            ("coap", self._engine.counters),
+            ("coap", self.engine.counters),
             ("server", self.server.counters),
             ("delivery", self.delivery.counters),
             ("history", self.history.counters),
             ("tracing", self.tracing.counters()),
-            ("backups", self.backups.counters),
             ("credentials", self.vault.counters),
+            ("backups", self.backups.counters),
         ):
             yield from ((f"{prefix}_{name}", value) for name, value in counters.items())
         if self._trees is not None:
             yield from ((f"txthings_{name}", value) for name, value in self._trees.counters.items())
-        if self._secured is not None:
-            yield from ((f"dtls_{name}", value) for name, value in self._secured.counters().items())
-        ports = [*self._ports, *(() if self._secured is None else self._secured.port.ports)]
+        if self._peers.secured is not None:
+            yield from ((f"dtls_{name}", value) for name, value in self._peers.secured.counters().items())
+        ports = [*self._ports, *(() if self._peers.secured is None else self._peers.secured.port.ports)]
         names = ports[0].counters if ports else ()
         yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors

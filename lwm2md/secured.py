@@ -7,6 +7,7 @@ words that don't change, with OpenSSL's own beside them, and to the peer only as
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6, Endpoint, show
 from lwm2md.net.associations import Established
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.dtls import DtlsPort, Observer, Terms
-from lwm2md.net.handshakes import Timing
+from lwm2md.net.handshakes import Outcome, Timing
 from lwm2md.net.keeping import Keeper
 from lwm2md.net.openssl import Material
 from lwm2md.net.port import DatagramPort
@@ -34,6 +35,8 @@ from lwm2md.security.sealing import Seal
 from lwm2md.server.effects import Commit
 from lwm2md.server.state import PeerDescription
 
+Tell = Callable[[bytes, str, str, float], None]
+"""Told an address, an identity, a line for people, and the time."""
 Refuse = Callable[[str, str, str, str, float], None]
 """Told a cause, an address, the identity that was named, a detail, and the time."""
 
@@ -53,13 +56,16 @@ IANA: Final = {
 }
 """Cipher suites by the names that the configuration has for them."""
 _NETWORK_6: Final = 8
+_COAP: Final = (5683).to_bytes(2, "big")
+_REMEMBERED: Final = 10_000
 
 
 class Secured(Observer):
     """The secure port of a node; ``keys`` gives the pre-shared ones, ``submit`` makes commits durable.
 
-    ``refused`` is told who came to nothing, and ``gone`` the peers of sessions that have ended. Raises OSError if an
-    address can't be had, and ValueError if the certificates can't be used.
+    ``refused`` is told who came to nothing, ``told`` a line for each handshake, ``gone`` the peers of sessions that
+    have ended, and ``rejoined`` a peer that is called otherwise now, since the same identity shook hands again at its
+    address. Raises OSError if an address can't be had, or the certificates can't be used.
     """
 
     def __init__(
@@ -72,20 +78,29 @@ class Secured(Observer):
         seal: Seal,
         submit: Callable[[Sequence[Commit]], None],
         refused: Refuse,
+        told: Tell,
         gone: Callable[[bytes, float], None],
+        rejoined: Callable[[bytes, bytes, float], None],
     ) -> None:
         self._reactor = reactor
         self._refused = refused
+        self._told = told
+        self._rejoined = rejoined
+        self._last: OrderedDict[bytes, tuple[bytes, Identity]] = OrderedDict()
         self._gone = gone
         self._log = Logger()
         coaps = settings.coaps
+        try:
+            contexts = _contexts(settings)
+        except ValueError as error:
+            raise OSError(f"[security] certificates: {error}") from None
         deadlines = Deadlines(reactor)
         self.port = DtlsPort(
             reactor,
             _listen(reactor, settings),
             deadlines,
             random,
-            _contexts(settings),
+            contexts,
             keys,
             HandshakeGuard(_limits(coaps), source=_source, trusted=tuning.trusted(settings.coap.trusted)),
             _terms(coaps),
@@ -102,7 +117,10 @@ class Secured(Observer):
 
     def configure(self, settings: Settings) -> None:
         """Shake hands with other certificates from now on."""
-        self.port.contexts = _contexts(settings)
+        try:
+            self.port.contexts = _contexts(settings)
+        except ValueError as error:
+            self._log.error("the certificates before stay in use: {error}", error=error)
 
     def restore(self, rows: Sequence[tuple[str, bytes]]) -> Iterator[str]:
         """Take sessions up from storage, and give what is wrong with those that can't be."""
@@ -114,11 +132,27 @@ class Secured(Observer):
 
     def describe(self, peer: bytes) -> PeerDescription:
         """Where a secure peer is, and who it has proved to be."""
-        associations = self.port.associations
-        identity = associations.identity(peer)
-        address = associations.address(peer)
+        address, identity = self._known(peer)
         text = show(address) if address else ""
         return PeerDescription(text, "coaps", None if identity is None else identity.text, identity)
+
+    def locate(self, peer: bytes) -> bytes:
+        """The address where a secure peer was heard last, on the port of plain CoAP; empty if that is not known."""
+        address = self._known(peer)[0]
+        end = PREFIX_4 if address[:1] == bytes((FAMILY_4,)) else PREFIX_6
+        return address and address[: end - 2] + _COAP + address[end:]
+
+    def _known(self, peer: bytes) -> tuple[bytes, Identity | None]:
+        """Where and who a peer is, or was before its session ended."""
+        associations = self.port.associations
+        identity = associations.identity(peer)
+        if identity is None:
+            return self._last.get(peer, (b"", None))
+        return associations.address(peer), identity
+
+    def reaches(self, peer: bytes) -> bool:
+        """Whether there is a session with a peer; the server begins none."""
+        return self.port.associations.identity(peer) is not None
 
     def addresses(self) -> list[Endpoint]:
         """Where it listens."""
@@ -140,19 +174,27 @@ class Secured(Observer):
         """Know of a new session."""
         self.keeper.begun(session.peer)
         outcome = session.outcome
+        self._told(session.address, outcome.identity.text, _line(outcome), now)
+        if before is not None:
+            self._rejoined(before, session.peer, now)
         self._log.debug(
-            "session of {identity} at {address}: {suite}{cid}{resumed}",
+            "session of {identity} at {address}: {line}",
             identity=outcome.identity.text,
             address=show(session.address),
-            suite=outcome.suite.name,
-            cid=", Connection ID" if outcome.own_cid or outcome.cid else "",
-            resumed=", resumed" if outcome.resumed else "",
+            line=_line(outcome),
         )
 
-    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
+    def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
         """Know that there is no session with that peer any more."""
         self.keeper.ended(peer)
-        self._gone(peer, self._reactor.seconds())
+        now = self._reactor.seconds()
+        self._last[peer] = address, identity
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+        if cause != "replaced":
+            self._gone(peer, now)
+        if address:
+            self._told(address, identity.text, f"DTLS session ended: {cause}", now)
         self._log.debug("session of {identity} ended: {cause}", identity=identity.text, cause=cause)
 
     def failed(self, address: bytes, identity: str, cause: str, now: float) -> None:
@@ -160,6 +202,13 @@ class Secured(Observer):
         self._log.debug("handshake with {address} failed: {cause}", address=show(address), cause=cause)
         word, _, detail = cause.partition(": ")
         self._refused(word, show(address), identity, detail, now)
+        self._told(address, identity, f"DTLS handshake failed: {cause}", now)
+
+
+def _line(outcome: Outcome) -> str:
+    """What a handshake has agreed on, for people."""
+    cid = ", Connection ID" if outcome.own_cid or outcome.cid else ""
+    return f"DTLS session, {outcome.suite.name}{cid}{', resumed' if outcome.resumed else ''}"
 
 
 def _listen(reactor: Any, settings: Settings) -> list[DatagramPort]:

@@ -33,13 +33,17 @@ _WILD: Final = frozenset("*?[")
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):
-    """An event with its id, as all readers get it: ``document`` is the JSON of ``interfaces.md``, rendered once."""
+    """An event with its id, as all readers get it: ``document`` is the JSON of ``interfaces.md``, rendered once.
+
+    One that is not ``stored`` is live only: who comes back is not given it.
+    """
 
     id: str
     type: str
     endpoint: str | None
     labels: Mapping[str, str]
     document: bytes
+    stored: bool = True
 
 
 class _Head(msgspec.Struct):
@@ -63,25 +67,31 @@ class Filter:
     """Which events a reader wants; all that is given must match.
 
     ``types`` are exact names or shell globs such as ``device.*``; ``endpoint`` is exact; ``selector`` is asked with the
-    event's labels.
+    event's labels. With ``stored`` nothing that is live only matches.
     """
 
-    __slots__ = ("_endpoint", "_exact", "_patterns", "_selector")
+    __slots__ = ("_endpoint", "_exact", "_patterns", "_selector", "_stored")
 
     def __init__(
         self,
         types: Iterable[str] | None = None,
         endpoint: str | None = None,
         selector: Callable[[Mapping[str, str]], bool] | None = None,
+        *,
+        stored: bool = False,
     ) -> None:
         names = None if types is None else frozenset(types)
         self._exact = names
         self._patterns = [re.compile(fnmatch.translate(name)) for name in names or () if _WILD & set(name)]
         self._endpoint = endpoint
         self._selector = selector
+        self._stored = stored
 
     def wants(self, event_type: str) -> bool:
-        """Whether events of this type can match at all."""
+        """Whether a live-only event of this type can match at all."""
+        return not self._stored and self._names(event_type)
+
+    def _names(self, event_type: str) -> bool:
         if self._exact is None or event_type in self._exact:
             return True
         return any(pattern.match(event_type) for pattern in self._patterns)
@@ -90,7 +100,8 @@ class Filter:
         """Whether the reader gets this event."""
         return (
             (self._endpoint is None or self._endpoint == event.endpoint)
-            and self.wants(event.type)
+            and (event.stored or not self._stored)
+            and self._names(event.type)
             and (self._selector is None or self._selector(event.labels))
         )
 

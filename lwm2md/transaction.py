@@ -1,4 +1,4 @@
-"""A batch on its way to the storage, for `lwm2md.delivery`."""
+"""A batch on its way to the storage, and what happens when it is there."""
 
 from __future__ import annotations
 

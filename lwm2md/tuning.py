@@ -19,6 +19,18 @@ from lwm2md.security.rules import Policy
 from lwm2md.server.settings import Follow, ServerSettings
 
 
+def engine_limits(settings: Settings) -> Limits:
+    """What the engine may keep."""
+    limits = settings.limits
+    return Limits(
+        reply_bytes=limits.deduplication_size,
+        pending=limits.pending,
+        outstanding=limits.pending,
+        body=limits.coap_body_size,
+        assembly_bytes=limits.assembly_size,
+    )
+
+
 def trusted(networks: Sequence[Network]) -> Callable[[Peer], bool]:
     """Whether the address of a peer is in one of the networks whose addresses nobody forges."""
 
@@ -37,18 +49,6 @@ def parameters(settings: Settings) -> Parameters:
         ack_random_factor=coap.ack_random_factor,
         max_retransmit=coap.max_retransmit,
         block_szx=szx_for(coap.block_size),
-    )
-
-
-def engine_limits(settings: Settings) -> Limits:
-    """What the engine may take up."""
-    limits = settings.limits
-    return Limits(
-        reply_bytes=limits.deduplication_size,
-        pending=limits.pending,
-        outstanding=limits.pending,
-        body=limits.coap_body_size,
-        assembly_bytes=limits.assembly_size,
     )
 
 
@@ -104,6 +104,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         follow=cast("Follow", settings.coap.follow),
         displace=settings.coap.displace,
         max_devices=settings.limits.devices,
+        registers=settings.limits.registers,
         devices_per_gateway=settings.limits.devices_per_gateway,
         revive=settings.registration.revive,
         identify=settings.registration.identify,

@@ -572,6 +572,15 @@ class LiveTests(DeliveryTestCase):
         self.assertEqual(self.delivery.counters["events_stored"], 1)
         self.assertEqual(self.delivery.counters["events_live"], 1)
 
+    def test_reader_of_stored_events(self) -> None:
+        """A reader that wants stored events only gets no other, though others do, and lets none be made."""
+        only = Reader(self.delivery, wanted=Filter(["device.*"], stored=True))
+        self.assertFalse(self.delivery.wants("device.value"))
+        everything = Reader(self.delivery)
+        self.delivery.publish(event(1, stored=False))
+        self.delivery.submit([self.commit("a", event(2), event(3, stored=False))])
+        self.assertEqual((only.numbers, everything.numbers), ([2], [1, 2, 3]))
+
     def test_id_of_a_live_event_is_no_gap(self) -> None:
         """A reader that comes back with the id of a live-only event gets what was stored after it, and no gap."""
         reader = Reader(self.delivery)

@@ -54,8 +54,8 @@ class Listener(Protocol):
     def begun(self, session: Established, before: bytes | None, now: float) -> None:
         """Know of a new session, and the peer whose place it took, if that had the same identity."""
 
-    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
-        """Know that there is no session with that peer any more."""
+    def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
+        """Know that there is no session with that peer any more, which was at that address."""
 
     def failed(self, handshake: Handshake, cause: str, now: float) -> None:
         """Know that a handshake came to nothing."""
@@ -346,11 +346,11 @@ class Associations:
         del self._whole[whole.peer]
         if self._whole_at.get(whole.address) is whole:
             del self._whole_at[whole.address]
-        self._listener.ended(whole.peer, whole.identity, cause)
+        self._listener.ended(whole.peer, whole.address, whole.identity, cause)
 
     def _ended(self, session: DtlsSession, cause: str) -> None:
         self._repeats.pop(session.peer, None)
-        self._listener.ended(session.peer, session.identity, cause)
+        self._listener.ended(session.peer, session.address, session.identity, cause)
 
     def _moved(self, session: DtlsSession, old: bytes) -> None:
         self.moved(session, old)

@@ -71,8 +71,8 @@ class Observer:
     def begun(self, session: Established, before: bytes | None, now: float) -> None:
         """Know of a new session, and the peer whose place it took, if that had the same identity."""
 
-    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
-        """Know that there is no session with that peer any more."""
+    def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
+        """Know that there is no session with that peer any more, which was at that address."""
 
     def failed(self, address: bytes, identity: str, cause: str, now: float) -> None:
         """Know that a handshake came to nothing, and which identity it named."""
@@ -189,9 +189,9 @@ class DtlsPort:
         self._guard.release(session.address)
         self._observer.begun(session, before, now)
 
-    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
-        """Know that there is no session with that peer any more."""
-        self._observer.ended(peer, identity, cause)
+    def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
+        """Know that there is no session with that peer any more, which was at that address."""
+        self._observer.ended(peer, address, identity, cause)
 
     def failed(self, handshake: Handshake, cause: str, now: float) -> None:
         """Know that a handshake came to nothing."""

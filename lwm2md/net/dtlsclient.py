@@ -126,7 +126,7 @@ class SecureClient:
             self._devices[session.peer] = device
             device.begun(session)
 
-    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
+    def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
         """Know that there is no session with that peer any more."""
         device = self._devices.pop(peer, None)
         if device is not None:

@@ -183,6 +183,16 @@ class Server:
         """Whether a registered device is at this address, which has shown that it gets what is sent there."""
         return peer in self._state.peers
 
+    def lost(self, peer: Peer, now: float) -> None:
+        """The session of a peer has ended: what is under way to it has its turn again when the device comes back."""
+        for registration in tuple(self._state.peers.find(peer)):
+            self._registration.moves.withdraw(self.devices[registration.endpoint], now)
+
+    def rejoined(self, before: Peer, peer: Peer, now: float) -> None:
+        """A device shook hands again where it was, and its session has another name: its registration goes on by it."""
+        for registration in tuple(self._state.peers.find(before)):
+            self._registration.moves.move(self.devices[registration.endpoint], peer, now)
+
     def address_of(self, peer: Peer) -> str:
         """A peer's address as text."""
         return self._state.environment.describe(peer).address

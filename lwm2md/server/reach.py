@@ -84,6 +84,8 @@ def is_open(state: State, device: Device, now: float) -> bool:
     registration = device.registration
     if registration is None or (registration.queue_mode and now >= device.awake_until):
         return False
+    if not state.environment.reaches(registration.peer):
+        return False
     until = reachable_until(state, device)
     return until is None or now < until
 

@@ -30,6 +30,7 @@ from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, 
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
+from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registering import Parts, Registering
 from lwm2md.server.registrationrows import registration_row
@@ -86,6 +87,7 @@ class RegistrationInterface:
                 self.lists,
                 self.moves,
                 self.profiles,
+                Ramp(lambda: state.settings.registers, state.environment.random),
                 self._turns,
                 self._arrived,
                 relisted,

@@ -28,6 +28,7 @@ from lwm2md.server.wish import Observation
 Decide = Callable[[float], None]
 COUNTERS: Final = (
     "registrations_refused",
+    "registrations_deferred",
     "gateway_devices_refused",
     "notifications_undecodable",
     "notifications_reordered",
@@ -66,13 +67,15 @@ class Environment:
     """What the shell hands in.
 
     ``random(size)`` gives unguessable bytes, ``describe(peer)`` says who and where a peer is, ``wants(event_type)``
-    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them.
+    whether a live event of that type would have a reader, and ``publish(event)`` hands it to them. ``reaches(peer)``
+    says whether there is a way to a peer at all: to one named by its session there is none without that.
     """
 
     random: Callable[[int], bytes]
     describe: Callable[[Peer], PeerDescription]
     wants: Callable[[str], bool]
     publish: Callable[[Event], None]
+    reaches: Callable[[Peer], bool] = lambda _peer: True
 
 
 def location(registration_id: str) -> bytes:

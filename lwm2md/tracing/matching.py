@@ -12,6 +12,8 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Final, Protocol
 
+import attrs
+
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import FormatError, decode
 from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6
@@ -24,6 +26,9 @@ Find = Callable[[str], Registration | None]
 Identify = Callable[[bytes], str | None]
 """Gives the identity that a peer has proved, None on plain CoAP."""
 
+Locate = Callable[[bytes], bytes]
+"""Gives the address where a peer is that is named by its session; empty for others, and if it is not known."""
+
 _SECRET: Final = frozenset({"0", "21", "23"})
 _MOST_TOKENS: Final = 1024
 _NAMING: Final = (("rd",), ("bs",))
@@ -34,6 +39,9 @@ class Wanted(Protocol):
 
     def wants(self, data: bytes, peer: bytes, incoming: bool) -> bool:
         """Tell whether this datagram is to be recorded."""
+
+    def concerns(self, address: bytes, identity: str) -> bool:
+        """Tell whether what is told of a handshake is to be recorded."""
 
 
 class ByEndpoint:
@@ -57,6 +65,12 @@ class ByEndpoint:
             return True
         return peer == self._named or (registration is not None and peer == registration.peer)
 
+    def concerns(self, address: bytes, identity: str) -> bool:
+        """Tell whether a handshake is the device's, by the registration's identity, or the endpoint's name."""
+        registration = self._find(self._endpoint)
+        known = self._endpoint if registration is None else registration.identity
+        return bool(identity) and identity == known
+
     def name(self) -> Name:
         """Return how the ring finds the device."""
         registration = self._find(self._endpoint)
@@ -79,15 +93,20 @@ class ByIdentity:
         """Tell whether the peer has that identity."""
         return self._identify(peer) == self._identity
 
+    def concerns(self, address: bytes, identity: str) -> bool:
+        """Tell whether it is that identity that shakes hands."""
+        return identity == self._identity
+
 
 class ByNetwork:
     """The datagrams from and to the addresses of a network; raises ValueError for what is no address or prefix."""
 
-    __slots__ = ("_end", "_family", "_mask", "_network", "_start", "text")
+    __slots__ = ("_end", "_family", "_locate", "_mask", "_network", "_start", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, locate: Locate = lambda _peer: b"") -> None:
         network = ip_network(text.strip(), strict=False)
         self.text = str(network)
+        self._locate = locate
         self._family = network.version
         self._start = PREFIX_4 if self._family == FAMILY_4 else PREFIX_6
         self._end = self._start + network.max_prefixlen // 8
@@ -96,9 +115,13 @@ class ByNetwork:
 
     def wants(self, data: bytes, peer: bytes, incoming: bool) -> bool:
         """Tell whether the peer is in the network."""
-        if peer[0] != self._family:
+        return self.concerns(self._locate(peer) or peer, "")
+
+    def concerns(self, address: bytes, identity: str) -> bool:
+        """Tell whether the address is in the network."""
+        if address[0] != self._family:
             return False
-        return int.from_bytes(peer[self._start : self._end], "big") & self._mask == self._network
+        return int.from_bytes(address[self._start : self._end], "big") & self._mask == self._network
 
 
 def names(data: bytes, endpoint: str, registration_id: str | None) -> bool:
@@ -144,7 +167,7 @@ class Secrets:
         if not secret or not message.payload:
             return seen
         size = len(message.payload)
-        return Seen(seen.time, seen.incoming, seen.data[:-size] + bytes(size), seen.peer, True)
+        return attrs.evolve(seen, data=seen.data[:-size] + bytes(size), hidden=True)
 
     def _remember(self, key: tuple[bytes, bytes]) -> None:
         self._tokens[key] = None

@@ -1,7 +1,8 @@
 """Datagrams as a pcapng file for Wireshark and tshark (draft-ietf-opsawg-pcapng: blocks 4.1, 4.2, 4.3).
 
 RULES: one interface of LINKTYPE_RAW: each packet is an IPv4 or IPv6 packet with UDP, made anew around the datagram with
-checksums that are right. Times are in microseconds. What could not be decoded as CoAP says so in a comment.
+checksums that are right. What came in DTLS records is shown opened, on the port of plain CoAP. Times are in
+microseconds. What could not be decoded as CoAP says so in a comment.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lwm2md.coap.message import FormatError, decode
-from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6
+from lwm2md.net.addresses import FAMILY_4, FAMILY_6, PREFIX_4, PREFIX_6
 from lwm2md.tracing.ring import Seen
 
 MEDIA_TYPE: Final = "application/x-pcapng"
@@ -30,6 +31,8 @@ _MICROSECONDS: Final = 1_000_000
 _HOPS: Final = 64
 _UDP_HEADER: Final = 8
 _IPV4_HEADER: Final = 20
+_NOWHERE: Final = b"\x06" + bytes(18) + b"\x20\x01\x0d\xb8" + bytes(4)
+"""The beginning of an address in 2001:db8::/64, for peers of which only the session is known."""
 
 
 def capture(seen: Iterable[Seen], application: str) -> bytes:
@@ -42,7 +45,8 @@ def _blocks(seen: Iterable[Seen], application: str) -> Iterator[bytes]:
     yield _block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + made_by)
     yield _block(_INTERFACE, struct.pack("<HHI", LINKTYPE_RAW, 0, 0))
     for each in seen:
-        yield _packet(each)
+        if not each.note:
+            yield _packet(each)
 
 
 def _packet(seen: Seen) -> bytes:
@@ -57,6 +61,8 @@ def _packet(seen: Seen) -> bytes:
 
 
 def _comment(seen: Seen) -> str:
+    if seen.address and not seen.hidden:
+        return "came, or goes, in a DTLS record"
     if seen.hidden:
         return "the payload is a secret and was overwritten with zeros"
     try:
@@ -68,7 +74,9 @@ def _comment(seen: Seen) -> str:
 
 def packet(seen: Seen) -> bytes:
     """Return the IP packet that carried a datagram, without its link layer."""
-    peer = seen.peer
+    peer = seen.address or seen.peer
+    if peer[0] not in {FAMILY_4, FAMILY_6}:
+        peer = _NOWHERE + peer[1:9] + bytes(6)
     start = PREFIX_4 if peer[0] == FAMILY_4 else PREFIX_6
     width = 4 if peer[0] == FAMILY_4 else 16
     local, remote = peer[1 : 1 + width], peer[start : start + width]

@@ -30,7 +30,8 @@ _unpack: Final = msgspec.msgpack.Decoder(list[_Taken]).decode
 class Seen:
     """One datagram: when (Unix seconds), whether it came ``incoming`` from its peer, and its bytes.
 
-    ``hidden`` says that the payload is a secret: it was overwritten.
+    ``hidden`` says that the payload is a secret: it was overwritten. ``address`` is where a peer was that is named by
+    its session, empty for others. A ``note`` stands in the place of a datagram, such as what became of a handshake.
     """
 
     time: float
@@ -38,6 +39,8 @@ class Seen:
     data: bytes
     peer: bytes
     hidden: bool = False
+    address: bytes = b""
+    note: str = ""
 
 
 @attrs.frozen(slots=True)

@@ -23,7 +23,8 @@ class MessageDocument(msgspec.Struct):
     """A message, ``in`` from its ``peer`` or ``out`` to it; ``line`` is all of it for people.
 
     ``payload`` is text, or hex where ``payload_encoding`` is ``hex``; null where ``hidden`` says that it is a secret.
-    What could not be decoded has an ``error``, and the whole datagram as its payload.
+    What could not be decoded has an ``error``, and the whole datagram as its payload. What is told of a handshake has
+    nothing but its ``line``.
     """
 
     time: str | None
@@ -44,6 +45,8 @@ class MessageDocument(msgspec.Struct):
 
 def document(seen: Seen) -> MessageDocument:
     """Return the document of a datagram; never raises."""
+    if seen.note:
+        return _head(seen, seen.note)
     try:
         message = decode(seen.data)
     except FormatError as error:
@@ -78,5 +81,10 @@ def _undecodable(seen: Seen, reason: str) -> MessageDocument:
 def _head(seen: Seen, line: str) -> MessageDocument:
     direction = "in" if seen.incoming else "out"
     return MessageDocument(
-        time_text(seen.time), direction, addresses.show(seen.peer), line, len(seen.data), hidden=seen.hidden
+        time_text(seen.time),
+        direction,
+        addresses.show(seen.address or seen.peer),
+        line,
+        len(seen.data),
+        hidden=seen.hidden,
     )

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from lwm2md.coap.message import FormatError, decode
 from lwm2md.documents import time_text
 from lwm2md.subscriptions import CLOSED, Delivered
-from lwm2md.tracing.matching import Secrets, Wanted
+from lwm2md.tracing.matching import Locate, Secrets, Wanted
 from lwm2md.tracing.ring import Batch, Seen
 from lwm2md.tracing.shown import document
 
@@ -33,6 +33,11 @@ _OVERHEAD: Final = 200
 
 _log: Final = Logger()
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def _nowhere(_peer: bytes) -> bytes:
+    """Say that a peer is named by its address."""
+    return b""
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -83,6 +88,7 @@ class Trace:
     reason: str | None = None
     size: int = 0
     undecodable: int = 0
+    locate: Locate = _nowhere
     _secrets: Secrets = attrs.Factory(Secrets)
 
     def record(self, batch: Batch, now: float, incoming: bool) -> None:
@@ -91,8 +97,14 @@ class Trace:
         wants = self.wanted.wants
         for data, peer in batch:
             if wants(data, peer, incoming) and self.reason is None:
-                self._add(Seen(now, incoming, data, peer))
+                self._add(Seen(now, incoming, data, peer, address=self.locate(peer)))
         if len(self.recorded) > before:
+            self.show()
+
+    def note(self, address: bytes, text: str, now: float) -> None:
+        """Record a line about a handshake, and show it to the readers."""
+        if self.reason is None:
+            self._add(Seen(now, True, b"", address, note=text))
             self.show()
 
     def end(self, reason: str) -> None:
@@ -142,10 +154,11 @@ class Trace:
         )
 
     def _add(self, seen: Seen) -> None:
-        self.recorded.append(self._secrets.without(seen))
-        self.size += len(seen.data) + _OVERHEAD
+        self.recorded.append(seen if seen.note else self._secrets.without(seen))
+        self.size += len(seen.data) + len(seen.note) + _OVERHEAD
         try:
-            decode(seen.data)
+            if not seen.note:
+                decode(seen.data)
         except FormatError:
             self.undecodable += 1
         if len(self.recorded) >= self.definition.limit:

@@ -12,12 +12,13 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+import attrs
 import msgspec
 from twisted.logger import Logger
 
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached
-from lwm2md.tracing.matching import ByEndpoint, ByIdentity, ByNetwork, Find, Identify, Secrets, Wanted
+from lwm2md.tracing.matching import ByEndpoint, ByIdentity, ByNetwork, Find, Identify, Locate, Secrets, Wanted
 from lwm2md.tracing.ring import Batch, Ring, Seen
 from lwm2md.tracing.trace import DURATION, FAILED, Definition, Trace
 
@@ -44,7 +45,7 @@ _read: Final = msgspec.json.Decoder(Definition).decode
 
 class Tracing:
     """What is kept and traced. ``find`` gives live registrations, ``identify`` who a peer is, ``store`` makes a row
-    durable, ``random`` bytes.
+    durable, ``random`` bytes; ``locate`` gives the address of a peer that is named by its session.
 
     ``budget`` (bytes of the ring), ``most`` (traces) and ``trace_size`` (bytes of one) are the configured limits.
     ``received`` and ``sent`` are the driver's `Tap`.
@@ -63,7 +64,9 @@ class Tracing:
         budget: int,
         most: int,
         trace_size: int,
+        locate: Locate = lambda _peer: b"",
     ) -> None:
+        self._locate = locate
         self.traces: dict[str, Trace] = {}
         self._ring = Ring(budget)
         self._run(())
@@ -112,14 +115,23 @@ class Tracing:
     def last(self, endpoint: str, limit: int) -> list[Seen]:
         """Return the newest ``limit`` datagrams of a device that are still kept, oldest first."""
         secrets = Secrets()
-        return [secrets.without(seen) for seen in self._ring.last(ByEndpoint(endpoint, self._find).name(), limit)]
+        found = self._ring.last(ByEndpoint(endpoint, self._find).name(), limit)
+        return [attrs.evolve(secrets.without(seen), address=self._locate(seen.peer)) for seen in found]
+
+    def tell(self, address: bytes, identity: str, text: str, now: float) -> None:
+        """Let the traces that concern it have a line about a handshake of ``identity``, as far as that is known."""
+        for trace in self._running:
+            if trace.wanted.concerns(address, identity):
+                trace.note(address, text, now)
+                if trace.reason is not None:
+                    self._ended(trace)
 
     def start(self, asked: Asked, now: float, then: Callable[[Trace, bool], None]) -> None:
         """Trace a device or a range of addresses; ``then`` is told whether the definition could be stored.
 
         Raises ValueError for what is no address or prefix, and LimitReached when too many traces run.
         """
-        address = None if asked.address is None else ByNetwork(asked.address).text
+        address = None if asked.address is None else ByNetwork(asked.address, self._locate).text
         self._make_room()
         trace_id = base64.b32encode(self._random(10)).decode().lower()
         ends = now + asked.duration
@@ -171,8 +183,8 @@ class Tracing:
         elif definition.identity is not None:
             wanted = ByIdentity(definition.identity, self._identify)
         else:
-            wanted = ByNetwork(definition.address or "")
-        trace = Trace(definition, wanted, self._trace_size, self._random(4).hex())
+            wanted = ByNetwork(definition.address or "", self._locate)
+        trace = Trace(definition, wanted, self._trace_size, self._random(4).hex(), locate=self._locate)
         self.traces[definition.id] = trace
         self._run((*self._running, trace))
         return trace

@@ -137,13 +137,13 @@ class TestNode:
         self.tracing = Tracing(
             self._registration, lambda _: None, self._store, self.random, budget=1 << 20, most=2, trace_size=1 << 20
         )
-        self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
-        self.backups = Backups(self.storage)
-        self.restoration: Restoration | None = None
         self._random = count(1)
         self.vault = Vault(self.storage, Seal(None, self.random), self.delivery.submit, self.clock, self.random)
         self.audit = AuditLog(self.storage, self.clock, 1000)
         self.server.gate.grant = self._grant
+        self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
+        self.backups = Backups(self.storage)
+        self.restoration: Restoration | None = None
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True

@@ -139,7 +139,7 @@ class Seen(Observer):
         self.sessions.append(session)
         self.before.append(before)
 
-    def ended(self, peer: bytes, identity: Identity, cause: str) -> None:
+    def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
         """Remember an end."""
         self.over.append((peer, cause))
 

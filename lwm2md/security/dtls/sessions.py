@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -65,7 +66,7 @@ class Sessions:
         self._ended = ended
         self._moved = moved
         self._warm: deque[DtlsSession] = deque()
-        self._changed: deque[DtlsSession] = deque()
+        self._changed: dict[bytes, DtlsSession] = {}
 
     def __len__(self) -> int:
         return len(self.by_peer)
@@ -108,16 +109,14 @@ class Sessions:
         """Remember that a session has to be stored again."""
         if not session.changed:
             session.changed = True
-            self._changed.append(session)
+            self._changed[session.peer] = session
 
     def take_changed(self, limit: int) -> list[DtlsSession]:
         """Return up to ``limit`` sessions that have to be stored, those that wait longest first."""
-        out: list[DtlsSession] = []
-        while self._changed and len(out) < limit:
-            session = self._changed.popleft()
+        out = list(islice(self._changed.values(), limit))
+        for session in out:
             session.changed = False
-            if self.by_peer.get(session.peer) is session:
-                out.append(session)
+            del self._changed[session.peer]
         return out
 
     def of_identities(self, texts: Collection[str]) -> list[DtlsSession]:
@@ -131,6 +130,7 @@ class Sessions:
         if self.by_address.get(session.address) is session:
             del self.by_address[session.address]
         session.ciphers = None
+        self._changed.pop(session.peer, None)
         self.bytes -= cost(session)
         self.counters[cause] += 1
         self._ended(session, cause)

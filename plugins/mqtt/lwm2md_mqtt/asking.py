@@ -25,6 +25,7 @@ from lwm2md_mqtt.topics import Address, TopicError
 
 COUNTERS: Final = ("requests", "requests_refused", "requests_ignored", "answers")
 ENDS: Final = ("operation.done", "operation.failed")
+_LONGEST_ID: Final = 1024
 _LONGEST_WAIT: Final = 3600.0
 _FORGOTTEN: Final = "the operation was forgotten"
 
@@ -154,6 +155,8 @@ class Requests:
         if len(payload) > options.request_size:
             raise BadRequest(f"the payload is longer than {options.request_size} bytes", "4.13", "too-large")
         body = requests.body(payload)
+        if len(bytes(body.id)) > _LONGEST_ID:
+            raise BadRequest(f"the id is longer than {_LONGEST_ID} bytes", "4.13", "too-large")
         request.id = body.id
         if self.open >= options.pending:
             raise BadRequest(f"{self.open} requests are open already", "5.03", "overloaded")
@@ -219,7 +222,10 @@ class Requests:
 
     def _take_up(self, rows: Sequence[tuple[str, bytes]]) -> None:
         for identifier, row in rows:
-            self._restored[identifier] = msgspec.json.decode(row, type=_Owed)
+            try:
+                self._restored[identifier] = msgspec.json.decode(row, type=_Owed)
+            except ValueError:
+                self._settle(identifier)
         if self._restored:
             self._ends = self._context.subscribe(ENDS, self._look, name="requests")
             self._look(())

@@ -183,11 +183,11 @@ class StoringTests(SynchronousTestCase):
         self.assertEqual(table.sessions.take_changed(3), sessions[3:])
 
     def test_what_ended_is_not_stored(self) -> None:
-        """A session that is gone does not come back into storage."""
+        """A session that is gone does not come back into storage, and nothing waits for it."""
         table = Table()
         session = table.add(b"a")
         table.sessions.drop(session, "ended")
-        self.assertEqual(table.sessions.take_changed(10), [])
+        self.assertEqual((table.sessions.take_changed(10), table.sessions._changed), ([], {}))
 
     def test_restored_ones(self) -> None:
         """Restored sessions are in the order in which they were heard, and the later one has the address."""
