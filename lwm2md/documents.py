@@ -100,7 +100,7 @@ def event_document(event: Event, event_id: str) -> bytes:
         if name not in document:
             kind = type(item)
             if kind is tuple and item and type(item[0]) is str:  # type: ignore[index]
-                document[name] = _texts(item)  # type: ignore[arg-type]
+                document[name] = _texts(item)
             elif kind is tuple:
                 document[name] = [_row(each) if type(each) is ValueRow else plain(each) for each in item]  # type: ignore[attr-defined]
             else:
