@@ -98,20 +98,13 @@ class Node:
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
         chance = self.chance = Chance()
         self._peers = Peers()
-        environment = Environment(
-            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
-        )
-        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
-        self.server.library.use(settings.object_models)
+        self.server = self._make_server(settings, chance)
         sealing = settings.security.credentials_key
         seal = Seal(None if sealing is None else sealing.reveal(), chance)
         self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
         self.audit = AuditLog(storage, reactor, settings.security.audit)
         self.server.gate.grant = self._grant
         self._secure(settings)
-        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
-        self.server.device_profiles.ship(profiles)
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
@@ -138,6 +131,16 @@ class Node:
         self.routes = PluginRoutes(ROUTES, self._extend)
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
         self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
+
+    def _make_server(self, settings: Settings, chance: Chance) -> Server:
+        environment = Environment(
+            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
+        )
+        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
+        server = Server(tuning.server_settings(settings), models.parse(table), environment)
+        server.library.use(settings.object_models)
+        server.device_profiles.ship(files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8"))
+        return server
 
     def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
         return Engine(
