@@ -8,10 +8,12 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
@@ -98,7 +100,10 @@ class Node:
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
         chance = self.chance = Chance()
         self._peers = Peers()
-        self.server = self._make_server(settings, chance)
+        environment = Environment(
+            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
+        )
+        self.server = _server(settings, environment)
         sealing = settings.security.credentials_key
         seal = Seal(None if sealing is None else sealing.reveal(), chance)
         self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
@@ -108,14 +113,7 @@ class Node:
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
-        self.tracing = Tracing(
-            self._registration,
-            self._peers.identify,
-            self._store,
-            chance,
-            locate=self._peers.locate,
-            **tuning.tracing_limits(settings),
-        )
+        self.tracing = self._make_tracing(settings, chance)
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
@@ -132,16 +130,6 @@ class Node:
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
         self.managing = Managing(self.plugins, lambda: self.settings, read or (lambda: self.settings), Loader())
 
-    def _make_server(self, settings: Settings, chance: Chance) -> Server:
-        environment = Environment(
-            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
-        )
-        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        server = Server(tuning.server_settings(settings), models.parse(table), environment)
-        server.library.use(settings.object_models)
-        server.device_profiles.ship(files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8"))
-        return server
-
     def _make_engine(self, settings: Settings, chance: Chance) -> Engine:
         return Engine(
             self.server,
@@ -153,6 +141,16 @@ class Node:
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
+        )
+
+    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
+        return Tracing(
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
         )
 
     def now(self) -> float:
@@ -350,7 +348,9 @@ class Node:
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._taken_up:
-            await self.drain.finish(self.settings.lwm2md.stop_wait)
+            with suppress(LateError):
+                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
+        self.drain.stop()
         if self._api is not None:
             self._api.close()
         self.waits.stop()
@@ -412,6 +412,16 @@ class Node:
         yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
+
+
+def _server(settings: Settings, environment: Environment) -> Server:
+    """The core, with the models and device profiles that are shipped, and the operator's models."""
+    table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
+    server = Server(tuning.server_settings(settings), models.parse(table), environment)
+    server.library.use(settings.object_models)
+    profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+    server.device_profiles.ship(profiles)
+    return server
 
 
 def _tcp(port: IListeningPort) -> str:
