@@ -46,7 +46,6 @@ COUNTERS: Final = (
 _CLIENT_HELLO: Final = 1
 _BEHIND_NUMBER: Final = 11
 _MESSAGE_TYPE: Final = 13
-_SESSION_ID: Final = 59
 _COPIES_COME: Final = 60.0
 _OPENINGS: Final = 10_000
 _UNEXPECTED_MESSAGE: Final = b"\x02\x0a"
@@ -216,7 +215,7 @@ class DtlsPort:
             return True
         if not self._guard.challenge(now):
             return True
-        hello = client_hello(datagram, whole=_has_cookie(datagram))
+        hello = client_hello(datagram)
         if hello is None:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
@@ -258,9 +257,3 @@ class DtlsPort:
 
 def _ignore(batch: Batch) -> None:
     """Drop what arrives before the port was started."""
-
-
-def _has_cookie(datagram: bytes) -> bool:
-    """Whether a ClientHello seems to have a cookie: behind version, random and session id its length is not 0."""
-    at = _SESSION_ID + 1 + datagram[_SESSION_ID] if len(datagram) > _SESSION_ID else 0
-    return at < len(datagram) and datagram[at] > 0
