@@ -40,6 +40,7 @@ _SHAKES: Final = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE)
 _REPEATS: Final = 8
 _UNCONFIRMED: Final = 120.0
 _WHOLE_IDLE: Final = 3600.0
+_LOOK: Final = 60.0
 
 
 class Listener(Protocol):
@@ -381,15 +382,19 @@ class Associations:
         self._deadlines.remove(self)
 
     def _arm(self, now: float) -> None:
-        dues = [self._timers.next_deadline(), self.sessions.next_deadline()]
+        soonest = self._timers.next_deadline()
+        if self.due is not None and now < self.due <= now + _LOOK and (soonest is None or soonest >= self.due):
+            # It wakes soon enough to see to everything then.
+            return
+        dues = [soonest, self.sessions.next_deadline()]
         if self._repeats:
             dues.append(next(iter(self._repeats.values()))[0] + _UNCONFIRMED)
         if self._whole:
             dues.append(next(iter(self._whole.values())).seen + _WHOLE_IDLE)
         due = min((due for due in dues if due is not None), default=None)
         # What sleeps for days moves its deadline with every record; to look once a minute is soon enough.
-        if due is not None and due > now + 60.0:
-            due = now + 60.0 if self.due is None or self.due <= now else self.due
+        if due is not None:
+            due = min(due, now + _LOOK)
         if due != self.due:
             self._deadlines.set(self, due)
 
