@@ -43,11 +43,6 @@ class _Registration(msgspec.Struct, omit_defaults=True, gc=False):
     labels: dict[str, str] | None = None
 
 
-class _Refresh(msgspec.Struct, array_like=True, gc=False):
-    updated_at: float
-    peer: bytes
-
-
 class _Parts(NamedTuple):
     """A list of Objects as a row has it."""
 
@@ -61,7 +56,7 @@ class _Parts(NamedTuple):
 
 _encode = msgspec.json.Encoder().encode
 _read_registration = msgspec.json.Decoder(_Registration).decode
-_read_refresh = msgspec.json.Decoder(_Refresh).decode
+_read_refresh = msgspec.json.Decoder(tuple[float, bytes]).decode
 _read_texts = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _read_versions = msgspec.json.Decoder(dict[int, str]).decode
@@ -99,7 +94,14 @@ def registration_row(registration: Registration) -> bytes:
 def read_registration(value: bytes, endpoint: str) -> Registration:
     """The registration of the row of an endpoint."""
     row = _read_registration(value)
-    objects = _objects(row.root, bytes(row.paths), _bytes(row.formats), _bytes(row.versions), _bytes(row.deviations))
+    formats, versions, deviations = row.formats, row.versions, row.deviations
+    objects = _objects(
+        row.root,
+        bytes(row.paths),
+        b"" if formats is UNSET else bytes(formats),
+        b"" if versions is UNSET else bytes(versions),
+        b"" if deviations is UNSET else bytes(deviations),
+    )
     return Registration(
         row.id,
         endpoint,
@@ -120,17 +122,12 @@ def read_registration(value: bytes, endpoint: str) -> Registration:
 
 def refresh_row(registration: Registration) -> bytes:
     """What a pure refresh changes, written behind: a small row beside the registration's."""
-    return _encode(_Refresh(registration.updated_at, registration.peer))
+    return _encode((registration.updated_at, registration.peer))
 
 
 def read_refresh(value: bytes) -> tuple[float, bytes]:
     """When a registration was refreshed, and from where."""
-    row = _read_refresh(value)
-    return row.updated_at, row.peer
-
-
-def _bytes(part: _Part) -> bytes:
-    return b"" if part is UNSET else bytes(part)
+    return _read_refresh(value)
 
 
 @lru_cache(maxsize=_MOST)
