@@ -11,8 +11,9 @@ SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c $(PLUGINS:%=%/s
 
 .PHONY: run foreign-device test lint bench million day month return fuzz torture clean
 
+# With MQTT=mqtt://HOST the daemon is connected to that broker, too.
 run: $(RUNNING)
-	@./etc/demo $(BIN)
+	@./etc/demo $(BIN) $(MQTT)
 
 # A device that others wrote, Eclipse Leshan's, for the daemon of `make run`.
 foreign-device: $(TESTING)
@@ -30,6 +31,7 @@ lint: $(TESTING)
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+	$(BIN)/python -m bench.mqtt
 	$(BIN)/python -m bench.records
 
 # A daemon with a million registered devices: some minutes and 2 GB of memory.

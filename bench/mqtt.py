@@ -29,6 +29,7 @@ from bench.servers import LOAD_CORE, SERVER_CORE, ask, build, daemon, free_port,
 
 DEVICES: Final = 1000
 WINDOW: Final = 64
+NOTIFYING: Final = 500
 IN_FLIGHT: Final = 1000
 CREATED: Final = 201
 TOPIC: Final = "lwm2md/bench-{:06d}/sensor/3303/0/5700"
@@ -75,7 +76,7 @@ def broker() -> Iterator[tuple[int, Counter]]:
         on_its_core = ("taskset", "-c", LOAD_CORE)
         server = subprocess.Popen([*on_its_core, "/usr/sbin/mosquitto", "-c", str(config)])
         time.sleep(0.5)
-        words = ("-h", "127.0.0.1", "-p", str(port), "-t", "lwm2md/+/sensor/#", "-F", "x")
+        words = ("-h", "127.0.0.1", "-p", str(port), "-t", "lwm2m/+/sensor/#", "-F", "x")
         subscriber = subprocess.Popen([*on_its_core, "/usr/bin/mosquitto_sub", *words], stdout=subprocess.PIPE)
         time.sleep(0.5)
         counter = Counter(subscriber)
@@ -116,7 +117,7 @@ def values(seconds: float) -> tuple[float, int]:
     with (
         broker() as (port, counter),
         daemon(*plugin(port)) as server,
-        load_waiting("notify", server.port, DEVICES, seconds, WINDOW, 0, "-", "con") as process,
+        load_waiting("notify", server.port, DEVICES, seconds, NOTIFYING, 0, "-", "con") as process,
     ):
         for number in range(DEVICES):
             assert ask(server, "PUT", f"/v1/devices/bench-{number:06d}/observations/3303/0/5700", {}) == CREATED

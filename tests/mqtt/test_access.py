@@ -9,7 +9,7 @@ from tests.peers.certificates import Authority, Files
 from tests.peers.mosquitto import Mosquitto, write_passwords
 from tests.processes import directory
 
-ONLINE = "lwm2md/nodes/lwm2md/online"
+ONLINE = "lwm2m/nodes/lwm2md/online"
 
 
 class OnlineTests(TestCase):
@@ -41,9 +41,9 @@ class OnlineTests(TestCase):
         broker = await Mosquitto.start(self)
         for name in ("north", "south/2"):
             await start_daemon(self, broker, f"[lwm2md.name={name}")
-        listener = await broker.listen("lwm2md/nodes/+/online")
-        await listener.process.await_line("^lwm2md/nodes/north/online online")
-        await listener.process.await_line("^lwm2md/nodes/south%2F2/online online")
+        listener = await broker.listen("lwm2m/nodes/+/online")
+        await listener.process.await_line("^lwm2m/nodes/north/online online")
+        await listener.process.await_line("^lwm2m/nodes/south%2F2/online online")
         await broker.process.await_line("as lwm2md-north")
 
 
@@ -118,6 +118,23 @@ class TlsTests(TestCase):
         since = daemon.process.mark()
         empty.write_text("nothing", encoding="ascii")
         await daemon.process.await_line(f"{empty}: no certificate in it", since=since)
+
+
+class QualityTests(TestCase):
+    """Quality of service."""
+
+    timeout = 60
+
+    async def test_qualities(self) -> None:
+        """Requests and answers pass with every quality of service, and the broker sees which."""
+        for quality in ("0", "1", "2"):
+            kinds = ("values", "events", "responses", "requests")
+            bridge = await Bridge.start(self, *(f"qos-{kind}={quality}" for kind in kinds))
+            for _ in range(3):
+                answer = await bridge.ask("nobody", "GET", "/3")
+                self.assertEqual(answer["reason"], "unknown-device")
+            seen = rf"Received PUBLISH from lwm2md-lwm2md \(d0, q{quality}, r0, .*responses"
+            await bridge.broker.process.await_line(seen)
 
 
 class VersionTests(TestCase):
