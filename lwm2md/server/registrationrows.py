@@ -43,6 +43,13 @@ class _Registration(msgspec.Struct, omit_defaults=True, gc=False):
     labels: dict[str, str] | None = None
 
 
+class _Refresh(msgspec.Struct, array_like=True, gc=False):
+    """More than this in a row is passed over: other versions wrote more."""
+
+    updated_at: float
+    peer: bytes
+
+
 class _Parts(NamedTuple):
     """A list of Objects as a row has it."""
 
@@ -56,7 +63,7 @@ class _Parts(NamedTuple):
 
 _encode = msgspec.json.Encoder().encode
 _read_registration = msgspec.json.Decoder(_Registration).decode
-_read_refresh = msgspec.json.Decoder(tuple[float, bytes]).decode
+_read_refresh = msgspec.json.Decoder(_Refresh).decode
 _read_texts = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _read_versions = msgspec.json.Decoder(dict[int, str]).decode
@@ -127,7 +134,8 @@ def refresh_row(registration: Registration) -> bytes:
 
 def read_refresh(value: bytes) -> tuple[float, bytes]:
     """When a registration was refreshed, and from where."""
-    return _read_refresh(value)
+    row = _read_refresh(value)
+    return row.updated_at, row.peer
 
 
 @lru_cache(maxsize=_MOST)
