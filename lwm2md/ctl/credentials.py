@@ -1,4 +1,4 @@
-"""The commands for credentials: list, show, add, rotate, block, revoke, generate them, and import files of them.
+"""What the command line does with credentials: list, show, add, generate, rotate, block, revoke them, and import files.
 
 RULES: a key is on no command line, where everybody on the machine could read it: it comes from a file or standard
 input. A generated one is shown once, or written to a file that only its owner reads; nothing gives it again. A file is
@@ -29,11 +29,6 @@ _MOST: Final = 1000
 _ERASE: Final = "\r\x1b[K"
 
 _Action = Callable[[Sequence[str], Namespace, Client, Output], int]
-
-
-def credentials(options: Namespace, client: Client, output: Output) -> int:
-    """``credentials``: what proves an identity, and what is done with it."""
-    return ACTIONS[options.action](options.what, options, client, output)
 
 
 def _list(words: Sequence[str], options: Namespace, client: Client, output: Output) -> int:

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, decode, encode, options
+from lwm2md.ctl import credentials, securing
 from lwm2md.ctl.errors import DONE, FAILED, USAGE
 from tests.ctl.support import Ran, run
 from tests.fuzz.daemon import Daemon
@@ -129,6 +130,10 @@ class CredentialsTests(Case):
         self.assertFalse(self.done("credentials", "unblock", "off")["blocked"])
         self.done("credentials", "revoke", "off")
         self.assertIn("unknown-credential", self.failed(FAILED, "credentials", "revoke", "off"))
+
+    def test_actions(self) -> None:
+        """What the command line offers is what there is."""
+        self.assertEqual(tuple(credentials.ACTIONS), securing.ACTIONS)
 
     def test_wrong(self) -> None:
         """What is wrong with a call is told, and never the key."""
