@@ -192,8 +192,11 @@ class ImportTests(Case):
     def test_refused_whole(self) -> None:
         """What the daemon would refuse of one line keeps the whole file out, which is found before anything is put."""
         path = self.file("whole.csv", f'whole-1,{KEY}\n"whole-2",{KEY},"{" ".join(f"e{n}" for n in range(70))}"\n')
-        self.assertIn("endpoint", self.failed(FAILED, "credentials", "import", path))
+        self.assertIn("line 2: endpoint", self.failed(FAILED, "credentials", "import", path))
         self.assertEqual(self.count("whole-"), 0)
+        said = self.failed(FAILED, "credentials", "import", path, "--partial")
+        self.assertIn("line 2: endpoint", said)
+        self.assertEqual(self.count("whole-"), 1)
 
     def test_sample(self) -> None:
         """A file with a header, a note, certificates and leaves is taken."""
