@@ -72,7 +72,7 @@ class OpenSslClientTests(TestCase):
 
     async def test_resumption(self) -> None:
         """A session is taken up by its ticket, and its identity with it."""
-        _, daemon, address = await self._start()
+        _, _, address = await self._start()
         kept = directory(self) / "session"
         words = openssl.psk("tool", KEY)
         client = openssl.Client.start(self, address, (*words, "-sess_out", str(kept)))
