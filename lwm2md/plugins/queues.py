@@ -25,6 +25,9 @@ from lwm2md.subscriptions import FAILED, STOPPED, TOO_SLOW, Delivered, Filter, S
 
 BATCH: Final = 100
 """Events that a handler gets at once, at most."""
+AHEAD: Final = 1_000
+AHEAD_BYTES: Final = 1 << 20
+"""What is gathered of the log while a handler with a cursor is at work, in events and in bytes: its next batch."""
 BEHIND: Final = 1.0
 """How far the stored cursor may be behind what was handled, in seconds."""
 LONGEST_PAUSE: Final = 60.0
@@ -148,6 +151,8 @@ class Cursor:
         self._handle = handle
         self._position = ""
         self._pause = 0.0
+        self._gathered: list[Delivered] = []
+        self._size = 0
         self._writing: IDelayedCall | None = None
         self._trying: IDelayedCall | None = None
         self._subscription: Subscription | None = None
@@ -163,6 +168,7 @@ class Cursor:
     def close(self) -> Deferred[None]:
         """Get no more events; the cursor is written, and once more when the handler has done what it is at."""
         self._closed = True
+        self._gathered.clear()
         for call in (self._trying, self._writing):
             if call is not None and call.active():
                 call.cancel()
@@ -189,7 +195,9 @@ class Cursor:
             return
         self._pause = 0.0
         if stored is None:
-            self._moved(self._delivery.newest)
+            # At once: whatever is stored from now on comes, also if this process ends in a moment.
+            self._position = self._delivery.newest
+            self._write()
         else:
             self._position = stored.decode("ascii", "replace")
         self._subscribe()
@@ -204,19 +212,33 @@ class Cursor:
         self._subscribing = False
         if made.reason is None:
             self._subscription = made
-            if self._busy:
+            if self._full():
                 made.pause()
         elif not self._busy:
             self._renew(made.reason)
 
     def _push(self, events: Sequence[Delivered]) -> None:
-        if self._busy:  # a storage that answers at once gives more before there is a subscription to pause
-            self._missed = True
+        if self._missed or (self._full() and self._subscription is None):
+            self._missed = True  # a storage that answers at once gives more before there is a subscription to pause
             return
-        if self._subscription is not None:
+        self._gathered += events
+        self._size += sum(len(event.document) for event in events)
+        if self._subscription is not None and self._full():
             self._subscription.pause()
+        self._go_on()
+
+    def _full(self) -> bool:
+        return len(self._gathered) >= AHEAD or self._size >= AHEAD_BYTES
+
+    def _go_on(self) -> None:
+        """Hand what was gathered to the handler, and gather more while it is at work."""
+        if self._busy or not self._gathered:
+            return
         self._busy = True
-        self._try(tuple(events))
+        batch, self._gathered, self._size = tuple(self._gathered), [], 0
+        self._try(batch)
+        if self._subscription is not None:
+            self._subscription.resume()
 
     def _ended(self, reason: str) -> None:
         """The subscription ended: when it is time, the log has what it did not wait for."""
@@ -247,9 +269,9 @@ class Cursor:
         self._moved(events[-1].id)
         if self._closed:
             self._write()
-        elif self._subscription is not None:
-            self._subscription.resume()
-        elif not self._subscribing:
+        elif self._gathered:
+            self._go_on()
+        elif self._subscription is None and not self._subscribing:
             self._renew()
 
     def _moved(self, position: str) -> None:
