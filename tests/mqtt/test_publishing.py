@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 
 from tests import web
 from tests.daemons import Daemon, start_devices
-from tests.mqtt.bridges import Bridge, start_daemon
+from tests.mqtt.bridges import CONNECTED, Bridge, start_daemon
 from tests.peers.mosquitto import Mosquitto
 from tests.processes import directory
 
@@ -84,6 +84,21 @@ class PublishingTests(TestCase):
             self.assertEqual(answer["reason"], "unknown-device")
         answers = [topic for topic, _ in bridge.listener.messages() if topic.startswith("lwm2md/responses/")]
         self.assertEqual(len(answers), 6)
+
+    async def test_session(self) -> None:
+        """With a session requests that come while the daemon is away wait for it at the broker; without, they don't."""
+        for session, protocol in (("1h", "5"), ("1h", "3.1.1"), ("0s", "5")):
+            bridge = await Bridge.start(self, f"session={session}", f"protocol={protocol}")
+            await bridge.daemon.process.stop()
+            await bridge.broker.publish("lwm2md/requests/nobody/GET/3", '{"id": "while away"}')
+            since = bridge.listener.mark()
+            daemon = await bridge.daemon.again()
+            await daemon.process.await_line(CONNECTED)
+            await bridge.listener.process.await_line("/online online", since=since)
+            answer = await Bridge(bridge.broker, daemon, bridge.listener).ask("somebody", "GET", "/3")
+            self.assertEqual(answer["reason"], "unknown-device")
+            waited = [payload for _, payload in bridge.listener.messages() if '"id":"while away"' in payload]
+            self.assertEqual(len(waited), session != "0s", (session, protocol))
 
     async def test_without_requests(self) -> None:
         """A daemon that takes no requests does not hear them."""

@@ -93,7 +93,10 @@ class Bridge:
         }
 
     def _deliver(self, topic: str, payload: bytes) -> None:
-        self.requests.take(topic, payload)
+        try:
+            self.requests.take(topic, payload)
+        except Exception:  # it is ours, and neither the connection's fault nor that of other requests
+            self._context.log.failure("a request from the broker could not be taken")
 
     def _publish(self, events: Sequence[Delivered]) -> Deferred[None]:
         """Publish a batch; the cursor moves when the broker has it."""
