@@ -13,7 +13,7 @@ from lwm2md.plugins.context import PluginContext
 from lwm2md.plugins.queues import EventSource
 from lwm2md_mqtt.asking import Requests
 from lwm2md_mqtt.broker import Broker
-from lwm2md_mqtt.messages import Message, Publisher
+from lwm2md_mqtt.messages import GAP, Message, Publisher
 from lwm2md_mqtt.options import KEYS, options
 
 API_VERSION: Final = 1
@@ -33,6 +33,7 @@ HELP: Final = {
     "requests_ignored": "Requests for devices that are not ours by endpoints, or whose topic names none",
     "answers": "Answers to requests, several to one that had to wait",
     "answers_dropped": "Answers that were dropped because too many waited for the broker",
+    "gaps": "How often the log was trimmed before the broker had what was in it",
     "damaged": "Events that the daemon has stored and that can't be read",
 }
 """The counters, and what each of them counts."""
@@ -54,7 +55,7 @@ class Bridge:
         self._failure: str | None = "not connected yet"
         self._publisher = Publisher(found.topics, found.events, found.endpoints, plain=found.plain)
         self._events = found.events
-        self._damaged = 0
+        self._damaged = self._gaps = 0
         self.broker = Broker(found, context.reactor, self._deliver, self._tell)
         self.requests = Requests(context, found, self._publisher.wants_endpoint, self.broker.answer)
         self._source: EventSource | None = None
@@ -80,6 +81,7 @@ class Bridge:
             **self.requests.counters,
             "answers_dropped": self.broker.outbox.dropped,
             "damaged": self._damaged,
+            "gaps": self._gaps,
         }
 
     def gauges(self) -> dict[str, int]:
@@ -104,6 +106,9 @@ class Bridge:
 
     def _messages(self, events: Sequence[Delivered]) -> Iterator[Message]:
         for event in events:
+            if event.type == GAP:
+                self._gaps += 1
+                self._context.log.error("events are missing: the log was trimmed before the broker had them")
             try:
                 found = list(self._publisher.messages(event.type, event.endpoint, event.document))
             except ValueError:
