@@ -13,6 +13,7 @@ from tests.peers import (
     libcoap_server,
     mosquitto,
     node_lwm2m,
+    openssl,
     schemathesis_cli,
     txthings,
 )
@@ -25,6 +26,7 @@ def main() -> int:
         ("Leshan demo server", leshan_demo_server.install),
         ("libcoap coap-client", libcoap.install),
         ("libcoap coap-server", libcoap_server.install),
+        ("openssl", openssl.install),
         ("aiocoap", aiocoap.install),
         ("txthings", txthings.install),
         ("mosquitto", mosquitto.install),
