@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -146,6 +147,22 @@ class Calls:
             check(plugin, value)
         return value
 
+    def render(self, plugin: Plugin, resource: Any, request: Any) -> Any:
+        """Let a CoAP resource of a plugin render a request: watched, and what it raises told and raised."""
+
+        def told(failure: Failure) -> Failure:
+            # What txthings itself raises is an answer such as 4.04; who was silent is cancelled.
+            if not type(failure.value).__module__.startswith("txthings"):
+                self.trouble(plugin, _TREE, failure.value or PluginFailed(_TREE), failure)
+            return failure
+
+        plugin.counters["calls"] += 1
+        self.watch.start()
+        rendered = maybeDeferred(
+            self.watch.run, plugin.name, _TREE, lambda: resource.render(request), partial(self._held, plugin, _TREE)
+        )
+        return rendered.addErrback(told)
+
     def trouble(self, plugin: Plugin, name: str, error: BaseException, failure: Failure | None = None) -> None:
         """Take note of what went wrong; the first of a kind is logged, with its traceback if there is one, and told."""
         if isinstance(error, PluginTimeout):
@@ -182,9 +199,7 @@ class Calls:
         return worker
 
     def _on_reactor(self, plugin: Plugin, name: str, function: Callable[[], Any], deadline: float) -> Deferred[Any]:
-        def held(seconds: float) -> None:
-            self._held(plugin, name, seconds)
-
+        held = partial(self._held, plugin, name)
         self.watch.start()
         try:
             answer = self.watch.run(plugin.name, name, function, held)
@@ -238,5 +253,6 @@ def _reason(error: BaseException) -> str:
 
 
 _ENDLESS: Final = 0.0
+_TREE: Final = "lwm2md_coap_resources"
 _OURS: Final = (PluginBusy, PluginTimeout, PluginFailed)
 _LIFE: Final = frozenset({"lwm2md_metrics", "lwm2md_start", "lwm2md_stop", "lwm2md_reload"})

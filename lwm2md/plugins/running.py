@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError, succeed  # noqa: A004  what addTimeout raises
@@ -154,7 +155,7 @@ class Running:
 
     def mount(self, plugin: Plugin, root: Any) -> None:
         """Serve a tree of a plugin's CoAP resources until it ends. Raises ValueError for a path of the daemon's."""
-        self._host.mount(root)
+        self._host.mount(root, partial(self.calls.render, plugin))
         self._trees.setdefault(plugin.name, []).append(root)
 
     async def _introduce(self, plugin: Plugin, context: PluginContext) -> None:
