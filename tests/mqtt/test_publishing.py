@@ -51,6 +51,22 @@ class PublishingTests(TestCase):
         value = await bridge.listener.message(f"^site/7/{LEVEL}/sensor/3/0/0 ")
         self.assertEqual(value["value"], answer["values"][0]["value"])
 
+    async def test_live(self) -> None:
+        """An Update that changes nothing is published where that is asked for."""
+        broker = await Mosquitto.start(self)
+        listener = await broker.listen("#")
+        for live in ("no", "yes"):
+            daemon = await start_daemon(self, broker, f"live={live}", f"client-id={live}", f"project={live}")
+            device = start_devices(self, daemon.coap, "--endpoint", "e", "--lifetime", "60")
+            await device.await_line("registered at")
+            status, document = await daemon.api("POST", "/v1/devices/e/resources/1/0/8", body={})
+            self.assertEqual(status, 200, document)
+            await device.await_line("Update → 2.04")
+            await device.stop()
+            await listener.message(f"^{live}/e/deregistered ")
+        updated = [topic for topic, _ in listener.messages() if topic.endswith("/updated")]
+        self.assertEqual(updated, ["yes/e/updated"])
+
     async def test_bare_and_retained(self) -> None:
         """Bare values are bytes that anybody can read, and the last one is there for who comes later."""
         bridge = await Bridge.start(self, "payload=plain", "retain=yes")

@@ -54,23 +54,25 @@ class Bridge:
         self._context = context
         self._failure: str | None = "not connected yet"
         self._publisher = Publisher(found.topics, found.events, found.endpoints, plain=found.plain)
-        self._events = found.events
+        self._events, self._live = found.events, found.live
         self._damaged = self._gaps = 0
         self.broker = Broker(found, context.reactor, self._deliver, self._tell)
         self.requests = Requests(context, found, self._publisher.wants_endpoint, self.broker.answer)
-        self._source: EventSource | None = None
+        self._sources: list[EventSource] = []
 
     def start(self) -> Deferred[None]:
         """Connect, and go on where the cursor is."""
         self.broker.start()
         if self._events:
-            self._source = self._context.subscribe(self._events, self._publish, durable=True)
+            self._sources.append(self._context.subscribe(self._events, self._publish, durable=True))
+            if self._live:
+                self._sources.append(self._context.subscribe(self._events, self._publish_live, name="live"))
         return self.requests.start()
 
     def stop(self) -> Deferred[None]:
         """Begin nothing more, finish what was begun, disconnect."""
-        if self._source is not None:
-            self._source.close()
+        for source in self._sources:
+            source.close()
         self.requests.stop()
         return self.broker.stop()
 
@@ -103,6 +105,11 @@ class Bridge:
     def _publish(self, events: Sequence[Delivered]) -> Deferred[None]:
         """Publish a batch; the cursor moves when the broker has it."""
         return self.broker.publish(self._messages(events))
+
+    def _publish_live(self, events: Sequence[Delivered]) -> Deferred[None]:
+        """Publish what is not stored, if anybody is there to take it now."""
+        live = [event for event in events if not event.stored]
+        return self.broker.publish(self._messages(live)) if live and self.broker.up else succeed(None)
 
     def _messages(self, events: Sequence[Delivered]) -> Iterator[Message]:
         for event in events:
