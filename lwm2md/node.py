@@ -8,12 +8,10 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
@@ -348,9 +346,7 @@ class Node:
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._taken_up:
-            with suppress(LateError):
-                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
-        self.drain.stop()
+            await self.drain.finish(self.settings.lwm2md.stop_wait)
         if self._api is not None:
             self._api.close()
         self.waits.stop()
