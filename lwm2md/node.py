@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
-from lwm2md.auditing import AuditLog
 from lwm2md.backup import Backups
 from lwm2md.chance import Chance
 from lwm2md.coap.engine import Engine, Parameters, Peer
@@ -24,6 +23,7 @@ from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.drain import Drain
+from lwm2md.gatekeeper import Gatekeeper
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
@@ -40,10 +40,6 @@ from lwm2md.plugins.hosting import Hosting
 from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
-from lwm2md.security.csvfile import Packed
-from lwm2md.security.rules import Grant
-from lwm2md.security.sealing import Seal
-from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
@@ -53,7 +49,6 @@ from lwm2md.server.state import Environment
 from lwm2md.storage.interface import Rows, Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
-from lwm2md.vault import Vault
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
@@ -70,6 +65,11 @@ class Node:
     `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup. `bind` may
     raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
+
+    _submitting = False
+    _api: Api | None = None
+    _trees: Trees | None = None
+    _settling: IDelayedCall | None = None
 
     def __init__(
         self,
@@ -102,12 +102,9 @@ class Node:
             chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
         )
         self.server = _server(settings, environment)
-        sealing = settings.security.credentials_key
-        seal = Seal(None if sealing is None else sealing.reveal(), chance)
-        self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
-        self.audit = AuditLog(storage, reactor, settings.security.audit)
-        self.server.gate.grant = self._grant
-        self._secure(settings)
+        self._gatekeeper = Gatekeeper(settings, storage, self.delivery, reactor, random=chance, settled=self._settled)
+        self.vault, self.audit = self._gatekeeper.vault, self._gatekeeper.audit
+        self.server.gate.grant = self._gatekeeper.grant
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
@@ -118,10 +115,6 @@ class Node:
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
-        self._api: Api | None = None
-        self._trees: Trees | None = None
-        self._submitting = False
-        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
@@ -198,25 +191,12 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
-        self.audit.configure(settings.security.audit)
-        self._secure(settings)
+        self._gatekeeper.configure(settings)
         if self._peers.secured is not None:
             self._peers.secured.configure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
         return reloaded.also(plan.changed, plan.restart)
-
-    def _secure(self, settings: Settings) -> None:
-        """Take the credentials of the configuration."""
-        self.vault.most = settings.limits.credentials
-        self.vault.use(settings.material.psk if settings.material is not None else Packed())
-
-    def _grant(self, names: tuple[str, ...], then: Known) -> None:
-        def found(grant: Grant | None) -> None:
-            then(grant, self.now())
-            self._settled()
-
-        self.vault.grant(names, found)
 
     # Effects
 
@@ -300,8 +280,7 @@ class Node:
                 seconds=self.now() - began,
             )
         self.history.start()
-        self.audit.start()
-        self._reseal()
+        self._gatekeeper.start()
         self.settle()
         self._api = Api(self, ROUTES)
         self._extend(self.routes.all())
@@ -310,17 +289,6 @@ class Node:
             self._api_ports.append(port)
             self._log.info("api on http://{address}", address=_tcp(port))
         self.ready = True
-
-    def _reseal(self) -> None:
-        """Seal what was stored before there was a key, beside everything else."""
-
-        def ended(count: int) -> None:
-            if count:
-                self._log.info("{count} credentials were stored plain and are sealed now", count=count)
-
-        sealing = Deferred.fromCoroutine(self.vault.reseal())
-        sealing.addCallback(ended)
-        sealing.addErrback(lambda failure: self._log.error("plain rows stay: {error}", error=failure.value))
 
     async def _restore(self, table: str, restore: Callable[[Rows], Iterable[str]] | None = None) -> None:
         after = ""
@@ -363,7 +331,7 @@ class Node:
             self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
         self.history.stop()
-        self.audit.stop()
+        self._gatekeeper.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()

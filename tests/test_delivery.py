@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md import delivery as delivery_module
-from lwm2md.delivery import GATHER, PATIENCE, Delivery
+from lwm2md.delivery import Delivery
 from lwm2md.events import Event
+from lwm2md.gathering import GATHER, PATIENCE
 from lwm2md.server.effects import Commit, Write
 from lwm2md.storage.interface import LAST, Append, Batch, Place, Rows, Samples, Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage

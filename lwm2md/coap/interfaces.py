@@ -32,7 +32,7 @@ class Failure(StrEnum):
     BAD_RESPONSE = "bad-response"
 
 
-class Received(msgspec.Struct):
+class Received(msgspec.Struct, gc=False):
     """A response or notification to one of our requests, with its whole body, and when it came.
 
     `block_size` is there where it took blocks smaller than ours, because the peer wants them so. The first response to

@@ -175,7 +175,9 @@ class Server:
             return True
         wish = self._observations.wishes.with_token(message.token)
         if wish is not None and wish.state == "refused":
-            noting(self._state, self._device(wish.endpoint), message.payload, now)(REFUSED_STREAM)
+            device = self._device(wish.endpoint)
+            if device.registration is not None and device.registration.peer == peer:
+                noting(self._state, device, message.payload, now)(REFUSED_STREAM)
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers

@@ -140,13 +140,9 @@ class Exchanges:
             composed.options,
             composed.payload,
             on_outcome=done,
-            timeout=self.timeout(operation),
+            timeout=self._state.patience(operation),
             now=now,
         )
-
-    def timeout(self, operation: Operation) -> float:
-        """How long the device may take to answer, in seconds."""
-        return self._state.settings.timeout if operation.request.timeout is None else operation.request.timeout
 
     def composed(self, device: Device, operation: Operation) -> Composed:
         """The message of an operation, made anew where the list of Objects is another one since. Raises a Refused."""

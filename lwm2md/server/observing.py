@@ -305,7 +305,7 @@ class Observations:
             before.code,
             before.options,
             on_outcome=written,
-            timeout=self.operations.timeout(operation),
+            timeout=self._state.patience(operation),
             now=now,
         )
 
@@ -370,7 +370,7 @@ class Observations:
             on_notification=self.notifications.listener,
             now=now,
             token=wish.token,
-            timeout=self.operations.timeout(operation),
+            timeout=self._state.patience(operation),
         )
 
     def _cancel(
@@ -389,6 +389,6 @@ class Observations:
             composed.payload,
             on_outcome=done,
             now=now,
-            timeout=self.operations.timeout(operation),
+            timeout=self._state.patience(operation),
         )
         return wish.token

@@ -171,7 +171,7 @@ class Registering:
         """The device as it is to be stored, where that is anything new."""
         profiles = self._parts.profiles.learned(device, said.parameters.profiles, said.listed)
         labels = {**said.labels, **(device.labels or {})}
-        secured = registration.identity is not None
+        secured = device.secured or registration.identity is not None
         if device.endpoint not in self._state.devices:
             device.last_seen, device.profiles, device.labels, device.secured = now, profiles, labels or None, secured
             return device

@@ -134,6 +134,11 @@ class State:
         """How a device is to be treated: by hand, by profiles that fit it, by what was learned. Cheap to ask for."""
         return device.profile or self.fit(device)
 
+    def patience(self, operation: Operation) -> float:
+        """How long a device may take to answer an operation, in seconds."""
+        asked = operation.request.timeout
+        return self.settings.timeout if asked is None else asked
+
     def commit(
         self,
         writes: Iterable[Write],

@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -57,7 +58,7 @@ class Database:
                 self._journal = Journal()
                 self._connect()
                 self._journal.open(self._opened())
-                with self._seen():
+                with self._seen(self._settled):
                     pass  # a storage that can't be written is read all the same
         except StorageError:
             self.close()
@@ -106,19 +107,19 @@ class Database:
 
     def scan(self, table: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` rows with keys greater than ``after``."""
-        with self._seen() as connection:
+        with self._seen(self._settled) as connection:
             if self._journal.empty:
                 return connection.execute(_SCAN[table], (after, limit)).fetchall()
             return self._journal.scan(connection.execute(_SCAN[table], (after, -1)), table, after, limit)
 
     def read(self, log: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` records with ids greater than ``after``."""
-        with self._seen() as connection:
+        with self._seen(self._logged) as connection:
             return self._journal.read(_logs.read(connection, log, after, limit), log, after, limit)
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._seen() as connection:
+        with self._seen(self._settled) as connection:
             if not self._journal.empty:
                 return _logs.trimmed(connection, log)  # nothing can be written now, so nothing is removed
         with self._transaction("BEGIN") as connection:
@@ -210,11 +211,21 @@ class Database:
             yield self._opened()
 
     @contextlib.contextmanager
-    def _seen(self) -> Iterator[sqlite3.Connection]:
+    def _logged(self) -> Iterator[sqlite3.Connection]:
+        """The connection, with every record in its log."""
+        if not self._journal.logged:
+            with self._transaction() as connection:
+                logged = self._journal.log(connection)
+            logged()
+        with self._errors():
+            yield self._opened()
+
+    @contextlib.contextmanager
+    def _seen(self, brought: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> Iterator[sqlite3.Connection]:
         """The connection; where nothing can be written now, the journal says what is not in its table yet."""
         if not self._stuck:
             try:
-                with self._settled():
+                with brought():
                     pass
             except StorageError:
                 self._stuck = True  # until something was written: each try may take seconds

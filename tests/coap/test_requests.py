@@ -337,7 +337,7 @@ class ObserveTests(SynchronousTestCase):
         self.assertEqual([fresh for _, fresh in self.bench.notifications], [True, True, False])
 
     def test_first_acknowledged_later(self) -> None:
-        """A first response of its own is the upper layer's to acknowledge; repeated, it is a notification till then."""
+        """A first response of its own is the upper layer's to acknowledge; repeated, it is a notification."""
         bench = Bench()
         bench.acknowledge = False
         sent = bench.observe()

@@ -11,7 +11,9 @@ from tests.peers import (
     leshan_demo_server,
     libcoap,
     libcoap_server,
+    mosquitto,
     node_lwm2m,
+    openssl,
     schemathesis_cli,
     txthings,
 )
@@ -24,8 +26,10 @@ def main() -> int:
         ("Leshan demo server", leshan_demo_server.install),
         ("libcoap coap-client", libcoap.install),
         ("libcoap coap-server", libcoap_server.install),
+        ("openssl", openssl.install),
         ("aiocoap", aiocoap.install),
         ("txthings", txthings.install),
+        ("mosquitto", mosquitto.install),
         ("lwm2m-node-lib", node_lwm2m.install),
         ("schemathesis", schemathesis_cli.install),
     ):

@@ -143,6 +143,8 @@ class RuleTests(GateCase):
         self.assertRefused("security-needed", "toy-1", 2)
         self.grants = {"nosec:toy-1": Grant(("toy-1",))}
         self.assertEqual(self.register("toy-1", 2), (n.CREATED, b""))
+        self.grants.clear()
+        self.assertRefused("security-needed", "toy-1", 2)
 
     def test_labels(self) -> None:
         """Labels of the credential are the device's; the operator's own win, the device's claims lose."""

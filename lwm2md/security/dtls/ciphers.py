@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from lwm2md.security.dtls.records import CID_HEADER, CID_LENGTH, DTLS_1_2, HEADER, MAX_PLAINTEXT, TLS12_CID
+from lwm2md.security.dtls.records import CID_HEADER, CID_LENGTH, HEADER, MAX_PLAINTEXT, TLS12_CID, VERSION
 from lwm2md.security.dtls.suites import Suite
 
 Open = Callable[[bytes, int], tuple[int, bytes] | None]
@@ -23,7 +23,6 @@ Seal = Callable[[int, int, bytes], bytes]
 """Takes a number, a content type and plaintext; returns the record."""
 
 _MAX_PADDING: Final = 256
-_VERSION: Final = int.from_bytes(DTLS_1_2, "big")
 _CID_MARK: Final = b"\xff" * 8 + bytes((TLS12_CID,))
 _head: Final = struct.Struct(">BHQH").pack
 _head_explicit: Final = struct.Struct(">BHQHQ").pack
@@ -50,7 +49,7 @@ def opener(suite: Suite, key: bytes, iv: bytes, *, cid: bool) -> Open:
             return None
         kind = record[0]
         nonce = iv + record[HEADER:body] if explicit else (added ^ number).to_bytes(12, "big")
-        return kind, decrypt(nonce, record[body:], _data(number, kind, _VERSION, size))
+        return kind, decrypt(nonce, record[body:], _data(number, kind, VERSION, size))
 
     mark = _CID_MARK + bytes((CID_LENGTH,))
 
@@ -78,19 +77,19 @@ def sealer(suite: Suite, key: bytes, iv: bytes, cid: bytes) -> Seal:
 
     def seal_plain(number: int, kind: int, plaintext: bytes) -> bytes:
         size = len(plaintext)
-        data = _data(number, kind, _VERSION, size)
+        data = _data(number, kind, VERSION, size)
         if explicit:
-            head = _head_explicit(kind, _VERSION, number, size + overhead, number)
+            head = _head_explicit(kind, VERSION, number, size + overhead, number)
             return head + encrypt(_nonce(iv, number), plaintext, data)
         nonce = (added ^ number).to_bytes(12, "big")
-        return _head(kind, _VERSION, number, size + overhead) + encrypt(nonce, plaintext, data)
+        return _head(kind, VERSION, number, size + overhead) + encrypt(nonce, plaintext, data)
 
     mark = _CID_MARK + bytes((len(cid),))
 
     def seal_cid(number: int, kind: int, plaintext: bytes) -> bytes:
         inner = plaintext + bytes((kind,))
         size = len(inner)
-        head = _head_cid(TLS12_CID, _VERSION, number) + cid
+        head = _head_cid(TLS12_CID, VERSION, number) + cid
         data = mark + head + _two(size)
         if explicit:
             eight = _eight(number)

@@ -7,6 +7,8 @@ a message is bounded; a handshake that needs more is one that we can't look into
 
 from __future__ import annotations
 
+import struct
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from lwm2md.security.dtls.records import HANDSHAKE, HEADER, number, split
@@ -21,6 +23,8 @@ FINISHED: Final = 20
 HEAD: Final = 12
 """Octets before a fragment: type, length (3), message sequence (2), offset (3), fragment length (3)."""
 
+_THREE: Final = 0xFFFFFF
+_head: Final = struct.Struct(">IHHI").unpack_from
 _MAX_MESSAGES: Final = 16
 _MAX_FRAGMENTS: Final = 64
 
@@ -52,16 +56,14 @@ class Message(NamedTuple):
 def fragments(record: bytes) -> list[Fragment]:
     """Return the fragments in an unprotected record of type handshake, up to the first that is malformed."""
     found: list[Fragment] = []
-    at = HEADER
-    while at + HEAD <= len(record):
-        length = int.from_bytes(record[at + 1 : at + 4], "big")
-        sequence = int.from_bytes(record[at + 4 : at + 6], "big")
-        offset = int.from_bytes(record[at + 6 : at + 9], "big")
-        size = int.from_bytes(record[at + 9 : at + HEAD], "big")
+    at, limit = HEADER, len(record)
+    while at + HEAD <= limit:
+        first, sequence, middle, last = _head(record, at)
+        length, offset, size = first & _THREE, middle << 8 | last >> 24, last & _THREE
         end = at + HEAD + size
-        if end > len(record) or offset + size > length:
+        if end > limit or offset + size > length:
             break
-        found.append(Fragment(record[at], length, sequence, offset, record[at + HEAD : end]))
+        found.append(Fragment(first >> 24, length, sequence, offset, record[at + HEAD : end]))
         at = end
     return found
 
@@ -69,11 +71,12 @@ def fragments(record: bytes) -> list[Fragment]:
 class Reassembly:
     """The messages of one direction of a handshake, out of datagrams in whatever order; up to ``budget`` octets."""
 
-    __slots__ = ("_left", "_parts", "_pieces")
+    __slots__ = ("_left", "_parts", "_pieces", "_whole")
 
     def __init__(self, budget: int = 4096) -> None:
         self._left = budget
         self._pieces = _MAX_FRAGMENTS
+        self._whole: dict[int, Message] = {}
         # By message: its first fragment, and the bodies by offset.
         self._parts: dict[int, tuple[Fragment, dict[int, bytes]]] = {}
 
@@ -86,34 +89,35 @@ class Reassembly:
 
     def find(self, kind: int) -> bytes | None:
         """Return the body of the first message of this type that is whole; None if there is none."""
-        for message in self.messages():
-            if message.kind == kind:
-                return message.body
-        return None
+        found = [message for message in self._whole.values() if message.kind == kind]
+        return min(found, key=_sequence).body if found else None
 
     def messages(self) -> list[Message]:
         """Return the messages that are whole, in their order."""
-        found = []
-        for sequence, (first, parts) in sorted(self._parts.items()):
-            body = _joined(parts)
-            if len(body) == first.length:
-                found.append(Message(first.kind, sequence, body))
-        return found
+        return sorted(self._whole.values(), key=_sequence)
 
     def _add(self, fragment: Fragment) -> None:
-        known = self._parts.get(fragment.sequence)
-        if known is None:
-            if len(self._parts) >= _MAX_MESSAGES:
-                return
-            known = self._parts[fragment.sequence] = (fragment._replace(body=b""), {})
-        first, parts = known
-        if (fragment.kind, fragment.length) != (first.kind, first.length):
+        kind, length, sequence, offset, body = fragment
+        known = self._parts.get(sequence)
+        size = len(body)
+        if sequence in self._whole or size > self._left or not self._pieces:
             return
-        size = len(fragment.body)
-        if len(parts.get(fragment.offset, b"")) < size <= self._left and self._pieces:
-            self._left -= size
-            self._pieces -= 1
-            parts[fragment.offset] = fragment.body
+        if known is None:
+            if len(self._parts) + len(self._whole) >= _MAX_MESSAGES:
+                return
+            if size < length:
+                known = self._parts[sequence] = (fragment, {})
+        if known is not None:
+            first, parts = known
+            if (kind, length) != (first.kind, first.length) or size <= len(parts.get(offset, b"")):
+                return
+            parts[offset] = body
+            body = _joined(parts)
+        self._left -= size
+        self._pieces -= 1
+        if len(body) == length:
+            self._whole[sequence] = Message(kind, sequence, body)
+            self._parts.pop(sequence, None)
 
 
 def psk_identity(body: bytes) -> bytes | None:
@@ -137,6 +141,9 @@ def transcript(client: Reassembly, server: Reassembly) -> bytes | None:
     if not in_row or exchange[0].sequence != hello[0].sequence + 1:
         return None
     return b"".join(message.hashed for message in (*hello, *ours, *exchange))
+
+
+_sequence: Final = attrgetter("sequence")
 
 
 def _joined(parts: dict[int, bytes]) -> bytes:

@@ -10,10 +10,9 @@ its rest. Extensions are read as RFC 9146 (54), RFC 6066 (0) and RFC 7627 (23) s
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator
-from typing import Final
-
-import attrs
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from lwm2md.security.dtls.handshake import CLIENT_HELLO, HELLO_VERIFY_REQUEST, Message, fragments
 from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, number, plain, split
@@ -21,13 +20,15 @@ from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, number, plain, spl
 COOKIE_LENGTH: Final = 20
 _SECRET_LENGTH: Final = 32
 _RANDOM_LENGTH: Final = 32
+_SESSION_ID: Final = 2 + _RANDOM_LENGTH
+"""Where it begins, with its length, behind the version and the random."""
 _NAME: Final = 0
 _EXTENDED_MASTER_SECRET: Final = 23
 CONNECTION_ID: Final = 54
+_two_shorts: Final = struct.Struct(">HH").unpack_from
 
 
-@attrs.frozen(slots=True)
-class ClientHello:
+class ClientHello(NamedTuple):
     """What a client asks for. ``number`` is that of its record, which an answer takes over.
 
     ``cid`` is the Connection ID it wants in what we send: None if it does not offer any, empty if it wants none itself.
@@ -46,8 +47,7 @@ class ClientHello:
     extended_master_secret: bool
 
 
-@attrs.frozen(slots=True)
-class ServerHello:
+class ServerHello(NamedTuple):
     """What a server chose."""
 
     version: bytes
@@ -62,119 +62,112 @@ class _MalformedError(Exception):
     """Bytes that are no hello."""
 
 
-class _Reader:
-    """Reads bytes from the front; raises _MalformedError where they end too early."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def at(self) -> int:
-        return self._at
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, size: int) -> bytes:
-        start = self._at
-        self._at = end = start + size
-        if end > len(self._data):
-            raise _MalformedError
-        return self._data[start:end]
-
-    def vector(self, width: int) -> bytes:
-        return self.take(int.from_bytes(self.take(width), "big"))
-
-
 def client_hello(datagram: bytes) -> ClientHello | None:
     """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments."""
     records, _ = split(datagram)
     if not records or records[0][0] != HANDSHAKE or number(records[0]) >> 48:
         return None
-    record = records[0]
-    found = fragments(record)
+    found = fragments(records[0])
     if not found or found[0].kind != CLIENT_HELLO or len(found[0].body) != found[0].length:
         return None
     try:
-        return _client_hello(number(record), found[0].body)
+        return _client_hello(number(records[0]), found[0].body)
     except _MalformedError:
         return None
 
 
 def _client_hello(numbered: int, body: bytes) -> ClientHello:
-    reader = _Reader(body)
-    version, random, session_id = reader.take(2), reader.take(_RANDOM_LENGTH), reader.vector(1)
-    before = reader.at
-    cookie = reader.vector(1)
-    behind = reader.at
-    suites = reader.vector(2)
-    reader.vector(1)
-    vouched = body[:before] + body[behind : reader.at]
-    extensions = dict(_extensions(reader))
-    if len(session_id) > _RANDOM_LENGTH or len(suites) % 2:
+    session_end = _vector(body, _SESSION_ID, 1)
+    cookie_end = _vector(body, session_end, 1)
+    suites_end = _vector(body, cookie_end, 2)
+    compression_end = _vector(body, suites_end, 1)
+    suites = body[cookie_end + 2 : suites_end]
+    if session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
+    found = _extensions(body, compression_end)
     return ClientHello(
         numbered,
-        version,
-        random,
-        session_id,
-        cookie,
-        tuple(int.from_bytes(suites[at : at + 2], "big") for at in range(0, len(suites), 2)),
-        vouched,
-        _cid(extensions),
-        _server_name(extensions.get(_NAME, b"")),
-        _EXTENDED_MASTER_SECRET in extensions,
+        body[:2],
+        body[2:_SESSION_ID],
+        body[_SESSION_ID + 1 : session_end],
+        body[session_end + 1 : cookie_end],
+        struct.unpack(f">{len(suites) // 2}H", suites),
+        body[:session_end] + body[cookie_end:compression_end],
+        _cid(found.get(CONNECTION_ID)),
+        _server_name(found.get(_NAME, b"")),
+        _EXTENDED_MASTER_SECRET in found,
     )
 
 
 def server_hello(body: bytes) -> ServerHello | None:
     """Return what the body of a ServerHello says; None if it is malformed."""
-    reader = _Reader(body)
     try:
-        version, random, session_id = reader.take(2), reader.take(_RANDOM_LENGTH), reader.vector(1)
-        suite = int.from_bytes(reader.take(2), "big")
-        reader.take(1)
-        extensions = dict(_extensions(reader))
-        extended = _EXTENDED_MASTER_SECRET in extensions
-        return ServerHello(version, random, session_id, suite, _cid(extensions), extended)
+        session_end = _vector(body, _SESSION_ID, 1)
+        if session_end + 3 > len(body):
+            return None
+        found = _extensions(body, session_end + 3)
+        return ServerHello(
+            body[:2],
+            body[2:_SESSION_ID],
+            body[_SESSION_ID + 1 : session_end],
+            body[session_end] << 8 | body[session_end + 1],
+            _cid(found.get(CONNECTION_ID)),
+            _EXTENDED_MASTER_SECRET in found,
+        )
     except _MalformedError:
         return None
 
 
-def _extensions(reader: _Reader) -> Iterator[tuple[int, bytes]]:
-    """Give the extensions, which may be missing altogether."""
-    if not reader.left:
-        return
-    inner = _Reader(reader.vector(2))
-    if reader.left:
+def _vector(data: bytes, at: int, width: int) -> int:
+    """Return where a vector ends that begins with a length of ``width`` octets at ``at``. Raises _MalformedError."""
+    start = at + width
+    if start > len(data):
         raise _MalformedError
-    while inner.left:
-        yield int.from_bytes(inner.take(2), "big"), inner.vector(2)
+    end = start + int.from_bytes(data[at:start], "big")
+    if end > len(data):
+        raise _MalformedError
+    return end
 
 
-def _cid(extensions: dict[int, bytes]) -> bytes | None:
-    found = extensions.get(CONNECTION_ID)
-    if found is None:
+def _extensions(data: bytes, at: int) -> dict[int, bytes]:
+    """Return the extensions that are all the rest of a hello, unless there are none. Raises _MalformedError."""
+    found: dict[int, bytes] = {}
+    size = len(data)
+    if at == size:
+        return found
+    if _vector(data, at, 2) != size:
+        raise _MalformedError
+    at += 2
+    while at + 4 <= size:
+        kind, length = _two_shorts(data, at)
+        end = at + 4 + length
+        if end > size:
+            raise _MalformedError
+        found[kind] = data[at + 4 : end]
+        at = end
+    if at != size:
+        raise _MalformedError
+    return found
+
+
+def _cid(extension: bytes | None) -> bytes | None:
+    if extension is None:
         return None
-    reader = _Reader(found)
-    cid = reader.vector(1)
-    if reader.left:
+    if _vector(extension, 0, 1) != len(extension):
         raise _MalformedError
-    return cid
+    return extension[1:]
 
 
 def _server_name(extension: bytes) -> str:
     """Return the host name of a server_name extension, "" if there is none that can be read."""
     try:
-        reader = _Reader(_Reader(extension).vector(2))
-        while reader.left:
-            kind, name = reader.take(1), reader.vector(2)
-            if kind == b"\0":
-                return name.decode("ascii")
+        end = _vector(extension, 0, 2)
+        at = 2
+        while at < end:
+            name_end = _vector(extension[:end], at + 1, 2)
+            if extension[at] == 0:
+                return extension[at + 3 : name_end].decode("ascii")
+            at = name_end
     except (_MalformedError, UnicodeDecodeError):
         pass
     return ""

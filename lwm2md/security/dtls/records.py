@@ -7,6 +7,8 @@ that a record of type 25 can be cut before anybody knows whose it is.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Final
 
 CHANGE_CIPHER_SPEC: Final = 20
@@ -29,9 +31,14 @@ MAX_FRAGMENT: Final = MAX_PLAINTEXT + 2048
 """What a record may hold once it is protected (RFC 6347 section 4.1.2.2, RFC 5246 section 6.2.3)."""
 MAX_SEQUENCE: Final = (1 << 48) - 1
 
-_FIRST_HELLO: Final = DTLS_1_0 + b"\0\0"
-"""How the version and the epoch may be, too: before the versions are agreed on."""
-_TYPES: Final = frozenset((CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, TLS12_CID))
+VERSION: Final = int.from_bytes(DTLS_1_2, "big")
+head: Final[Callable[..., tuple[int, int, int, int]]] = struct.Struct(">BHQH").unpack_from
+"""Unpacks what every header begins with: type, version, number, and, unless there is a Connection ID, the length."""
+
+_FIRST_HELLO: Final = int.from_bytes(DTLS_1_0, "big")
+"""The version that records may have in epoch 0, before it is agreed on."""
+_TYPES: Final = frozenset((CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA))
+_eight: Final[Callable[..., tuple[int]]] = struct.Struct(">Q").unpack_from
 
 
 def split(datagram: bytes, cid_length: int = CID_LENGTH) -> tuple[list[bytes], bool]:
@@ -41,24 +48,27 @@ def split(datagram: bytes, cid_length: int = CID_LENGTH) -> tuple[list[bytes], b
     """
     records: list[bytes] = []
     start, size = 0, len(datagram)
-    while start < size:
-        kind = datagram[start]
-        end = start + HEADER + (cid_length if kind == TLS12_CID else 0)
-        if kind not in _TYPES or end > size or (kind == TLS12_CID and not cid_length):
-            return records, False
-        version = datagram[start + 1 : start + 5]
-        length = int.from_bytes(datagram[end - 2 : end], "big")
-        end += length
-        if end > size or length > MAX_FRAGMENT or (version[:2] != DTLS_1_2 and version != _FIRST_HELLO):
-            return records, False
+    while start + HEADER <= size:
+        kind, version, numbered, length = head(datagram, start)
+        end = start + HEADER + length
+        if kind == TLS12_CID and cid_length:
+            end = start + HEADER + cid_length
+            if end > size:
+                break
+            length = datagram[end - 2] << 8 | datagram[end - 1]
+            end += length
+        elif kind not in _TYPES:
+            break
+        if end > size or length > MAX_FRAGMENT or (version != VERSION and (version != _FIRST_HELLO or numbered >> 48)):
+            break
         records.append(datagram[start:end])
         start = end
-    return records, bool(records)
+    return records, start == size > 0
 
 
 def number(record: bytes) -> int:
     """Return the number of a record that `split` gave: its epoch and, in 48 bits, its sequence number."""
-    return int.from_bytes(record[3:11], "big")
+    return _eight(record, 3)[0]
 
 
 def plain(content_type: int, numbered: int, fragment: bytes, version: bytes = DTLS_1_2) -> bytes:

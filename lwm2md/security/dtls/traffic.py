@@ -9,7 +9,6 @@ one look-up and one decryption each.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -17,10 +16,11 @@ from lwm2md.security.dtls.records import (
     ALERT,
     APPLICATION_DATA,
     CID_HEADER,
-    DTLS_1_2,
     HANDSHAKE,
     HEADER,
     TLS12_CID,
+    VERSION,
+    head,
     number,
     split,
 )
@@ -37,8 +37,6 @@ _FATAL: Final = b"\2"
 _HELLOS: Final = (b"\0", b"\1")
 """The types of HelloRequest and ClientHello: a session asked to shake hands again."""
 
-_VERSION: Final = int.from_bytes(DTLS_1_2, "big")
-_head: Final = struct.Struct(">BHQH").unpack_from
 _NOTHING: Final = (0, 0, 0, 0)
 _NOTE_EVERY: Final = (1 << 16) - 1
 _COUNTERS: Final = (
@@ -75,8 +73,8 @@ class Traffic:
         by_address, by_peer, heard = sessions.by_address, sessions.by_peer, sessions.heard
         for datagram, address in batch:
             session = None
-            kind, version, numbered, length = _head(datagram) if len(datagram) >= CID_HEADER else _NOTHING
-            if version == _VERSION:
+            kind, version, numbered, length = head(datagram) if len(datagram) >= CID_HEADER else _NOTHING
+            if version == VERSION:
                 if kind == APPLICATION_DATA:
                     session = by_address.get(address)
                     length += HEADER

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -51,7 +50,7 @@ class ClientHelloTests(SynchronousTestCase):
             body_of(cookie=b"cookie", extensions=names + extension(23, b"") + extension(54, b"\2\xc1\xd0"))
         )
         self.assertEqual(
-            attrs.asdict(found),
+            found._asdict(),
             {
                 "number": 9,
                 "version": b"\xfe\xfd",
