@@ -45,7 +45,7 @@ class Coaps:
     )
     handshake_rate_source: float = setting(values.number(0.1, 1_000_000), "50", "The same from one source")
     challenge_rate: float = setting(
-        values.number(1, 10_000_000), "20000", "Hellos of strangers that are answered with a cookie in a second"
+        values.number(1, 10_000_000), "5000", "Hellos of strangers that are answered with a cookie in a second"
     )
     sessions: int = setting(
         values.integer(1, 10_000_000), "1100000", "Sessions that are kept; those silent longest end when there are more"

@@ -215,27 +215,35 @@ class DtlsPort:
             return True
         if not self._guard.challenge(now):
             return True
-        hello = client_hello(datagram)
+        hello = client_hello(datagram, whole=False)
         if hello is None:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
             self.transmit([(self._cookies.challenge(address, hello, now), address)])
         else:
-            if self.associations.forget(address) is not None:
-                self._guard.release(address)
-            known = address in self.associations.sessions.by_address
-            if self._guard.admit(address, now, known=known) is None:
-                self.own["handshakes_begun"] += 1
-                self._openings.put(address, datagram[_BEHIND_NUMBER:], now)
-                peer = self.associations.sessions.new_peer()
-                handshake = ServerHandshake(
-                    self.associations, address, peer, self._terms.timing, now, self.contexts, self._keys, self._tried
-                )
-                self.associations.begin(handshake)
-                handshake.start(datagram, hello, now)
-                self.associations.follow(handshake)
+            self._begin(datagram, address, now)
         return True
+
+    def _begin(self, datagram: bytes, address: bytes, now: float) -> None:
+        """Begin a handshake with a client that is where it says."""
+        hello = client_hello(datagram)
+        if hello is None:
+            self.own["hellos_malformed"] += 1
+            return
+        if self.associations.forget(address) is not None:
+            self._guard.release(address)
+        known = address in self.associations.sessions.by_address
+        if self._guard.admit(address, now, known=known) is None:
+            self.own["handshakes_begun"] += 1
+            self._openings.put(address, datagram[_BEHIND_NUMBER:], now)
+            peer = self.associations.sessions.new_peer()
+            handshake = ServerHandshake(
+                self.associations, address, peer, self._terms.timing, now, self.contexts, self._keys, self._tried
+            )
+            self.associations.begin(handshake)
+            handshake.start(datagram, hello, now)
+            self.associations.follow(handshake)
 
     # Those that nobody knows
 

@@ -151,7 +151,9 @@ class Cursor:
 
     def _subscribe(self) -> None:
         self._subscribing, self._missed = True, False
-        made = self._delivery.subscribe(Filter(self._types, stored=True), self._position, self._push, on_close=self._ended)
+        made = self._delivery.subscribe(
+            Filter(self._types, stored=True), self._position, self._push, on_close=self._ended
+        )
         if self._missed:
             made.close()
         self._subscribing = False

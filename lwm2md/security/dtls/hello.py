@@ -65,8 +65,11 @@ class _MalformedError(Exception):
     """Bytes that are no hello."""
 
 
-def client_hello(datagram: bytes) -> ClientHello | None:
-    """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments."""
+def client_hello(datagram: bytes, *, whole: bool = True) -> ClientHello | None:
+    """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments.
+
+    What is not ``whole`` lacks its extensions: enough to look at the cookie.
+    """
     records, _ = split(datagram)
     if not records or records[0][0] != HANDSHAKE or number(records[0]) >> 48:
         return None
@@ -74,12 +77,12 @@ def client_hello(datagram: bytes) -> ClientHello | None:
     if not found or found[0].kind != CLIENT_HELLO or len(found[0].body) != found[0].length:
         return None
     try:
-        return _client_hello(number(records[0]), found[0].body)
+        return _client_hello(number(records[0]), found[0].body, whole)
     except _MalformedError:
         return None
 
 
-def _client_hello(numbered: int, body: bytes) -> ClientHello:
+def _client_hello(numbered: int, body: bytes, whole: bool) -> ClientHello:
     session_end = _vector(body, _SESSION_ID, 1)
     cookie_end = _vector(body, session_end, 1)
     suites_end = _vector(body, cookie_end, 2)
@@ -87,7 +90,7 @@ def _client_hello(numbered: int, body: bytes) -> ClientHello:
     suites = body[cookie_end + 2 : suites_end]
     if session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
-    found = _extensions(body, compression_end)
+    found = _extensions(body, compression_end) if whole else {}
     return ClientHello(
         numbered,
         body[:2],
