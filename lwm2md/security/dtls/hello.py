@@ -83,12 +83,15 @@ def client_hello(datagram: bytes, *, whole: bool = True) -> ClientHello | None:
 
 
 def _client_hello(numbered: int, body: bytes, whole: bool) -> ClientHello:
-    session_end = _vector(body, _SESSION_ID, 1)
-    cookie_end = _vector(body, session_end, 1)
-    suites_end = _vector(body, cookie_end, 2)
-    compression_end = _vector(body, suites_end, 1)
+    try:
+        session_end = _SESSION_ID + 1 + body[_SESSION_ID]
+        cookie_end = session_end + 1 + body[session_end]
+        suites_end = cookie_end + 2 + (body[cookie_end] << 8 | body[cookie_end + 1])
+        compression_end = suites_end + 1 + body[suites_end]
+    except IndexError:
+        raise _MalformedError from None
     suites = body[cookie_end + 2 : suites_end]
-    if session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
+    if compression_end > len(body) or session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
     found = _extensions(body, compression_end) if whole else {}
     return ClientHello(
