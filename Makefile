@@ -9,10 +9,11 @@ TESTING := $(VENV)/.installed-for-tests
 PLUGINS := plugins/mqtt
 SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c $(PLUGINS:%=%/setup.cfg)
 
-.PHONY: run foreign-device test lint bench day fuzz torture clean
+.PHONY: run foreign-device test lint bench million day month return fuzz torture clean
 
+# With MQTT=mqtt://HOST the daemon is connected to that broker, too.
 run: $(RUNNING)
-	@./etc/demo $(BIN)
+	@./etc/demo $(BIN) $(MQTT)
 
 # A device that others wrote, Eclipse Leshan's, for the daemon of `make run`.
 foreign-device: $(TESTING)
@@ -30,7 +31,20 @@ lint: $(TESTING)
 bench: $(TESTING)
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.formats
+	$(BIN)/python -m bench.mqtt
 	$(BIN)/python -m bench.records
+
+# A daemon with a million registered devices: some minutes and 2 GB of memory.
+million: $(TESTING)
+	$(BIN)/python -m bench.run million
+
+# A hundred thousand devices that come back at once, in virtual time.
+return: $(TESTING)
+	$(BIN)/python -m tests.server.returning 100000
+
+# A simulated month of a fleet's traffic, and the size of the database day by day.
+month: $(TESTING)
+	$(BIN)/python -m tests.storage.month
 
 # A simulated day of a thousand sleeping devices behind NAT.
 day: $(TESTING)

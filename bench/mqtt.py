@@ -29,6 +29,7 @@ from bench.servers import LOAD_CORE, SERVER_CORE, ask, build, daemon, free_port,
 
 DEVICES: Final = 1000
 WINDOW: Final = 64
+NOTIFYING: Final = 500
 IN_FLIGHT: Final = 1000
 CREATED: Final = 201
 TOPIC: Final = "lwm2md/bench-{:06d}/sensor/3303/0/5700"
@@ -116,7 +117,7 @@ def values(seconds: float) -> tuple[float, int]:
     with (
         broker() as (port, counter),
         daemon(*plugin(port)) as server,
-        load_waiting("notify", server.port, DEVICES, seconds, WINDOW, 0, "-", "con") as process,
+        load_waiting("notify", server.port, DEVICES, seconds, NOTIFYING, 0, "-", "con") as process,
     ):
         for number in range(DEVICES):
             assert ask(server, "PUT", f"/v1/devices/bench-{number:06d}/observations/3303/0/5700", {}) == CREATED

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import statistics
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -21,6 +22,7 @@ CONNECTIONS = 32
 ENROLLED = 20_000
 """Devices that register for each second that was asked for: about what one second takes."""
 STORED = "device.registered,device.deregistered,device.expired,device.value,operation.done,operation.failed"
+RETURNING = 100_000
 SLEEPERS, COMMANDS = 100_000, 5
 ACCEPTED, CREATED, TEN_MILLION = 202, 201, 10_000_000
 PATH = "/v1/devices/bench-%06d/resources/3303/0/5700"
@@ -59,6 +61,18 @@ def _registers(seconds: float) -> float:
         used = processor_time(server.process) - before
         print(f"  {used / devices * 1e6:.1f} us of processor time a Register")
         return rate
+
+
+def _return(pairs: int, seconds: float) -> None:
+    """All devices of a fleet register within a moment, and again each second until they are served."""
+    with daemon() as server:
+        before, began = processor_time(server.process), time.monotonic()
+        load("enroll", server.port, RETURNING, 0, RETURNING)
+        passed, used = time.monotonic() - began, processor_time(server.process) - before
+        print(
+            f"return: {RETURNING:,} devices register at once and again each second, and are back after {passed:.1f} s;"
+        )
+        print(f"  {used:.1f} s of processor time, {server.resident() / (1 << 20):,.0f} MiB resident")
 
 
 def _page(seconds: float) -> float:
@@ -179,6 +193,7 @@ FIGURES: dict[str, Callable[[int, float], None]] = {
     "growth": _pairs("updates of 100,000 devices / of 1,000", ">= 0.77", _updates_of_many, _updates),
     "million": _million,
     "registers": _pairs("Registers, stored and told, / UDP echo", ">= 0.15", _registers, _echo),
+    "return": _return,
     "told": _pairs("updates of 1,000 devices, with a reader of events / UDP echo", ">= 0.8", _updates_told, _echo),
     "reads": _pairs("reads through /v1 / twisted.web resource", ">= 0.4", _reads, _page),
     "notifications": _pairs(

@@ -49,9 +49,13 @@ class Sink:
     def _observe(self, peer: Peer) -> None:
         now = reactor.seconds()
         self.engine.observe(
-            peer, numbers.GET, _OBSERVED, b"", on_outcome=_ignore, on_notification=self._notified, now=now
+            peer, numbers.GET, _OBSERVED, b"", on_outcome=self._answered, on_notification=self._notified, now=now
         )
         self.settle()
+
+    def _answered(self, result: Received | str, now: float) -> None:
+        if isinstance(result, Received):
+            self.engine.acknowledge(result, now)
 
     def _notified(self, received: Received, fresh: bool) -> None:
         self.counts["notifications"] += 1
@@ -70,10 +74,6 @@ class _Control(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         """Tell the counts."""
         self.sendLine(" ".join(map(str, self._sink.counts.values())).encode())  # type: ignore[no-untyped-call]
-
-
-def _ignore(result: Received | str, now: float) -> None:
-    """The first answer is no notification."""
 
 
 def main(port: int) -> None:

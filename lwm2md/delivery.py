@@ -9,7 +9,6 @@ because that one's events have smaller ids. Ids come from blocks reserved durabl
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -21,6 +20,7 @@ from twisted.python.failure import Failure
 from lwm2md.documents import event_document
 from lwm2md.eventids import LOG, META, NEXT_ID, reservation, text
 from lwm2md.events import Event
+from lwm2md.gathering import PATIENCE, Gathered
 from lwm2md.outage import Outage
 from lwm2md.server.effects import Commit
 from lwm2md.storage.interface import Append, Batch, Rows, Storage
@@ -29,12 +29,6 @@ from lwm2md.transaction import Transaction
 
 BLOCK: Final = 10_000
 """Ids reserved at a time."""
-GATHER: Final = 0.02
-"""How long changes that nobody waits for are gathered, in seconds, while there is one transaction after the other."""
-PATIENCE: Final = 0.006
-"""How long changes are gathered for which somebody waits who is patient, in seconds."""
-ENOUGH: Final = 256
-"""How many of them are worth a transaction; a commit counts as often as it has events."""
 MAX_COMMITS: Final = 1_000
 MAX_BYTES: Final = 4 << 20
 """What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
@@ -82,9 +76,8 @@ class Delivery:
         self._clock = clock
         self._keep = keep
         self._log = Logger()
-        self._gathered: deque[Commit] = deque()
-        self._waiting = 0
-        self._rested = 0.0  # when the next transaction may begin that only who is patient waits for
+        self._gathered = Gathered()
+        self._rested = 0.0  # when the next transaction may begin for which nobody is in a hurry
         self._pause: IDelayedCall | None = None
         self._held: list[Delivered] = []
         self._outbox: list[Delivered] = []
@@ -103,7 +96,7 @@ class Delivery:
     @property
     def backlog(self) -> int:
         """Commits that wait for a transaction: who makes them must refuse work when this grows."""
-        return self._waiting
+        return self._gathered.weight
 
     @property
     def newest(self) -> str:
@@ -149,23 +142,20 @@ class Delivery:
         Those for which there is no room, because the storage is too slow, fail at once.
         """
         refused = []
-        urgent = False
+        gathered = self._gathered
         for commit in commits:
-            if self._waiting < MAX_WAITING:
-                self._gathered.append(commit)
-                self._waiting += _weight(commit)
-                urgent = urgent or not (commit.patient or commit.resume is None)
+            if gathered.weight < MAX_WAITING:
+                gathered.add(commit)
             else:
                 refused.append(commit)
-        rest = 0.0 if urgent or self._waiting >= ENOUGH else self._rested - self._clock.seconds()
-        if rest > 0.0 and self._pause is None and not self._under_way:
-            self._pause = self._clock.callLater(rest, self._run)
-        elif urgent or self._pause is None or self._waiting >= ENOUGH:
+        if not gathered.rest():
             self._run()
+        elif self._pause is None and not self._under_way:
+            self._wait(self._rested - self._clock.seconds())
         if refused:
             self.counters["refused"] += len(refused)
             if self.failure is None:
-                self._fails(f"{self._waiting} changes wait for the storage, which is too slow")
+                self._fails(f"{gathered.weight} changes wait for the storage, which is too slow")
             self._resume(refused, False, self._clock.seconds())
 
     def wants(self, event_type: str) -> bool:
@@ -251,15 +241,16 @@ class Delivery:
         if self._running:
             return  # the storage answered at once, and whoever asked it goes on
         self._rested = self._clock.seconds() + PATIENCE
-        if (
-            self._idle
-            or self._waiting >= ENOUGH
-            or any(commit.resume and not commit.patient for commit in self._gathered)
-        ):
+        if self._idle:
             self._run()
         elif self._gathered:
-            awaited = any(commit.resume for commit in self._gathered)
-            self._pause = self._clock.callLater(PATIENCE if awaited else GATHER, self._run)
+            self._wait(self._gathered.rest())
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0.0:
+            self._pause = self._clock.callLater(seconds, self._run)
+        else:
+            self._run()
 
     def _run(self) -> None:
         if self._running:
@@ -278,14 +269,13 @@ class Delivery:
     def _assemble(self) -> Transaction:
         transaction = Transaction()
         while self._gathered and len(transaction.commits) < MAX_COMMITS and transaction.size < MAX_BYTES:
-            self._add(transaction, self._gathered.popleft())
+            self._add(transaction, self._gathered.take())
         if self._low():
             transaction.reserved = self._next + BLOCK
             transaction.writes.append(reservation(transaction.reserved))
         return transaction
 
     def _add(self, transaction: Transaction, commit: Commit) -> None:
-        self._waiting -= _weight(commit)
         transaction.commits.append(commit)
         transaction.writes.extend(commit.writes)
         for write in commit.writes:
@@ -369,7 +359,7 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
-        if committed and self.failure is not None:
+        if committed and self.failure is not None and self._gathered.weight < MAX_WAITING:
             self.submit(self._outage.end(self._clock.seconds()))
         if committed and self._failing:
             self._log.info("the storage works again")
@@ -438,7 +428,3 @@ class Delivery:
     def _tell_idle(self) -> None:
         while self._idle and self._is_idle():
             self._idle.pop(0).callback(None)
-
-
-def _weight(commit: Commit) -> int:
-    return len(commit.events) or 1

@@ -99,7 +99,9 @@ def event_document(event: Event, event_id: str) -> bytes:
         name = key if key.isascii() else _text(key)
         if name not in document:
             kind = type(item)
-            if kind is tuple:
+            if kind is tuple and item and type(item[0]) is str:  # type: ignore[index]
+                document[name] = _texts(item)
+            elif kind is tuple:
                 document[name] = [_row(each) if type(each) is ValueRow else plain(each) for each in item]  # type: ignore[attr-defined]
             else:
                 document[name] = item if kind in _SAME else plain(item)
@@ -140,6 +142,12 @@ def _number_row(row: ValueRow) -> bytes | None:
     head, tail = _around(row.path, row.type, row.name, row.unit)
     time = b"null" if row.time is None else _time_json(row.time)
     return b"%b%b%b%b}" % (head, _encode(value), tail, time)
+
+
+@lru_cache(maxsize=1024)
+def _texts(item: tuple[str, ...]) -> msgspec.Raw:
+    """A list of texts as JSON: a fleet registers the same Objects again and again."""
+    return msgspec.Raw(render(item))
 
 
 @lru_cache(maxsize=4096)

@@ -8,9 +8,11 @@ or the daemon ends. A storage that fails is tried again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lwm2md.delivery import Delivery
@@ -50,14 +52,19 @@ class Drain:
 
     def end(self) -> None:
         """Take it back."""
-        self.stop()
+        self._stop()
         if self.state != "off":
             self.state, self.since = "off", None
             self._server.undrain(self._reactor.seconds())
             self._settle()
 
-    def stop(self) -> None:
-        """Look no more; for the daemon's end."""
+    async def finish(self, seconds: float) -> None:
+        """Drain, and look no more when that is done or so long was waited for it; for the daemon's end."""
+        with suppress(LateError):
+            await self.begin().addTimeout(seconds, self._reactor)
+        self._stop()
+
+    def _stop(self) -> None:
         self._waiting.clear()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

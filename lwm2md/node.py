@@ -8,17 +8,14 @@ the same flush. Sockets are bound first, so that devices get no ICMP error while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.defer import TimeoutError as LateError
+from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from lwm2md import __version__, tuning
-from lwm2md.auditing import AuditLog
 from lwm2md.backup import Backups
 from lwm2md.chance import Chance
 from lwm2md.coap.engine import Engine, Parameters, Peer
@@ -26,6 +23,7 @@ from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
 from lwm2md.drain import Drain
+from lwm2md.gatekeeper import Gatekeeper
 from lwm2md.history import History
 from lwm2md.http.api import Api
 from lwm2md.http.authentication import hash_token
@@ -42,10 +40,6 @@ from lwm2md.plugins.hosting import Hosting
 from lwm2md.plugins.loading import Loaded, Loader
 from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
-from lwm2md.security.csvfile import Packed
-from lwm2md.security.rules import Grant
-from lwm2md.security.sealing import Seal
-from lwm2md.server.admission import Known
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit, Resume, Write
@@ -55,7 +49,6 @@ from lwm2md.server.state import Environment
 from lwm2md.storage.interface import Rows, Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
-from lwm2md.vault import Vault
 
 if TYPE_CHECKING:
     from lwm2md.net.txthings import Trees
@@ -72,6 +65,11 @@ class Node:
     `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup. `bind` may
     raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
     """
+
+    _submitting = False
+    _api: Api | None = None
+    _trees: Trees | None = None
+    _settling: IDelayedCall | None = None
 
     def __init__(
         self,
@@ -103,38 +101,20 @@ class Node:
         environment = Environment(
             chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
         )
-        table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
-        self.server = Server(tuning.server_settings(settings), models.parse(table), environment)
-        self.server.library.use(settings.object_models)
-        sealing = settings.security.credentials_key
-        seal = Seal(None if sealing is None else sealing.reveal(), chance)
-        self.vault = Vault(storage, seal, self.delivery.submit, reactor, chance)
-        self.audit = AuditLog(storage, reactor, settings.security.audit)
-        self.server.gate.grant = self._grant
-        self._secure(settings)
-        profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
-        self.server.device_profiles.ship(profiles)
+        self.server = _server(settings, environment)
+        self._gatekeeper = Gatekeeper(settings, storage, self.delivery, reactor, random=chance, settled=self._settled)
+        self.vault, self.audit = self._gatekeeper.vault, self._gatekeeper.audit
+        self.server.gate.grant = self._gatekeeper.grant
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
-        self.tracing = Tracing(
-            self._registration,
-            self._peers.identify,
-            self._store,
-            chance,
-            locate=self._peers.locate,
-            **tuning.tracing_limits(settings),
-        )
+        self.tracing = self._make_tracing(settings, chance)
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
         self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
-        self._api: Api | None = None
-        self._trees: Trees | None = None
-        self._submitting = False
-        self._settling: IDelayedCall | None = None
         self._taken_up = self._abandoned = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
@@ -152,6 +132,16 @@ class Node:
             glance=self.server.glance,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
+        )
+
+    def _make_tracing(self, settings: Settings, chance: Chance) -> Tracing:
+        return Tracing(
+            self._registration,
+            self._peers.identify,
+            self._store,
+            chance,
+            locate=self._peers.locate,
+            **tuning.tracing_limits(settings),
         )
 
     def now(self) -> float:
@@ -201,25 +191,12 @@ class Node:
         self.delivery.configure(settings.storage.events)
         self.history.configure(settings.history.retention, settings.history.values_per_resource)
         self.tracing.configure(**tuning.tracing_limits(settings))
-        self.audit.configure(settings.security.audit)
-        self._secure(settings)
+        self._gatekeeper.configure(settings)
         if self._peers.secured is not None:
             self._peers.secured.configure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
         return reloaded.also(plan.changed, plan.restart)
-
-    def _secure(self, settings: Settings) -> None:
-        """Take the credentials of the configuration."""
-        self.vault.most = settings.limits.credentials
-        self.vault.use(settings.material.psk if settings.material is not None else Packed())
-
-    def _grant(self, names: tuple[str, ...], then: Known) -> None:
-        def found(grant: Grant | None) -> None:
-            then(grant, self.now())
-            self._settled()
-
-        self.vault.grant(names, found)
 
     # Effects
 
@@ -303,8 +280,7 @@ class Node:
                 seconds=self.now() - began,
             )
         self.history.start()
-        self.audit.start()
-        self._reseal()
+        self._gatekeeper.start()
         self.settle()
         self._api = Api(self, ROUTES)
         self._extend(self.routes.all())
@@ -313,17 +289,6 @@ class Node:
             self._api_ports.append(port)
             self._log.info("api on http://{address}", address=_tcp(port))
         self.ready = True
-
-    def _reseal(self) -> None:
-        """Seal what was stored before there was a key, beside everything else."""
-
-        def ended(count: int) -> None:
-            if count:
-                self._log.info("{count} credentials were stored plain and are sealed now", count=count)
-
-        sealing = Deferred.fromCoroutine(self.vault.reseal())
-        sealing.addCallback(ended)
-        sealing.addErrback(lambda failure: self._log.error("plain rows stay: {error}", error=failure.value))
 
     async def _restore(self, table: str, restore: Callable[[Rows], Iterable[str]] | None = None) -> None:
         after = ""
@@ -349,9 +314,7 @@ class Node:
         for api_port in self._api_ports:
             await (api_port.stopListening() or succeed(None))
         if self._taken_up:
-            with suppress(LateError):
-                await self.drain.begin().addTimeout(self.settings.lwm2md.stop_wait, self.reactor)
-        self.drain.stop()
+            await self.drain.finish(self.settings.lwm2md.stop_wait)
         if self._api is not None:
             self._api.close()
         self.waits.stop()
@@ -368,7 +331,7 @@ class Node:
             self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
         self.history.stop()
-        self.audit.stop()
+        self._gatekeeper.stop()
         self._close_ports()
         if self._taken_up:
             await self.delivery.stop()
@@ -413,6 +376,16 @@ class Node:
         yield from ((f"udp_{name}", sum(port.counters[name] for port in ports)) for name in names)
         yield "driver_errors", self._driver.errors
         yield "driver_unroutable", self._driver.unroutable
+
+
+def _server(settings: Settings, environment: Environment) -> Server:
+    """The core, with the models and device profiles that are shipped, and the operator's models."""
+    table = files("lwm2md.lwm2m").joinpath("models.txt").read_text("utf-8")
+    server = Server(tuning.server_settings(settings), models.parse(table), environment)
+    server.library.use(settings.object_models)
+    profiles = files("lwm2md.server").joinpath("deviceprofiles.json").read_text("utf-8")
+    server.device_profiles.ship(profiles)
+    return server
 
 
 def _tcp(port: IListeningPort) -> str:

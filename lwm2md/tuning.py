@@ -104,6 +104,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         follow=cast("Follow", settings.coap.follow),
         displace=settings.coap.displace,
         max_devices=settings.limits.devices,
+        registers=settings.limits.registers,
         devices_per_gateway=settings.limits.devices_per_gateway,
         revive=settings.registration.revive,
         identify=settings.registration.identify,

@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md import delivery as delivery_module
-from lwm2md.delivery import GATHER, PATIENCE, Delivery
+from lwm2md.delivery import Delivery
 from lwm2md.events import Event
+from lwm2md.gathering import GATHER, PATIENCE
 from lwm2md.server.effects import Commit, Write
 from lwm2md.storage.interface import LAST, Append, Batch, Place, Rows, Samples, Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
@@ -434,7 +435,9 @@ class CommitTests(DeliveryTestCase):
         self.delivery.submit([self.commit(6, event(6))])
         self.storage.run()
         self.assertEqual([name for name, ok, _ in self.resumed if ok], [0, 1, 2, 3, 6])
-        self.assertEqual((reader.numbers, self.delivery.failure), ([0, 1, 2, 3, "storage.recovered", 6], None))
+        self.assertEqual(
+            (reader.numbers, self.delivery.failure), ([0, "storage.failed", 1, 2, 3, "storage.recovered", 6], None)
+        )
 
     def test_started_while_failing(self) -> None:
         """Where nothing can be stored at the start, ids are given out once that is over, and none is given twice."""

@@ -24,7 +24,7 @@ from tests.processes import ROOT
 
 _TREE = ("lwm2md", "twisted", "plugins", "etc", "examples", "tests", "bench", "docs", "debian", ".ci")
 _FILES = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "CHANGELOG.md", "LICENSE")
-_BUILD = "from setuptools import build_meta; import sys; build_meta.build_{0}(sys.argv[1])"
+BUILD = "from setuptools import build_meta; import sys; build_meta.build_{0}(sys.argv[1])"
 
 
 def _setup() -> configparser.ConfigParser:
@@ -33,7 +33,7 @@ def _setup() -> configparser.ConfigParser:
     return parser
 
 
-def _imported(source: str) -> set[str]:
+def imported(source: str) -> set[str]:
     """The top-level names that a module imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -60,14 +60,14 @@ class SetupTests(SynchronousTestCase):
         """What the package imports beyond the standard library is what it requires, no more and no less."""
         names: set[str] = set()
         for module in (ROOT / "lwm2md").rglob("*.py"):
-            names |= _imported(module.read_text(encoding="utf-8"))
+            names |= imported(module.read_text(encoding="utf-8"))
         # zope.interface is part of Twisted's own interface.
         names -= sys.stdlib_module_names | {"lwm2md", "zope"}
         providers = importlib.metadata.packages_distributions()
         # Our own distribution is a provider of "twisted" too: it has twisted/plugins.
-        imported = {_normal(next(each for each in providers[name] if each != "lwm2md")) for name in names}
-        required = {_normal(line) for line in _setup()["options"]["install_requires"].split("\n") if line}
-        self.assertEqual(imported, required)
+        used = {normal(next(each for each in providers[name] if each != "lwm2md")) for name in names}
+        required = {normal(line) for line in _setup()["options"]["install_requires"].split("\n") if line}
+        self.assertEqual(used, required)
 
 
 class Building(SynchronousTestCase):
@@ -100,7 +100,7 @@ class Building(SynchronousTestCase):
         place = source or self.copy
         target = self.work / f"{kind}-of-{place.name}"
         target.mkdir()
-        self._output("env", *variables, sys.executable, "-c", _BUILD.format(kind), str(target), cwd=str(place))
+        self._output("env", *variables, sys.executable, "-c", BUILD.format(kind), str(target), cwd=str(place))
         return next(target.iterdir())
 
     def _output(self, *command: str, cwd: str | None = None) -> str:
@@ -214,7 +214,7 @@ class ThirdPartyTests(Building):
         raise AssertionError(f"the daemon ended without {pattern}")
 
 
-def _normal(requirement: str) -> str:
+def normal(requirement: str) -> str:
     """The normalized name of a distribution in a requirement such as ``twisted[tls] >= 24.7``."""
     match = re.match(r"\s*([\w.-]+)", requirement)
     assert match

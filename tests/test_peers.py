@@ -14,6 +14,7 @@ from tests.peers.leshan_client import LeshanClient
 from tests.peers.leshan_codecs import LeshanCodecs, LeshanError
 from tests.peers.leshan_demo_server import LeshanDemoServer
 from tests.peers.lines import Client, PeerError, Server
+from tests.peers.mosquitto import Mosquitto
 from tests.peers.proxy import Proxy
 from tests.processes import GoneError, Process, script
 
@@ -127,6 +128,26 @@ class LeshanTests(TestCase):
             self.assertEqual(answer["content"], content)
         found: dict[str, object] = answer
         return found
+
+
+class MosquittoTests(TestCase):
+    """Mosquitto's clients at its broker."""
+
+    timeout = 60
+
+    async def test_messages_and_sessions(self) -> None:
+        """A message comes with its topic, also to a subscriber whose broker was killed in between."""
+        broker = await Mosquitto.start(self)
+        listener = await broker.listen("a/#")
+        counter = await broker.count("counter", "a/#")
+        await broker.publish("a/b", '{"ö": 1}')
+        self.assertEqual(await listener.message("^a/b "), {"ö": 1})
+        await counter.message("^a/b ")
+        await broker.process.kill()
+        broker = await broker.again()
+        await broker.publish("a/c", "2")
+        self.assertEqual(await counter.message("^a/c "), 2)
+        self.assertEqual(counter.messages(), [("a/b", '{"ö": 1}'), ("a/c", "2")])
 
 
 class LeshanCodecsTests(TestCase):

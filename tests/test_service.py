@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from lwm2md import service
 from lwm2md.coap import numbers as n
 from lwm2md.config import load
+from lwm2md.plugins import StorageBackend
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
 from tests.daemons import Daemon
@@ -77,6 +78,22 @@ class StateTests(SynchronousTestCase):
         for url, kind in (("memory:", MemoryStorage), ("sqlite:", SQLiteStorage), ("sqlite:x.db", SQLiteStorage)):
             found = service.storage(load(None, [f"storage.url={url}"]), self.state, reactor)
             self.assertIsInstance(found, kind)
+
+    def test_storage_of_a_plugin(self) -> None:
+        """The scheme of a plugin's storage names that; what it raises is the reason why there is no daemon."""
+
+        def make(url: str, state: Path, reactor: object) -> MemoryStorage:
+            if url == "mine:broken":
+                raise ValueError("on purpose")
+            return MemoryStorage()
+
+        backends = {"mine": StorageBackend("mine", make)}
+        # The scheme is known once the plugins are loaded.
+        settings = load(None, ["storage.url=mine:x", "plugins.enable=mine"])
+        self.assertIsInstance(service.storage(settings, self.state, reactor, backends), MemoryStorage)
+        settings = load(None, ["storage.url=mine:broken", "plugins.enable=mine"])
+        with self.assertRaisesRegex(OSError, "can't use the storage mine: on purpose"):
+            service.storage(settings, self.state, reactor, backends)
 
 
 class RefusalTests(TestCase):
@@ -163,6 +180,31 @@ class LifeTests(TestCase):
         await daemon.process.stop()
         daemon = await daemon.again()
         self.assertEqual((await daemon.api("GET", "/v1/devices/d"))[0], 404)
+
+    async def test_plugins(self) -> None:
+        """With a storage and a guard of plugins' it is killed and goes on; who is not let in is not."""
+        place = ROOT / "examples"
+        more = (f"plugins.path={place}", "plugins.enable=filelog,gatekeeper", "storage.url=filelog:log")
+        daemon = await Daemon.start(self, *more)
+        device = Device(self, daemon.coap.removeprefix("coap://"))
+        self.assertEqual((await device.register("farm-1")).code, n.CREATED)
+        self.assertEqual((await Device(self, daemon.coap.removeprefix("coap://")).register("x")).code, n.FORBIDDEN)
+        await daemon.process.kill()
+        again = await daemon.again()
+        self.assertEqual((await device.ask(n.POST, device.location)).code, n.CHANGED)
+        states = {each["name"]: each["state"] for each in (await again.api("GET", "/v1/status"))[1]["plugins"]}
+        self.assertEqual(states, {"filelog": "running", "gatekeeper": "running"})
+
+    async def test_strict(self) -> None:
+        """A daemon that is to have no plugin fail ends with status 1 when one does not start."""
+        file = directory(self) / "bad.py"
+        file.write_text("import lwm2md\nAPI_VERSION = 1\n@lwm2md.hookimpl\ndef lwm2md_start(): 1 / 0\n")
+        more = ("plugins.enable=bad", f"plugins.path={file.parent}", f"lwm2md.state={file.parent / 'state'}")
+        base = ("coap.listen=127.0.0.1:0", "api.listen=127.0.0.1:0", "plugins.strict=yes", *more)
+        options = [word for setting in base for word in ("--set", setting)]
+        process = Process.start(self, [script("twistd"), "--pidfile=", "-n", "lwm2md", *options])
+        self.assertEqual(await process.wait(), 1, process.output())
+        self.assertIn("lwm2md can't start: [plugins] strict: bad: can't start: ZeroDivisionError", process.output())
 
     def test_stopped_while_starting(self) -> None:
         """A daemon that is told to end while it starts ends at once, with nothing to say about it."""

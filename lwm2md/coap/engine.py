@@ -206,9 +206,9 @@ class Engine:
     ) -> bytes:
         """Send a request with Observe 0 and return its token; pass the `token` of an observation to renew it.
 
-        The outcome is the first response. If that has an Observe option, notifications follow, each to be passed to
-        `acknowledge`; the last one is that with an error code, or without the option. Raises ValueError while a
-        request with that token is under way.
+        The outcome is the first response. If that has an Observe option, notifications follow; it and each of them is
+        to be passed to `acknowledge`. The last one is that with an error code, or without the option. Raises ValueError
+        while a request with that token is under way.
         """
         return self._requests.ask(
             peer,
@@ -224,9 +224,13 @@ class Engine:
         )
 
     def acknowledge(self, received: Received, now: float) -> None:
-        """Acknowledge a notification, if it was Confirmable; until then its retransmissions are delivered again."""
-        message = received.message
-        if message.type == numbers.CON:
+        """Acknowledge a notification, or the first response to an observation, if it is still to be acknowledged.
+
+        Until then its retransmissions are delivered again, as notifications.
+        """
+        if received.open:
+            received.open = False
+            message = received.message
             key = message.mid.to_bytes(2, "big") + message.token
             self._outbox.append((b"\x60\x00" + key[:2], received.peer))
             self._replies.store_acknowledgement(received.peer, key, now)

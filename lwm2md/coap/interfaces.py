@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
 from lwm2md.coap.message import Message, Options
 from lwm2md.coap.terms import Terms
-
-_MAX_AGE: Final = 60.0
 
 Peer = bytes
 """An opaque key of a remote address; CoAP only compares it."""
@@ -34,22 +32,20 @@ class Failure(StrEnum):
     BAD_RESPONSE = "bad-response"
 
 
-class Received(msgspec.Struct):
+class Received(msgspec.Struct, gc=False):
     """A response or notification to one of our requests, with its whole body, and when it came.
 
-    `block_size` is there where it took blocks smaller than ours, because the peer wants them so.
+    `block_size` is there where it took blocks smaller than ours, because the peer wants them so. The first response to
+    an observation that is renewed may come `late`, behind a notification that is newer. What is `open` is Confirmable
+    and not acknowledged yet: see `Engine.acknowledge`.
     """
 
     peer: Peer
     message: Message
     now: float
     block_size: int | None = None
-
-    @property
-    def fresh_until(self) -> float:
-        """When the content becomes stale: Max-Age after it came, a minute without that option (RFC 7252 5.10.5)."""
-        age = self.message.max_age
-        return self.now + (_MAX_AGE if age is None else age)
+    late: bool = False
+    open: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):

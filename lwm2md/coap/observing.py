@@ -100,10 +100,17 @@ class Observation:
         if self._open in (mid, ~mid):
             self._open = None
 
+    def passed(self, sequence: int, since: float, now: float) -> bool:
+        """Tell whether a notification that came `since` then is newer than what has that sequence number."""
+        newest = self._newest
+        return newest is not None and self._time >= since and not is_newer(newest, self._time, sequence, now)
+
     def fresh(self, sequence: int, now: float) -> bool:
         """Take the sequence number of a notification; return whether it is the newest so far."""
         if self._newest is not None and not is_newer(self._newest, self._time, sequence, now):
             return False
         self._newest = sequence
         self._time = now
+        if self._open is not None:
+            self._open = min(self._open, ~self._open)  # when it comes again it is an old one
         return True

@@ -116,7 +116,7 @@ class Requests:
         else:
             body = encode_body(options, payload) if payload else _bare(options)
         patience = parameters.max_transmit_wait if timeout is None else timeout
-        ask = self._make(peer, code, token, body, on_outcome, patience)
+        ask = self._make(peer, code, token, body, on_outcome, patience=patience)
         ask.confirmable = confirmable
         ask.options = options
         ask.payload = payload
@@ -211,8 +211,11 @@ class Requests:
         if self._context.guard is not None:
             self._context.guard.confirm(peer, now)
 
-    def _answer(self, ask: Ask, message: Message, now: float, *, exact: bool) -> bool:
-        """Take the response to a request, or a part of it; return False if that cannot be used."""
+    def _answer(self, ask: Ask, message: Message, now: float, *, exact: bool) -> bool | None:
+        """Take the response to a request, or a part of it; return False if that cannot be used.
+
+        None stands for one that the layer above acknowledges.
+        """
         transfer = ask.transfer
         if transfer is not None:
             block = transfer.onward(message)
@@ -236,10 +239,14 @@ class Requests:
             self._counters["bad_responses"] += 1
             self.conclude(ask, step, now)
             return kind != UNUSABLE
-        if isinstance(step, Message):
-            self._accept(ask, step, now)
-            self.conclude(ask, Received(ask.peer, step, now, self._wanted_size(ask)), now)
-        return True
+        if not isinstance(step, Message):
+            return True
+        received = Received(ask.peer, step, now, self._wanted_size(ask))
+        received.late = self._accept(ask, step, now)
+        # A first notification is as good as any other: whoever keeps it acknowledges it.
+        received.open = begins = step.type == numbers.CON and transfer is None and ask.token in self._observations
+        self.conclude(ask, received, now)
+        return None if begins else True
 
     def _wanted_size(self, ask: Ask) -> int | None:
         """The size of the blocks that the peer wants, where it is smaller than ours."""
@@ -265,17 +272,25 @@ class Requests:
                 return
         self._exchanges.again(ask, ask.token + step, now)
 
-    def _accept(self, ask: Ask, message: Message, now: float) -> None:
-        """Begin an observation with its first response, or end it."""
+    def _accept(self, ask: Ask, message: Message, now: float) -> bool:
+        """Begin an observation with its first response, or end it.
+
+        Return whether that comes late: a newer notification came after the request had left, which renews it.
+        """
         if ask.observation is None:
-            return
+            return False
         old = self._observations.pop(ask.token, None)
         if old is not None:
             self._drop(old, now)
         sequence = message.observe
-        if sequence is not None and numbers.is_success(message.code):
+        if sequence is None or not numbers.is_success(message.code):
+            return False
+        if message.type == numbers.CON:
+            ask.observation.confirmable(message.mid, sequence, now)
+        else:
             ask.observation.fresh(sequence, now)
-            self._observations[ask.token] = ask.observation
+        self._observations[ask.token] = ask.observation
+        return old is not None and old.passed(sequence, ask.limit - ask.timeout, now)
 
     def _notify(self, observation: Observation, peer: Peer, message: Message, now: float) -> bool | None:
         kind = response_kind(message.options)
@@ -297,7 +312,8 @@ class Requests:
             if fresh:
                 self._fetch(observation, peer, message, now)
             return True
-        self._context.call(observation.on_notification, Received(peer, message, now), fresh)
+        received = Received(peer, message, now, open=message.type == numbers.CON)
+        self._context.call(observation.on_notification, received, fresh)
         return None if message.type == numbers.CON else True
 
     def _take(self, observation: Observation, peer: Peer, message: Message, sequence: int, now: float) -> bool | None:
@@ -311,7 +327,7 @@ class Requests:
         else:
             fresh = False
             self._counters["reordered"] += 1
-        self._context.call(observation.on_notification, Received(peer, message, now), fresh)
+        self._context.call(observation.on_notification, Received(peer, message, now, None, False, confirmable), fresh)
         return None if confirmable else True
 
     def _fetch(self, observation: Observation, peer: Peer, message: Message, now: float) -> None:
@@ -349,7 +365,7 @@ class Requests:
     def _rest(self, begun: Ask | Received, code: int, body: bytes, transfer: Transfer, on_outcome: Outcome) -> Ask:
         """Return a request for further blocks, which belongs to a response that has begun to arrive."""
         patience = self._context.parameters_for(begun.peer).max_transmit_wait
-        ask = self._make(begun.peer, code, self._token(), body, on_outcome, patience)
+        ask = self._make(begun.peer, code, self._token(), body, on_outcome, patience=patience)
         if isinstance(begun, Ask):
             ask.timeout = begun.timeout
             ask.alias = begun.token
@@ -358,9 +374,7 @@ class Requests:
         ask.exclusive = True
         return ask
 
-    def _make(  # noqa: PLR0917  names at each call would be half of what it costs
-        self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, patience: float
-    ) -> Ask:
+    def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, *, patience: float) -> Ask:
         ask = self._asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
         ask.owner = self
         ask.on_outcome = on_outcome

@@ -238,6 +238,12 @@ class Limits:
         "Devices known at once; the longest gone gives way, else new ones are refused",
         reloadable=True,
     )
+    registers: int = setting(
+        values.integer(1, 100_000),
+        "1000",
+        "Registers that wait for the storage at once, half of them of unknown devices; more get 5.03 with Max-Age",
+        reloadable=True,
+    )
     devices_per_gateway: int = setting(
         values.integer(0, 65534), "128", "Devices shown behind one LwM2M Gateway; more are left out", reloadable=True
     )

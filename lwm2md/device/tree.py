@@ -108,12 +108,6 @@ class Tree:
             return path[2] in instance or (model is not None and executable(model))
         return self.value(path) is not None
 
-    def all_instances(self) -> Iterator[Path]:
-        """Every Instance in ascending order."""
-        for number in sorted(self._instances):
-            for instance in sorted(self._instances[number]):
-                yield Path((number, instance))
-
     def copy(self, path: Path) -> Resources:
         """A copy of the Instance at ``path`` to change and then ``commit``; empty when there is none yet."""
         return _copy(self.instance(path) or {})

@@ -146,7 +146,7 @@ def _place(node: Node) -> Path:
 def _restore(call: Call) -> None:
     if call.upload is None:
         _place(call.node)
-        raise Problem("bad-body", "a backup is expected as the body")
+        raise Problem("bad-backup", "the file is expected as the body")
     source, restoration = call.upload.take(), _restoration(call.node)
 
     def checked(_: None) -> Reply:

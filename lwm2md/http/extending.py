@@ -21,6 +21,7 @@ from lwm2md.http.request import Call
 from lwm2md.http.routes import JSON, Handler, Route
 from lwm2md.plugins.calling import Calls
 from lwm2md.plugins.contributions import ApiProblem, ApiReply, ApiRequest, ApiRoute
+from lwm2md.plugins.marks import is_asynchronous
 from lwm2md.plugins.plugin import Plugin
 
 PRINCIPAL: Final = "admin"
@@ -94,11 +95,13 @@ def _route(plugin: Plugin, calls: Calls, given: ApiRoute, taken: set[str]) -> Ro
 
 
 def _handler(plugin: Plugin, calls: Calls, given: ApiRoute) -> Handler:
-    name = f"{given.method} {given.path}"
+    name, asynchronous = f"{given.method} {given.path}", is_asynchronous(given.handler)
 
     def handle(call: Call) -> Reply | None:
         asked = ApiRequest(given.method, dict(call.path_arguments), dict(call.query), call.document, PRINCIPAL)
-        answer = calls.handle(plugin, name, given.handler, asked, passes=(ApiProblem,))
+        answer = calls.invoke(
+            plugin, name, lambda: given.handler(asked), asynchronous=asynchronous, passes=(ApiProblem,)
+        )
         answer.addCallback(lambda found: _reply(found, given.status))
         answer.addCallbacks(
             lambda reply: call.complete(lambda: reply), lambda failure: call.complete(lambda: _problem(plugin, failure))

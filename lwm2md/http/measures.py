@@ -64,6 +64,7 @@ MEASURES: Final = {
     "delivery_events_dropped": _counter("Events that were lost: live ones without room, or without a document"),
     "delivery_readers_dropped": _counter("Readers of events that were ended: too slow, or failing"),
     "delivery_resumes_failed": _counter("Follow-ups of commits that failed by a mistake of the daemon"),
+    "server_registrations_deferred": _counter("Registers that were told to come back, since too many came at once"),
     "server_registrations_refused": _counter("Registers, Updates and De-registers that were refused"),
     "server_gateway_devices_refused": _counter("Devices that a gateway named and that could not be shown"),
     "server_notifications_undecodable": _counter("Notifications whose content could not be read"),

@@ -92,7 +92,7 @@ def _operation(route: Route, by_type: Mapping[Any, Document]) -> Document:
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": not route.body.optional, "content": content}
     elif isinstance(route.body, FileBody):
-        schema = {"type": "string", "format": "binary"}
+        schema = {"type": "string", "format": "binary", "minLength": 1}
         operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
     elif route.body is not None:
         found = {"schema": {"type": "string"}, "example": route.body.example}

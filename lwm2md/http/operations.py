@@ -103,8 +103,13 @@ def _known(call: Call) -> Operation:
     return by_id(call, call.node.server.operations, UnknownOperation)
 
 
-def _get(call: Call) -> Reply:
-    return shown(_known(call), call)
+def _get(call: Call) -> Reply | None:
+    """Nobody is told of an end that a crash could take back."""
+    operation = _known(call)
+    if not operation.ending or operation.watchers is None:
+        return shown(operation, call)
+    operation.watchers.append(lambda ended: call.complete(lambda: shown(ended, call)))
+    return None
 
 
 def _delete(call: Call) -> None:

@@ -36,7 +36,7 @@ def answer_at_end(
 
     ``keep`` makes an operation durable before ``queued`` is answered.
     """
-    if operation.finished:
+    if operation.finished and not operation.ending:
         return ended(operation)
     wait = call.query["wait"]
     _Waiter(call, operation, ended, queued, keep).start(wait)
@@ -87,8 +87,11 @@ class _Waiter:
         node.settle()
 
     def kept(self, committed: bool, now: float) -> None:
-        """The storage answered."""
-        self.call.complete(lambda: self.outcome(committed))
+        """The storage answered. An end that it has not taken yet is told when it has."""
+        if self.operation.ending and self.operation.watchers is not None:
+            self.operation.watchers.append(self.finish)
+        else:
+            self.call.complete(lambda: self.outcome(committed))
 
     def outcome(self, committed: bool) -> Reply:
         """What to say after the storage answered."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -84,6 +84,8 @@ class Calls:
         def ended(outcome: Any) -> Any:
             plugin.seconds += time.perf_counter() - began
             if isinstance(outcome, Failure) and not isinstance(outcome.value, passes):
+                if isinstance(outcome.value, CancelledError) and plugin.state == "stopping":
+                    return outcome
                 error = outcome.value or PluginFailed(name)
                 self.trouble(plugin, name, error, outcome)
                 if not isinstance(error, Exception):  # nobody's coroutine is to be left by SystemExit

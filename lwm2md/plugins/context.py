@@ -21,6 +21,7 @@ from lwm2md.http.documents import device_document, values_of
 from lwm2md.lwm2m.paths import Path
 from lwm2md.plugins import asking
 from lwm2md.plugins.asking import OperationRefused, SubmittedOperation
+from lwm2md.plugins.marks import is_asynchronous
 from lwm2md.plugins.measuring import PluginMetrics
 from lwm2md.plugins.notes import Kept, Notes
 from lwm2md.plugins.plugin import PluginFailed
@@ -162,10 +163,12 @@ class PluginContext:
         fired, however long that takes; if it fails the same batch comes again. Raises ValueError if ``name`` is in use.
         """
 
+        invoke, asynchronous, called = self._running.calls.invoke, is_asynchronous(handler), f"events {name}"
+
         def handle(events: Sequence[Delivered]) -> Deferred[Any]:
             if self._ended:
                 return fail(PluginFailed("it has ended"))
-            return self._running.calls.handle(self._plugin, f"events {name}", handler, events, endless=durable)
+            return invoke(plugin, called, lambda: handler(events), asynchronous=asynchronous, endless=durable)
 
         if name in self._names:
             raise ValueError(f"there is a subscription {name!r} already")
@@ -260,10 +263,15 @@ class PluginContext:
         """
         self._running.mount(self._plugin, root)
 
+    async def finish(self) -> None:
+        """Get no more events, and let the handlers do what they are at."""
+        for finished in [source.close() for source in self._sources]:
+            await finished
+
     def close(self) -> None:
         """End everything that was begun through this context."""
         self._ended = True
         for source in self._sources:
-            source.close()
+            source.cancel()
         for task in tuple(self._tasks):
             task.cancel()

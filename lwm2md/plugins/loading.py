@@ -23,7 +23,7 @@ from lwm2md import hookspecs
 from lwm2md.config.errors import ConfigError, nearest
 from lwm2md.config.loader import PLUGIN, fault_of
 from lwm2md.config.schema import Settings
-from lwm2md.config.values import STORAGE_EXPECTED, STORAGE_SCHEMES, BadValue
+from lwm2md.config.values import PLUGIN_NAME, STORAGE_EXPECTED, STORAGE_SCHEMES, BadValue
 from lwm2md.hookspecs import API_VERSION, SPECIFIED
 from lwm2md.plugins import settings as plugin_settings
 from lwm2md.plugins.contributions import Setting, StorageBackend
@@ -141,6 +141,8 @@ def describe(loaded: Loaded) -> Iterator[str]:
 
 def _import(name: str, paths: Sequence[str]) -> tuple[Any, str]:
     """The plugin's module or object, and where it is from; raises LoadError."""
+    if not PLUGIN_NAME.fullmatch(name):
+        raise LoadError("this is no name of a plugin")
     points = entry_points(group=GROUP)
     found = sorted({_origin(point): point for point in points if point.name == name}.items())
     if len(found) > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 from typing import Final, Literal
 
 import attrs
@@ -33,18 +34,21 @@ class Metric:
     labels: tuple[str, ...] = ()
     read: Callable[[], float] | None = None
     series: dict[tuple[str, ...], float] = attrs.field(factory=dict)
+    _lock: Lock = attrs.field(factory=Lock, repr=False)
 
     def add(self, amount: float = 1, **labels: str) -> None:
         """Count, for this set of labels. Sets beyond `MOST_SERIES` are not counted."""
         key = tuple(str(labels[name]) for name in self.labels)
-        if key in self.series or len(self.series) < MOST_SERIES:
-            self.series[key] = self.series.get(key, 0) + amount
+        with self._lock:
+            if key in self.series or len(self.series) < MOST_SERIES:
+                self.series[key] = self.series.get(key, 0) + amount
 
     def set(self, value: float, **labels: str) -> None:
         """Let a gauge have this value, for this set of labels."""
         key = tuple(str(labels[name]) for name in self.labels)
-        if key in self.series or len(self.series) < MOST_SERIES:
-            self.series[key] = value
+        with self._lock:
+            if key in self.series or len(self.series) < MOST_SERIES:
+                self.series[key] = value
 
     def values(self) -> Iterator[tuple[tuple[str, ...], float]]:
         """The values there are now, by the values of the labels."""
@@ -54,7 +58,9 @@ class Metric:
             except Exception:
                 return
         else:
-            yield from tuple(self.series.items())
+            with self._lock:
+                found = tuple(self.series.items())
+            yield from found
 
 
 class PluginMetrics:

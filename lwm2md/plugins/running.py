@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed  # noqa: A004  what addTimeout raises
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,6 +31,8 @@ from lwm2md.storage.interface import Storage
 if TYPE_CHECKING:
     from lwm2md.plugins.host import Host
 
+GRACE: Final = 2.0
+"""How long the handlers of events of a plugin that is stopped may take for what they are at, in seconds."""
 SECURE: Final = frozenset(name for name, call in SPECIFIED.items() if call.secure)
 
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -131,11 +133,12 @@ class Running:
         self._host.remove_routes(plugin)
         for root in self._trees.pop(plugin.name, ()):
             self._host.unmount(root)
+        context = self._contexts.pop(plugin.name)
+        with suppress(TimeoutError):
+            await Deferred.fromCoroutine(context.finish()).addTimeout(GRACE, self._host.reactor)
         with suppress(Exception):  # told already
             await self._call(plugin, "lwm2md_stop")
-        context = self._contexts.pop(plugin.name, None)
-        if context is not None:
-            context.close()
+        context.close()
         self.calls.ended(plugin)
         plugin.state = "disabled" if failure is None else "failed"
         if failure is not None:

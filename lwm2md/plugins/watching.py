@@ -64,6 +64,8 @@ class Watch:
         finally:
             self.step = outer
             seconds = self._now() - step.since
+            if outer is not None:
+                outer.since += seconds  # what another one took is not its own
             if seconds > LONGEST_STEP:
                 held(seconds)
 

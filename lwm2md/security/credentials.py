@@ -28,6 +28,7 @@ LONGEST_KEY: Final = 64
 """Bytes of a key."""
 MOST_KEYS: Final = 4
 """Keys of one identity at once."""
+_UNFIT: Final = re.compile("[\x00-\x1f\ud800-\udfff]")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+", re.ASCII)
 _NAMES: Final = re.compile(r"(?:sha256:[0-9a-f]{64}|serial:[0-9a-f]+@.+|san:.+|(?!sha256:|serial:|san:).+)", re.DOTALL)
 
@@ -106,8 +107,7 @@ def from_row(row: bytes) -> Credential:
 
 def checked_identity(text: str, kind: Kind) -> str:
     """The identity, if it can be one of a credential of this kind. Raises BadCredential."""
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if not 1 <= size <= LONGEST or any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in text):
+    if not text or _UNFIT.search(text) or len(text.encode()) > LONGEST:
         raise BadCredential("identity", f"1 to {LONGEST} bytes of UTF-8 without control characters are expected")
     if kind_of(text) != kind:
         if kind == "psk":

@@ -80,7 +80,17 @@ class Gate:
         """
         if self.waiting >= _MOST_WAITING:
             raise Rejected(n.SERVICE_UNAVAILABLE, "busy")
-        _Asking(self, self._state, asked, then).begin(now)
+        _Asking(self, self._state, asked, then, self.admit).begin(now)
+
+    def again(self, endpoint: str, where: PeerDescription, now: float, then: Callable[[str, float], None]) -> None:
+        """Ask the credential and the rules, not the plugins, about a session that goes on with a registration.
+
+        ``then`` is called, at once or later, with why it may not, or with "". Raises Rejected as `ask`.
+        """
+        if self.waiting >= _MOST_WAITING:
+            raise Rejected(n.SERVICE_UNAVAILABLE, "busy")
+        asked = asked_of(where, endpoint, NO_LABELS)
+        _Asking(self, self._state, asked, lambda _, verdict, now: then(verdict.cause, now), None).begin(now)
 
     def note(self, asked: Admission, cause: str, now: float) -> None:
         """Somebody was refused."""
@@ -97,11 +107,17 @@ class Gate:
 class _Asking:
     """One admission that is asked for, until the verdict."""
 
-    __slots__ = ("_asked", "_cause", "_gate", "_plan", "_state", "_then", "_turn")
+    __slots__ = ("_admit", "_asked", "_cause", "_gate", "_plan", "_state", "_then", "_turn")
 
     def __init__(
-        self, gate: Gate, state: State, asked: Admission, then: Callable[[Admission, Verdict, float], None]
+        self,
+        gate: Gate,
+        state: State,
+        asked: Admission,
+        then: Callable[[Admission, Verdict, float], None],
+        admit: Callable[[Admission, Answer], None] | None,
     ) -> None:
+        self._admit = admit
         self._gate = gate
         self._state = state
         self._asked = asked
@@ -149,7 +165,7 @@ class _Asking:
             self._ruled(NO_LABELS if grant is None else grant.labels, now)
 
     def _ruled(self, labels: Mapping[str, str], now: float) -> None:
-        admit = self._gate.admit
+        admit = self._admit
         if admit is None:
             self._end(Verdict(True, labels=labels), now)
             return

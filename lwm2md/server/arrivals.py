@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lwm2md import events
 from lwm2md.server.records import Device, Registration
+from lwm2md.server.registrationrows import paths_of
 from lwm2md.server.state import State
 
 
@@ -46,7 +47,7 @@ def facts_of(state: State, registration: Registration) -> dict[str, object]:
         "queue_mode": registration.queue_mode,
         "address": address_of(state, registration),
         "transport": registration.transport,
-        "objects": [str(path) for path in registration.objects.paths],
+        "objects": paths_of(registration.objects),
     }
 
 

@@ -7,7 +7,7 @@ operators through the methods; every method that changes something takes ``now``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -37,6 +37,7 @@ from lwm2md.server.library import Library
 from lwm2md.server.neighbour import RESERVED, Neighbour
 from lwm2md.server.observing import Observations
 from lwm2md.server.operations import Operations
+from lwm2md.server.parameters import Rejected
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
 from lwm2md.server.reach import Facts, facts
@@ -114,8 +115,8 @@ class Server:
                 self._registration.lifetimes,
             ),
         )
-        self._sends = Sends(state, self._twin, uplink=self._uplink, moved=self._registration.moves.move)
-        self._observations.notifications.moved = self._registration.moves.move
+        self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
+        self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.neighbour: Neighbour | None = None
@@ -174,7 +175,9 @@ class Server:
             return True
         wish = self._observations.wishes.with_token(message.token)
         if wish is not None and wish.state == "refused":
-            noting(self._state, self._device(wish.endpoint), message.payload, now)(REFUSED_STREAM)
+            device = self._device(wish.endpoint)
+            if device.registration is not None and device.registration.peer == peer:
+                noting(self._state, device, message.payload, now)(REFUSED_STREAM)
             return True
         self._state.count("unexpected_responses")
         return peer not in self._state.peers
@@ -326,6 +329,20 @@ class Server:
     def _relisted(self, device: Device) -> None:
         self._twin.listed(device)
         self.templates.look(device)
+
+    def _session_goes_on(self, device: Device, peer: Peer, now: float, then: Callable[[float], None]) -> None:
+        """A proved identity notifies in another session: it is the device's path from now on, if it may be."""
+        registration = device.registration
+
+        def asked(cause: str, now: float) -> None:
+            if not cause and registration is not None and device.registration is registration:
+                self._registration.moves.move(device, peer, now)
+                then(now)
+
+        try:
+            self.gate.again(device.endpoint, self._state.environment.describe(peer), now, asked)
+        except Rejected:
+            return  # too many wait; it is not acknowledged, and comes again
 
     def _gone(self, device: Device, now: float) -> None:
         self._gateways.gone(device, now)

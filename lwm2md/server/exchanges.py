@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Failure, Received
-from lwm2md.coap.message import Message
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server import negotiation, stored
 from lwm2md.server.abilities import Abilities
@@ -68,7 +67,7 @@ class Special(Protocol):
         """Send it; call ``done`` with what came of it."""
         ...
 
-    def answered(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+    def answered(self, device: Device, operation: Operation, received: Received, now: float) -> Result:
         """Make the result of a 2.xx answer. Raises BadAnswer."""
         ...
 
@@ -141,13 +140,9 @@ class Exchanges:
             composed.options,
             composed.payload,
             on_outcome=done,
-            timeout=self.timeout(operation),
+            timeout=self._state.patience(operation),
             now=now,
         )
-
-    def timeout(self, operation: Operation) -> float:
-        """How long the device may take to answer, in seconds."""
-        return self._state.settings.timeout if operation.request.timeout is None else operation.request.timeout
 
     def composed(self, device: Device, operation: Operation) -> Composed:
         """The message of an operation, made anew where the list of Objects is another one since. Raises a Refused."""
@@ -192,10 +187,11 @@ class Exchanges:
                 return
         else:
             asleep = self._asleep(device, operation, outcome, silence or 0.0, now)
-            if operation.finished:
-                pass  # it was cancelled, or the registration ended
+            if operation.finished:  # it was cancelled, or the registration ended
+                if isinstance(outcome, Received):
+                    self._state.engine.acknowledge(outcome, now)
             elif isinstance(outcome, Received):
-                self._answered(device, operation, outcome.message, now)
+                self._answered(device, operation, outcome, now)
             else:
                 self._unanswered(device, operation, outcome, now, asleep=asleep)
         self.over(device, operation, now)
@@ -235,14 +231,16 @@ class Exchanges:
         operation.composed = None
         return True
 
-    def _answered(self, device: Device, operation: Operation, message: Message, now: float) -> None:
+    def _answered(self, device: Device, operation: Operation, received: Received, now: float) -> None:
+        message = received.message
         operation.coap_code = n.dotted(message.code)
         if message.code >> 5 != 2:
             self._ledger.end(operation, "failed", now, error=diagnostic(message))
             return
         try:
-            operation.result = self._result(device, operation, message, now)
+            operation.result = self._result(device, operation, received, now)
         except (BadAnswer, Refused) as error:
+            self._state.engine.acknowledge(received, now)
             self._ledger.end(operation, "failed", now, error=str(error))
             return
         if operation.op == EXECUTE and (operation.path[0], operation.path[2]) == _DISABLE:
@@ -254,10 +252,10 @@ class Exchanges:
         device.disabled = True
         self._state.commit((Write(stored.DEVICES, device.endpoint, stored.device_row(device)),))
 
-    def _result(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
-        op = operation.op
+    def _result(self, device: Device, operation: Operation, received: Received, now: float) -> Result:
+        op, message = operation.op, received.message
         if op in _SPECIAL:
-            return self._special.answered(device, operation, message, now)
+            return self._special.answered(device, operation, received, now)
         if op in (READ, READ_COMPOSITE):
             accept = operation.composed.accept if operation.composed is not None else None
             values, operation.format = self._reading.values(

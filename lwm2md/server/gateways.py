@@ -17,6 +17,7 @@ from lwm2md import events
 from lwm2md.lwm2m.linkformat import LinkError, ObjectList, objects_of, parse
 from lwm2md.lwm2m.models import default_version
 from lwm2md.lwm2m.paths import Path
+from lwm2md.security.rules import matches
 from lwm2md.server import stored
 from lwm2md.server.deviations import noting
 from lwm2md.server.effects import Write
@@ -222,7 +223,8 @@ class Gateways:
             registration = gateway.registration
             if registration is None or told.prefix in (gateway.children or {}):
                 return
-            if not _may_take(device, name, gateway) or not self._idle.room(name, now):
+            blocked = matches(name, self._state.settings.policy.block)
+            if blocked or not _may_take(device, name, gateway) or not self._idle.room(name, now):
                 self._state.count(_REFUSED)
                 return
             behind = Behind(gateway, told.prefix, told.device_id)

@@ -78,6 +78,7 @@ class Ledger:
             _tell(operation)
 
         if writes or found or then is not None:
+            operation.watchers = operation.watchers or []  # until it is durable, see `Operation.ending`
             self._state.commit(writes, found, committed)
         else:
             _tell(operation)

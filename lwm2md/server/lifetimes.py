@@ -75,10 +75,18 @@ class Lifetimes:
     def plan(self, registration: Registration) -> None:
         """Look at the registration again when its lifetime, as it is now, is over, or the device is missed."""
         self._state.deadlines.cancel(registration.expiry)
-        times = [self._expires(registration), self._missed(registration)]
-        when = min((time for time in times if time is not None), default=None)
+        when = self._next_look(registration)
         if when is not None:
             self._look(registration, when)
+
+    def _next_look(self, registration: Registration) -> float | None:
+        """When the lifetime is over, or the device is missed."""
+        expires = self._expires(registration)
+        new = not registration.settled and registration.device.last_seen <= registration.updated_at
+        if new and expires is not None and not self._state.settings.grace:
+            return expires  # nobody is missed before, of whom nothing is known but the lifetime
+        times = (expires, self._missed(registration))
+        return min((time for time in times if time is not None), default=None)
 
     def again(self, registration: Registration, now: float) -> None:
         """Look at a registration once more in a while, whose end could not be stored or decided."""
@@ -160,18 +168,11 @@ class Lifetimes:
 
     def start(self) -> None:
         """Plan for all that was read back, when nothing of it is missing any more."""
-        grace = self._state.settings.grace
         plans = []
-        for device in self._state.devices.values():
-            registration = device.registration
-            if registration is None or device.behind is not None:
-                continue
-            expires = self._expires(registration)
-            if expires is None or grace or device.last_seen != registration.updated_at:
-                self.plan(registration)
-            else:
-                # Nobody is missed before its lifetime is over, where nothing was heard since its last Update.
-                registration.expiry = plan = Plan(expires, self._due, registration)
+        for registration in self._state.registrations.values():
+            when = self._next_look(registration)
+            if when is not None:
+                registration.expiry = plan = Plan(when, self._due, registration)
                 plans.append(plan)
         self._state.deadlines.extend(plans)
 

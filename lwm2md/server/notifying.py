@@ -15,7 +15,7 @@ from lwm2md.coap.message import Message
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, diagnostic
-from lwm2md.server.effects import Write
+from lwm2md.server.effects import Resume, Write
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import Device
 from lwm2md.server.state import State
@@ -28,7 +28,8 @@ from lwm2md.server.wishes import Wishes
 class Notifications:
     """Takes notifications: their values go to the twin and to everybody who reads events.
 
-    ``moved(device, peer, now)`` is told of a proved identity that comes from a new address.
+    ``moved(device, peer, now, then)`` is asked about a proved identity that comes in another session: it moves the
+    device there and calls ``then``, or does neither.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Notifications:
         self._uplink = uplink
         self._tending = tending
         self._storing: set[tuple[bytes, int]] = set()
-        self.moved: Callable[[Device, Peer, float], None]
+        self.moved: Callable[[Device, Peer, float, Callable[[float], None]], None]
         self.listener = self._notified  # one bound method for all
 
     def values(
@@ -84,26 +85,20 @@ class Notifications:
                 self._state.count("notifications_refused")
                 return
             if identity is not None:
-                self.moved(device, received.peer, now)
-                unverified = False
+                self.moved(device, received.peer, now, lambda _: self._notified(received, fresh))
+                return
         if not unverified:
             self._uplink(device, now)
-        key = (wish.token, message.mid)
-        if key in self._storing:
+        if self._storing and (message.token, message.mid) in self._storing:
             return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             self._ended(device, wish, message, now)
             self._acknowledge(received, True, now)
             return
-        self._storing.add(key)
-
-        def kept(durable: bool, now: float) -> None:
-            self._storing.discard(key)
-            self._acknowledge(received, durable, now)
-
         wish.came(now)
         if isinstance(wish, Fold):
             _carried(device, now)
+        kept = self.keep(received)
         row = self._one(device, wish, message, now) if fresh else None
         if row is not None:
             told: dict[str, object] = {"source": "observe", "values": (row,)}
@@ -116,11 +111,25 @@ class Notifications:
             self._state.count("notifications_reordered")
             values = tuple(row for row in values if row.time != now) or None
         if values is None:
-            kept(True, now)
+            if kept is not None:
+                kept(True, now)
             return
         fields = {"unverified_path": True} if unverified else {}
         whole = (wish.paths or (wish.path,)) if fresh else ()
         self._twin.learn(device, whole, values, "observe", now=now, resume=kept, **fields)
+
+    def keep(self, received: Received) -> Resume | None:
+        """What is to be called when it is known whether the values are durable: then they are acknowledged."""
+        if not received.open:
+            return None
+        key = (received.message.token, received.message.mid)
+        self._storing.add(key)
+
+        def kept(durable: bool, now: float) -> None:
+            self._storing.discard(key)
+            self._acknowledge(received, durable, now)
+
+        return kept
 
     def _one(self, device: Device, wish: Observation, message: Message, now: float) -> ValueRow | None:
         """What nearly every notification has, the value of a single Resource."""

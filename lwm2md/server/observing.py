@@ -13,7 +13,6 @@ import msgspec
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Received
-from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
@@ -306,12 +305,13 @@ class Observations:
             before.code,
             before.options,
             on_outcome=written,
-            timeout=self.operations.timeout(operation),
+            timeout=self._state.patience(operation),
             now=now,
         )
 
-    def answered(self, device: Device, operation: Operation, message: Message, now: float) -> Result:
+    def answered(self, device: Device, operation: Operation, received: Received, now: float) -> Result:
         """The result of an observe or its cancellation. Raises BadAnswer."""
+        message = received.message
         wish = self._cancelling.pop(operation.id, None) or self.wishes.find(device.endpoint, operation.target)
         if operation.op in ESTABLISHING:
             observed = message.observe is not None
@@ -327,9 +327,12 @@ class Observations:
                 self.tending.failed(device, wish, None, now)
         values: tuple[ValueRow, ...]
         values, operation.format = self.notifications.values(device, wish, message, now)
-        if values:
+        if values and not received.late:
             source: Source = "observe" if operation.op in ESTABLISHING else "read"
-            self._twin.learn(device, wish.paths or (wish.path,), values, source, now=now)
+            kept = self.notifications.keep(received)
+            self._twin.learn(device, wish.paths or (wish.path,), values, source, now=now, resume=kept)
+        else:
+            self._state.engine.acknowledge(received, now)
         return Result(values=values)
 
     def failed(self, operation: Operation) -> None:
@@ -367,7 +370,7 @@ class Observations:
             on_notification=self.notifications.listener,
             now=now,
             token=wish.token,
-            timeout=self.operations.timeout(operation),
+            timeout=self._state.patience(operation),
         )
 
     def _cancel(
@@ -386,6 +389,6 @@ class Observations:
             composed.payload,
             on_outcome=done,
             now=now,
-            timeout=self.operations.timeout(operation),
+            timeout=self._state.patience(operation),
         )
         return wish.token

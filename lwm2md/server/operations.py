@@ -288,10 +288,6 @@ class Operations:
         """The registration that a request goes to. Raises BadOperation when it ended meanwhile."""
         return self._exchanges.registration(device)
 
-    def timeout(self, operation: Operation) -> float:
-        """How long the device may take to answer, in seconds."""
-        return self._exchanges.timeout(operation)
-
     def fail(self, operation: Operation, error: str, now: float) -> None:
         """End an operation that never came to be sent."""
         if not operation.finished:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from lwm2md.coap import numbers as n
 from lwm2md.server.records import NO_LABELS
@@ -37,8 +39,7 @@ class Rejected(Exception):  # noqa: N818 - it is the answer, not a fault of ours
         self.text = text
 
 
-@attrs.frozen(slots=True)
-class RegistrationParameters:
+class RegistrationParameters(msgspec.Struct, frozen=True):
     """What a Register or Update said; None where it said nothing. ``lifetime`` is as sent, in seconds."""
 
     endpoint: str | None = None
@@ -57,6 +58,20 @@ def parse(query: Iterable[str]) -> RegistrationParameters:
 
     Of a parameter that appears twice the last one counts: a client's Server URI may bring a query of its own.
     """
+    rest = []
+    named: str | None = None
+    for item in query:
+        if item.startswith("ep=") or item == "ep":
+            named = item
+        else:
+            rest.append(item)
+    said = _parse(tuple(rest))
+    return said if named is None else replace(said, endpoint=_endpoint(named))
+
+
+@lru_cache(maxsize=1024)
+def _parse(query: tuple[str, ...]) -> RegistrationParameters:
+    """All but the name: of a fleet all devices say the same."""
     found: dict[str, str | None] = {}
     for item in query:
         name, equals, value = item.partition("=")
@@ -64,7 +79,6 @@ def parse(query: Iterable[str]) -> RegistrationParameters:
     version = _version(found)
     binding, queue_mode, deviations = _binding(found, version)
     return RegistrationParameters(
-        endpoint=_endpoint(found),
         lifetime=_lifetime(found),
         version=version,
         binding=binding,
@@ -90,10 +104,8 @@ def effective_lifetime(asked: int | None, version: str, default: int, floor: int
     return min(max(asked, floor), cap) if cap else max(asked, floor)
 
 
-def _endpoint(found: Mapping[str, str | None]) -> str | None:
-    if "ep" not in found:
-        return None
-    name = found["ep"]
+def _endpoint(item: str) -> str:
+    name = item[3:]
     if not name or "\0" in name:
         raise Rejected(n.BAD_REQUEST, "ep is empty")
     return name

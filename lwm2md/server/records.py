@@ -361,3 +361,8 @@ class Operation:
     def finished(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in FINAL_STATES
+
+    @property
+    def ending(self) -> bool:
+        """Whether its end is on its way to the storage: ``watchers``, a list then, are told when it is durable."""
+        return self.watchers is not None and self.finished

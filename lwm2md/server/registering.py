@@ -14,6 +14,7 @@ import attrs
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Response
+from lwm2md.coap.message import uint
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
 from lwm2md.server.admission import ANOTHER, TOO_MANY, Admission, Gate, Verdict, asked_of, rejection
@@ -27,6 +28,7 @@ from lwm2md.server.moving import Moves
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, parse
 from lwm2md.server.profiles import Profiles
+from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
@@ -48,6 +50,7 @@ class Parts:
     lists: ObjectLists
     moves: Moves
     profiles: Profiles
+    ramp: Ramp
     turns: Turns
     arrived: Callable[[Device, float], None]
     relisted: Callable[[Device], None]
@@ -76,6 +79,12 @@ class Registering:
         where = self._state.environment.describe(request.peer)
         if parameters.endpoint is None and where.identity is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
+        later = self._parts.ramp.refuse(now, known=(parameters.endpoint or where.identity) in self._state.devices)
+        if later is not None:
+            self._state.count("registrations_deferred")
+            busy = Response(n.SERVICE_UNAVAILABLE, b"too many at once", ((n.MAX_AGE, uint(later)),))
+            self._state.engine.respond(request, busy, now)
+            return
 
         def decided(asked: Admission, verdict: Verdict, then: float) -> None:
             self._parts.turns.guarded(request, lambda _, now: self._admitted(request, parameters, asked, verdict, now))(
@@ -133,6 +142,7 @@ class Registering:
             writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
 
         def ended(committed: bool, now: float) -> None:
+            parts.ramp.end(now)
             parts.idle.arrived(endpoint)
             if not committed:
                 self._state.engine.respond(request, UNAVAILABLE, now)
@@ -143,6 +153,7 @@ class Registering:
             self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
             parts.arrived(device, now)
 
+        parts.ramp.begin(now)
         self._state.commit_exclusive(endpoint, writes, events, ended)
 
     def _conflict(self, previous: Registration | None, coming: Registration) -> str:
@@ -160,9 +171,12 @@ class Registering:
         """The device as it is to be stored, where that is anything new."""
         profiles = self._parts.profiles.learned(device, said.parameters.profiles, said.listed)
         labels = {**said.labels, **(device.labels or {})}
-        secured = registration.identity is not None
-        new = device.endpoint not in self._state.devices or device.behind is not None or device.disabled
-        if not (new or profiles is not None or labels != (device.labels or {}) or secured != device.secured):
+        secured = device.secured or registration.identity is not None
+        if device.endpoint not in self._state.devices:
+            device.last_seen, device.profiles, device.labels, device.secured = now, profiles, labels or None, secured
+            return device
+        back = device.behind is not None or device.disabled
+        if not (back or profiles is not None or labels != (device.labels or {}) or secured != device.secured):
             return None
         return attrs.evolve(
             device,
@@ -191,7 +205,7 @@ class Registering:
         version = parameters.version or _DEFAULT_VERSION
         where = self._state.environment.describe(request.peer)
         return Registration(
-            id=base64.b32encode(self._state.environment.random(10)).decode().lower(),
+            id=base64.urlsafe_b64encode(self._state.environment.random(12)).decode(),
             endpoint=endpoint,
             peer=request.peer,
             transport=where.transport,

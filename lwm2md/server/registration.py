@@ -17,7 +17,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
-from lwm2md.server.admission import Gate
+from lwm2md.server.admission import Gate, rejection
 from lwm2md.server.arrivals import address_of, facts_of
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
@@ -30,11 +30,12 @@ from lwm2md.server.parameters import RegistrationParameters, Rejected, bounded, 
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.profiling import Profiling
+from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registering import Parts, Registering
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
-from lwm2md.server.turns import UNAVAILABLE, Turns
+from lwm2md.server.turns import UNAVAILABLE, Decide, Turns
 
 RD: Final = (n.URI_PATH, b"rd")
 CHANGED: Final = Response(n.CHANGED)
@@ -63,6 +64,7 @@ class RegistrationInterface:
         self._state = state
         self._profiling = profiling
         self._gateways = gateways
+        self._gate = gate
         self._registrations = state.registrations
         self._busy = state.busy
         self._uplink = presence.uplink
@@ -86,6 +88,7 @@ class RegistrationInterface:
                 self.lists,
                 self.moves,
                 self.profiles,
+                Ramp(lambda: state.settings.registers, state.environment.random),
                 self._turns,
                 self._arrived,
                 relisted,
@@ -131,13 +134,29 @@ class RegistrationInterface:
         found = registration or late
         if found is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
-        if self._state.environment.describe(request.peer).identity != found.identity:
+        where = self._state.environment.describe(request.peer)
+        if where.identity != found.identity:
             raise Rejected(n.BAD_REQUEST, "registered by another identity")
         challenge = self.moves.challenge(request, found, now)
         if challenge is not None:
             return challenge
         decide = self._deregister if message.code == n.DELETE else self._update if late is None else self._revive
-        return self._turns.take(request, found.endpoint, now, decide)
+        if where.identity is None or request.peer == found.peer or message.code == n.DELETE:
+            return self._turns.take(request, found.endpoint, now, decide)
+
+        def asked(cause: str, then: float) -> None:
+            self._turns.guarded(request, lambda _, now: self._go_on(request, found.endpoint, cause, now, decide))(then)
+
+        self._gate.again(found.endpoint, where, now, asked)
+        return None
+
+    def _go_on(self, request: IncomingRequest, endpoint: str, cause: str, now: float, decide: Decide) -> None:
+        """Go on with what came in another session of the same identity, if that may still be this endpoint."""
+        if cause:
+            raise rejection(cause)
+        refused = self._turns.take(request, endpoint, now, decide)
+        if refused is not None:
+            self._state.engine.respond(request, refused, now)
 
     def _arrived(self, device: Device, now: float) -> None:
         self._registered(device, now)

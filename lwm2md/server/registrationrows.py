@@ -52,6 +52,7 @@ class _Parts(NamedTuple):
     """A list of Objects as a row has it."""
 
     objects: ObjectList
+    texts: tuple[str, ...]
     paths: Raw
     formats: _Part
     versions: _Part
@@ -70,9 +71,7 @@ _parts: Final[dict[int, _Parts]] = {}
 def registration_row(registration: Registration) -> bytes:
     """The whole registration, as table ``registrations`` keeps it by Endpoint Client Name."""
     objects = registration.objects
-    parts = _parts.get(id(objects))
-    if parts is None or parts.objects is not objects:
-        parts = _parts_of(objects)
+    parts = _parts_of(objects)
     return _encode(
         _Registration(
             registration.id,
@@ -145,12 +144,22 @@ def _objects(root: str, paths: bytes, formats: bytes, versions: bytes, deviation
     )
 
 
+def paths_of(objects: ObjectList) -> tuple[str, ...]:
+    """The paths of a list as text, which is the same tuple each time."""
+    return _parts_of(objects).texts
+
+
 def _parts_of(objects: ObjectList) -> _Parts:
+    known = _parts.get(id(objects))
+    if known is not None and known.objects is objects:
+        return known
+    texts = tuple(map(str, objects.paths))
     if len(_parts) >= _MOST:
         _parts.clear()
     parts = _parts[id(objects)] = _Parts(
         objects,
-        Raw(_encode([str(path) for path in objects.paths])),
+        texts,
+        Raw(_encode(texts)),
         _raw(objects.formats),
         _raw(dict(objects.versions)),
         _raw(objects.deviations),

@@ -16,6 +16,7 @@ from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.nodes import ContentError, Nodes
 from lwm2md.lwm2m.paths import ROOT
+from lwm2md.server.admission import Gate, rejection
 from lwm2md.server.answers import UNDECODABLE, rows
 from lwm2md.server.checking import has_instance
 from lwm2md.server.deviations import noting
@@ -41,16 +42,20 @@ _UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b
 
 
 class Sends:
-    """Decides on ``/dp``. ``moved(device, peer, now)`` is told of a proved identity that comes from a new address."""
+    """Decides on ``/dp``. A proved identity that comes in a new session may go on if the ``gate`` says so, and
+    ``moved(device, peer, now)`` is told of it.
+    """
 
     def __init__(
         self,
         state: State,
         twin: Twin,
         *,
+        gate: Gate,
         uplink: Callable[[Device, float], None],
         moved: Callable[[Device, Peer, float], None],
     ) -> None:
+        self._gate = gate
         self._state = state
         self._twin = twin
         self._uplink = uplink
@@ -64,15 +69,21 @@ class Sends:
         if message.code != n.POST:
             return Response(n.METHOD_NOT_ALLOWED, b"Send is a POST")
         try:
-            device = self._sender(request.peer, message, now)
+            device = self._sender(request.peer, message)
+            if device is None:
+                self._from_elsewhere(request, now)
+                return None
         except Rejected as refusal:
             return self._refused(refusal)
+        self._taken(device, request, now)
+        return None
+
+    def _taken(self, device: Device, request: IncomingRequest, now: float) -> None:
         try:
             self._take(device, request, now)
         except Rejected as refusal:
             self._state.engine.respond(request, self._refused(refusal), now)
             self._uplink(device, now)
-        return None
 
     def _refused(self, refusal: Rejected) -> Response:
         self._state.count("sends_refused")
@@ -80,18 +91,30 @@ class Sends:
 
     # Who sends
 
-    def _sender(self, peer: Peer, message: Message, now: float) -> Device:
+    def _sender(self, peer: Peer, message: Message) -> Device | None:
+        """Who sends; None where it may be known by its identity, in another session."""
         identity = self._state.environment.describe(peer).identity
         found = [each for each in self._state.peers.find(peer) if each.identity == identity]
-        if not found and identity is not None:
-            known = self._state.identities.find(identity)
-            if len(known) == 1:
-                device = self._device(next(iter(known)))
-                self._moved(device, peer, now)
-                return device
+        if not found and identity is not None and len(self._state.identities.find(identity)) == 1:
+            return None
         if not found:
             raise Rejected(n.NOT_FOUND, "not registered from this address")
         return self._device(found[0] if len(found) == 1 else self._fitting(found, message))
+
+    def _from_elsewhere(self, request: IncomingRequest, now: float) -> None:
+        where = self._state.environment.describe(request.peer)
+        (registration,) = self._state.identities.find(where.identity or "")
+
+        def asked(cause: str, now: float) -> None:
+            device = self._state.devices.get(registration.endpoint)
+            if cause or device is None or device.registration is not registration:
+                refusal = rejection(cause) if cause else Rejected(n.NOT_FOUND, "not registered")
+                self._state.engine.respond(request, self._refused(refusal), now)
+                return
+            self._moved(device, request.peer, now)
+            self._taken(device, request, now)
+
+        self._gate.again(registration.endpoint, where, now, asked)
 
     def _device(self, registration: Registration) -> Device:
         return self._state.devices[registration.endpoint]

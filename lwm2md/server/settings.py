@@ -28,6 +28,7 @@ class ServerSettings:
     seconds late, or has left ``unanswered`` requests unanswered. ``follow`` says what takes an unauthenticated
     registration to another address, ``displace`` whether a Register from elsewhere may take its place.
 
+    At most so many ``registers`` wait for the storage, half of them of devices that are not known.
     What a device refuses to observe it is asked again after ``observe_retry``, then after twice that and so on up to
     ``observe_retry_max``; so many ``templates`` of wishes may be kept.
 
@@ -55,6 +56,7 @@ class ServerSettings:
     follow: Follow = "update"
     displace: bool = True
     max_devices: int = 1_000_000
+    registers: int = 1000
     observe_retry: float = 60.0
     observe_retry_max: float = 6 * 3600.0
     templates: int = 1000

@@ -78,14 +78,13 @@ class Singly:
         request = OperationRequest(op=READ, path=str(path), force=True)
         preferred = negotiation.preferred_by(self._state.profile(run.device))
         composed = run.composed = compose(request, path, (), registration, self._state.models, preferred=preferred)
-        patience = run.operation.request.timeout
         run.operation.token = self._state.engine.request(
             registration.peer,
             composed.code,
             composed.options,
             composed.payload,
             on_outcome=lambda outcome, then: self._heard(run, outcome, then),
-            timeout=self._state.settings.timeout if patience is None else patience,
+            timeout=self._state.patience(run.operation),
             now=now,
         )
 

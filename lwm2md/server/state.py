@@ -28,6 +28,7 @@ from lwm2md.server.wish import Observation
 Decide = Callable[[float], None]
 COUNTERS: Final = (
     "registrations_refused",
+    "registrations_deferred",
     "gateway_devices_refused",
     "notifications_undecodable",
     "notifications_reordered",
@@ -132,6 +133,11 @@ class State:
     def profile(self, device: Device) -> DeviceProfile:
         """How a device is to be treated: by hand, by profiles that fit it, by what was learned. Cheap to ask for."""
         return device.profile or self.fit(device)
+
+    def patience(self, operation: Operation) -> float:
+        """How long a device may take to answer an operation, in seconds."""
+        asked = operation.request.timeout
+        return self.settings.timeout if asked is None else asked
 
     def commit(
         self,

@@ -76,7 +76,7 @@ class Twin:
                 break
 
     def learn_one(
-        self, device: Device, path: Path, row: ValueRow, *, now: float, resume: Resume, fields: dict[str, object]
+        self, device: Device, path: Path, row: ValueRow, *, now: float, resume: Resume | None, fields: dict[str, object]
     ) -> bool:
         """The short way for a value of now that was notified and takes the place of a known one; whether it was that.
 
@@ -93,7 +93,8 @@ class Twin:
         together.events.append(Event(events.DEVICE_VALUE, now, endpoint, device.all_labels(), fields))
         if self._state.settings.history:
             together.samples.append((endpoint, name, int(now * 1e6 + 0.5), sample))
-        together.resumes.append(resume)
+        if resume is not None:
+            together.resumes.append(resume)
         return True
 
     def _known(self, device: Device, found: dict[Path, ValueRow], source: Source, now: float) -> list[Write]:

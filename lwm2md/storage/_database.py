@@ -109,7 +109,7 @@ class Database:
 
     def read(self, log: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` records with ids greater than ``after``."""
-        with self._settled() as connection:
+        with self._logged() as connection:
             return _logs.read(connection, log, after, limit)
 
     def trim(self, log: str, keep: int) -> str:
@@ -199,6 +199,16 @@ class Database:
             with self._transaction() as connection:
                 settled = self._journal.settle(connection)
             settled()
+        with self._errors():
+            yield self._opened()
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[sqlite3.Connection]:
+        """The connection, with every record in its log."""
+        if not self._journal.logged:
+            with self._transaction() as connection:
+                logged = self._journal.log(connection)
+            logged()
         with self._errors():
             yield self._opened()
 

@@ -112,8 +112,10 @@ class Journal:
         for log in LOGS:
             first = min((record.id for record in self._records if record.log == log), default=None)
             if first is not None:
-                there = frozenset(_logs.ids(connection, log, first))
-                self._records = [each for each in self._records if each.log != log or each.id not in there]
+                gone, there = _logs.trimmed(connection, log), frozenset(_logs.ids(connection, log, first))
+                self._records = [
+                    each for each in self._records if each.log != log or not (each.id <= gone or each.id in there)
+                ]
 
     def find(self, table: str, key: str) -> tuple[bool, bytes | None]:
         """Whether a row was changed and is not in its table yet, and to what."""
@@ -148,6 +150,16 @@ class Journal:
                 self._turn()
 
         return written
+
+    @property
+    def logged(self) -> bool:
+        """Whether all records are in their logs."""
+        return not self._records
+
+    def log(self, connection: sqlite3.Connection) -> Callable[[], None]:
+        """Take all records to their logs, and leave the rest where it is."""
+        _append(connection, self._records)
+        return self._records.clear
 
     def settle(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Take everything to its table."""

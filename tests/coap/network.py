@@ -238,8 +238,10 @@ class Request:
         except ValueError:
             self._engine.forget(self.token)
 
-    def _outcome(self, result: Received | str, _: float) -> None:
+    def _outcome(self, result: Received | str, now: float) -> None:
         self.outcomes.append(result)
+        if isinstance(result, Received):
+            self._engine.acknowledge(result, now)
 
     def _notification(self, received: Received, fresh: bool) -> None:
         self.notifications.append((received, fresh))

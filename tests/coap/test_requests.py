@@ -146,14 +146,6 @@ class ResponseTests(SynchronousTestCase):
         self.bench.send(reply(self.sent, found=((numbers.BLOCK2, b"\x06"),)))
         self.assertEqual(self.bench.received().message.get(numbers.BLOCK2), b"\x06")
 
-    def test_freshness(self) -> None:
-        """A response is fresh for Max-Age, or for a minute."""
-        self.bench.send(reply(self.sent, found=options(max_age=5)), 10.0)
-        self.assertEqual(self.bench.received().fresh_until, 15.0)
-        bench = Asked()
-        bench.send(reply(bench.sent_request), 10.0)
-        self.assertEqual(bench.received().fresh_until, 70.0)
-
     def test_tokens_are_unguessable(self) -> None:
         """Tokens are eight bytes from the given source, and none is used twice at a time."""
         self.assertEqual(len(self.sent.token), 8)
@@ -335,6 +327,46 @@ class ObserveTests(SynchronousTestCase):
         self.assertEqual(len(self.bench.notifications), 2)
         self.notify(11, 101, kind=CON, now=5.0)
         self.assertEqual(self.bench.notifications[2][1], False)
+
+    def test_acknowledged_too_late(self) -> None:
+        """A repeated one is not fresh any more when a newer one has come since."""
+        self.bench.acknowledge = False
+        self.notify(11, 100, kind=CON)
+        self.notify(12, 101)
+        self.notify(11, 100, kind=CON)
+        self.assertEqual([fresh for _, fresh in self.bench.notifications], [True, True, False])
+
+    def test_first_acknowledged_later(self) -> None:
+        """A first response of its own is the upper layer's to acknowledge; repeated, it is a notification."""
+        bench = Bench()
+        bench.acknowledge = False
+        sent = bench.observe()
+        bench.send(ack(sent))
+        first = Message(CON, numbers.CONTENT, 500, sent.token, options(observe=3), b"x")
+        self.assertEqual((bench.send(first), bench.send(first)), ([], []))
+        found = bench.outcomes[-1][0]
+        assert isinstance(found, Received)
+        self.assertEqual((found.open, [fresh for _, fresh in bench.notifications]), (True, [True]))
+        bench.engine.acknowledge(found, 1.0)
+        self.assertEqual(bench.sent(), ack(first))
+        self.assertEqual(bench.send(first, 2.0), [ack(first)])
+        bench.engine.acknowledge(found, 3.0)
+        self.assertIsNone(bench.sent())
+
+    def test_late(self) -> None:
+        """The response that renews an observation is late behind a newer notification that came since the request."""
+        for sequence, came, late in ((12, 2.0, True), (13, 2.0, True), (11, 2.0, False), (13, 0.5, False)):
+            bench = Bench()
+            sent = bench.observe()
+            bench.send(reply(sent, found=options(observe=10)), 0.0)
+            for since in (0.5, 1.0, 2.0):
+                if since == 1.0:
+                    sent = bench.observe(1.0, sent.token)
+                elif since == came:
+                    bench.send(Message(NON, numbers.CONTENT, 9, sent.token, options(observe=sequence)), since)
+            bench.send(reply(sent, found=options(observe=12)), 3.0)
+            found = bench.outcomes[-1][0]
+            self.assertEqual(found.late if isinstance(found, Received) else None, late, (sequence, came))
 
     def test_nothing_to_acknowledge(self) -> None:
         """Acknowledging a Non-confirmable notification sends nothing."""

@@ -43,11 +43,18 @@ class Case(SynchronousTestCase):
         path.write_text(text, "utf-8")
         return str(path)
 
-    def ctl(self, *words: str, terminal: bool = False) -> Ran:
+    def ctl(self, *words: str, terminal: bool = False, watched: bool = False) -> Ran:
         """Run a command."""
         assert self.daemon is not None
         token = str(self.daemon.state / "admin.token")
-        return run(self, *words, terminal=terminal, LWM2MD_URL=f"http://{self.daemon.api}", LWM2MD_TOKEN_FILE=token)
+        return run(
+            self,
+            *words,
+            terminal=terminal,
+            watched=watched,
+            LWM2MD_URL=f"http://{self.daemon.api}",
+            LWM2MD_TOKEN_FILE=token,
+        )
 
     def done(self, *words: str) -> Any:
         """Run a command that is to succeed, and return its documents, or the only one."""
@@ -157,6 +164,15 @@ class ImportTests(Case):
         self.assertEqual(self.done("credentials", "import", path), {"file": path, "created": 2500, "replaced": 0})
         self.assertEqual(self.done("credentials", "import", path), {"file": path, "created": 0, "replaced": 2500})
         self.assertEqual(self.count("many-"), 2500)
+
+    def test_progress(self) -> None:
+        """Who watches sees how far it got, and no line of it is left."""
+        path = self.file("watched.csv", "".join(f"watched-{number:05},{KEY}\n" for number in range(1500)))
+        ran = self.ctl("credentials", "import", path, watched=True)
+        self.assertEqual(ran.status, DONE)
+        for part in ("checking, 1000 of 1500", "importing, 0 of 1500"):
+            self.assertIn(part, ran.err)
+        self.assertTrue(ran.err.endswith("\r\x1b[K"))
 
     def test_faults(self) -> None:
         """All faults are told with their lines, and nothing is imported; with --partial what is right is."""

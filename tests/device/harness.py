@@ -15,7 +15,7 @@ from lwm2md.coap.message import Message, Options, options
 from lwm2md.device.client import Client
 from lwm2md.device.objects import Settings, instances, of_object, supported
 from lwm2md.device.requests import Outcome
-from lwm2md.device.tree import Supported, Tree
+from lwm2md.device.tree import Resources, Supported, Tree
 from lwm2md.device.unit import Unit
 from lwm2md.device.world import World, stream
 from lwm2md.lwm2m import formats
@@ -227,3 +227,9 @@ class Pair:
         for data, _ in self.server.take():
             self.deliver(self.device.receive([(data, SERVER)], self.now))
         return token, seen
+
+
+def everything(tree: Tree) -> dict[Path, Resources]:
+    """A copy of all Instances in a tree."""
+    places = [Path((number, instance)) for number in tree.supported for instance in tree.instances(number)]
+    return {place: tree.copy(place) for place in places}

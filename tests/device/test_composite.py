@@ -27,7 +27,7 @@ from lwm2md.device.observers import Observation
 from lwm2md.device.tree import Stored
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.paths import ROOT, Path
-from tests.device.harness import NOW, Bench, Pair
+from tests.device.harness import NOW, Bench, Pair, everything
 
 _TEST = Path((3442, 0))
 
@@ -186,9 +186,9 @@ class WriteTests(SynchronousTestCase):
         for bad, code in cases:
             for records in ((good, bad), (bad, good)):
                 bench = _bench()
-                before = {path: bench.tree.copy(path) for path in bench.tree.all_instances()}
+                before = everything(bench.tree)
                 self.assertEqual(_patch(bench, *records), code, bad)
-                self.assertEqual({path: bench.tree.copy(path) for path in bench.tree.all_instances()}, before)
+                self.assertEqual(everything(bench.tree), before)
 
     def test_refused(self) -> None:
         """Paths in the options and parameters are refused."""

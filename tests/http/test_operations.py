@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from lwm2md.coap import numbers as n
+from lwm2md.storage.interface import Batch
 from tests.http.node import Answer
 from tests.http.support import ApiTestCase
 
@@ -56,6 +59,33 @@ class OperationsTests(ApiTestCase):
         self.node.advance(6)
         seen = await pending
         self.assertEqual((seen.status, seen.json["state"], seen.json["error"]), (200, "failed", "no answer"))
+
+    async def test_durable(self) -> None:
+        """Nobody is told of an end that is not durable yet: neither who waits for the storage, nor who looks."""
+        held: list[Deferred[bool]] = []
+        real = self.node.storage.commit
+
+        def commit(batch: Batch) -> Deferred[bool]:
+            held.append(Deferred())
+            return held[-1].addCallback(lambda _: real(batch))
+
+        async def release() -> None:
+            await self.until(lambda: held)
+            held.pop(0).callback(True)
+
+        self.patch(self.node.storage, "commit", commit)
+        asked = self.start("POST", f"{POST}?wait=0", {"op": "execute", "path": "/3/0/4"})
+        self.device.answers[n.POST, "/3/0/4"] = Answer(n.CHANGED)
+        await release()  # that it is sent: then it is, and answered at once
+        (operation,) = self.node.server.operations.values()
+        await self.until(lambda: operation.ending)
+        looked = self.start("GET", f"/v1/operations/{operation.id}")
+        await self.until(lambda: len(operation.watchers or ()) > 0)
+        self.assertFalse(asked.called or looked.called)
+        await release()
+        for pending in (asked, looked):
+            seen = await pending
+            self.assertEqual((seen.status, seen.json["state"]), (200, "done"))
 
     async def test_caller_gone(self) -> None:
         """A caller that goes away leaves the operation alone, and nothing of itself behind."""

@@ -120,6 +120,23 @@ class TlsTests(TestCase):
         await daemon.process.await_line(f"{empty}: no certificate in it", since=since)
 
 
+class QualityTests(TestCase):
+    """Quality of service."""
+
+    timeout = 60
+
+    async def test_qualities(self) -> None:
+        """Requests and answers pass with every quality of service, and the broker sees which."""
+        for quality in ("0", "1", "2"):
+            kinds = ("values", "events", "responses", "requests")
+            bridge = await Bridge.start(self, *(f"qos-{kind}={quality}" for kind in kinds))
+            for _ in range(3):
+                answer = await bridge.ask("nobody", "GET", "/3")
+                self.assertEqual(answer["reason"], "unknown-device")
+            seen = rf"Received PUBLISH from lwm2md-lwm2md \(d0, q{quality}, r0, .*responses"
+            await bridge.broker.process.await_line(seen)
+
+
 class VersionTests(TestCase):
     """MQTT 3.1.1 and 5."""
 

@@ -247,10 +247,12 @@ class AnswerTests(AskingCase):
         self.assertEqual(self.requests.counters["requests_ignored"], 3)
 
     def test_stop(self) -> None:
-        """After a stop nothing is due any more."""
+        """After a stop nothing is due any more, and what still comes is refused."""
         self.take()
         self.requests.stop()
         self.assertEqual(self.context.reactor.getDelayedCalls(), [])
+        self.take()
+        self.assertEqual((self.answer()["reason"], len(self.context.asked)), ("stopping", 1))
 
 
 class RestartTests(AskingCase):

@@ -15,7 +15,7 @@ from lwm2md_mqtt.options import KEYS, options
 from tests.mqtt.memory import CONNECT, DISCONNECT, PINGREQ, PUBLISH, SUBACK, SUBSCRIBE, Reactor, Wire
 
 ONLINE = "p/nodes/n/online"
-RECEIVE_MAXIMUM = 0x21
+RECEIVE_MAXIMUM, MAXIMUM_PACKET_SIZE = 0x21, 0x27
 
 
 def settings(**given_settings: str) -> dict[str, Any]:
@@ -295,6 +295,28 @@ class PublishTests(BrokerCase):
         wire.acknowledge(identifier)
         self.successResultOf(done)
         self.assertEqual(broker.session.counters["unsendable"], 1)
+
+    def test_larger_than_the_broker_takes(self) -> None:
+        """A message beyond what the broker says that it takes is left out: it would end every connection."""
+        broker = self.make()
+        wire = self.reactor.connection()
+        wire.packets()
+        wire.welcome(bytes((MAXIMUM_PACKET_SIZE, 0, 0, 0, 100)))
+        done = broker.publish([Message("p/e/sensor/1/0/1", bytes(100), "values"), value(1)])
+        for _, _, identifier in self.sent(wire):
+            wire.acknowledge(identifier)
+        self.successResultOf(done)
+        self.assertEqual(broker.session.counters["unsendable"], 1)
+        self.assertTrue(broker.up)
+
+    def test_told_once(self) -> None:
+        """What the broker refuses over and over is told once in a connection."""
+        broker, wire = self.connected()
+        broker.publish(map(value, range(20)))
+        told = len(self.told)
+        for number, (_, _, identifier) in enumerate(self.sent(wire)):
+            wire.acknowledge(identifier, 0x87 + number % 2 * 0x10)
+        self.assertEqual(len(self.told), told + 2)
 
     def test_quality_0(self) -> None:
         """With QoS 0 a batch is done when it was sent."""

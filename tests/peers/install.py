@@ -11,6 +11,7 @@ from tests.peers import (
     leshan_demo_server,
     libcoap,
     libcoap_server,
+    mosquitto,
     node_lwm2m,
     openssl,
     schemathesis_cli,
@@ -28,6 +29,7 @@ def main() -> int:
         ("openssl", openssl.install),
         ("aiocoap", aiocoap.install),
         ("txthings", txthings.install),
+        ("mosquitto", mosquitto.install),
         ("lwm2m-node-lib", node_lwm2m.install),
         ("schemathesis", schemathesis_cli.install),
     ):

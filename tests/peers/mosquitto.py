@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,9 +22,18 @@ from twisted.trial.unittest import TestCase
 from tests.processes import Process, directory, free_port
 
 BROKER = "/usr/sbin/mosquitto"
+_CLIENTS = ("mosquitto_pub", "mosquitto_sub", "mosquitto_passwd")
 _LIMITS = ("max_inflight_messages 0", "max_queued_messages 0", "log_type all", "log_dest stderr")
 _SHOWN = "%t %p"
 _SUBSCRIBED = r"^Subscribed \(mid|^Client \S+ received SUBACK"
+
+
+def install() -> list[str]:
+    """The paths of broker and clients. They come from apt: raises `FileNotFoundError` that says so."""
+    found = [path for name in (BROKER, *_CLIENTS) if (path := shutil.which(name))]
+    if len(found) <= len(_CLIENTS):
+        raise FileNotFoundError("mosquitto is missing: apt-get install mosquitto mosquitto-clients")
+    return found
 
 
 @attrs.define

@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from lwm2md import hookspecs
+import attrs
+
+from lwm2md import hookspecs, plugins
 from lwm2md.hookspecs import SPECIFIED
 from tests.processes import ROOT
 
 PAGE = ROOT / "docs" / "plugins.md"
 _CODE = re.compile(r"<!-- (examples/\S+) -->\n```(\w+)\n.*?```\n", re.DOTALL)
+_NAMES = re.compile(r"<!-- names -->\n.*?(?=\n## )", re.DOTALL)
 _HOOKS = re.compile(r"<!-- hooks -->\n.*?(?=\n## )", re.DOTALL)
 
 
@@ -23,7 +27,25 @@ def made(page: str) -> str:
         return f"<!-- {found[1]} -->\n```{found[2]}\n{text}```\n"
 
     page = _CODE.sub(code, page)
+    page = _NAMES.sub(lambda _: "<!-- names -->\n\n| name | what it is |\n|---|---|\n" + "".join(_names()), page)
     return _HOOKS.sub(lambda _: "<!-- hooks -->\n" + "".join(_hooks()), page)
+
+
+def _names() -> Iterator[str]:
+    for name in plugins.__all__:
+        found = getattr(plugins, name)
+        if inspect.isclass(found) or inspect.isfunction(found):
+            text = " ".join((inspect.getdoc(found) or "").split()).replace("``", "`").replace("|", "\\|")
+            yield f"| `{name}{_members(found)}` | {text} |\n"
+
+
+def _members(found: Any) -> str:
+    """What a record has, or a function takes, in parentheses."""
+    if inspect.isfunction(found):
+        return f"({', '.join(inspect.signature(found).parameters)})"
+    if not attrs.has(found):
+        return ""
+    return f"({', '.join(each.name + '=' * (each.default is not attrs.NOTHING) for each in attrs.fields(found))})"
 
 
 def _hooks() -> Iterator[str]:

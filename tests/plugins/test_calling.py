@@ -268,3 +268,15 @@ class WatchTests(SynchronousTestCase):
 
         watch.run("a", "h", outer, lambda _: None)
         self.assertEqual((seen, watch.step), (["b", "a"], None))
+
+    def test_nested_time(self) -> None:
+        """The time of an inner step is not that of the outer one."""
+        now = [0.0]
+        held: list[str] = []
+        watch = Watch(lambda *_: None, lambda: now[0])
+
+        def inner() -> None:
+            now[0] += 5.0
+
+        watch.run("a", "h", lambda: watch.run("b", "h", inner, lambda _: held.append("b")), lambda _: held.append("a"))
+        self.assertEqual(held, ["b"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from twisted.internet.defer import Deferred
 
 from lwm2md.coap import numbers as n
@@ -316,6 +317,7 @@ class HookTests(Bed):
         self.assertEqual((status, problem["code"]), (502, "plugin-failed"))
         self.assertIn("ZeroDivisionError", self.plugin("wrong").failure or "")
         _, document = await self.api("GET", "/v1/openapi.json")
+        OpenAPIV31SpecValidator(document).validate()
         self.assertIn("put", document["paths"]["/v1/weather"])
         self.assertIn("get", document["paths"]["/v1/plugins/wrong/broken/{word}"])
         self.assertEqual((await self.api("GET", "/v1/plugins/wrong"))[0], 200)

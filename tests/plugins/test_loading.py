@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
 from lwm2md.config import load
 from lwm2md.config.errors import ConfigErrors
+from lwm2md.plugins import loading
 from lwm2md.plugins.loading import Loader, describe
 from tests.plugins.bed import Bed
 
@@ -136,6 +138,16 @@ class LoadTests(Bed):
         self.write("good", "")
         (error,) = self.loaded("good", x="1").errors
         self.assertEqual(str(error), "--set: [plugin:good] x = '1': this plugin has no settings")
+
+    def test_twice(self) -> None:
+        """Where two distributions have a plugin of one name nobody knows which is meant."""
+        points = [EntryPoint("same", f"module_{number}", "lwm2md") for number in range(2)]
+        self.patch(loading, "entry_points", lambda group: EntryPoints(points))
+        (error,) = self.loaded("same").errors
+        self.assertIn("several distributions have a plugin of this name: module_0, module_1", str(error))
+        self.patch(loading, "entry_points", lambda group: EntryPoints(points[:1]))
+        self.assertIn("ModuleNotFoundError: No module named 'module_0'", str(self.loaded("same").errors[0]))
+        self.assertIn("did you mean 'same'?", str(self.loaded("sam").errors[0]))
 
     def test_names(self) -> None:
         """What is no name of a plugin is refused where it is enabled; each is named once."""

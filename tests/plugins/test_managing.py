@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import attrs
@@ -52,9 +53,11 @@ class ManagingTests(Bed):
     async def test_unknown(self) -> None:
         """A plugin that nobody knows is not found, nor enabled."""
         await self.start()
-        for method, path in (("GET", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/reload")):
-            status, problem = await self.api(method, f"/v1/plugins/none{path}")
-            self.assertEqual((status, problem["code"]), (404, "unknown-plugin"))
+        (self.place.parent / "outside.py").write_text("API_VERSION = 1\nRESTARTABLE = True\n")
+        for name in ("none", "..%2Foutside", "A", "%00"):
+            for method, path in (("GET", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/reload")):
+                status, problem = await self.api(method, f"/v1/plugins/{name}{path}")
+                self.assertEqual((status, problem["code"]), (404, "unknown-plugin"))
 
     async def test_enable_another(self) -> None:
         """A plugin that is installed and was not enabled can be, and is in the list then."""
@@ -74,6 +77,24 @@ class ManagingTests(Bed):
         self.module("bad").broken = False
         _, found = await self.api("POST", "/v1/plugins/bad/enable")
         self.assertEqual((found["state"], found["failure"]), ("running", None))
+
+    async def test_again_and_again(self) -> None:
+        """Nothing is left of a plugin that was stopped: no thread, no reader of events, no tree, no route."""
+        self.example("weather")
+        self.write("a", "@hookimpl\ndef lwm2md_events(events): pass\n" + CONTEXT)
+        node = await self.start("a", "weather")
+
+        def taken() -> tuple[int, ...]:
+            threads = [each for each in threading.enumerate() if each.name in ("plugin a", "plugin weather")]
+            return len(threads), node.delivery.readers, len(node.routes.all()), len(self.node.plugins._trees)
+
+        for _ in range(20):
+            for name in ("a", "weather"):
+                await self.api("POST", f"/v1/plugins/{name}/disable")
+            await self.until(lambda: taken() == (0, 1, 0, 0))
+            for name in ("a", "weather"):
+                await self.api("POST", f"/v1/plugins/{name}/enable")
+        self.assertEqual(taken()[1:], (2, 1, 1))
 
     async def test_reload_of_all(self) -> None:
         """A reload starts, stops and changes plugins as the configuration says, and tells what needs a restart."""
@@ -209,6 +230,7 @@ class ContextTests(Bed):
         self.assertIn("ValueError: in a task", self.plugin("a").failure or "")
         await self.api("POST", "/v1/plugins/a/disable")
         self.assertEqual(ended, ["cancelled"])
+        self.assertEqual(self.plugin("a").counters["failures"], 1)
         self.assertRaises(PluginFailed, given.subscribe, ["*"], print)
         await self.assertFailure(given.submit("d", {"op": "read", "path": "/3"}), PluginFailed)
 

@@ -26,7 +26,12 @@ class PageTests(SynchronousTestCase):
     def test_context(self) -> None:
         """Everything public of a context is in the guide."""
         text = PAGE.read_text("utf-8")
-        public = {name for name in vars(PluginContext) if not name.startswith("_")} - {"add", "check", "close"}
+        public = {name for name in vars(PluginContext) if not name.startswith("_")} - {
+            "add",
+            "check",
+            "close",
+            "finish",
+        }
         self.assertEqual([name for name in public if f"`{name}" not in text], [])
 
     def test_examples(self) -> None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md.delivery import Delivery
 from lwm2md.events import Event
 from lwm2md.plugins.plugin import Plugin
-from lwm2md.plugins.queues import BATCH, BEHIND, CURSORS, Cursor, Queue
+from lwm2md.plugins.queues import AHEAD, AHEAD_BYTES, BATCH, BEHIND, CURSORS, Cursor, Queue
 from lwm2md.server.effects import Commit
 from lwm2md.storage.interface import StorageError
 from lwm2md.storage.memory import MemoryStorage
@@ -106,9 +106,15 @@ class QueueTests(QueueTestCase):
 
     def test_closed(self) -> None:
         """After its end nothing comes."""
-        self.queue().close()
+        self.answering = False
+        queue = self.queue()
         self.happen("a")
-        self.assertEqual((self.batches, self.delivery.readers), ([], 0))
+        closed = queue.close()
+        self.happen("b")
+        self.assertNoResult(closed)
+        queue.cancel()
+        self.successResultOf(closed)
+        self.assertEqual((self.batches, self.delivery.readers), ([("a",)], 0))
 
 
 class CursorTests(QueueTestCase):
@@ -135,10 +141,9 @@ class CursorTests(QueueTestCase):
         return [each for batch in self.batches for each in batch]
 
     def test_new(self) -> None:
-        """A new cursor begins with what happens from now on, and is written soon."""
+        """A new cursor begins with what happens from now on, and is written at once."""
         self.happen("before")
         self.cursor()
-        self.clock.advance(BEHIND)
         self.assertIsNotNone(self.stored())
         self.happen("a", "b")
         self.assertEqual(self.seen(), ["a", "b"])
@@ -167,6 +172,27 @@ class CursorTests(QueueTestCase):
             self.happen(str(number))
         self.clock.pump([0.1] * 200)
         self.assertEqual(self.seen(), [str(number) for number in range(1100)])
+
+    def test_gathers(self) -> None:
+        """While a handler is at work its next batch is gathered, which has a bound in events and in bytes."""
+        self.answering = False
+        self.cursor()
+        self.happen("a")
+        self.happen("b")
+        self.happen("c")
+        self.answers[0].callback(None)
+        self.assertEqual(self.batches, [("a",), ("b", "c")])
+        for bound, size in ((AHEAD, 1), (AHEAD_BYTES // 10_000, 10_000)):
+            self.answers[-1].callback(None)
+            self.batches.clear()
+            self.happen("first")
+            self.happen(*("x" * size for _ in range(2 * bound)))
+            self.answers[-1].callback(None)
+            self.assertLessEqual(bound - 10, len(self.batches[1]))
+            self.assertLess(len(self.batches[1]), bound + 100)
+            while len(self.seen()) <= 2 * bound:
+                self.answers[-1].callback(None)
+                self.clock.advance(0.1)
 
     def test_repeats(self) -> None:
         """A batch whose handler fails comes again, later each time; what comes after waits; the cursor stays."""
@@ -222,14 +248,19 @@ class CursorTests(QueueTestCase):
         self.assertEqual(self.seen(), ["b"])
 
     def test_closed_while_handling(self) -> None:
-        """What is being handled when it is closed moves the cursor if it ends well after all."""
+        """What a handler is at when it is closed moves the cursor if it ends well, and comes again if not."""
         self.answering = False
         cursor = self.cursor()
         self.happen("a", "b")
-        cursor.close()
+        closed = cursor.close()
+        self.assertNoResult(closed)
         self.answers[0].callback(None)
-        self.answering = True
-        self.cursor()
-        self.clock.pump([0.1] * 20)
-        self.assertEqual(self.seen(), ["a", "b"])
+        self.successResultOf(closed)
+        self.happen("c")
+        for _ in range(2):
+            cursor = self.cursor()
+            self.clock.pump([0.1] * 20)
+            cursor.close()
+            cursor.cancel()
+        self.assertEqual(self.batches, [("a", "b"), ("c",), ("c",)])
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -143,6 +143,8 @@ class RuleTests(GateCase):
         self.assertRefused("security-needed", "toy-1", 2)
         self.grants = {"nosec:toy-1": Grant(("toy-1",))}
         self.assertEqual(self.register("toy-1", 2), (n.CREATED, b""))
+        self.grants.clear()
+        self.assertRefused("security-needed", "toy-1", 2)
 
     def test_labels(self) -> None:
         """Labels of the credential are the device's; the operator's own win, the device's claims lose."""
@@ -269,6 +271,87 @@ class OwnTests(GateCase):
         self.own.answers[n.GET, "/3303/0/5700"] = FakeAnswer(n.CONTENT, b"20.5", n.TEXT, observe=1)
         self.bench.submit("d", "observe", "/3303/0/5700")
         return self.own.requests[-1].token
+
+
+class SessionTests(GateCase):
+    """A proved identity that goes on in another session is asked about anew: its credential may have changed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.grants = {"a": Grant(("d",))}
+        for number in (1, 4):
+            self.proved(number, "a")
+        self.register("d", 1)
+        self.own = self.device
+        self.own.answers[n.GET, "/3303/0/5700"] = FakeAnswer(n.CONTENT, b"20.5", n.TEXT, observe=1)
+        self.bench.submit("d", "observe", "/3303/0/5700")
+        self.token = self.own.requests[-1].token
+        self.own.move(4)
+
+    def where(self) -> bytes:
+        """Where the device is."""
+        registration = self.bench.server.devices["d"].registration
+        assert registration is not None
+        return registration.peer
+
+    def send(self) -> int:
+        """A Send; the code of its answer."""
+        payload = b'[{"n":"/3303/0/5700","v":1}]'
+        answer = self.own.request(n.POST, "dp", payload=payload, content_format=n.SENML_JSON)
+        assert answer is not None
+        return answer.code
+
+    def update(self) -> int:
+        """An Update; the code of its answer."""
+        answer = self.own.update()
+        assert answer is not None
+        return answer.code
+
+    def test_goes_on(self) -> None:
+        """An Update or a Send in another session moves the device there, and is asked about once."""
+        asked = len(self.asked)
+        self.assertEqual((self.update(), self.where()), (n.CHANGED, peer(4)))
+        self.assertEqual(self.update(), n.CHANGED)
+        self.assertEqual(len(self.asked), asked + 1)
+        self.proved(5, "a")
+        self.own.move(5)
+        self.assertEqual((self.send(), self.where()), (n.CHANGED, peer(5)))
+        self.assertEqual(len(self.asked), asked + 2)
+
+    def test_blocked(self) -> None:
+        """Who was blocked since, or may not be this endpoint any more, gets nothing done, and is in the inbox."""
+        for grant, cause in (
+            (Grant(("d",), blocked=True), "blocked-identity"),
+            (Grant(("other",)), "endpoint-of-another"),
+            (None, "unknown-identity"),
+        ):
+            self.grants = {} if grant is None else {"a": grant}
+            told = [event for event in self.bench.events if event.type == events.DEVICE_VALUE]
+            self.assertEqual((self.update(), self.send()), (n.FORBIDDEN, n.FORBIDDEN))
+            self.own.notify(self.token, 9)
+            self.assertEqual(self.where(), peer(1))
+            self.assertEqual([event for event in self.bench.events if event.type == events.DEVICE_VALUE], told)
+            self.assertEqual(self.bench.server.refused.entries()[0].cause, cause)
+
+    def test_plugins_are_not_asked(self) -> None:
+        """The word of plugins on the Register holds."""
+        self.bench.server.gate.admit = lambda admission, then: self.fail("asked")
+        self.assertEqual(self.update(), n.CHANGED)
+
+    def test_gone_meanwhile(self) -> None:
+        """What comes while the registration ends is not taken for another one's."""
+        found: list[Callable[[Grant | None, float], None]] = []
+        self.bench.server.gate.grant = lambda names, then: found.append(then)
+        self.assertIsNone(self.own.request(n.POST, "dp", payload=b"[]", content_format=n.SENML_JSON))
+        self.own.notify(self.token, 9)
+        self.bench.advance(4)
+        self.bench.server.forget("d", self.bench.now, lambda *_: None)
+        self.bench.settle()
+        for then in found:
+            then(Grant(("d",)), self.bench.now)
+            self.bench.settle()
+        self.assertEqual(self.own.replies[-1].code, n.NOT_FOUND)
+        self.assertEqual(self.bench.errors, [])
 
 
 class WaitingTests(GateCase):

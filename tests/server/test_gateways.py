@@ -10,6 +10,7 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
+from lwm2md.security.rules import Policy
 from lwm2md.server.errors import NotRegistered
 from lwm2md.server.gateways import children_of, listed
 from lwm2md.server.records import OperationRequest, Registration, TwinValue
@@ -60,6 +61,13 @@ class ComingTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.bench = Bench()
+
+    def test_blocked(self) -> None:
+        """A name that the operator has blocked is not to be had from behind a gateway either."""
+        bench = Bench(ServerSettings(policy=Policy(block=("gw/d02",))))
+        gateway(bench)
+        self.assertEqual(sorted(bench.server.devices), ["gw", "gw/d01"])
+        self.assertEqual(bench.server.counters["gateway_devices_refused"], 1)
 
     def test_shown(self) -> None:
         """After its Register the gateway is read, and each device that it names is one, with its own list."""

@@ -240,6 +240,71 @@ class NotificationTests(Base):
         self.device.send(message)
         self.assertEqual((self.acks().count(9), self.values()), (2, [20.5, 30.0]))
 
+    def first(self, wish: Observation) -> Message:
+        """A first answer that comes as a Confirmable message of its own, after the request was acknowledged."""
+        self.device.send(Message(n.ACK, n.EMPTY, self.device.requests[-1].mid))
+        return Message(n.CON, n.CONTENT, 9, wish.token, ((n.OBSERVE, b"\x05"), (n.CONTENT_FORMAT, b"")), b"30")
+
+    def test_first_is_stored(self) -> None:
+        """A first answer that is a message of its own is acknowledged when its value is durable, and stored once."""
+        wish, _, operation = self.put()
+        first = self.first(wish)
+        self.bench.hold()
+        self.device.send(first)
+        self.device.send(first)
+        self.assertNotIn(9, self.acks())
+        self.bench.release()
+        self.assertEqual((self.acks().count(9), self.values(), operation.state), (1, [30.0], "done"))
+        self.device.send(first)
+        self.assertEqual((self.acks().count(9), self.values()), (2, [30.0]))
+
+    def test_first_is_not_stored(self) -> None:
+        """One that could not be stored is not acknowledged, and taken when it comes again."""
+        wish, *_ = self.put()
+        first = self.first(wish)
+        self.bench.hold()
+        self.device.send(first)
+        self.bench.release(ok=False)
+        self.assertNotIn(9, self.acks())
+        self.device.send(first)
+        self.assertEqual((self.acks().count(9), self.values()), (1, [30.0]))
+
+    def test_first_of_no_use(self) -> None:
+        """A first answer is acknowledged too where it can't be read, and where nobody waits for it any more."""
+        wish, _, operation = self.put()
+        first = self.first(wish)
+        first.payload = b"warm"
+        self.device.send(first)
+        self.assertEqual((self.acks().count(9), operation.state), (1, "failed"))
+        wish, _, operation = self.put("/3303/0/5601")
+        first = self.first(wish)
+        self.bench.server.cancel(operation.id, self.bench.now, self.done)
+        self.bench.settle()
+        first.mid = 10
+        self.device.send(first)
+        self.assertEqual(self.acks().count(10), 1)
+
+    def test_late_answer(self) -> None:
+        """The answer that renews an observation is no value where a newer notification has come before it."""
+        wish = self.observed()
+        self.device.answers.clear()
+        _, _, operation = self.put()
+        self.device.notify(wish.token, 9, b"22")
+        self.device.reply(Answer(n.CONTENT, b"21", n.TEXT, observe=8))
+        self.assertEqual((operation.state, self.values()), ("done", [20.5, 22.0]))
+        self.assertEqual(self.bench.server.twin_rows("d", wish.path)[0].value, 22.0)
+        self.device.notify(wish.token, 10, b"23")
+        self.assertEqual(self.values()[2:], [23.0])
+
+    def test_restarted_device(self) -> None:
+        """After a restart of the device its sequence numbers begin anew, and the answer is a value."""
+        self.observed()
+        self.device.notify(self.device.requests[-1].token, 99, b"22")
+        self.bench.advance(1.0)
+        self.device.answers[n.GET, VALUE] = Answer(n.CONTENT, b"21", n.TEXT, observe=1)
+        self.put()
+        self.assertEqual(self.values(), [20.5, 22.0, 21.0])
+
     def test_reordered(self) -> None:
         """An older notification is acknowledged and counted, but is no value."""
         wish = self.observed()

@@ -129,6 +129,18 @@ class JournalTests(SynchronousTestCase):
             expected = [f"{number:06}" for number in range(60 - keep, 60)]
             self.assertEqual([each for each, _ in self.database.read("events", "", 100)], expected)
 
+    def test_trimmed_in_the_journal(self) -> None:
+        """A record that was trimmed while the journal had it stays away after a kill; those behind it are there."""
+        self.patch(_journal, "FULL", 10_000)
+        for number in range(70):
+            self.database.commit(told(number, 1))
+            if number in (20, 66):
+                self.assertEqual(self.database.trim("events", 5), f"{number - 5:06}")
+        self.killed()
+        found = [int(each) for each, _ in self.database.read("events", "", 100)]
+        self.assertEqual(found, [*range(62, 70)])
+        self.assertEqual(self.rows("SELECT count(*) FROM journal"), [(0,)])
+
     def test_read_within_a_run(self) -> None:
         """A log is read from any record on, and no further than asked for."""
         self.database.commit(told(0, 30))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
+from tests.torture.bus import Bus
 from tests.torture.model import Violation
 from tests.torture.power import Power
 from tests.torture.torture import Torture
@@ -22,14 +23,16 @@ _SYNC: Final = 0.004
 """Seconds that a sync takes, so that kills fall into it."""
 
 
-async def torture(seed: int, kills: int, *, power: bool = False, lies: bool = False, keep: str | None = None) -> int:
+async def torture(
+    seed: int, kills: int, *, power: bool = False, lies: bool = False, mqtt: bool = False, keep: str | None = None
+) -> int:
     """Torture a new daemon, tell of it, and return the exit status; what it left when it failed goes to ``keep``."""
     with tempfile.TemporaryDirectory(prefix="lwm2md-torture-") as place:
         directory = Path(place)
         below = Power(directory) if power or lies else None
         if below is not None:
             below.faults(lies=lies, delay=_SYNC)
-        tortured = Torture(directory, seed, power=below)
+        tortured = Torture(directory, seed, power=below, bus=Bus(directory) if mqtt else None)
         try:
             await tortured.run(kills)
         except Exception as error:
@@ -56,13 +59,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="the seed of all choices (default: any)")
     parser.add_argument("--power", action="store_true", help="each kill is a power cut: what is not synced is lost")
     parser.add_argument("--lies", action="store_true", help="so it is, and syncs do nothing: this must fail")
+    parser.add_argument("--mqtt", action="store_true", help="a broker reads the events, too")
     parser.add_argument("--keep", metavar="DIRECTORY", help="where the state goes when a promise was broken")
     options = parser.parse_args()
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
 
     def run(_: Any) -> Deferred[None]:
         async def whole() -> None:
-            status = await torture(seed, options.kills, power=options.power, lies=options.lies, keep=options.keep)
+            status = await torture(
+                seed, options.kills, power=options.power, lies=options.lies, mqtt=options.mqtt, keep=options.keep
+            )
             if status:
                 raise SystemExit(status)
 

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 
 from tests.peers.proxy import Proxy
 from tests.processes import reactor
+from tests.torture.bus import Bus
 from tests.torture.caller import LOST, NAMED, Callers
 from tests.torture.daemon import Daemon, Place
 from tests.torture.device import DEVIATION, OBSERVED, SENT, Device
@@ -56,15 +57,24 @@ class Figures:
 
 
 class Torture:
-    """A daemon under a seed. ``settings`` go to the daemon; ``power`` makes kills into power cuts."""
+    """A daemon under a seed. ``settings`` go to it; ``power`` makes kills into power cuts, ``bus`` reads, too."""
 
     def __init__(
-        self, directory: Path, seed: int, *, fleet: int = 8, power: Power | None = None, settings: Sequence[str] = ()
+        self,
+        directory: Path,
+        seed: int,
+        *,
+        fleet: int = 8,
+        power: Power | None = None,
+        bus: Bus | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         self.random = random = Random(seed)
         self.model = Model()
         self.figures = Figures()
         self.power = power
+        self.bus = bus
+        settings = (*settings, *(() if bus is None else bus.settings))
         self.daemon = Daemon(directory, Place.find(), settings, {} if power is None else power.environment)
         proxy = Proxy(self.daemon.coap, seed, **_NETWORK)
         self._proxy = reactor.listenUDP(0, proxy, interface="127.0.0.1")
@@ -99,6 +109,8 @@ class Torture:
         """Kill so often, and check everything after each. Raises Violation."""
         self.daemon.spawn()
         await self.daemon.ready()
+        if self.bus is not None:
+            await self.bus.begin(self.daemon)
         self._begin()
         await self._verify()
         while self.figures.kills < kills:
@@ -117,6 +129,8 @@ class Torture:
             await device.transport.stopListening()
         for reader in self.readers:
             await reader.close()
+        if self.bus is not None:
+            self.bus.close()
         await self._relay.close()
         self.daemon.close()
 
@@ -256,6 +270,8 @@ class Torture:
                 if reader.events[event.id].data != event.data:
                     raise Violation(f"a reader was given {reader.events[event.id]}, and stored is {event}")
         self._verify_told({event.id for event in found}, found[-1].id)
+        if self.bus is not None:
+            self.model.checked += await self.bus.check(found)
         self._verified = found[-1].id
         self.model.check_events(due)
 

@@ -123,13 +123,15 @@ class Requests:
         self._restored: dict[str, _Owed] = {}
         self._ends: Any = None
         self._waits = _Waits(context.reactor)
+        self._stopped = False
 
     def start(self) -> Deferred[None]:
         """Take up what was owed when the daemon ended."""
         return self._context.kept().addCallback(self._take_up)
 
     def stop(self) -> None:
-        """Answer nobody any more."""
+        """Ask nothing any more."""
+        self._stopped = True
         self._waits.stop()
 
     def take(self, topic: str, payload: bytes) -> None:
@@ -158,6 +160,8 @@ class Requests:
         if len(bytes(body.id)) > _LONGEST_ID:
             raise BadRequest(f"the id is longer than {_LONGEST_ID} bytes", "4.13", "too-large")
         request.id = body.id
+        if self._stopped:
+            raise BadRequest("the daemon is about to stop", "5.03", "stopping")
         if self.open >= options.pending:
             raise BadRequest(f"{self.open} requests are open already", "5.03", "overloaded")
         asked = requests.operation(address, body)

@@ -33,6 +33,7 @@ HELP: Final = {
     "requests_ignored": "Requests for devices that are not ours by endpoints, or whose topic names none",
     "answers": "Answers to requests, several to one that had to wait",
     "answers_dropped": "Answers that were dropped because too many waited for the broker",
+    "damaged": "Events that the daemon has stored and that can't be read",
 }
 """The counters, and what each of them counts."""
 GAUGES: Final = {
@@ -53,6 +54,7 @@ class Bridge:
         self._failure: str | None = "not connected yet"
         self._publisher = Publisher(found.topics, found.events, found.endpoints, plain=found.plain)
         self._events = found.events
+        self._damaged = 0
         self.broker = Broker(found, context.reactor, self._deliver, self._tell)
         self.requests = Requests(context, found, self._publisher.wants_endpoint, self.broker.answer)
         self._source: EventSource | None = None
@@ -77,6 +79,7 @@ class Bridge:
             **self.broker.session.counters,
             **self.requests.counters,
             "answers_dropped": self.broker.outbox.dropped,
+            "damaged": self._damaged,
         }
 
     def gauges(self) -> dict[str, int]:
@@ -98,7 +101,13 @@ class Bridge:
 
     def _messages(self, events: Sequence[Delivered]) -> Iterator[Message]:
         for event in events:
-            yield from self._publisher.messages(event.type, event.endpoint, event.document)
+            try:
+                found = list(self._publisher.messages(event.type, event.endpoint, event.document))
+            except ValueError:
+                self._damaged += 1
+                self._context.log.failure("event {id} can't be published and is left out", id=event.id)
+                continue
+            yield from found
 
     def _tell(self, failure: str | None) -> None:
         """Log and show what is wrong, when it changes."""

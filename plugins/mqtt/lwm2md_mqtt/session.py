@@ -30,6 +30,9 @@ COUNTERS: Final = ("connections", "lost", "published", "acknowledged", "refused"
 _V5: Final = MQTTProtocolVersion.MQTTv5
 _FAILURE: Final = 0x80
 _NEVER_RETAINED: Final = 2
+_LARGEST_PACKET: Final = 268_435_455
+_OVERHEAD: Final = 16
+"""What a PUBLISH has beside topic and payload, at most: as we send it."""
 
 
 class Session:
@@ -52,6 +55,8 @@ class Session:
         self._outbox = outbox
         self._on_message = on_message
         self._tell = tell
+        self._largest = _LARGEST_PACKET
+        self._told: set[str] = set()
         self._arrived: list[int] = []
         self._delivered: list[tuple[str, bytes]] = []
         self._client = self._make_client()
@@ -59,6 +64,7 @@ class Session:
     def begin(self, pipe: Pipe) -> None:
         """Send CONNECT through a new connection."""
         self.greeted, self.refusal = False, None
+        self._told.clear()
         self._client.connect_through(pipe)
 
     def read(self, pipe: Pipe) -> None:
@@ -95,16 +101,28 @@ class Session:
     def publish(self, message: Message) -> int:
         """Publish; the packet identifier that will be acknowledged, or 0."""
         qos, retain = self._options.qos[message.kind], self._options.retained[message.kind]
+        size = len(message.payload)
+        if size + 4 * len(message.topic) > self._largest and size + len(message.topic.encode()) > self._largest:
+            return self._unsendable("it is larger than the broker takes")
         try:
             info = self._client.publish(message.topic, message.payload, qos, retain)
             while info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:  # that packet identifier is still on its way
                 info = self._client.publish(message.topic, message.payload, qos, retain)
         except ValueError as error:  # beyond what fits into a packet
-            self.counters["unsendable"] += 1
-            self._tell(f"a message can't be sent: {error}")
-            return 0
+            return self._unsendable(str(error))
         self.counters["published"] += 1
         return info.mid if qos else 0
+
+    def _unsendable(self, why: str) -> int:
+        self.counters["unsendable"] += 1
+        self._tell_once(f"a message can't be sent: {why}")
+        return 0
+
+    def _tell_once(self, text: str) -> None:
+        """Tell something once in a connection."""
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
 
     def _make_client(self) -> PipedClient:
         options = self._options
@@ -146,6 +164,7 @@ class Session:
         self.counters["connections"] += 1
         options = self._options
         self._outbox.window = min(options.window, getattr(properties, "ReceiveMaximum", options.window))
+        self._largest = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET) - _OVERHEAD
         if self._outbox.flying > self._outbox.window:
             client.drop_out_messages()  # which would be sent again all at once
             self._outbox.again()
@@ -159,7 +178,7 @@ class Session:
 
     def _subscribed(self, client: Any, _: Any, mid: int, reasons: list[ReasonCode], properties: Any) -> None:
         if any(reason.value >= _FAILURE for reason in reasons):
-            self._tell(f"the broker refuses the subscription to requests: {reasons[0]}")
+            self._tell_once(f"the broker refuses the subscription to requests: {reasons[0]}")
 
     def _disconnected(self, client: Any, _: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
@@ -180,5 +199,5 @@ class Session:
         self.counters["acknowledged"] += 1
         if reason.value >= _FAILURE:
             self.counters["refused"] += 1
-            self._tell(f"the broker refuses a message: {reason}")
+            self._tell_once(f"the broker refuses a message: {reason}")
         self._arrived.append(mid)

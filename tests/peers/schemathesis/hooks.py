@@ -6,8 +6,8 @@ from typing import Any
 
 import schemathesis
 
-_MEANING = frozenset({"bad-operation", "bad-model"})
-"""Codes of what fits the document and is refused all the same: for its path, its values, its model, as XML."""
+_MEANING = frozenset({"bad-operation", "bad-model", "bad-credential"})
+"""Codes of what fits the document and is refused all the same: for its path, its values, its model, its identity."""
 
 
 @schemathesis.check  # type: ignore[untyped-decorator]
