@@ -33,7 +33,7 @@ class RestartTests(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.broker = await Mosquitto.start(self)
-        self.listener = await self.broker.count("counter", "lwm2md/+/sensor/#")
+        self.listener = await self.broker.count("counter", "lwm2m/+/sensor/#")
         self.daemon = await start_daemon(self, self.broker, coap=f"127.0.0.1:{free_port()}")
         self.fleet = await self._fleet()
 
@@ -80,7 +80,7 @@ class RestartTests(TestCase):
         stored = await self.stored()
         for endpoint, values in stored.items():
             time, _ = values[-1]
-            await self.listener.process.await_line(f"^lwm2md/{endpoint}/.*{time}", since=max(0, since - 2000))
+            await self.listener.process.await_line(f"^lwm2m/{endpoint}/.*{time}", since=max(0, since - 2000))
         return stored, self.arrived()
 
     async def test_kills(self) -> None:
