@@ -25,7 +25,7 @@ from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
-from lwm2md.security.dtls.hello import Cookies, client_hello
+from lwm2md.security.dtls.hello import ClientHello, Cookies, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
 from lwm2md.security.dtls.session import PEER
 from lwm2md.security.dtls.sessions import Limits
@@ -215,22 +215,18 @@ class DtlsPort:
             return True
         if not self._guard.challenge(now):
             return True
-        hello = client_hello(datagram, whole=False)
+        hello = client_hello(datagram)
         if hello is None:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
             self.transmit([(self._cookies.challenge(address, hello, now), address)])
         else:
-            self._begin(datagram, address, now)
+            self._begin(datagram, hello, address, now)
         return True
 
-    def _begin(self, datagram: bytes, address: bytes, now: float) -> None:
+    def _begin(self, datagram: bytes, hello: ClientHello, address: bytes, now: float) -> None:
         """Begin a handshake with a client that is where it says."""
-        hello = client_hello(datagram)
-        if hello is None:
-            self.own["hellos_malformed"] += 1
-            return
         if self.associations.forget(address) is not None:
             self._guard.release(address)
         known = address in self.associations.sessions.by_address

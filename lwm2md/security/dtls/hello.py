@@ -65,11 +65,8 @@ class _MalformedError(Exception):
     """Bytes that are no hello."""
 
 
-def client_hello(datagram: bytes, *, whole: bool = True) -> ClientHello | None:
-    """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments.
-
-    What is not ``whole`` lacks its extensions: enough to look at the cookie.
-    """
+def client_hello(datagram: bytes) -> ClientHello | None:
+    """Return the ClientHello that a datagram begins with; None if it is none, is malformed or in several fragments."""
     records, _ = split(datagram)
     if not records or records[0][0] != HANDSHAKE or number(records[0]) >> 48:
         return None
@@ -77,12 +74,12 @@ def client_hello(datagram: bytes, *, whole: bool = True) -> ClientHello | None:
     if not found or found[0].kind != CLIENT_HELLO or len(found[0].body) != found[0].length:
         return None
     try:
-        return _client_hello(number(records[0]), found[0].body, whole)
+        return _client_hello(number(records[0]), found[0].body)
     except _MalformedError:
         return None
 
 
-def _client_hello(numbered: int, body: bytes, whole: bool) -> ClientHello:
+def _client_hello(numbered: int, body: bytes) -> ClientHello:
     try:
         session_end = _SESSION_ID + 1 + body[_SESSION_ID]
         cookie_end = session_end + 1 + body[session_end]
@@ -93,7 +90,7 @@ def _client_hello(numbered: int, body: bytes, whole: bool) -> ClientHello:
     suites = body[cookie_end + 2 : suites_end]
     if compression_end > len(body) or session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
-    found = _extensions(body, compression_end) if whole else {}
+    found = _extensions(body, compression_end)
     return ClientHello(
         numbered,
         body[:2],
