@@ -106,7 +106,7 @@ class PublishingTests(TestCase):
         for session, protocol in (("1h", "5"), ("1h", "3.1.1"), ("0s", "5")):
             bridge = await Bridge.start(self, f"session={session}", f"protocol={protocol}")
             await bridge.daemon.process.stop()
-            await bridge.broker.publish("lwm2md/requests/nobody/GET/3", '{"id": "while away"}')
+            await bridge.broker.publish("lwm2m/requests/nobody/GET/3", '{"id": "while away"}')
             since = bridge.listener.mark()
             daemon = await bridge.daemon.again()
             await daemon.process.await_line(CONNECTED)

@@ -119,7 +119,7 @@ class RestartTests(TestCase):
 
     async def test_trimmed(self) -> None:
         """What the log had no room for while the broker was away is told as a gap, and the rest follows."""
-        gaps = await self.broker.count("gaps", "lwm2md/nodes/+/gap")
+        gaps = await self.broker.count("gaps", "lwm2m/nodes/+/gap")
         await self.load(0.2)
         await self.broker.process.stop()
         await self.daemon.process.stop()
@@ -130,7 +130,7 @@ class RestartTests(TestCase):
         self.daemon = await self.daemon.again()
         self.broker = await self.broker.again()
         await self.daemon.process.await_line("events are missing")
-        await gaps.message("^lwm2md/nodes/lwm2md/gap ")
+        await gaps.message("^lwm2m/nodes/lwm2md/gap ")
         stored, arrived = await self.finished()
         for endpoint, values in stored.items():
             self.assertEqual(once(arrived[endpoint])[-len(values) :], values, endpoint)
