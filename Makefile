@@ -33,6 +33,7 @@ bench: $(TESTING)
 	$(BIN)/python -m bench.formats
 	$(BIN)/python -m bench.mqtt
 	$(BIN)/python -m bench.records
+	$(BIN)/python -m bench.secure
 
 # A daemon with a million registered devices: some minutes and 2 GB of memory.
 million: $(TESTING)

@@ -96,8 +96,9 @@ class Keeper:
 
     def flush_all(self) -> None:
         """Ask for everything to be stored that is not, before a stop."""
-        while self.flush():
-            continue
+        # Where the storage fails at once, what is asked for comes back, and would without end.
+        for _ in range(len(self._sessions) // _MOST + 1):
+            self.flush()
 
     def stop(self) -> None:
         """Do nothing any more."""

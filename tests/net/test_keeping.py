@@ -1,0 +1,105 @@
+"""Sessions in storage: what a restart finds, and what it does not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lwm2md.net.driver import Deadlines
+from lwm2md.net.keeping import LATER, TABLE, Keeper
+from lwm2md.security.sealing import Seal
+from lwm2md.server.effects import Commit
+from tests.net.dtlsnet import Device, Net, SecureServer, device, psk_terms
+
+SECRET = "a secret of the operator's"
+
+
+class KeepingTest(SynchronousTestCase):
+    """A keeper beside a secure port, and a storage that can fail."""
+
+    def setUp(self) -> None:
+        """Make both."""
+        self.net = Net()
+        self.rows: dict[str, bytes] = {}
+        self.works = True
+        self.server = SecureServer(self.net)
+        self.keeper = self._keeper(self.server)
+        self.keeper.start()
+
+    def _keeper(self, server: SecureServer, key: str | None = SECRET) -> Keeper:
+        seal = Seal(key, random.Random(5).randbytes)
+        return Keeper(server.port.associations.sessions, seal, self._submit, self.net.clock, Deadlines(self.net.clock))
+
+    def _submit(self, commits: Sequence[Commit]) -> None:
+        for commit in commits:
+            for write in commit.writes if self.works else ():
+                self.assertEqual(write.table, TABLE)
+                if write.value is None:
+                    self.rows.pop(write.key, None)
+                else:
+                    self.rows[write.key] = write.value
+            if commit.resume is not None:
+                commit.resume(self.works, self.net.clock.seconds())
+
+    def _device(self, cid: bytes | None = None) -> Device:
+        one = device(self.net, psk_terms(cid=cid))
+        self.assertEqual(one.say(b"hello"), [b"HELLO"])
+        self.keeper.begun(self.server.seen.sessions[-1].peer)
+        return one
+
+    def _restart(self, key: str | None = SECRET) -> tuple[SecureServer, list[str]]:
+        self.keeper.stop()
+        again = SecureServer(self.net, seed=9)
+        return again, list(self._keeper(again, key).restore(list(self.rows.items())))
+
+    def test_goes_on(self) -> None:
+        """After a restart a device goes on without a handshake, under the same name."""
+        for cid in (None, b"", b"\0"):
+            self.setUp()
+            one = self._device(cid)
+            self.net.run(LATER + 1, 0.5)
+            again, faults = self._restart()
+            self.assertEqual(faults, [])
+            self.assertEqual(one.say(b"again"), [b"AGAIN"])
+            self.assertEqual(again.heard[0][1], self.server.heard[0][1])
+            self.assertEqual(again.port.counters["handshakes_begun"], 0)
+
+    def test_stored_at_once(self) -> None:
+        """A session is stored before its device registers, so that a crash behind that loses no device."""
+        one = self._device()
+        self._restart()
+        self.assertEqual(one.say(b"again"), [b"AGAIN"])
+
+    def test_end(self) -> None:
+        """A session that has ended is no more in storage."""
+        one = self._device()
+        one.link.close()
+        self.net.run(0.1)
+        self.keeper.ended(self.server.seen.over[0][0])
+        self.net.run(1, 0.1)
+        self.assertEqual(self.rows, {})
+
+    def test_storage_fails(self) -> None:
+        """What could not be stored is stored later."""
+        one = self._device()
+        self.rows.clear()
+        self.works = False
+        self.net.run(LATER + 1, 0.5)
+        self.assertEqual(self.rows, {})
+        self.works = True
+        one.say(b"hello")
+        self.net.run(2 * LATER, 0.5)
+        self.assertEqual(len(self.rows), 1)
+
+    def test_other_key(self) -> None:
+        """Rows that another key has sealed, or that stand for another session, are left out and told."""
+        self._device()
+        again, faults = self._restart("another secret of somebody")
+        self.assertEqual(len(faults), 1)
+        self.assertEqual(len(again.port.associations.sessions), 0)
+        [row] = self.rows.values()
+        self.rows = {"00" * 8: row}
+        _, faults = self._restart()
+        self.assertEqual(len(faults), 1)
