@@ -76,7 +76,7 @@ def broker() -> Iterator[tuple[int, Counter]]:
         on_its_core = ("taskset", "-c", LOAD_CORE)
         server = subprocess.Popen([*on_its_core, "/usr/sbin/mosquitto", "-c", str(config)])
         time.sleep(0.5)
-        words = ("-h", "127.0.0.1", "-p", str(port), "-t", "lwm2md/+/sensor/#", "-F", "x")
+        words = ("-h", "127.0.0.1", "-p", str(port), "-t", "lwm2m/+/sensor/#", "-F", "x")
         subscriber = subprocess.Popen([*on_its_core, "/usr/bin/mosquitto_sub", *words], stdout=subprocess.PIPE)
         time.sleep(0.5)
         counter = Counter(subscriber)

@@ -147,7 +147,7 @@ def shake(port: int, context: Context, numbers: Sequence[int]) -> list[Device]:
                     another.receive(other.recv(4096), 0.0)
         outcome = owner.outcome
         session = DtlsSession(b"", b"", outcome.suite, outcome.keys, outcome.identity)
-        outcome.crossing.hand_over(session)
+        outcome.hand_over(session)
         devices.append(Device(sock, session))
     return devices
 

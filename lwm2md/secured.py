@@ -177,12 +177,6 @@ class Secured(Observer):
         self._told(session.address, outcome.identity.text, _line(outcome), now)
         if before is not None:
             self._rejoined(before, session.peer, now)
-        self._log.debug(
-            "session of {identity} at {address}: {line}",
-            identity=outcome.identity.text,
-            address=show(session.address),
-            line=_line(outcome),
-        )
 
     def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
         """Know that there is no session with that peer any more."""
@@ -195,11 +189,9 @@ class Secured(Observer):
             self._gone(peer, now)
         if address:
             self._told(address, identity.text, f"DTLS session ended: {cause}", now)
-        self._log.debug("session of {identity} ended: {cause}", identity=identity.text, cause=cause)
 
     def failed(self, address: bytes, identity: str, cause: str, now: float) -> None:
         """Know that a handshake came to nothing."""
-        self._log.debug("handshake with {address} failed: {cause}", address=show(address), cause=cause)
         word, _, detail = cause.partition(": ")
         self._refused(word, show(address), identity, detail, now)
         self._told(address, identity, f"DTLS handshake failed: {cause}", now)

@@ -18,9 +18,9 @@ from lwm2md.net.certificates import identity_of, strong
 from lwm2md.net.handshakes import Handshake, Owner, Timing
 from lwm2md.net.openssl import Connection, Context, Material
 from lwm2md.security.credentials import Keys
-from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE, SERVER_HELLO, Reassembly, psk_identity, transcript
+from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE, HEAD, SERVER_HELLO, Reassembly, psk_identity, transcript
 from lwm2md.security.dtls.hello import ClientHello, server_hello
-from lwm2md.security.dtls.records import number, split
+from lwm2md.security.dtls.records import HANDSHAKE, HEADER, number, split
 from lwm2md.security.dtls.session import EPOCH_1
 from lwm2md.security.dtls.suites import Suite
 from lwm2md.security.dtls.trial import Agreed
@@ -31,6 +31,7 @@ ACCESS_DENIED: Final = 49
 _SOON: Final = 0.5
 _HELD: Final = 8
 _BEHIND_NUMBER: Final = 11
+_HANDSHAKE: Final = bytes((HANDSHAKE,))
 _LONGEST: Final = 128
 """Bytes of a PSK identity (RFC 7925 section 4.2)."""
 
@@ -115,9 +116,11 @@ class ServerHandshake(Handshake):
             self._feed(datagram, now)
             self._judge(now)
         else:
-            self._received.add(datagram)
             self._held.append(datagram)
-            body = self._received.find(CLIENT_KEY_EXCHANGE)
+            body = _whole(datagram, CLIENT_KEY_EXCHANGE)
+            if body is None:
+                self._received.add(datagram)
+                body = self._received.find(CLIENT_KEY_EXCHANGE)
             if body is not None:
                 self._ask(psk_identity(body), now)
             elif len(self._held) > _HELD:
@@ -125,9 +128,7 @@ class ServerHandshake(Handshake):
 
     def _learn(self, data: bytes) -> None:
         if self._suite is None:
-            sent = Reassembly()
-            sent.add(data)
-            body = sent.find(SERVER_HELLO)
+            body = _whole(data, SERVER_HELLO)
             hello = None if body is None else server_hello(body)
             if hello is not None:
                 self._meet(hello)
@@ -183,7 +184,7 @@ class ServerHandshake(Handshake):
     def _transcript(self) -> bytes | None:
         ours, theirs = Reassembly(), Reassembly()
         theirs.add(self._opening)
-        ours.add(b"".join(self._flights.last))
+        ours.add(self._flights.last)
         for datagram in self._held:
             theirs.add(datagram)
         return transcript(theirs, ours)
@@ -252,3 +253,14 @@ class ServerHandshake(Handshake):
             self._established(identity, confirmed=True, now=self._now)
         else:
             self._refuse(ACCESS_DENIED, "revoked", self._now)
+
+
+def _whole(datagram: bytes, kind: int) -> bytes | None:
+    """The body of the message that a datagram begins with, if it is of this type and in one piece, as nearly always."""
+    if datagram[:1] != _HANDSHAKE or datagram[3:5] != b"\0\0" or datagram[HEADER : HEADER + 1] != bytes((kind,)):
+        return None
+    length = datagram[HEADER + 1 : HEADER + 4]
+    if datagram[HEADER + 6 : HEADER + 9] != b"\0\0\0" or datagram[HEADER + 9 : HEADER + HEAD] != length:
+        return None
+    end = HEADER + HEAD + int.from_bytes(length, "big")
+    return datagram[HEADER + HEAD : end] if end <= len(datagram) else None

@@ -285,7 +285,7 @@ class Associations:
             cid=outcome.cid,
             confirmed=outcome.confirmed,
         )
-        outcome.crossing.hand_over(session)
+        outcome.hand_over(session)
         self.sessions.add(session, now)
         if not outcome.confirmed:
             self._repeats[handshake.peer] = (now, outcome.flights, [_REPEATS])

@@ -25,7 +25,7 @@ from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
-from lwm2md.security.dtls.hello import Cookies, client_hello
+from lwm2md.security.dtls.hello import ClientHello, Cookies, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
 from lwm2md.security.dtls.session import PEER
 from lwm2md.security.dtls.sessions import Limits
@@ -222,20 +222,24 @@ class DtlsPort:
             self.own["cookies_sent"] += 1
             self.transmit([(self._cookies.challenge(address, hello, now), address)])
         else:
-            if self.associations.forget(address) is not None:
-                self._guard.release(address)
-            known = address in self.associations.sessions.by_address
-            if self._guard.admit(address, now, known=known) is None:
-                self.own["handshakes_begun"] += 1
-                self._openings.put(address, datagram[_BEHIND_NUMBER:], now)
-                peer = self.associations.sessions.new_peer()
-                handshake = ServerHandshake(
-                    self.associations, address, peer, self._terms.timing, now, self.contexts, self._keys, self._tried
-                )
-                self.associations.begin(handshake)
-                handshake.start(datagram, hello, now)
-                self.associations.follow(handshake)
+            self._begin(datagram, hello, address, now)
         return True
+
+    def _begin(self, datagram: bytes, hello: ClientHello, address: bytes, now: float) -> None:
+        """Begin a handshake with a client that is where it says."""
+        if self.associations.forget(address) is not None:
+            self._guard.release(address)
+        known = address in self.associations.sessions.by_address
+        if self._guard.admit(address, now, known=known) is None:
+            self.own["handshakes_begun"] += 1
+            self._openings.put(address, datagram[_BEHIND_NUMBER:], now)
+            peer = self.associations.sessions.new_peer()
+            handshake = ServerHandshake(
+                self.associations, address, peer, self._terms.timing, now, self.contexts, self._keys, self._tried
+            )
+            self.associations.begin(handshake)
+            handshake.start(datagram, hello, now)
+            self.associations.follow(handshake)
 
     # Those that nobody knows
 

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 
 from lwm2md.security.dtls.ciphers import Open, Seal, opener, sealer
 from lwm2md.security.dtls.crossing import Crossing
-from lwm2md.security.dtls.records import number, plain, split
+from lwm2md.security.dtls.records import HEADER, number, plain, split
 from lwm2md.security.dtls.session import EPOCH_1, FIRST
 from lwm2md.security.dtls.suites import Suite
 
@@ -24,40 +24,37 @@ AGAIN: Final = EPOCH_1 + 32
 class Flights:
     """What one end of a handshake sends, in datagrams of at most ``mtu`` bytes where records allow it."""
 
-    __slots__ = ("_ciphers", "_crossing", "_flight", "_mtu", "_next", "_sealed")
+    __slots__ = ("_ciphers", "_crossing", "_keys", "_mtu", "_next", "_sealed", "last")
 
     def __init__(self, crossing: Crossing, mtu: int) -> None:
+        self.last = b""
+        """The flight that was sent last, as OpenSSL wrote it."""
         self._crossing = crossing
         self._mtu = mtu
-        self._flight: list[bytes] = []
         self._next: int | None = None
         self._sealed = AGAIN
+        self._keys: tuple[Suite, bytes] | None = None
         self._ciphers: tuple[Seal, Open] | None = None
-
-    @property
-    def last(self) -> list[bytes]:
-        """The records of the flight that was sent last, as OpenSSL wrote them."""
-        return self._flight
 
     def know(self, suite: Suite, keys: bytes) -> None:
         """Take the keys of the handshake (`session.own_keys`), without which no record of epoch 1 is sent again."""
         if suite.aead is not None:
-            key, iv = keys[: suite.key_length], keys[2 * suite.key_length :][: suite.iv_length]
-            self._ciphers = sealer(suite, key, iv, b""), opener(suite, key, iv, cid=False)
+            self._keys = suite, keys
 
     def first(self, written: bytes) -> list[bytes]:
         """Return what OpenSSL wrote as datagrams, and keep it."""
-        records, _ = split(written, 0)
-        if not records:
-            return []
-        self._flight = records
+        self.last = written
+        begins = number(written)
         if self._next is None:
-            self._next = number(records[0])
-        return self._packed(self._numbered(record) for record in records)
+            self._next = begins
+        if not self._crossing.cid and len(written) <= self._mtu and begins == self._next:
+            self._next += _unsealed(written)
+            return [written]
+        return self._packed(self._numbered(record) for record in split(written, 0)[0])
 
     def again(self) -> list[bytes]:
         """Return the last flight under new numbers."""
-        return self._packed(self._numbered(record, sealed=True) for record in self._flight)
+        return self._packed(self._numbered(record, sealed=True) for record in split(self.last, 0)[0])
 
     def alert(self, content_type: int, fragment: bytes) -> bytes:
         """Return a record of epoch 0 that is ours alone."""
@@ -69,8 +66,12 @@ class Flights:
             assert self._next is not None
             numbered, self._next = self._next, self._next + 1
             return record[:3] + numbered.to_bytes(8, "big") + record[11:]
-        if not sealed or self._ciphers is None:
+        if not sealed or self._keys is None:
             return record
+        if self._ciphers is None:
+            suite, keys = self._keys
+            key, iv = keys[: suite.key_length], keys[2 * suite.key_length :][: suite.iv_length]
+            self._ciphers = sealer(suite, key, iv, b""), opener(suite, key, iv, cid=False)
         seal, unseal = self._ciphers
         try:
             opened = unseal(record, number(record))
@@ -93,3 +94,12 @@ class Flights:
             else:
                 found.append(data)
         return found
+
+
+def _unsealed(records: bytes) -> int:
+    """How many records of epoch 0 there are."""
+    count = at = 0
+    while at < len(records):
+        count += records[at + 3 : at + 5] == b"\0\0"
+        at += HEADER + int.from_bytes(records[at + 11 : at + HEADER], "big")
+    return count

@@ -19,13 +19,15 @@ from lwm2md.net.openssl import Connection, Session
 from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.hello import ServerHello
-from lwm2md.security.dtls.records import ALERT, CHANGE_CIPHER_SPEC, number, split
-from lwm2md.security.dtls.session import EPOCH_1, own_keys
+from lwm2md.security.dtls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, CID_LENGTH, HEADER, TLS12_CID
+from lwm2md.security.dtls.session import EPOCH_1, DtlsSession, own_keys
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
 
 _FATAL: Final = 2
 _SLOWEST: Final = 60.0
+_HELD: Final = 4
+_APPLICATION: Final = bytes((APPLICATION_DATA,))
 
 
 @attrs.frozen(slots=True)
@@ -44,7 +46,7 @@ class Outcome:
     """What a handshake has agreed on. ``keys`` are those of a session (`session.own_keys`), none where the records stay
     in ``connection``. ``flights`` sends the last flight again, as long as the peer has not shown that it came, which it
     need not where ``confirmed``. ``secrets`` are the master secret and both randoms, ``session`` is what a client may
-    take up later.
+    take up later. ``crossing`` says which of the peer's numbers are used up.
     """
 
     suite: Suite
@@ -59,6 +61,14 @@ class Outcome:
     crossing: Crossing
     connection: Connection | None
     session: Session | None
+
+    def hand_over(self, session: DtlsSession) -> None:
+        """Tell the session to come which of its peer's numbers are used up.
+
+        Without Connection IDs there are none that matter: application data never goes to OpenSSL, and what does has not
+        been authenticated when it is seen here, so that a forged number would make the session deaf.
+        """
+        self.crossing.hand_over(session)
 
 
 class Owner(Protocol):
@@ -141,13 +151,18 @@ class Handshake:
 
     def _feed(self, datagram: bytes, now: float) -> None:
         """Give a datagram to OpenSSL, and go on with what it says."""
-        records, _ = split(datagram)
-        self._changed_cipher |= any(record[0] == CHANGE_CIPHER_SPEC for record in records)
-        self._proof_seen |= self._changed_cipher and any(number(record) >= EPOCH_1 for record in records)
-        if self._suite is not None and self._suite.in_openssl:
-            self._step(datagram, now)
+        changed_cipher, top = _survey(datagram)
+        self._changed_cipher |= changed_cipher
+        self._proof_seen |= self._changed_cipher and top >= EPOCH_1
+        crossing = self._crossing
+        if self._suite is not None and not (crossing.own_cid or crossing.cid):
+            # OpenSSL can do it all: what it needs no help with is not looked at twice.
+            if datagram[:1] != _APPLICATION:
+                self._step(datagram, now)
+            elif len(crossing.held) < _HELD:
+                crossing.held.append(datagram)
             return
-        self._step(b"".join(self._crossing.incoming(datagram)), now)
+        self._step(b"".join(crossing.incoming(datagram)), now)
         if not self.over:
             self._step(b"".join(self._cross()), now)
 
@@ -160,7 +175,7 @@ class Handshake:
         connection = self._connection
         if data:
             self._learn(data)
-            waited = self._cross()
+            waited = self._cross() if self._crossing.own_cid or self._crossing.cid else []
             out = self._flights.first(data)
             self._wait = self._timing.first_wait
             self._sent_at = now
@@ -205,6 +220,9 @@ class Handshake:
         if suite is None or secrets is None:
             self._fail("handshake-failed: a cipher suite that is not known", now)
             return
+        if not suite.in_openssl and not self._keys:
+            self._keys = own_keys(suite, derivation.key_block(suite, *secrets), client=self._client)
+            self._flights.know(suite, self._keys)
         self.over, self.wakes = True, None
         outcome = Outcome(
             suite,
@@ -229,3 +247,18 @@ class Handshake:
     def _fail(self, cause: str, now: float) -> None:
         self.over, self.wakes = True, None
         self._owner.failed(self, cause, now)
+
+
+def _survey(datagram: bytes) -> tuple[bool, int]:
+    """Whether a datagram has a ChangeCipherSpec, and the highest number in it that has an epoch; -1 without any."""
+    changed, top, at = False, -1, 0
+    while at + HEADER <= len(datagram):
+        kind = datagram[at]
+        changed |= kind == CHANGE_CIPHER_SPEC
+        numbered = int.from_bytes(datagram[at + 3 : at + 11], "big")
+        if numbered >= EPOCH_1:
+            top = max(top, numbered)
+        if kind == TLS12_CID:
+            at += CID_LENGTH
+        at += HEADER + int.from_bytes(datagram[at + 11 : at + HEADER], "big")
+    return changed, top

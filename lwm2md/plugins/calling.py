@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lwm2md.hookspecs import SECURE
 from lwm2md.plugins.marks import is_asynchronous
 from lwm2md.plugins.plugin import Implementation, Plugin, PluginFailed, Trouble
 from lwm2md.plugins.threads import PluginBusy, PluginTimeout, Worker
@@ -52,13 +53,12 @@ class Calls:
 
     def call(self, plugin: Plugin, implementation: Implementation, arguments: Mapping[str, Any]) -> Deferred[Any]:
         """Call one plugin's implementation of a hook; the Deferred fails with what went wrong, which was told."""
-        if plugin.state in ("failed", "stopping", "loaded") and implementation.hook not in _LIFE:
+        hook = implementation.hook
+        if not _answers(plugin, hook):
             return fail(PluginFailed(f"the plugin {plugin.name} does not run"))
         given = [arguments[name] for name in implementation.arguments]
         function = implementation.function
-        return self.invoke(
-            plugin, implementation.hook, lambda: function(*given), asynchronous=implementation.asynchronous
-        )
+        return self.invoke(plugin, hook, lambda: function(*given), asynchronous=implementation.asynchronous)
 
     def invoke(
         self,
@@ -243,6 +243,13 @@ class Calls:
             hook=hook,
             seconds=seconds,
         )
+
+
+def _answers(plugin: Plugin, hook: str) -> bool:
+    """Whether a plugin is in a state to be asked: not half started where it guards something."""
+    if plugin.state == "running" or hook in _LIFE:
+        return True
+    return plugin.state == "starting" and hook not in SECURE
 
 
 def _reason(error: BaseException) -> str:

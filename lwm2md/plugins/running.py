@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from lwm2md.config.plugins import Plugins
 from lwm2md.events import PLUGIN_FAILED, Event
-from lwm2md.hookspecs import SPECIFIED
+from lwm2md.hookspecs import SECURE, SPECIFIED
 from lwm2md.plugins import seams
 from lwm2md.plugins.calling import Calls, Pair
 from lwm2md.plugins.context import PluginContext
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 GRACE: Final = 2.0
 """How long the handlers of events of a plugin that is stopped may take for what they are at, in seconds."""
-SECURE: Final = frozenset(name for name, call in SPECIFIED.items() if call.secure)
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 

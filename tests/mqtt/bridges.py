@@ -31,7 +31,7 @@ class Bridge:
         return cls(broker, daemon, listener)
 
     async def ask(
-        self, endpoint: str, method: str, path: str = "", body: dict[str, Any] | None = None, project: str = "lwm2md"
+        self, endpoint: str, method: str, path: str = "", body: dict[str, Any] | None = None, project: str = "lwm2m"
     ) -> dict[str, Any]:
         """Publish a request and return the first answer to it, which has the id of the request."""
         since = self.listener.mark()

@@ -9,7 +9,7 @@ from tests.peers.certificates import Authority, Files
 from tests.peers.mosquitto import Mosquitto, write_passwords
 from tests.processes import directory
 
-ONLINE = "lwm2md/nodes/lwm2md/online"
+ONLINE = "lwm2m/nodes/lwm2md/online"
 
 
 class OnlineTests(TestCase):
@@ -41,9 +41,9 @@ class OnlineTests(TestCase):
         broker = await Mosquitto.start(self)
         for name in ("north", "south/2"):
             await start_daemon(self, broker, f"[lwm2md.name={name}")
-        listener = await broker.listen("lwm2md/nodes/+/online")
-        await listener.process.await_line("^lwm2md/nodes/north/online online")
-        await listener.process.await_line("^lwm2md/nodes/south%2F2/online online")
+        listener = await broker.listen("lwm2m/nodes/+/online")
+        await listener.process.await_line("^lwm2m/nodes/north/online online")
+        await listener.process.await_line("^lwm2m/nodes/south%2F2/online online")
         await broker.process.await_line("as lwm2md-north")
 
 

@@ -21,7 +21,7 @@ class LeshanTests(TestCase):
         bridge = await Bridge.start(self)
         client = LeshanClient.start(self, bridge.daemon.coap, "leshan-1", period=0.5)
         await client.registered()
-        await bridge.listener.message("^lwm2md/leshan-1/registered ")
+        await bridge.listener.message("^lwm2m/leshan-1/registered ")
         asked: set[str] = set()
 
         async def ask(code: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class LeshanTests(TestCase):
         since = bridge.listener.mark()
         await ask("2.05", "OBSERVE", "/3303/0/5700")
         for _ in range(3):
-            value = await bridge.listener.message("^lwm2md/leshan-1/sensor/3303/0/5700 ", since=since)
+            value = await bridge.listener.message("^lwm2m/leshan-1/sensor/3303/0/5700 ", since=since)
             self.assertIsInstance(value["value"], float)
             since = bridge.listener.mark()
         await ask("2.05", "CANCEL-OBSERVE", "/3303/0/5700")

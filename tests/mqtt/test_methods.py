@@ -28,7 +28,7 @@ class MethodTests(TestCase):
         since = self.bridge.listener.mark()
         self.asked: set[str] = set()
         start_devices(self, self.bridge.daemon.coap, "--endpoint", "urn:dev/1", "--version", "1.2")
-        await self.bridge.listener.message(rf"^lwm2md/{DEVICE}/registered ", since=since)
+        await self.bridge.listener.message(rf"^lwm2m/{DEVICE}/registered ", since=since)
 
     async def ask(self, code: str, method: str, path: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask, and expect this code."""
@@ -75,7 +75,7 @@ class MethodTests(TestCase):
         since = self.bridge.listener.mark()
         await self.ask("2.05", "OBSERVE", "/3/0/14")
         await self.bridge.daemon.api("PUT", "/v1/devices/urn:dev%2F1/resources/3/0/14", body={"value": "-03"})
-        sensor = rf"^lwm2md/{DEVICE}/sensor/3/0/14 .*-03"
+        sensor = rf"^lwm2m/{DEVICE}/sensor/3/0/14 .*-03"
         found = await self.bridge.listener.message(sensor, since=since)
         self.assertEqual((found["value"], found["unit"]), ("-03", None))
         await self.ask("2.05", "CANCEL-OBSERVE", "/3/0/14")

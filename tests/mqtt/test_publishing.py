@@ -73,9 +73,9 @@ class PublishingTests(TestCase):
         await self.device(bridge.daemon, "e")
         await bridge.ask("e", "PUT", "/3/0/14", {"payload": "+07"})
         await bridge.ask("e", "GET", "/3/0/14")
-        late = await bridge.broker.listen("lwm2md/e/sensor/#")
-        line = await late.process.await_line("^lwm2md/e/sensor/3/0/14 ")
-        self.assertEqual(line.string, "lwm2md/e/sensor/3/0/14 +07")
+        late = await bridge.broker.listen("lwm2m/e/sensor/#")
+        line = await late.process.await_line("^lwm2m/e/sensor/3/0/14 ")
+        self.assertEqual(line.string, "lwm2m/e/sensor/3/0/14 +07")
 
     async def test_several_daemons(self) -> None:
         """Two daemons with the same topics answer for their own devices only."""
@@ -88,8 +88,8 @@ class PublishingTests(TestCase):
             answer = await bridge.ask(name, "GET", "/3/0/0")
             self.assertEqual(answer["code"], "2.05")
         topics = [topic for topic, _ in bridge.listener.messages()]
-        self.assertEqual(topics.count("lwm2md/north-1/registered"), 1)
-        self.assertEqual(topics.count("lwm2md/responses/north-1/GET/3/0/0"), 1)
+        self.assertEqual(topics.count("lwm2m/north-1/registered"), 1)
+        self.assertEqual(topics.count("lwm2m/responses/north-1/GET/3/0/0"), 1)
 
     async def test_shared(self) -> None:
         """Of a group that shares the requests one answers each."""
@@ -98,7 +98,7 @@ class PublishingTests(TestCase):
         for number in range(6):
             answer = await bridge.ask(f"nobody-{number}", "GET", "/3")
             self.assertEqual(answer["reason"], "unknown-device")
-        answers = [topic for topic, _ in bridge.listener.messages() if topic.startswith("lwm2md/responses/")]
+        answers = [topic for topic, _ in bridge.listener.messages() if topic.startswith("lwm2m/responses/")]
         self.assertEqual(len(answers), 6)
 
     async def test_session(self) -> None:
@@ -106,7 +106,7 @@ class PublishingTests(TestCase):
         for session, protocol in (("1h", "5"), ("1h", "3.1.1"), ("0s", "5")):
             bridge = await Bridge.start(self, f"session={session}", f"protocol={protocol}")
             await bridge.daemon.process.stop()
-            await bridge.broker.publish("lwm2md/requests/nobody/GET/3", '{"id": "while away"}')
+            await bridge.broker.publish("lwm2m/requests/nobody/GET/3", '{"id": "while away"}')
             since = bridge.listener.mark()
             daemon = await bridge.daemon.again()
             await daemon.process.await_line(CONNECTED)
@@ -120,7 +120,7 @@ class PublishingTests(TestCase):
         """A daemon that takes no requests does not hear them."""
         broker = await Mosquitto.start(self)
         await start_daemon(self, broker, "requests=no")
-        self.assertNotIn("lwm2md/requests/#", broker.process.output())
+        self.assertNotIn("lwm2m/requests/#", broker.process.output())
 
     async def test_principal(self) -> None:
         """A plugin that authorizes operations is asked for ``plugin:mqtt``, and its no is the answer."""

@@ -34,7 +34,7 @@ class RestartTests(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.broker = await Mosquitto.start(self)
-        self.listener = await self.broker.count("counter", "lwm2md/+/sensor/#")
+        self.listener = await self.broker.count("counter", "lwm2m/+/sensor/#")
         self.daemon = await start_daemon(self, self.broker, "keepalive=2s", coap=f"127.0.0.1:{free_port()}")
         self.fleet = await self._fleet()
 
@@ -82,7 +82,7 @@ class RestartTests(TestCase):
         stored = await self.stored()
         for endpoint, values in stored.items():
             time, _ = values[-1]
-            await self.listener.process.await_line(f"^lwm2md/{endpoint}/.*{time}", since=max(0, since - 2000))
+            await self.listener.process.await_line(f"^lwm2m/{endpoint}/.*{time}", since=max(0, since - 2000))
         return stored, self.arrived()
 
     async def test_kills(self) -> None:
@@ -119,7 +119,7 @@ class RestartTests(TestCase):
 
     async def test_trimmed(self) -> None:
         """What the log had no room for while the broker was away is told as a gap, and the rest follows."""
-        gaps = await self.broker.count("gaps", "lwm2md/nodes/+/gap")
+        gaps = await self.broker.count("gaps", "lwm2m/nodes/+/gap")
         await self.load(0.2)
         await self.broker.process.stop()
         await self.daemon.process.stop()
@@ -130,7 +130,7 @@ class RestartTests(TestCase):
         self.daemon = await self.daemon.again()
         self.broker = await self.broker.again()
         await self.daemon.process.await_line("events are missing")
-        await gaps.message("^lwm2md/nodes/lwm2md/gap ")
+        await gaps.message("^lwm2m/nodes/lwm2md/gap ")
         stored, arrived = await self.finished()
         for endpoint, values in stored.items():
             self.assertEqual(arrived[endpoint][-len(values) :], values, endpoint)

@@ -39,9 +39,7 @@ class SleeperTests(TestCase):
 
     async def ended(self, topic: str, since: int) -> dict[str, Any]:
         """The answer that tells the end."""
-        line = await self.bridge.listener.process.await_line(
-            rf'^lwm2md/responses/{topic} .*"state":"done"', since=since
-        )
+        line = await self.bridge.listener.process.await_line(rf'^lwm2m/responses/{topic} .*"state":"done"', since=since)
         found: dict[str, Any] = json.loads(line.string.partition(" ")[2])
         return found
 
@@ -74,7 +72,7 @@ class SleeperTests(TestCase):
         daemon = await daemon.again()
         await daemon.process.await_line(CONNECTED)
         await self.bridge.listener.process.await_line("/online online", since=after)
-        answers = [topic for topic, _ in self.bridge.listener.messages() if topic.startswith("lwm2md/responses/")]
+        answers = [topic for topic, _ in self.bridge.listener.messages() if topic.startswith("lwm2m/responses/")]
         self.assertEqual(len(answers), 2, "one queued, one done, and none again")
 
     async def test_expired(self) -> None:

@@ -84,7 +84,7 @@ class Bus:
 
     def _subscribe(self) -> None:
         client = ("/usr/bin/mosquitto_sub", "-h", "127.0.0.1", "-p", str(self._port), "-i", "torture", "-c", "-q", "1")
-        command = ["/usr/bin/stdbuf", "-oL", *client, "-F", "%t %p", "-t", "lwm2md/#"]
+        command = ["/usr/bin/stdbuf", "-oL", *client, "-F", "%t %p", "-t", "lwm2m/#"]
         with self._written.open("wb") as output:
             self._subscriber = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
 

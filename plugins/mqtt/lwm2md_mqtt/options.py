@@ -128,7 +128,7 @@ _QOS: Final = values.integer(0, 2)
 
 KEYS: Final[Sequence[Key]] = (
     Key("url", url(), None, "The broker: mqtt:// or, with TLS, mqtts://; ports are 1883 and 8883 if none is given"),
-    Key("project", project(), "lwm2md", "What all topics begin with"),
+    Key("project", project(), "lwm2m", "What all topics begin with"),
     Key("protocol", values.choice(*_PROTOCOLS), "5", "Version of MQTT"),
     Key("client-id", client_id(), "", "How the broker knows this daemon; by default lwm2md- and the daemon's name"),
     Key("user", client_id(), "", "User name at the broker"),
