@@ -133,7 +133,7 @@ class RestartTests(TestCase):
         await gaps.message("^lwm2m/nodes/lwm2md/gap ")
         stored, arrived = await self.finished()
         for endpoint, values in stored.items():
-            self.assertEqual(once(arrived[endpoint])[-len(values) :], values, endpoint)
+            self.assertEqual(arrived[endpoint][-len(values) :], values, endpoint)
 
     async def test_frozen_broker(self) -> None:
         """A broker that holds the connection and says nothing is left, and caught up with when it goes on."""
