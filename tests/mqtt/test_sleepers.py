@@ -39,9 +39,7 @@ class SleeperTests(TestCase):
 
     async def ended(self, topic: str, since: int) -> dict[str, Any]:
         """The answer that tells the end."""
-        line = await self.bridge.listener.process.await_line(
-            rf'^lwm2m/responses/{topic} .*"state":"done"', since=since
-        )
+        line = await self.bridge.listener.process.await_line(rf'^lwm2m/responses/{topic} .*"state":"done"', since=since)
         found: dict[str, Any] = json.loads(line.string.partition(" ")[2])
         return found
 
