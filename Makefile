@@ -58,7 +58,7 @@ fuzz: $(TESTING)
 # N kills, each second run as power cuts; SEED=S says again what an earlier run did.
 torture: KILLS := $(if $(filter-out file,$(origin N)),$(N),100)
 torture: $(TESTING)
-	$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.torture --kills $(KILLS) --mqtt $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --power
 
 clean:

@@ -581,7 +581,11 @@ static void notify(double seconds, int api, const char *token, int kind) {
         stream->fd = read_events(api, token);
         sleep(1);
     }
-    for (int i = 0; i < window; i++) send_notification(&peers[next_idle(&next)], kind);
+    for (int i = 0; i < window; i++) {
+        int chosen = next_idle(&next);
+        send_notification(&peers[chosen], kind);
+        if (kind) peers[chosen].stage = 2;
+    }
     double start = now(), end = start + seconds, check = start + 1;
     for (double t = start; t < end; t = now()) {
         int ready = epoll_wait(poller, events, EVENTS, 100);

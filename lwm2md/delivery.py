@@ -32,6 +32,8 @@ BLOCK: Final = 10_000
 MAX_COMMITS: Final = 1_000
 MAX_BYTES: Final = 4 << 20
 """What one transaction holds at most: commits, and bytes in writes and documents (one commit may be larger)."""
+MAX_EVENTS: Final = 500
+"""How many events are worth no more of them in one transaction: the queue of a reader must take them all at once."""
 MAX_WAITING: Final = 100_000
 """Commits that wait for a transaction; more fail at once, so that a disk that hangs costs no more memory."""
 MAX_HELD: Final = 10_000
@@ -268,7 +270,7 @@ class Delivery:
 
     def _assemble(self) -> Transaction:
         transaction = Transaction()
-        while self._gathered and len(transaction.commits) < MAX_COMMITS and transaction.size < MAX_BYTES:
+        while self._gathered and not _full(transaction):
             self._add(transaction, self._gathered.take())
         if self._low():
             transaction.reserved = self._next + BLOCK
@@ -428,3 +430,8 @@ class Delivery:
     def _tell_idle(self) -> None:
         while self._idle and self._is_idle():
             self._idle.pop(0).callback(None)
+
+
+def _full(transaction: Transaction) -> bool:
+    commits, events = len(transaction.commits), len(transaction.events)
+    return commits >= MAX_COMMITS or events >= MAX_EVENTS or transaction.size >= MAX_BYTES

@@ -182,3 +182,5 @@ SPECIFIED: Final[Mapping[str, Call]] = {
     name: call for name, each in tuple(globals().items()) if callable(each) and (call := call_of(each)) is not None
 }
 """Every hook by its name, with how it is called."""
+SECURE: Final = frozenset(name for name, call in SPECIFIED.items() if call.secure)
+"""Those that guard something."""

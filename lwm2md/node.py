@@ -51,7 +51,7 @@ from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
 
 if TYPE_CHECKING:
-    from lwm2md.net.txthings import Trees
+    from lwm2md.net.txthings import Render, Trees
     from lwm2md.restoration import Restoration
 
 _PAGE = 5000
@@ -161,11 +161,11 @@ class Node:
         self._settling = None
         self.settle()
 
-    def mount(self, root: Any) -> None:
+    def mount(self, root: Any, render: Render | None = None) -> None:
         """Serve a tree of txthings' `CoAPResource` objects beside the daemon's own paths.
 
-        Of several trees that serve a path the first that was mounted does. Raises ValueError if the tree claims a path
-        of the daemon's.
+        Of several trees that serve a path the first that was mounted does. ``render`` lets its resources render. Raises
+        ValueError if the tree claims a path of the daemon's.
         """
         if self._trees is None:
             # Whoever mounts nothing doesn't pay for txthings, which installs a reactor when it is imported.
@@ -173,7 +173,7 @@ class Node:
 
             self._trees = Trees(self.engine, self.settle, self.reactor)
             self.server.neighbour = self._trees
-        self._trees.mount(root)
+        self._trees.mount(root, render)
 
     def unmount(self, root: Any) -> None:
         """Serve a tree no longer that was mounted."""

@@ -186,16 +186,23 @@ class DaemonService(Service):
             self._starting.addErrback(self._failed)
 
     async def _replace(self, swap: Swap) -> None:
-        """Let another node begin on another state, or on that which there is. Raises StorageError."""
+        """Let another node begin on another state, or on that which there is. Raises StorageError.
+
+        Raises OSError where none can begin at all: then the process has to end.
+        """
         old = self._node
         assert old is not None
-        await old.stop()
+        with suppress(StorageError):  # what could not be stored or closed is told by what follows
+            await old.stop()
         try:
             await swap.there(old.storage, int(old.delivery.newest) + 1, self._reactor.seconds())
             await self._begin(old.settings)
         except StorageError:
-            await swap.back(old.storage)
-            await self._begin(old.settings)
+            try:
+                await swap.back(old.storage)
+                await self._begin(old.settings)
+            except StorageError as error:
+                raise OSError(str(error)) from None
             raise
 
     async def _begin(self, settings: Settings) -> None:

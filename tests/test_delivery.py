@@ -268,6 +268,17 @@ class CommitTests(DeliveryTestCase):
         self.finish()
         self.assertEqual([len(batch.writes) for batch in self.storage.batches[before:]], [3, 3, 3, 2])
 
+    def test_events_at_once_are_bounded(self) -> None:
+        """Commits of many events are not put together beyond what a reader's queue takes."""
+        self.patch(delivery_module, "MAX_EVENTS", 5)
+        self.storage.slow = True
+        before = len(self.storage.batches)
+        self.delivery.submit([self.patient(1)])
+        self.delivery.submit([self.patient(number, 3) for number in range(2, 7)])
+        self.finish()
+        self.assertEqual([len(batch.appends) for batch in self.storage.batches[before:]], [1, 6, 6, 3])
+        self.assertEqual([name for name, *_ in self.resumed], list("123456"))
+
     def test_samples(self) -> None:
         """Values for the history go into the transaction of their commit, and alone they are written too."""
         before = len(self.storage.batches)

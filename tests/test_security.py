@@ -89,7 +89,7 @@ class SecurityTests(TestCase):
         wrong = await Daemon.start(self, "security.credentials-key=another secret of somebody", state=place / "state")
         _, listed = await wrong.api("GET", "/v1/credentials")
         self.assertEqual(listed["items"], [])
-        self.assertIn("sealed with another key", wrong.process.output())
+        await wrong.process.await_line("sealed with another key")
         await wrong.process.stop()
 
     async def test_sealed_later(self) -> None:

@@ -1,4 +1,4 @@
-"""The commands for credentials: list, show, add, rotate, block, revoke, generate them, and import files of them.
+"""What the command line does with credentials: list, show, add, generate, rotate, block, revoke them, and import files.
 
 RULES: a key is on no command line, where everybody on the machine could read it: it comes from a file or standard
 input. A generated one is shown once, or written to a file that only its owner reads; nothing gives it again. A file is
@@ -8,6 +8,7 @@ sent when all of it is right.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 from argparse import Namespace
@@ -26,14 +27,10 @@ from lwm2md.security.csvfile import Fault, Row, read
 _NAMES: Final = ("identity", "type", "scope", "endpoint", "keys", "overlap_until", "blocked", "source")
 _KEPT: Final = ("type", "scope", "endpoint", "labels", "note", "blocked")
 _MOST: Final = 1000
+_ITEM: Final = re.compile(r"items\[([0-9]+)\]\.")
 _ERASE: Final = "\r\x1b[K"
 
 _Action = Callable[[Sequence[str], Namespace, Client, Output], int]
-
-
-def credentials(options: Namespace, client: Client, output: Output) -> int:
-    """``credentials``: what proves an identity, and what is done with it."""
-    return ACTIONS[options.action](options.what, options, client, output)
 
 
 def _list(words: Sequence[str], options: Namespace, client: Client, output: Output) -> int:
@@ -140,30 +137,43 @@ def _import(words: Sequence[str], options: Namespace, client: Client, output: Ou
 
 
 def _send(name: str, rows: Sequence[Row], options: Namespace, client: Client, output: Output) -> bool:
-    """Whether all rows were taken; first it is looked whether they would be."""
-    created = replaced = refused = 0
-    steps = (False,) if options.partial else (True, False)
-    for check in steps:
+    """Whether all rows were taken; first it is looked whether they would be, unless a part of them will do."""
+    whole = True
+    done = {"created": 0, "replaced": 0}
+    for check in (False,) if options.partial else (True, False):
         for number, chunk in enumerate(_chunks(rows)):
             _progress(f"{name}: {'checking' if check else 'importing'}, {number * _MOST} of {len(rows)}")
-            body = {"items": [_item(row, options) for row in chunk], "check": check}
-            try:
-                document = client.request("POST", "/v1/credentials", body=body).document
-            except CommandError as error:
-                _progress("")
-                complain(f"{name}: lines {chunk[0].line} to {chunk[-1].line}: {error}")
-                if not options.partial:
-                    if not check:
-                        complain(f"{name}: the lines before are imported; it can be imported again")
-                    return False
-                refused += len(chunk)
-                continue
-            if not check:
-                created, replaced = created + document["created"], replaced + document["replaced"]
+            taken = _put(name, chunk, options, client, {} if check else done, check=check)
+            whole = whole and taken
+            if not taken and not options.partial:
+                if not check:
+                    complain(f"{name}: the lines before are imported; it can be imported again")
+                return False
     _progress("")
-    line = f"{name}: {created} new, {replaced} replaced"
-    output.document({"file": name, "created": created, "replaced": replaced}, [line])
-    return not refused
+    output.document({"file": name, **done}, [f"{name}: {done['created']} new, {done['replaced']} replaced"])
+    return whole
+
+
+def _put(
+    name: str, rows: Sequence[Row], options: Namespace, client: Client, done: dict[str, int], *, check: bool
+) -> bool:
+    """Put these rows, or with ``--partial`` those of them that are taken; whether all were."""
+    body = {"items": [_item(row, options) for row in rows], "check": check}
+    try:
+        document = client.request("POST", "/v1/credentials", body=body).document
+    except CommandError as error:
+        if error.status != FAILED:
+            raise
+        if options.partial and len(rows) > 1:
+            middle = len(rows) // 2
+            parts = [_put(name, part, options, client, done, check=check) for part in (rows[:middle], rows[middle:])]
+            return all(parts)
+        _progress("")
+        complain(f"{name}: {_ITEM.sub(lambda found: f'line {rows[int(found[1])].line}: ', str(error))}")
+        return False
+    for what in done:
+        done[what] += document[what]
+    return True
 
 
 def _item(row: Row, options: Namespace) -> dict[str, object]:

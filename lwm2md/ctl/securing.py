@@ -8,15 +8,22 @@ from typing import Any, Final
 
 from lwm2md.ctl import values
 from lwm2md.ctl.client import Client, pages, path_of
-from lwm2md.ctl.credentials import ACTIONS, credentials, given_key
 from lwm2md.ctl.errors import DONE
 from lwm2md.ctl.output import Output
 from lwm2md.ctl.tables import show
 
 _REFUSED: Final = ("id", "cause", "endpoint", "identity", "address", "count", "last")
 _AUDIT: Final = ("time", "by", "action", "subject", "details")
+ACTIONS: Final = ("list", "show", "add", "generate", "rotate", "block", "unblock", "revoke", "import")
 _SHORTEST: Final = 8
 _LONGEST: Final = 64
+
+
+def credentials(options: Namespace, client: Client, output: Output) -> int:
+    """``credentials``: what proves an identity, and what is done with it."""
+    from lwm2md.ctl import credentials as found  # noqa: PLC0415  who asks for something else doesn't pay for it
+
+    return found.ACTIONS[options.action](options.what, options, client, output)
 
 
 def refused(options: Namespace, client: Client, output: Output) -> int:
@@ -36,6 +43,8 @@ def refused(options: Namespace, client: Client, output: Output) -> int:
 
 def admit(options: Namespace, client: Client, output: Output) -> int:
     """``admit``: let a refused device in."""
+    from lwm2md.ctl.credentials import given_key  # noqa: PLC0415  as above
+
     key = given_key(options)
     body = {} if key is None else {"key": key}
     output.facts(client.request("POST", path_of("refused", options.id, "admit"), body=body).document)
@@ -52,7 +61,7 @@ def audit(options: Namespace, client: Client, output: Output) -> int:
 
 def arguments(add: Any, limit: Any, every: Any) -> None:
     """Add these commands to the command line; ``limit`` and ``every`` are the options that lists share."""
-    action = {"nargs": "?", "choices": tuple(ACTIONS), "default": "list", "help": "(default: list)"}
+    action = {"nargs": "?", "choices": ACTIONS, "default": "list", "help": "(default: list)"}
     what = {"nargs": "*", "metavar": "WHAT", "help": "IDENTITY; FILE... to import, lines IDENTITY,KEY,ENDPOINT"}
     endpoint = {"action": "append", "metavar": "PATTERN", "help": "what it may register as; may be given again"}
     overlap = {"type": values.duration, "metavar": "DURATION", "help": "how long earlier keys stay valid, such as 7d"}

@@ -20,7 +20,6 @@ from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.hello import ServerHello
 from lwm2md.security.dtls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, CID_LENGTH, HEADER, TLS12_CID
-from lwm2md.security.dtls.replay import ALL
 from lwm2md.security.dtls.session import EPOCH_1, DtlsSession, own_keys
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
@@ -47,7 +46,7 @@ class Outcome:
     """What a handshake has agreed on. ``keys`` are those of a session (`session.own_keys`), none where the records stay
     in ``connection``. ``flights`` sends the last flight again, as long as the peer has not shown that it came, which it
     need not where ``confirmed``. ``secrets`` are the master secret and both randoms, ``session`` is what a client may
-    take up later. ``crossing`` and ``top``, the highest number that went to OpenSSL, say which numbers are used up.
+    take up later. ``crossing`` says which of the peer's numbers are used up.
     """
 
     suite: Suite
@@ -60,16 +59,16 @@ class Outcome:
     secrets: tuple[bytes, bytes, bytes] = attrs.field(repr=False)
     flights: Flights
     crossing: Crossing
-    top: int
     connection: Connection | None
     session: Session | None
 
     def hand_over(self, session: DtlsSession) -> None:
-        """Tell the session to come which of its peer's numbers are used up."""
-        if self.own_cid or self.cid:
-            self.crossing.hand_over(session)
-        else:
-            session.top, session.bits = self.top, ALL
+        """Tell the session to come which of its peer's numbers are used up.
+
+        Without Connection IDs there are none that matter: application data never goes to OpenSSL, and what does has not
+        been authenticated when it is seen here, so that a forged number would make the session deaf.
+        """
+        self.crossing.hand_over(session)
 
 
 class Owner(Protocol):
@@ -116,7 +115,6 @@ class Handshake:
         self._changed_cipher = False
         self._proof_seen = False
         self._keys = b""
-        self._top = EPOCH_1 - 1
 
     @property
     def identity_text(self) -> str:
@@ -160,7 +158,6 @@ class Handshake:
         if self._suite is not None and not (crossing.own_cid or crossing.cid):
             # OpenSSL can do it all: what it needs no help with is not looked at twice.
             if datagram[:1] != _APPLICATION:
-                self._top = max(self._top, top)
                 self._step(datagram, now)
             elif len(crossing.held) < _HELD:
                 crossing.held.append(datagram)
@@ -238,7 +235,6 @@ class Handshake:
             secrets,
             self._flights,
             self._crossing,
-            self._top,
             self._connection if suite.in_openssl else None,
             self._connection.session() if self._client else None,
         )

@@ -42,6 +42,7 @@ class Keeper:
         self._submit = submit
         self._clock = clock
         self._deadlines = deadlines
+        self._begun: list[bytes] = []
         self._gone: set[str] = set()
 
     def start(self) -> None:
@@ -49,10 +50,19 @@ class Keeper:
         self._set(LATER)
 
     def begun(self, peer: bytes) -> None:
-        """Store a new session at once: what its device registers comes after it, so that nobody is left without one."""
-        session = self._sessions.by_peer.get(peer)
-        if session is not None:
-            self._submit((Commit((Write(TABLE, _key(peer), self._row(session)),)),))
+        """Store a new session before the next datagram is read, together with all that begin until then.
+
+        What its device registers comes after it, so that nobody is left without one.
+        """
+        if not self._begun:
+            self._clock.callLater(0, self._store)
+        self._begun.append(peer)
+
+    def _store(self) -> None:
+        begun, self._begun = self._begun, []
+        found = [session for peer in begun if (session := self._sessions.by_peer.get(peer)) is not None]
+        if found:
+            self._submit((Commit(tuple(Write(TABLE, _key(each.peer), self._row(each)) for each in found)),))
 
     def ended(self, peer: bytes) -> None:
         """Know that a session is gone."""

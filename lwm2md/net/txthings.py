@@ -55,6 +55,13 @@ _NOT_IMPLEMENTED: Final = Response(numbers.NOT_IMPLEMENTED)
 _FAILED: Final = Response(numbers.INTERNAL_SERVER_ERROR)
 _SILENT: Final = Response(numbers.SERVICE_UNAVAILABLE, b"no answer in time", options(max_age=60))
 
+Render = Callable[[Any, Any], Any]
+"""Lets a resource render a request, and returns or raises what that does."""
+
+
+def _render(target: Any, asked: Any) -> Any:
+    return target.render(asked)
+
 
 class Trees:
     """The trees that one engine serves; a neighbour of the server.
@@ -80,6 +87,7 @@ class Trees:
         self._patience = patience
         self._limit = observers
         self._roots: list[Any] = []
+        self.renders: dict[Any, Render] = {}
         self._deadlines = Deadlines(clock)
         self._waiting: set[_Rendering] = set()
         self._observers: dict[tuple[bytes, bytes], _Observer] = {}
@@ -88,16 +96,21 @@ class Trees:
         self._told: set[tuple[type, type]] = set()
         self._log = Logger()
 
-    def mount(self, root: Any) -> None:
-        """Serve the tree below `root` too. Raises ValueError if one of its paths is the server's."""
+    def mount(self, root: Any, render: Render | None = None) -> None:
+        """Serve the tree below `root` too, its resources rendered by `render`.
+
+        Raises ValueError if one of its paths is the server's.
+        """
         claimed = sorted({_text(name) for name in root.children} & (RESERVED - {".well-known"}))
         if claimed:
             raise ValueError(f"/{claimed[0]} is a path of the daemon's own")
         self._roots.append(root)
+        self.renders[root] = render or _render
 
     def unmount(self, root: Any) -> None:
         """Serve a tree no longer; who observes it gets no more notifications."""
         self._roots.remove(root)
+        del self.renders[root]
         for observer in tuple(self._observers.values()):
             if observer.root is root:
                 observer.end()
@@ -285,7 +298,7 @@ class _Rendering:
     def _render(self) -> Any:
         self.target = self._trees.find(self.asked)
         self._index = self.target.observe_index
-        return self.target.render(self.asked)
+        return self._trees.renders[self.asked.root](self.target, self.asked)
 
     def _over(self, response: Response, done: _Done) -> None:
         self._trees.over(self)

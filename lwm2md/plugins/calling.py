@@ -9,12 +9,14 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lwm2md.hookspecs import SECURE
 from lwm2md.plugins.marks import is_asynchronous
 from lwm2md.plugins.plugin import Implementation, Plugin, PluginFailed, Trouble
 from lwm2md.plugins.threads import PluginBusy, PluginTimeout, Worker
@@ -51,13 +53,12 @@ class Calls:
 
     def call(self, plugin: Plugin, implementation: Implementation, arguments: Mapping[str, Any]) -> Deferred[Any]:
         """Call one plugin's implementation of a hook; the Deferred fails with what went wrong, which was told."""
-        if plugin.state in ("failed", "stopping", "loaded") and implementation.hook not in _LIFE:
+        hook = implementation.hook
+        if not _answers(plugin, hook):
             return fail(PluginFailed(f"the plugin {plugin.name} does not run"))
         given = [arguments[name] for name in implementation.arguments]
         function = implementation.function
-        return self.invoke(
-            plugin, implementation.hook, lambda: function(*given), asynchronous=implementation.asynchronous
-        )
+        return self.invoke(plugin, hook, lambda: function(*given), asynchronous=implementation.asynchronous)
 
     def invoke(
         self,
@@ -146,6 +147,22 @@ class Calls:
             check(plugin, value)
         return value
 
+    def render(self, plugin: Plugin, resource: Any, request: Any) -> Any:
+        """Let a CoAP resource of a plugin render a request: watched, and what it raises told and raised."""
+
+        def told(failure: Failure) -> Failure:
+            # What txthings itself raises is an answer such as 4.04; who was silent is cancelled.
+            if not type(failure.value).__module__.startswith("txthings"):
+                self.trouble(plugin, _TREE, failure.value or PluginFailed(_TREE), failure)
+            return failure
+
+        plugin.counters["calls"] += 1
+        self.watch.start()
+        rendered = maybeDeferred(
+            self.watch.run, plugin.name, _TREE, lambda: resource.render(request), partial(self._held, plugin, _TREE)
+        )
+        return rendered.addErrback(told)
+
     def trouble(self, plugin: Plugin, name: str, error: BaseException, failure: Failure | None = None) -> None:
         """Take note of what went wrong; the first of a kind is logged, with its traceback if there is one, and told."""
         if isinstance(error, PluginTimeout):
@@ -182,9 +199,7 @@ class Calls:
         return worker
 
     def _on_reactor(self, plugin: Plugin, name: str, function: Callable[[], Any], deadline: float) -> Deferred[Any]:
-        def held(seconds: float) -> None:
-            self._held(plugin, name, seconds)
-
+        held = partial(self._held, plugin, name)
         self.watch.start()
         try:
             answer = self.watch.run(plugin.name, name, function, held)
@@ -230,6 +245,13 @@ class Calls:
         )
 
 
+def _answers(plugin: Plugin, hook: str) -> bool:
+    """Whether a plugin is in a state to be asked: not half started where it guards something."""
+    if plugin.state == "running" or hook in _LIFE:
+        return True
+    return plugin.state == "starting" and hook not in SECURE
+
+
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())[:500]
     if isinstance(error, _OURS):
@@ -238,5 +260,6 @@ def _reason(error: BaseException) -> str:
 
 
 _ENDLESS: Final = 0.0
+_TREE: Final = "lwm2md_coap_resources"
 _OURS: Final = (PluginBusy, PluginTimeout, PluginFailed)
 _LIFE: Final = frozenset({"lwm2md_metrics", "lwm2md_start", "lwm2md_stop", "lwm2md_reload"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Host(Protocol):
         """Carry out what the core decided. To be called after every change."""
         ...
 
-    def mount(self, root: Any) -> None:
-        """Serve a tree of CoAP resources. Raises ValueError if it claims a path of the daemon's."""
+    def mount(self, root: Any, render: Callable[[Any, Any], Any]) -> None:
+        """Serve a tree of CoAP resources, rendered so. Raises ValueError if it claims a path of the daemon's."""
         ...
 
     def unmount(self, root: Any) -> None:

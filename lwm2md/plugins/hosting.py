@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lwm2md.plugins.calling import Calls
@@ -35,9 +35,9 @@ class Hosting:
         """Carry out what the core decided."""
         self._node.settle()
 
-    def mount(self, root: Any) -> None:
+    def mount(self, root: Any, render: Callable[[Any, Any], Any]) -> None:
         """Serve a tree of CoAP resources."""
-        self._node.mount(root)
+        self._node.mount(root, render)
 
     def unmount(self, root: Any) -> None:
         """Serve it no longer."""

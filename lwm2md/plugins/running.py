@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError, succeed  # noqa: A004  what addTimeout raises
@@ -17,7 +18,7 @@ from twisted.python.failure import Failure
 
 from lwm2md.config.plugins import Plugins
 from lwm2md.events import PLUGIN_FAILED, Event
-from lwm2md.hookspecs import SPECIFIED
+from lwm2md.hookspecs import SECURE, SPECIFIED
 from lwm2md.plugins import seams
 from lwm2md.plugins.calling import Calls, Pair
 from lwm2md.plugins.context import PluginContext
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 GRACE: Final = 2.0
 """How long the handlers of events of a plugin that is stopped may take for what they are at, in seconds."""
-SECURE: Final = frozenset(name for name, call in SPECIFIED.items() if call.secure)
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -154,7 +154,7 @@ class Running:
 
     def mount(self, plugin: Plugin, root: Any) -> None:
         """Serve a tree of a plugin's CoAP resources until it ends. Raises ValueError for a path of the daemon's."""
-        self._host.mount(root)
+        self._host.mount(root, partial(self.calls.render, plugin))
         self._trees.setdefault(plugin.name, []).append(root)
 
     async def _introduce(self, plugin: Plugin, context: PluginContext) -> None:

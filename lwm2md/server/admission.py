@@ -187,15 +187,16 @@ class _Asking:
                 self._turn += 1
                 go_on(found, then)
 
-        if self._plan is None:
-            deadline = now + self._state.settings.admission_timeout
-            self._plan = self._state.deadlines.at(deadline, lambda _, then: self._end(Verdict(False, TIMEOUT), then))
         try:
             ask(answered)
         except Exception:
             if self._turn != turn:
                 raise
             self._end(Verdict(False, FAILED), now)
+            return
+        if self._turn == turn and self._plan is None:
+            deadline = now + self._state.settings.admission_timeout
+            self._plan = self._state.deadlines.at(deadline, lambda _, then: self._end(Verdict(False, TIMEOUT), then))
 
     def _end(self, verdict: Verdict, now: float) -> None:
         then, self._then = self._then, None

@@ -137,7 +137,11 @@ class Lifetimes:
 
     def _granted(self, heard: float) -> float:
         """The downtime in which something may have been lost since a device was heard of."""
-        return sum(seconds for seconds, before in self._grants if heard < before)
+        granted = 0.0
+        for seconds, before in self._grants:
+            if heard < before:
+                granted += seconds
+        return granted
 
     def _is_live(self, registration: Registration) -> bool:
         return self._state.registered(registration.id) is registration

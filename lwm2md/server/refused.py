@@ -25,7 +25,7 @@ from lwm2md.server.errors import UnknownRefusal
 from lwm2md.server.state import State
 
 QUIET: Final = 60.0
-MOST_EVENTS: Final = 300
+MOST_EVENTS: Final = 60
 _LONGEST: Final = 255
 _FLUSH: Final = 5.0
 _SUMMARY: Final = 300.0

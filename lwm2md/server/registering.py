@@ -123,7 +123,7 @@ class Registering:
         endpoint, parts = asked.endpoint, self._parts
         device = self._state.devices.get(endpoint) or Device(endpoint)
         previous = device.registration if device.behind is None else None  # a gateway's word for it gives way
-        registration = self._registration(request, endpoint, said, now)
+        registration = self._registration(request, asked, said, now)
         cause = self._conflict(previous, registration)
         if cause:
             parts.gate.note(asked, cause, now)
@@ -200,16 +200,16 @@ class Registering:
         if another:
             self._parts.relisted(device)
 
-    def _registration(self, request: IncomingRequest, endpoint: str, said: _Said, now: float) -> Registration:
+    def _registration(self, request: IncomingRequest, asked: Admission, said: _Said, now: float) -> Registration:
         parameters = said.parameters
         version = parameters.version or _DEFAULT_VERSION
-        where = self._state.environment.describe(request.peer)
         return Registration(
             id=base64.urlsafe_b64encode(self._state.environment.random(12)).decode(),
-            endpoint=endpoint,
+            endpoint=asked.endpoint,
             peer=request.peer,
-            transport=where.transport,
-            identity=where.identity,
+            # As it was when it asked: a session may have ended since, and must not be taken for none.
+            transport=asked.transport,
+            identity=None if asked.identity is None else asked.identity.text,
             version=version,
             lifetime=self.lifetime(parameters.lifetime, version),
             binding=parameters.binding or _DEFAULT_BINDING,

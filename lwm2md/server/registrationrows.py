@@ -44,6 +44,8 @@ class _Registration(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class _Refresh(msgspec.Struct, array_like=True, gc=False):
+    """More than this in a row is passed over: other versions wrote more."""
+
     updated_at: float
     peer: bytes
 
@@ -99,7 +101,14 @@ def registration_row(registration: Registration) -> bytes:
 def read_registration(value: bytes, endpoint: str) -> Registration:
     """The registration of the row of an endpoint."""
     row = _read_registration(value)
-    objects = _objects(row.root, bytes(row.paths), _bytes(row.formats), _bytes(row.versions), _bytes(row.deviations))
+    formats, versions, deviations = row.formats, row.versions, row.deviations
+    objects = _objects(
+        row.root,
+        bytes(row.paths),
+        b"" if formats is UNSET else bytes(formats),
+        b"" if versions is UNSET else bytes(versions),
+        b"" if deviations is UNSET else bytes(deviations),
+    )
     return Registration(
         row.id,
         endpoint,
@@ -120,17 +129,13 @@ def read_registration(value: bytes, endpoint: str) -> Registration:
 
 def refresh_row(registration: Registration) -> bytes:
     """What a pure refresh changes, written behind: a small row beside the registration's."""
-    return _encode(_Refresh(registration.updated_at, registration.peer))
+    return _encode((registration.updated_at, registration.peer))
 
 
 def read_refresh(value: bytes) -> tuple[float, bytes]:
     """When a registration was refreshed, and from where."""
     row = _read_refresh(value)
     return row.updated_at, row.peer
-
-
-def _bytes(part: _Part) -> bytes:
-    return b"" if part is UNSET else bytes(part)
 
 
 @lru_cache(maxsize=_MOST)

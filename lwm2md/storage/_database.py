@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,7 @@ class Database:
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._journal = Journal()
+        self._stuck = False
 
     def open(self) -> None:
         """Lock the database, create it or bring its schema up to date."""
@@ -56,8 +58,8 @@ class Database:
                 self._journal = Journal()
                 self._connect()
                 self._journal.open(self._opened())
-                with self._settled():
-                    pass
+                with self._seen(self._settled):
+                    pass  # a storage that can't be written is read all the same
         except StorageError:
             self.close()
             raise
@@ -91,6 +93,7 @@ class Database:
                 _history.drop(connection, batch.dropped)
             written = self._journal.write(connection, batch)
         written()
+        self._stuck = False
         return True
 
     def get(self, table: str, key: str) -> bytes | None:
@@ -104,17 +107,22 @@ class Database:
 
     def scan(self, table: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` rows with keys greater than ``after``."""
-        with self._settled() as connection:
-            return connection.execute(_SCAN[table], (after, limit)).fetchall()
+        with self._seen(self._settled) as connection:
+            if self._journal.empty:
+                return connection.execute(_SCAN[table], (after, limit)).fetchall()
+            return self._journal.scan(connection.execute(_SCAN[table], (after, -1)), table, after, limit)
 
     def read(self, log: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` records with ids greater than ``after``."""
-        with self._logged() as connection:
-            return _logs.read(connection, log, after, limit)
+        with self._seen(self._logged) as connection:
+            return self._journal.read(_logs.read(connection, log, after, limit), log, after, limit)
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._settled(), self._transaction("BEGIN") as connection:
+        with self._seen(self._settled) as connection:
+            if not self._journal.empty:
+                return _logs.trimmed(connection, log)  # nothing can be written now, so nothing is removed
+        with self._transaction("BEGIN") as connection:
             return _logs.trim(connection, log, keep)
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
@@ -209,6 +217,18 @@ class Database:
             with self._transaction() as connection:
                 logged = self._journal.log(connection)
             logged()
+        with self._errors():
+            yield self._opened()
+
+    @contextlib.contextmanager
+    def _seen(self, brought: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> Iterator[sqlite3.Connection]:
+        """The connection; where nothing can be written now, the journal says what is not in its table yet."""
+        if not self._stuck:
+            try:
+                with brought():
+                    pass
+            except StorageError:
+                self._stuck = True  # until something was written: each try may take seconds
         with self._errors():
             yield self._opened()
 

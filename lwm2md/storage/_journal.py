@@ -9,8 +9,9 @@ table and is still in the journal is written there again: that changes nothing, 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Final
 
@@ -123,6 +124,18 @@ class Journal:
             if changes is not None and key in changes.rows[table]:
                 return True, changes.rows[table][key]
         return False, None
+
+    def scan(self, rows: Iterable[tuple[str, bytes]], table: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """The first of a table's ``rows`` as they are with what was changed, behind a key."""
+        changes = {**(self._old.rows[table] if self._old is not None else {}), **self._young.rows[table]}
+        changed = [each for each in sorted(changes.items()) if each[0] > after and each[1] is not None]
+        kept = (row for row in rows if row[0] not in changes)
+        return list(islice(merge(kept, changed, key=itemgetter(0)), limit))  # type: ignore[arg-type]
+
+    def read(self, rows: list[tuple[str, bytes]], log: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """The first records of a log behind an id: ``rows`` has those that are there, the others come behind them."""
+        more = [(each.id, each.value) for each in self._records if each.log == log and each.id > after]
+        return (rows + more)[:limit] if len(rows) < limit else rows
 
     def write(self, connection: sqlite3.Connection, batch: Batch) -> Callable[[], None]:
         """Write a batch down; and take what came earlier to its tables, faster than it comes."""

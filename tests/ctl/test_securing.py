@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, decode, encode, options
+from lwm2md.ctl import credentials, securing
 from lwm2md.ctl.errors import DONE, FAILED, USAGE
 from tests.ctl.support import Ran, run
 from tests.fuzz.daemon import Daemon
@@ -130,6 +131,10 @@ class CredentialsTests(Case):
         self.done("credentials", "revoke", "off")
         self.assertIn("unknown-credential", self.failed(FAILED, "credentials", "revoke", "off"))
 
+    def test_actions(self) -> None:
+        """What the command line offers is what there is."""
+        self.assertEqual(tuple(credentials.ACTIONS), securing.ACTIONS)
+
     def test_wrong(self) -> None:
         """What is wrong with a call is told, and never the key."""
         bad = self.file("bad", KEY + "zz")
@@ -187,8 +192,11 @@ class ImportTests(Case):
     def test_refused_whole(self) -> None:
         """What the daemon would refuse of one line keeps the whole file out, which is found before anything is put."""
         path = self.file("whole.csv", f'whole-1,{KEY}\n"whole-2",{KEY},"{" ".join(f"e{n}" for n in range(70))}"\n')
-        self.assertIn("endpoint", self.failed(FAILED, "credentials", "import", path))
+        self.assertIn("line 2: endpoint", self.failed(FAILED, "credentials", "import", path))
         self.assertEqual(self.count("whole-"), 0)
+        said = self.failed(FAILED, "credentials", "import", path, "--partial")
+        self.assertIn("line 2: endpoint", said)
+        self.assertEqual(self.count("whole-"), 1)
 
     def test_sample(self) -> None:
         """A file with a header, a note, certificates and leaves is taken."""

@@ -162,7 +162,6 @@ class Secure:
             raise Lost(f"{len(associations.handshakes)} handshakes have not ended, {half_open} are counted")
         if len(associations.sessions) > _SESSIONS:
             raise Lost(f"{len(associations.sessions)} sessions")
-        self._said.clear()
 
     def shown(self) -> str:
         """What came of it, for people."""

@@ -330,18 +330,18 @@ class ProtocolTests(ApiTestCase):
         await self.until(lambda: self.api.connections)
         (channel,) = self.api.connections
         document = b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED + b"\r\n"
-        connection.transport.write(document * 200)
+        connection.transport.write(document * 80)
         await self.until(lambda: channel.paused)
         before = self.api.requests
         for _ in range(50):
             await deferLater(reactor, 0.001, lambda: None)
         self.assertLess(self.api.requests - before, 5)
-        self.assertLess(self.api.requests, 160)
+        self.assertLess(self.api.requests, 64)
         connection.transport.resumeProducing()
-        while self.api.requests < 200:
+        while self.api.requests < 80:
             self.node.clock.advance(0)
             await deferLater(reactor, 0.001, lambda: None)
-        await self.until_data(connection, b"HTTP/1.1 200 OK", 200)
+        await self.until_data(connection, b"HTTP/1.1 200 OK", 80)
 
     async def test_big_json(self) -> None:
         """Every route that takes a body refuses what is too large, and what is not JSON."""

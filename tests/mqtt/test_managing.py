@@ -37,6 +37,8 @@ class ManagingTests(TestCase):
         daemon = await Daemon.start(self, config=file)
         await daemon.process.await_line(CONNECTED)
         await listener.process.await_line("^before/nodes/lwm2md/online online")
+        start_devices(self, daemon.coap, "--endpoint", "first")
+        await listener.message("^before/first/registered ")
 
         status, _ = await daemon.api("POST", "/v1/plugins/mqtt/disable")
         self.assertEqual(status, 200)
@@ -57,7 +59,7 @@ class ManagingTests(TestCase):
         await device.stop()
         await listener.message("^after/e/deregistered ")
         registered = [topic for topic, _ in listener.messages() if topic.endswith("/registered")]
-        self.assertEqual(registered, ["before/e/registered"])
+        self.assertEqual(registered, ["before/first/registered", "before/e/registered"])
 
     async def test_wrong_settings(self) -> None:
         """A key that is wrong is told with what is expected; what does not fit together fails when it starts."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 
 from tests import web
 from tests.daemons import Daemon, start_devices
-from tests.mqtt.bridges import Bridge, start_daemon
+from tests.mqtt.bridges import CONNECTED, Bridge, start_daemon
 from tests.peers.mosquitto import Mosquitto
 from tests.processes import directory
 
@@ -51,6 +51,22 @@ class PublishingTests(TestCase):
         value = await bridge.listener.message(f"^site/7/{LEVEL}/sensor/3/0/0 ")
         self.assertEqual(value["value"], answer["values"][0]["value"])
 
+    async def test_live(self) -> None:
+        """An Update that changes nothing is published where that is asked for."""
+        broker = await Mosquitto.start(self)
+        listener = await broker.listen("#")
+        for live in ("no", "yes"):
+            daemon = await start_daemon(self, broker, f"live={live}", f"client-id={live}", f"project={live}")
+            device = start_devices(self, daemon.coap, "--endpoint", "e", "--lifetime", "60")
+            await device.await_line("registered at")
+            status, document = await daemon.api("POST", "/v1/devices/e/resources/1/0/8", body={})
+            self.assertEqual(status, 200, document)
+            await device.await_line("Update → 2.04")
+            await device.stop()
+            await listener.message(f"^{live}/e/deregistered ")
+        updated = [topic for topic, _ in listener.messages() if topic.endswith("/updated")]
+        self.assertEqual(updated, ["yes/e/updated"])
+
     async def test_bare_and_retained(self) -> None:
         """Bare values are bytes that anybody can read, and the last one is there for who comes later."""
         bridge = await Bridge.start(self, "payload=plain", "retain=yes")
@@ -84,6 +100,21 @@ class PublishingTests(TestCase):
             self.assertEqual(answer["reason"], "unknown-device")
         answers = [topic for topic, _ in bridge.listener.messages() if topic.startswith("lwm2m/responses/")]
         self.assertEqual(len(answers), 6)
+
+    async def test_session(self) -> None:
+        """With a session requests that come while the daemon is away wait for it at the broker; without, they don't."""
+        for session, protocol in (("1h", "5"), ("1h", "3.1.1"), ("0s", "5")):
+            bridge = await Bridge.start(self, f"session={session}", f"protocol={protocol}")
+            await bridge.daemon.process.stop()
+            await bridge.broker.publish("lwm2m/requests/nobody/GET/3", '{"id": "while away"}')
+            since = bridge.listener.mark()
+            daemon = await bridge.daemon.again()
+            await daemon.process.await_line(CONNECTED)
+            await bridge.listener.process.await_line("/online online", since=since)
+            answer = await Bridge(bridge.broker, daemon, bridge.listener).ask("somebody", "GET", "/3")
+            self.assertEqual(answer["reason"], "unknown-device")
+            waited = [payload for _, payload in bridge.listener.messages() if '"id":"while away"' in payload]
+            self.assertEqual(len(waited), session != "0s", (session, protocol))
 
     async def test_without_requests(self) -> None:
         """A daemon that takes no requests does not hear them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +35,7 @@ class RestartTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         self.broker = await Mosquitto.start(self)
         self.listener = await self.broker.count("counter", "lwm2m/+/sensor/#")
-        self.daemon = await start_daemon(self, self.broker, coap=f"127.0.0.1:{free_port()}")
+        self.daemon = await start_daemon(self, self.broker, "keepalive=2s", coap=f"127.0.0.1:{free_port()}")
         self.fleet = await self._fleet()
 
     async def _fleet(self) -> Process:
@@ -60,7 +61,8 @@ class RestartTests(TestCase):
             if event.type == "device.deregistered":
                 left -= 1
                 continue
-            found[event.data["endpoint"]] += [(row["time"], row["value"]) for row in event.data["values"]]
+            for row in event.data.get("values", ()):  # a gap has none
+                found[event.data["endpoint"]].append((row["time"], row["value"]))
         return found
 
     def arrived(self) -> Series:
@@ -114,6 +116,36 @@ class RestartTests(TestCase):
         stored, arrived = await self.finished()
         for endpoint, values in stored.items():
             self.assertEqual(arrived[endpoint], values, endpoint)
+
+    async def test_trimmed(self) -> None:
+        """What the log had no room for while the broker was away is told as a gap, and the rest follows."""
+        gaps = await self.broker.count("gaps", "lwm2m/nodes/+/gap")
+        await self.load(0.2)
+        await self.broker.process.stop()
+        await self.daemon.process.stop()
+        self.daemon.settings += ("storage.events=100",)
+        self.daemon = await self.daemon.again()
+        await self.load(2.0)
+        await self.daemon.process.stop()
+        self.daemon = await self.daemon.again()
+        self.broker = await self.broker.again()
+        await self.daemon.process.await_line("events are missing")
+        await gaps.message("^lwm2m/nodes/lwm2md/gap ")
+        stored, arrived = await self.finished()
+        for endpoint, values in stored.items():
+            self.assertEqual(arrived[endpoint][-len(values) :], values, endpoint)
+
+    async def test_frozen_broker(self) -> None:
+        """A broker that holds the connection and says nothing is left, and caught up with when it goes on."""
+        since = self.daemon.process.mark()
+        self.broker.process.signal(signal.SIGSTOP)
+        await self.daemon.process.await_line(r"lwm2md.plugin.mqtt: ", since=since)
+        self.broker.process.signal(signal.SIGCONT)
+        await self.daemon.process.await_line(CONNECTED, since=since)
+        await self.load(0.2)
+        stored, arrived = await self.finished()
+        for endpoint, values in stored.items():
+            self.assertEqual(once(arrived[endpoint]), once(values), endpoint)
 
     async def test_lost_connections(self) -> None:
         """While the broker is stopped the daemon goes on, says so, and catches up when the broker is back."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lwm2md.net.addresses import Endpoint
 from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE
 from lwm2md.security.dtls.records import HANDSHAKE, HEADER, number, plain, split
+from lwm2md.security.dtls.session import LAST
 from tests.net.dtlsnet import KEY, SERVER, FakeKeys, Net, SecureServer, device, psk_terms
 
 _HEAD = HEADER + 12
@@ -62,3 +63,26 @@ class FragmentTest(SynchronousTestCase):
         server = SecureServer(net)
         self.assertEqual(device(net, psk_terms()).say(b"hello", 5.0), [b"HELLO"])
         self.assertEqual([session.outcome.identity.name for session in server.seen.sessions], ["device"])
+
+
+class Deafener(Net):
+    """Sends a record that nobody sealed, with the highest number of all, before each datagram of a device."""
+
+    def carry(self, data: bytes, sender: Endpoint, receiver: Endpoint) -> None:
+        """Take a datagram."""
+        if sender != SERVER:
+            super().carry(plain(HANDSHAKE, LAST, bytes(40)), sender, receiver)
+        super().carry(data, sender, receiver)
+
+
+class NumberTest(SynchronousTestCase):
+    """Numbers of records that nobody has authenticated."""
+
+    def test_a_forged_number_does_not_count(self) -> None:
+        """A session hears its device whatever numbers others have used in its name during the handshake."""
+        for cid in (None, b"", b"\0"):
+            net = Deafener()
+            SecureServer(net)
+            one = device(net, psk_terms(cid=cid))
+            self.assertEqual(one.say(b"hello", 5.0), [b"HELLO"])
+            self.assertEqual(one.say(b"again", 5.0), [b"AGAIN"])

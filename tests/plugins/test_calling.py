@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -17,7 +17,7 @@ from lwm2md.hookspecs import SPECIFIED
 from lwm2md.plugins import calling, threads
 from lwm2md.plugins.calling import Calls
 from lwm2md.plugins.marks import hookimpl, is_asynchronous, on_reactor
-from lwm2md.plugins.plugin import Implementation, Plugin, PluginFailed, Trouble
+from lwm2md.plugins.plugin import Implementation, Plugin, PluginFailed, PluginState, Trouble
 from lwm2md.plugins.threads import PluginBusy, PluginTimeout
 from lwm2md.plugins.watching import Step, Watch
 
@@ -187,10 +187,14 @@ class CallTests(TestCase):
         self.assertEqual(self.stopped, ["hook: held up the reactor for 0.5 s"])
 
     async def test_not_running(self) -> None:
-        """A plugin that does not run is asked nothing; of who must be asked that is a failure."""
-        self.plugin.state = "failed"
-        hook = Implementation("lwm2md_authorize_operation", plain, (), False)
-        await self.assertFailure(self.calls.call(self.plugin, hook, {}), PluginFailed)
+        """A plugin that does not run is asked nothing; of who guards something that is a failure, from its start on."""
+        guard = Implementation("lwm2md_authorize_operation", plain, (), False)
+        events = Implementation("lwm2md_events", plain, (), False)
+        for state, hooks in (("failed", (guard, events)), ("stopping", (guard, events)), ("starting", (guard,))):
+            self.plugin.state = cast("PluginState", state)
+            for hook in hooks:
+                await self.assertFailure(self.calls.call(self.plugin, hook, {}), PluginFailed)
+        await self.calls.call(self.plugin, events, {})
 
     async def test_kinds(self) -> None:
         """Notify: all, without those that fail. First: the first that answers. Filter: one after the other."""

@@ -331,5 +331,12 @@ class HookTests(Bed):
         answer = await device.ask(n.GET, ("weather", "today"))
         self.assertEqual((answer.code, answer.payload), (n.CONTENT, b"rain"))
         self.assertIn(b"</weather/today>", (await device.ask(n.GET, (".well-known", "core"))).payload)
+        self.assertEqual((await device.ask(n.GET, ("weather", "never"))).code, n.NOT_FOUND)
+        self.assertEqual((await device.ask(n.PUT, ("weather", "today"))).code, n.METHOD_NOT_ALLOWED)
+        self.assertEqual(self.plugin("weather").counters["failures"], 0)
+        self.module("weather").Weather.today.text = None
+        self.assertEqual((await device.ask(n.GET, ("weather", "today"))).code, n.INTERNAL_SERVER_ERROR)
+        self.assertIn("lwm2md_coap_resources: AttributeError", self.plugin("weather").failure or "")
+        self.flushLoggedErrors(AttributeError)
         await self.api("POST", "/v1/plugins/weather/disable")
         self.assertEqual((await device.ask(n.GET, ("weather", "today"))).code, n.NOT_FOUND)

@@ -448,6 +448,21 @@ class WaitingTests(GateCase):
             device.request(n.POST, "rd", query=("ep=d", "lt=60"), payload=b"</3/0>", content_format=40, mid=77)
         self.assertEqual(len(self.waiting), 1)
 
+    def test_session_that_ends_meanwhile(self) -> None:
+        """A Register whose session ends while it waits is no Register without security."""
+        self.proved(1, "id-1")
+        self.grants = {"id-1": Grant()}
+        self.register("id-1")
+        described = self.bench.environment.describe
+        object.__setattr__(self.bench.environment, "describe", lambda sender: PeerDescription("", "coaps"))
+        self.answer(Verdict(True))
+        object.__setattr__(self.bench.environment, "describe", described)
+        registration = self.bench.server.devices["id-1"].registration
+        assert registration is not None
+        self.assertEqual(registration.identity, "id-1")
+        self.bench.server.gate.admit = None
+        self.assertRefused("security-needed", "id-1", 2)
+
     def test_late_credential(self) -> None:
         """A credential that comes late is waited for like a plugin, with the same deadline."""
         self.proved(1, "id-1")

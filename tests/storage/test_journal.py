@@ -159,14 +159,22 @@ class JournalTests(SynchronousTestCase):
         )
 
     def test_failure(self) -> None:
-        """A commit that fails while rows go to their tables leaves them where they are, and later ones go on."""
+        """A commit that fails while rows go to their tables leaves them where they are, and later ones go on.
+
+        Meanwhile rows and records can be read all the same, and nothing is said to be there that is not.
+        """
         for first in range(0, 90, 9):
             self.database.commit(told(first, 9))
         other = sqlite3.connect(self.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         self.database._opened().execute("PRAGMA busy_timeout = 1")
         self.assertRaises(StorageError, self.database.commit, told(90, 9))
-        self.assertRaises(StorageError, self.database.scan, "twin", "", 1)
+        newest = [(f"device {device}", b"%d" % max(n for n in range(90) if n % 7 == device)) for device in range(7)]
+        self.assertEqual(self.database.scan("twin", "", 100), newest)
+        self.assertEqual(self.database.scan("twin", "device 1", 2), newest[2:4])
+        self.assertEqual([int(each) for each, _ in self.database.read("events", "000084", 4)], [85, 86, 87, 88])
+        self.assertEqual(self.database.trim("events", 3), "")
+        self.assertRaises(StorageError, self.database.samples, ("device 0", "/3/0/9"), 0, 99, 99)
         other.execute("ROLLBACK")
         other.close()
         self.database.commit(told(90, 9))

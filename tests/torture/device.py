@@ -23,7 +23,8 @@ from tests.torture.model import ANY, Cell, Model, Violation
 OBJECTS: Final = b'</>;rt="oma.lwm2m",</1/0>,</3/0>,</3303/0>,</3303/1>'
 OBSERVED: Final = ("/3303/0/5700", "/3303/1/5700", "/3/0/9")
 SENT: Final = "/3303/0/5601"
-UNLISTED: Final = "/3303/7/5601"
+UNLISTED: Final = "/3303/60000/5601"
+"""Of an Object Instance that is not registered, and that no Create comes to make."""
 DEVIATION: Final = "unlisted-object"
 _AGAIN: Final = 0.25
 _OVERTAKING: Final = 0.5

@@ -36,7 +36,7 @@ class Crossing:
     as `counters` makes them.
     """
 
-    __slots__ = ("_bits", "_counters", "_inward", "_outward", "_top", "_waiting", "cid", "held", "own_cid")
+    __slots__ = ("_bits", "_counters", "_open", "_outward", "_seal", "_top", "_waiting", "cid", "held", "own_cid")
 
     def __init__(self, counters: dict[str, int], *, own_cid: bytes = b"", cid: bytes = b"") -> None:
         self.own_cid = own_cid
@@ -44,7 +44,8 @@ class Crossing:
         self.held: list[bytes] = []
         self._counters = counters
         self._waiting: list[bytes] = []
-        self._inward: tuple[Open, Seal] | None = None
+        self._open: Open | None = None
+        self._seal: Seal | None = None
         self._outward: tuple[Open, Seal] | None = None
         self._top = EPOCH_1 - 1
         self._bits = 0
@@ -60,8 +61,11 @@ class Crossing:
         """Know the keys, as `session.own_keys` gives them; return what of epoch 1 had to wait for them."""
         key, iv = suite.key_length, suite.iv_length
         ours, theirs = (keys[:key], keys[2 * key : 2 * key + iv]), (keys[key : 2 * key], keys[2 * key + iv :])
-        self._inward = opener(suite, *theirs, cid=bool(self.own_cid)), sealer(suite, *theirs, b"")
-        self._outward = opener(suite, *ours, cid=False), sealer(suite, *ours, self.cid)
+        self._open = opener(suite, *theirs, cid=bool(self.own_cid))
+        if self.own_cid:
+            self._seal = sealer(suite, *theirs, b"")
+        if self.cid:
+            self._outward = opener(suite, *ours, cid=False), sealer(suite, *ours, self.cid)
         waiting, self._waiting = self._waiting, []
         return [passed for record in waiting for passed in self._incoming(record)]
 
@@ -94,15 +98,15 @@ class Crossing:
             self._counters["wrong_form"] += 1
         elif record[0] == APPLICATION_DATA:
             self._keep(self.held, record)
-        elif self._inward is None:
+        elif self._open is None:
             self._keep(self._waiting, record)
         elif not fresh(self._top, self._bits, numbered):
             self._counters["replayed"] += 1
         else:
-            return self._authentic(record, numbered, *self._inward)
+            return self._authentic(record, numbered, self._open)
         return []
 
-    def _authentic(self, record: bytes, numbered: int, unseal: Open, seal: Seal) -> list[bytes]:
+    def _authentic(self, record: bytes, numbered: int, unseal: Open) -> list[bytes]:
         try:
             opened = unseal(record, numbered)
         except InvalidTag:
@@ -115,7 +119,7 @@ class Crossing:
             self._keep(self.held, record)
             return []
         self._top, self._bits = mark(self._top, self._bits, numbered)
-        return [seal(numbered, *opened) if self.own_cid else record]
+        return [record if self._seal is None else self._seal(numbered, *opened)]
 
     def _changed(self, record: bytes, unseal: Open, seal: Seal) -> bytes:
         """Return a record of OpenSSL's in the form that the peer asked for.

@@ -94,8 +94,10 @@ class HandshakeGuard:
     def admit(self, address: bytes, now: float, *, known: bool = False) -> str | None:
         """Let a handshake begin, which is half open from now on, and return None; else the limit that refuses it."""
         source = self._source(address)
-        if not self._trusted(address):
-            refusal = self._refusal(source, now, 1.0 if known else _SHARE)
+        refusal = self._refusal(source, now, 1.0 if known else _SHARE)
+        scarce = refusal is not None or self._rate.tokens < self._rate.size / 2
+        # Whether somebody is trusted takes longer to find out than all else, and as a rule there is enough for all.
+        if not (scarce and self._trusted(address)):
             if refusal is not None:
                 self.counters[refusal] += 1
                 return refusal

@@ -9,10 +9,13 @@ its rest. Extensions are read as RFC 9146 (54), RFC 6066 (0) and RFC 7627 (23) s
 
 from __future__ import annotations
 
-import hmac
 import struct
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import Final, NamedTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from lwm2md.security.dtls.handshake import CLIENT_HELLO, HELLO_VERIFY_REQUEST, Message, fragments
 from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, number, plain, split
@@ -77,12 +80,15 @@ def client_hello(datagram: bytes) -> ClientHello | None:
 
 
 def _client_hello(numbered: int, body: bytes) -> ClientHello:
-    session_end = _vector(body, _SESSION_ID, 1)
-    cookie_end = _vector(body, session_end, 1)
-    suites_end = _vector(body, cookie_end, 2)
-    compression_end = _vector(body, suites_end, 1)
+    try:
+        session_end = _SESSION_ID + 1 + body[_SESSION_ID]
+        cookie_end = session_end + 1 + body[session_end]
+        suites_end = cookie_end + 2 + (body[cookie_end] << 8 | body[cookie_end + 1])
+        compression_end = suites_end + 1 + body[suites_end]
+    except IndexError:
+        raise _MalformedError from None
     suites = body[cookie_end + 2 : suites_end]
-    if session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
+    if compression_end > len(body) or session_end > _SESSION_ID + 1 + _RANDOM_LENGTH or len(suites) % 2:
         raise _MalformedError
     found = _extensions(body, compression_end)
     return ClientHello(
@@ -180,7 +186,7 @@ class Cookies:
         self._random = random
         self._period = period
         self._turn = float("-inf")
-        self._secret = self._before = random(_SECRET_LENGTH)
+        self._secret = self._before = self._drawn()
 
     def cookie(self, address: bytes, hello: ClientHello, now: float) -> bytes:
         """Return the cookie for a client at this address that says this hello."""
@@ -192,7 +198,7 @@ class Cookies:
         if len(hello.cookie) != COOKIE_LENGTH:
             return False
         self._rotate(now)
-        return hmac.compare_digest(hello.cookie, _cookie(self._secret, address, hello)) or hmac.compare_digest(
+        return compare_digest(hello.cookie, _cookie(self._secret, address, hello)) or compare_digest(
             hello.cookie, _cookie(self._before, address, hello)
         )
 
@@ -205,11 +211,17 @@ class Cookies:
     def _rotate(self, now: float) -> None:
         if now >= self._turn:
             # After a whole period of silence the secret before is older than a cookie may become, too.
-            fresh = self._random(_SECRET_LENGTH)
+            fresh = self._drawn()
             self._before = fresh if now >= self._turn + self._period else self._secret
             self._secret = fresh
             self._turn = now + self._period
 
+    def _drawn(self) -> HMAC:
+        return HMAC(self._random(_SECRET_LENGTH), SHA256())
 
-def _cookie(secret: bytes, address: bytes, hello: ClientHello) -> bytes:
-    return hmac.digest(secret, len(address).to_bytes(1, "big") + address + hello.vouched, "sha256")[:COOKIE_LENGTH]
+
+def _cookie(secret: HMAC, address: bytes, hello: ClientHello) -> bytes:
+    # To copy one that has its key takes a third of the time of making one.
+    work = secret.copy()
+    work.update(bytes((len(address),)) + address + hello.vouched)
+    return work.finalize()[:COOKIE_LENGTH]

@@ -8,23 +8,34 @@ be tried on a Finished that waits.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from lwm2md.security.dtls.suites import Hash, Suite
 
 MASTER_LENGTH: Final = 48
 VERIFY_LENGTH: Final = 12
+_HASHES: Final = {"sha256": SHA256(), "sha384": SHA384()}
 
 
 def prf(hash_name: Hash, secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
     """Return ``length`` octets of the PRF with P_SHA256 or P_SHA384."""
+    keyed = HMAC(secret, _HASHES[hash_name])
     seed = label + seed
     chain, out = seed, b""
     while len(out) < length:
-        chain = hmac.digest(secret, chain, hash_name)
-        out += hmac.digest(secret, chain + seed, hash_name)
+        chain = _digest(keyed, chain)
+        out += _digest(keyed, chain + seed)
     return out[:length]
+
+
+def _digest(keyed: HMAC, data: bytes) -> bytes:
+    # To copy one that has its key takes a third of the time of making one.
+    work = keyed.copy()
+    work.update(data)
+    return work.finalize()
 
 
 def key_block(suite: Suite, master: bytes, client_random: bytes, server_random: bytes) -> bytes:

@@ -21,6 +21,7 @@ from lwm2md_mqtt.topics import Topics, encode
 Kind = Literal["values", "events", "responses", "online"]
 
 VALUE: Final = "device.value"
+GAP: Final = "gap"
 _DEVICE: Final = "device."
 _BASE64: Final = b'"base64"'
 _FINAL: Final = frozenset({"done", "failed", "expired", "cancelled"})
@@ -71,7 +72,8 @@ _encode: Final = msgspec.json.encode
 class Publisher:
     """Makes messages of events: those whose type matches one of ``events``, of devices that match ``endpoints``.
 
-    Both are shell globs. With ``plain`` a value is sent bare: text, or the bytes of what is opaque.
+    Both are shell globs. A gap, where events are missing, is always told. With ``plain`` a value is sent bare: text, or
+    the bytes of what is opaque.
     """
 
     def __init__(self, topics: Topics, events: Iterable[str], endpoints: Iterable[str], *, plain: bool) -> None:
@@ -82,7 +84,8 @@ class Publisher:
 
     def messages(self, kind: str, endpoint: str | None, document: bytes) -> Iterator[Message]:
         """The messages of one event, given its type and the device that it is about."""
-        if not (self._wants_type(kind) and (endpoint is None or self.wants_endpoint(endpoint))):
+        wanted = kind == GAP or self._wants_type(kind)
+        if not (wanted and (endpoint is None or self.wants_endpoint(endpoint))):
             return
         level = None if endpoint is None else encode(endpoint)
         if kind == VALUE and level is not None:

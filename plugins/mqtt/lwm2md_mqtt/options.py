@@ -148,6 +148,9 @@ KEYS: Final[Sequence[Key]] = (
     Key("payload", values.choice("json", "plain"), "json", "Whether a value is sent with time and unit, or bare"),
     Key("retain", values.boolean(), "no", "Whether the broker keeps the last value of each Resource"),
     Key("events", patterns(), "device.*", "Types of events that are published, as shell globs"),
+    Key(
+        "live", values.boolean(), "no", "Whether events that are not stored are published, too, while there is a broker"
+    ),
     Key("endpoints", patterns(), "*", "Devices that are published, and whose requests are taken, as shell globs"),
     Key("requests", values.boolean(), "yes", "Whether requests to devices are taken"),
     Key("share", group(), "", "Name of a group of daemons of which only one gets each request"),
@@ -182,6 +185,7 @@ class Options:
     retained: Mapping[MessageKind, bool] = attrs.field(factory=lambda: _retained(values=False))
     plain: bool = False
     events: tuple[str, ...] = ("device.*",)
+    live: bool = False
     endpoints: tuple[str, ...] = ("*",)
     requests: str = ""
     request_qos: int = 1
@@ -237,6 +241,7 @@ def options(settings: Mapping[str, Any], name: str) -> Options:
         _retained(values=settings["retain"]),
         settings["payload"] == "plain",
         settings["events"],
+        settings["live"],
         settings["endpoints"],
         found.filter(settings["share"]) if settings["requests"] else "",
         settings["qos-requests"],

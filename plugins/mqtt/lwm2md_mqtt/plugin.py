@@ -13,7 +13,7 @@ from lwm2md.plugins.context import PluginContext
 from lwm2md.plugins.queues import EventSource
 from lwm2md_mqtt.asking import Requests
 from lwm2md_mqtt.broker import Broker
-from lwm2md_mqtt.messages import Message, Publisher
+from lwm2md_mqtt.messages import GAP, Message, Publisher
 from lwm2md_mqtt.options import KEYS, options
 
 API_VERSION: Final = 1
@@ -33,6 +33,7 @@ HELP: Final = {
     "requests_ignored": "Requests for devices that are not ours by endpoints, or whose topic names none",
     "answers": "Answers to requests, several to one that had to wait",
     "answers_dropped": "Answers that were dropped because too many waited for the broker",
+    "gaps": "How often the log was trimmed before the broker had what was in it",
     "damaged": "Events that the daemon has stored and that can't be read",
 }
 """The counters, and what each of them counts."""
@@ -53,23 +54,25 @@ class Bridge:
         self._context = context
         self._failure: str | None = "not connected yet"
         self._publisher = Publisher(found.topics, found.events, found.endpoints, plain=found.plain)
-        self._events = found.events
-        self._damaged = 0
+        self._events, self._live = found.events, found.live
+        self._damaged = self._gaps = 0
         self.broker = Broker(found, context.reactor, self._deliver, self._tell)
         self.requests = Requests(context, found, self._publisher.wants_endpoint, self.broker.answer)
-        self._source: EventSource | None = None
+        self._sources: list[EventSource] = []
 
     def start(self) -> Deferred[None]:
         """Connect, and go on where the cursor is."""
         self.broker.start()
         if self._events:
-            self._source = self._context.subscribe(self._events, self._publish, durable=True)
+            self._sources.append(self._context.subscribe(self._events, self._publish, durable=True))
+            if self._live:
+                self._sources.append(self._context.subscribe(self._events, self._publish_live, name="live"))
         return self.requests.start()
 
     def stop(self) -> Deferred[None]:
         """Begin nothing more, finish what was begun, disconnect."""
-        if self._source is not None:
-            self._source.close()
+        for source in self._sources:
+            source.close()
         self.requests.stop()
         return self.broker.stop()
 
@@ -80,6 +83,7 @@ class Bridge:
             **self.requests.counters,
             "answers_dropped": self.broker.outbox.dropped,
             "damaged": self._damaged,
+            "gaps": self._gaps,
         }
 
     def gauges(self) -> dict[str, int]:
@@ -93,14 +97,25 @@ class Bridge:
         }
 
     def _deliver(self, topic: str, payload: bytes) -> None:
-        self.requests.take(topic, payload)
+        try:
+            self.requests.take(topic, payload)
+        except Exception:  # it is ours, and neither the connection's fault nor that of other requests
+            self._context.log.failure("a request from the broker could not be taken")
 
     def _publish(self, events: Sequence[Delivered]) -> Deferred[None]:
         """Publish a batch; the cursor moves when the broker has it."""
         return self.broker.publish(self._messages(events))
 
+    def _publish_live(self, events: Sequence[Delivered]) -> Deferred[None]:
+        """Publish what is not stored, if anybody is there to take it now."""
+        live = [event for event in events if not event.stored]
+        return self.broker.publish(self._messages(live)) if live and self.broker.up else succeed(None)
+
     def _messages(self, events: Sequence[Delivered]) -> Iterator[Message]:
         for event in events:
+            if event.type == GAP:
+                self._gaps += 1
+                self._context.log.error("events are missing: the log was trimmed before the broker had them")
             try:
                 found = list(self._publisher.messages(event.type, event.endpoint, event.document))
             except ValueError:

@@ -102,6 +102,20 @@ class RateTests(SynchronousTestCase):
         self.assertEqual([one.admit(b"t", 0.0) for _ in range(100)], [None] * 100)
         self.assertEqual(one.admit(b"a", 0.0), "half_open")
 
+    def test_trust_is_asked_for_when_it_matters(self) -> None:
+        """While there is enough for all nobody is asked about; then those who are trusted cost strangers nothing."""
+        asked: list[bytes] = []
+
+        def trusted(address: bytes) -> bool:
+            asked.append(address)
+            return address == b"t"
+
+        one = guard(limits(rate=8.0), trusted)
+        self.assertEqual([one.admit(b"t", 0.0) for _ in range(5)], [None] * 5)
+        self.assertEqual(asked, [])
+        self.assertEqual([one.admit(b"t", 0.0) for _ in range(20)], [None] * 20)
+        self.assertEqual([one.admit(b"a", 0.0) for _ in range(3)], [None, None, "rate"])
+
     def test_challenges(self) -> None:
         """Hellos without a cookie have a rate of their own."""
         one = guard(limits(challenges=2.0))
