@@ -99,8 +99,9 @@ class LeshanServerTests(TestCase):
         code, _ = await server.ask("read", "ours", 11543, ["/3/0/0"])
         self.assertEqual(code, "CONTENT(205)")
         if cid:
+            mark = device.mark()
             proxy.rebind()
-            await device.await_line("Update → 2.04")
+            await device.await_line("Update → 2.04", since=mark)
             code, _ = await server.ask("read", "ours", 11543, ["/3/0/0"])
             self.assertEqual(code, "CONTENT(205)")
         self.assertIn("session with", device.output())
