@@ -47,6 +47,7 @@ class KeepingTest(SynchronousTestCase):
         one = device(self.net, psk_terms(cid=cid))
         self.assertEqual(one.say(b"hello"), [b"HELLO"])
         self.keeper.begun(self.server.seen.sessions[-1].peer)
+        self.net.run(0.01)
         return one
 
     def _restart(self, key: str | None = SECRET) -> tuple[SecureServer, list[str]]:
