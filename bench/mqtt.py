@@ -32,7 +32,7 @@ WINDOW: Final = 64
 NOTIFYING: Final = 500
 IN_FLIGHT: Final = 1000
 CREATED: Final = 201
-TOPIC: Final = "lwm2md/bench-{:06d}/sensor/3303/0/5700"
+TOPIC: Final = "lwm2m/bench-{:06d}/sensor/3303/0/5700"
 VALUE: Final = b'{"value":21.5,"time":"2026-11-22T06:00:53.914Z","unit":"Cel"}'
 _BROKER: Final = """
 user root
