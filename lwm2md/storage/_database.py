@@ -190,7 +190,8 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-        if application != _APPLICATION and not (empty and version == 0):
+        # An empty file, and to SQLite one of a single byte, is a database to be; it is no copy of one.
+        if application != _APPLICATION and (self._check or not (empty and version == 0)):
             raise StorageError(f"{self.path}: not a database of lwm2md")
         if version > len(scripts):
             raise StorageError(

@@ -167,6 +167,7 @@ class BackupTests(TestCase):
         for bad, why in (
             (b"no backup" * 1000, "not a database"),
             (b"", "is expected"),
+            (b"x", "not a database"),  # which SQLite takes for an empty one
             (bytes(torn), "damaged"),
             (whole[: len(whole) // 2], "damaged"),
             (newer.read_bytes(), "newer lwm2md"),
