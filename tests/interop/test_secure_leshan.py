@@ -102,8 +102,10 @@ class LeshanServerTests(TestCase):
             mark = device.mark()
             proxy.rebind()
             await device.await_line("Update → 2.04", since=mark)
-            code, _ = await server.ask("read", "ours", 11543, ["/3/0/0"])
-            self.assertEqual(code, "CONTENT(205)")
+            code = ""
+            while not code.startswith("CONTENT"):  # it gives up a request that it made while the address changed
+                code, _ = await server.ask("read", "ours", 11543, ["/3/0/0"])
+                self.assertRegex(code, "CONTENT|RequestCanceled")
         self.assertIn("session with", device.output())
 
     async def test_psk(self) -> None:
