@@ -26,6 +26,9 @@ _APPLICATION: Final = 0x4C774D32
 _GET: Final = {table: f"SELECT value FROM {table} WHERE key = ?" for table in TABLES}
 _SCAN: Final = {table: f"SELECT key, value FROM {table} WHERE key > ? ORDER BY key LIMIT ?" for table in TABLES}
 
+_PATIENCE: Final = 1.0
+"""Seconds that a transaction waits for somebody else's lock: devices wait for their answers meanwhile."""
+
 
 def schemas() -> list[str]:
     """Return the schema's scripts, oldest first: the n-th brings a database to version n."""
@@ -175,7 +178,7 @@ class Database:
             os.fsync(directory)
         finally:
             os.close(directory)
-        self._connection = connection = sqlite3.connect(self.path, isolation_level=None)
+        self._connection = connection = sqlite3.connect(self.path, _PATIENCE, isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -16384")
         self._upgrade(connection)
