@@ -88,6 +88,7 @@ class Forgetting:
             self._parts.lifetimes.remove(device.registration)
             device.registration = None
         self._parts.gateways.gone(device, now)
+        self._parts.observations.gone(device)
         device.disabled = False  # what waited for it to come back waits no more
         self._parts.operations.drop(device, now)
         self._state.erase(self._parts.observations.wishes.removal(device))

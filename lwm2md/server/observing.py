@@ -228,6 +228,7 @@ class Observations:
 
     def gone(self, device: Device) -> None:
         """The registration ended, and with it what the device knew of the wishes."""
+        self.tending.gone(device)
         for wish in self.wishes.of(device):
             self.tending.rest(wish)
             wish.settle("pending")

@@ -151,13 +151,17 @@ class Tending:
 
     def anew(self, device: Device) -> None:
         """The device registers: whatever failed before counts no more."""
-        self._room.pop(device.endpoint, None)
-        self.fold.anew(device)
+        self.gone(device)
         for wish in device.observations:
             self.rest(wish)
             if wish.aside.failures:
                 wish.own.failures = 0
             wish.settle("pending")
+
+    def gone(self, device: Device) -> None:
+        """The device has no registration: what it has shown in the one before counts no more."""
+        self._room.pop(device.endpoint, None)
+        self.fold.anew(device)
 
     # Streams
 

@@ -198,6 +198,17 @@ class EndTests(Folded):
         self.bench.advance(100)
         self.assertEqual(sum(code == n.FETCH for code, _, _ in self.sent()), asked)
 
+    def test_nothing_stays(self) -> None:
+        """Of a device that is forgotten nothing is remembered that it refused, or had no room for."""
+        self.device.answers[n.FETCH, "/"] = Answer(n.METHOD_NOT_ALLOWED)
+        self.device.answers[n.GET, FOURTH] = Answer(n.SERVICE_UNAVAILABLE)
+        self.wish(VALUE, SECOND, THIRD)
+        observations = self.bench.server._observations
+        self.assertEqual(observations.folding._unable, {"d"})
+        self.bench.server.forget("d", self.bench.now, self.done)
+        self.bench.settle()
+        self.assertEqual((observations.folding._unable, observations.tending._room), (set(), {}))
+
     def test_answered_without_observing(self) -> None:
         """Neither is one that reads but does not observe."""
         self.device.answers[n.FETCH, "/"] = Answer(n.CONTENT, senml(SECOND, THIRD), n.SENML_JSON)
