@@ -423,7 +423,7 @@ static void wake(double seconds, int commands) {
         }
     }
     fprintf(stderr, "%d of %d awake\n", done, count);
-    printf("%.0f\n", (double)answers / (now() - start));
+    printf("%lld\n%.0f\n", answers, (double)answers / (now() - start));
 }
 
 /* Be devices: answer reads, or take one pushed body each and print the rate of the blocks. */
