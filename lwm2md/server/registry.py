@@ -23,6 +23,7 @@ class Registry:
         self._lists = registration.lists
         self._lifetimes = registration.lifetimes
         self._gateways = gateways
+        self._unread: dict[str, Device] = {}
 
     def meta(self, key: str, value: bytes, now: float) -> None:
         """How long the daemon was away, and what earlier starts have granted."""
@@ -46,7 +47,7 @@ class Registry:
         """A registration as it was made, or changed last."""
         device = self._state.devices.get(key)
         if device is None:
-            device = self._state.devices[key] = Device(key)
+            device = self._state.devices[key] = self._unread.pop(key, None) or Device(key)
         registration = read_registration(value, device.endpoint)
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._lifetimes.restore(device, registration)
@@ -63,4 +64,5 @@ class Registry:
 
     def _gateway(self, endpoint: str) -> Device:
         """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""
-        return self._state.devices.get(endpoint) or Device(endpoint)
+        known = self._state.devices.get(endpoint)
+        return self._unread.setdefault(endpoint, Device(endpoint)) if known is None else known
