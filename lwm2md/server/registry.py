@@ -47,7 +47,7 @@ class Registry:
         """A registration as it was made, or changed last."""
         device = self._state.devices.get(key)
         if device is None:
-            device = self._state.devices[key] = self._unread.pop(key, None) or Device(key)
+            device = self._state.devices[key] = self._awaited(key)
         registration = read_registration(value, device.endpoint)
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._lifetimes.restore(device, registration)
@@ -61,6 +61,10 @@ class Registry:
         if refreshed > device.registration.updated_at:
             self._lifetimes.restore_refresh(device.registration, refreshed, peer)
         device.last_seen = max(device.last_seen, refreshed)
+
+    def _awaited(self, endpoint: str) -> Device:
+        """A device that only its registration tells of; those behind it may have been read before."""
+        return self._unread.pop(endpoint) if endpoint in self._unread else Device(endpoint)
 
     def _gateway(self, endpoint: str) -> Device:
         """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""
