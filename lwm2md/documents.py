@@ -117,7 +117,7 @@ def _plain_event(event: Event, event_id: str) -> bytes | None:
         kind = type(item)
         if kind in _AS_IT_IS:
             continue
-        if kind is not tuple or not item or type(item[0]) is not str or not _is_text(item):  # type: ignore[index, arg-type]
+        if kind is not tuple or not item or type(item[0]) is not str or not _is_text(item):  # type: ignore[index]
             return None
     if not _COMMON.isdisjoint(fields):
         return None
