@@ -295,7 +295,7 @@ class ObserveTests(SynchronousTestCase):
         self.assertEqual(numbers.dotted(answer.response.code), "4.02")
 
     def test_evaluation_periods(self) -> None:
-        """``epmin`` and ``pmax`` of the request hold for each path: what changed is looked at when the former is over."""
+        """``epmin`` and ``pmax`` of the request hold for each path: it is looked at when the former is over."""
         bench = _Watching("epmin=10", "epmax=20", "pmax=30")
         bench.write("/3442/0/120", 6, 1)
         self.assertEqual((bench.sent, bench.observers.next_deadline()), ([], NOW + 10))

@@ -218,7 +218,7 @@ class BudgetTests(Tended):
         self.assertEqual(second.state, "active")
 
     def test_shown_before_a_restart(self) -> None:
-        """What a device had when it refused one more is known after a restart, and it is asked for more after a while."""
+        """What a device had when it refused one more is known after a restart; it is asked for more after a while."""
         self.begin()
         self.observed()
         third = "/3303/0/5602"
