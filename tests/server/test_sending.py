@@ -432,7 +432,7 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual((self.known("gw"), self.known("gw/d01")), ({"/3/0/9": 95}, {}))
 
     def test_mixed(self) -> None:
-        """Each value of a Send becomes that of the device whose prefix it has, whatever base fields it was sent with."""
+        """Each value of a Send becomes that of the device whose prefix it has, whatever base fields it came with."""
         plain = '[{"n":"/d01/3303/0/5700","v":20},{"n":"/d0/3303/0/5700","v":21},{"n":"/3/0/9","v":95}]'
         based = (
             '[{"bn":"/d0"},{"n":"1/3303/0/5700","v":20},{"bv":1},{"n":"/3303/0/5700","v":20},'
