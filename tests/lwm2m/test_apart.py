@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from contextlib import suppress
 from typing import Any
 
 import cbor2
@@ -100,5 +100,5 @@ class ApartTests(SynchronousTestCase):
     @given(number=st.sampled_from(sorted(FORMATS)), payload=st.binary(max_size=60))
     def test_anything(self, number: int, payload: bytes) -> None:
         """Whatever a gateway sends is read, or refused."""
-        with suppress(ContentError):
+        with contextlib.suppress(ContentError):
             read(number, payload)
