@@ -50,7 +50,7 @@ def deaf(running: Running, device: FakeDevice) -> list[float]:
     def take(data: bytes) -> None:
         arrived.append(running.steady)
 
-    device.take = take  # type: ignore[method-assign, assignment]
+    device.take = take  # type: ignore[method-assign]
     return arrived
 
 
