@@ -76,7 +76,7 @@ class Server:
         abilities = Abilities(state, self.device_profiles)
         self._presence = Presence(state)
         self._uplink = self._presence.uplink
-        self._observations = Observations(state, self._twin, reading, self._uplink)
+        self._observations = Observations(state, self._twin, reading, self.device_profiles, self._uplink)
         self._operations = Operations(
             state, self._twin, reading, self._observations, self._presence, abilities=abilities
         )
