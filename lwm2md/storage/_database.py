@@ -122,8 +122,8 @@ class Database:
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._seen(self._settled) as connection:
-            if not self._journal.empty:
+        with self._seen(self._logged) as connection:
+            if not self._journal.logged:
                 return _logs.trimmed(connection, log)  # nothing can be written now, so nothing is removed
         with self._transaction("BEGIN") as connection:
             return _logs.trim(connection, log, keep)
@@ -181,6 +181,7 @@ class Database:
         self._connection = connection = sqlite3.connect(self.path, _PATIENCE, isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -16384")
+        connection.execute("PRAGMA secure_delete = FAST")
         self._upgrade(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StorageError(f"{self.path}: the file system does not support a write-ahead log")
