@@ -18,7 +18,7 @@ from typing import Final
 
 from lwm2md.storage import _history, _logs, _snapshots
 from lwm2md.storage._journal import Journal
-from lwm2md.storage.interface import TABLES, Batch, Condition, Place, Rows, Samples, StorageError
+from lwm2md.storage.interface import START, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
 """``PRAGMA application_id`` of our databases: another program's file is refused, never changed."""
@@ -130,17 +130,22 @@ class Database:
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
         """Return at most ``limit`` names of an owner's series, from ``start`` and before ``end``."""
-        with self._settled() as connection:
-            return _history.names(connection, owner, start, end, limit)
+        with self._errors():
+            found = _history.names(self._opened(), owner, start, end, limit)
+            return self._journal.names(found, owner, start, end, limit)
 
     def samples(self, series: Place, start: int, end: int, limit: int) -> Samples:
         """Return at most ``limit`` samples of a series, from ``start`` and before ``end``."""
-        with self._settled() as connection:
-            return _history.samples(connection, series, start, end, limit)
+        with self._errors():
+            found = _history.samples(self._opened(), series, start, end, limit)
+            return self._journal.samples(found, series, start, end, limit)
 
     def thin(self, after: Place, before: int, keep: int, limit: int) -> tuple[Place, int]:
-        """Remove a few old samples, see ``Storage.thin``."""
-        with self._settled(), self._transaction() as connection:
+        """Remove a few old samples, see ``Storage.thin``; those that come while it goes on are for the next time."""
+        if after == START:
+            with self._settled():
+                pass
+        with self._transaction() as connection:
             return _history.thin(connection, after, before, keep, limit)
 
     def snapshot(self, target: Path, progress: Callable[[int, int], None]) -> None:

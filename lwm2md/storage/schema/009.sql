@@ -11,3 +11,6 @@ CREATE TABLE counted_audit (
 INSERT INTO counted_audit SELECT id, count, value FROM audit;
 DROP TABLE audit;
 ALTER TABLE counted_audit RENAME TO audit;
+-- A row of the history may hold several samples, packed, from `time` to `last`; a count of 0 stands for one as it is.
+ALTER TABLE history ADD COLUMN last INTEGER;
+ALTER TABLE history ADD COLUMN count INTEGER NOT NULL DEFAULT 0;
