@@ -100,7 +100,7 @@ class Secure:
 
     def batch(self, _count: int) -> None:
         """One round. Raises Lost."""
-        net = self._net
+        net, server = self._net, self._server
         self._clients = []
         devices = [self._join() for _ in range(_DEVICES)]
         for _ in range(3):
@@ -116,6 +116,9 @@ class Secure:
         net.run(2 * _PATIENCE, 1.0)
         self._check(devices)
         self._left()
+        for shared in self._clients:
+            shared.stop()
+        server.keys.asked.clear()
 
     def _join(self) -> Device:
         self._port += 1
