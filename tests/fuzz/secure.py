@@ -23,6 +23,8 @@ from tests.net.dtlsnet import KEY, OTHER_KEY, SERVER, Device, FakeKeys, Net, Sec
 
 _KEPT: Final = 64
 _EXPECTED: Final = 1000
+_FIRST_PORT: Final = 10_000
+_LAST_PORT: Final = 60_000
 _DEVICES: Final = 6
 _SESSIONS: Final = 40
 _PATIENCE: Final = 10.0
@@ -86,7 +88,7 @@ class Secure:
         self._clients: list[SecureClient] = []
         self._said: dict[bytes, None] = {}
         self._count = 0
-        self._port = 10_000
+        self._port = _FIRST_PORT
 
     @property
     def last(self) -> deque[bytes]:
@@ -109,8 +111,7 @@ class Secure:
             net.run(1.0, 0.1)
             self._check(devices)
             moving = self.random.choice(devices)
-            self._port += 1
-            moving.move(self._port)
+            moving.move(self._a_port())
         for one in devices:
             one.link.close()
         net.run(2 * _PATIENCE, 1.0)
@@ -120,15 +121,20 @@ class Secure:
             shared.stop()
         server.keys.asked.clear()
 
+    def _a_port(self) -> int:
+        """A port where nobody has been for long."""
+        self._port += 1 if self._port < _LAST_PORT else _FIRST_PORT - _LAST_PORT
+        return self._port
+
     def _join(self) -> Device:
-        self._port += 1
+        port = self._a_port()
         suite = self.random.choice(_SUITES + _IN_OPENSSL)
         name = self.random.choice(_NAMES)
         cid = self.random.choice((None, b"", b"\0"))
         terms = psk_terms(name, KEY, (suite,), cid, resumes=cid is None)
-        shared = client(self._net, self._port)
+        shared = client(self._net, self.random.randrange(1 << 32))
         self._clients.append(shared)
-        return device(self._net, terms, self._port, shared)
+        return device(self._net, terms, port, shared)
 
     def _say(self, one: Device) -> None:
         self._count += 1
@@ -178,8 +184,7 @@ class Secure:
         """A device that is new is served. Raises Lost."""
         self._net.calm = True
         for cid in (None, b"", b"\0"):
-            self._port += 1
             terms = psk_terms(b"device", KEY, _SUITES, cid)
-            answers = device(self._net, terms, self._port).say(b"hello", 5.0)
+            answers = device(self._net, terms, self._a_port()).say(b"hello", 5.0)
             if answers != [b"HELLO"]:
                 raise Lost(f"a new device got {answers}")
