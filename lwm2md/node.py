@@ -134,6 +134,7 @@ class Node:
             trusted=tuning.trusted(settings.coap.trusted),
             verified=lambda peer: is_secure(peer) or self.server.knows(peer),
             glance=self.server.glance,
+            notice=self.server.notice,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
         )

@@ -8,12 +8,13 @@ operators through the methods; every method that changes something takes ``now``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Peer, Response
+from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Notice, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import Models, ObjectModel
@@ -119,6 +120,7 @@ class Server:
         self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
+        self.notice: Final[Notice] = self._observations.notifications.notice
         self.neighbour: Neighbour | None = None
         self.library = Library(state)
         self._registry = Registry(state, self._registration, self._gateways)
@@ -340,10 +342,8 @@ class Server:
                 self._registration.moves.move(device, peer, now)
                 then(now)
 
-        try:
+        with suppress(Rejected):  # too many wait; it is not acknowledged, and comes again
             self.gate.again(device.endpoint, self._state.environment.describe(peer), now, asked)
-        except Rejected:
-            return  # too many wait; it is not acknowledged, and comes again
 
     def _gone(self, device: Device, now: float) -> None:
         self._gateways.gone(device, now)

@@ -266,14 +266,6 @@ def twin_row(value: TwinValue) -> bytes:
     return encode((*_plain(plain), value.time, value.source))
 
 
-def known_value(value: Value, time: float, source: Source) -> tuple[bytes, bytes]:
-    """The same value as `twin_row` and as `sample_value` write it, in the time of one of them."""
-    sample = sample_value(value)
-    if type(value) is float and isfinite(value):
-        return b'["plain",%b,%b,"%b"]' % (sample, encode(time), source.encode()), sample
-    return twin_row(TwinValue(value, time, source)), sample
-
-
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:
     """Endpoint, path and value of a row."""
     row = msgspec.json.decode(value, type=_Twin)

@@ -36,6 +36,8 @@ class Templating:
         self._observations = observations
         self._patterns: dict[str, Pattern] = {}
         self._changed: dict[str, None] = {}
+        self.needed: frozenset[Path] = frozenset()
+        """The Resources without which it can't be said whether a template is for a device."""
 
     # The operator
 
@@ -60,6 +62,7 @@ class Templating:
         def ended(ok: bool, now: float) -> None:
             if ok:
                 self._patterns[template.name] = found
+                self._arrange()
                 self._all(now)
             then(ok, now)
 
@@ -72,6 +75,7 @@ class Templating:
         def ended(ok: bool, now: float) -> None:
             if ok:
                 self._patterns.pop(name, None)
+                self._arrange()
                 self._all(now)
             then(ok, now)
 
@@ -81,6 +85,10 @@ class Templating:
         """Take up a row."""
         found = pattern(msgspec.json.decode(value, type=Template))
         self._patterns[found.template.name] = found
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self.needed = frozenset(path for each in self._patterns.values() for path in each.needed())
 
     def start(self, now: float) -> None:
         """Look at every device after a start: a change may not have come to its end before."""
@@ -88,11 +96,6 @@ class Templating:
             self._all(now)
 
     # Devices
-
-    @property
-    def needed(self) -> frozenset[Path]:
-        """The Resources without which it can't be said whether a template is for a device."""
-        return frozenset(path for each in self._patterns.values() for path in each.needed())
 
     def registered(self, device: Device, now: float) -> None:
         """A device registers: what templates want of it is wished for at once."""
