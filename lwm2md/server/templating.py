@@ -17,7 +17,7 @@ from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownTemplate
 from lwm2md.server.observing import Observations
-from lwm2md.server.records import OBSERVE, Device, OperationRequest, Order
+from lwm2md.server.records import OBSERVE, OBSERVE_COMPOSITE, Device, OperationRequest, Order
 from lwm2md.server.state import State
 from lwm2md.server.templates import Pattern, Template, Wanted, pattern, wanted
 from lwm2md.server.wish import Observation
@@ -134,8 +134,8 @@ class Templating:
             if not wish.aside.superseded:
                 self._observations.remove(wish.id, now, self._looking(device, after=True))
         refused = 0
-        for path, each in found.items():
-            known = wishes.get(path)
+        for target, each in found.items():
+            known = wishes.get(target)
             if known is None or (known.template is not None and not _same(known, each)):
                 refused += not self._wish(device, each, now)
         if not going:  # else there is a second look, when there is room
@@ -154,14 +154,24 @@ class Templating:
 
     def _wish(self, device: Device, each: Wanted, now: float) -> bool:
         """Make a wish; False where the device has as many as it may have."""
-        request = OperationRequest(op=OBSERVE, path=str(each.path), format=each.format, force=True, priority=_PRIORITY)
-        order = Order(request, each.path)
+        order = Order(_request(each), each.path, each.paths)
         try:
             then = self._looking(device, after=False)
             self._observations.put(device, order, now, then, attributes=each.attributes, template=each.template)
         except LimitReached:
             return False
         return True
+
+
+def _request(each: Wanted) -> OperationRequest:
+    return OperationRequest(
+        op=OBSERVE_COMPOSITE if each.paths else OBSERVE,
+        path=None if each.paths else str(each.path),
+        paths=tuple(map(str, each.paths)) or None,
+        format=each.format,
+        force=True,
+        priority=_PRIORITY,
+    )
 
 
 def _has_made(device: Device) -> bool:
