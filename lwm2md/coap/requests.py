@@ -23,6 +23,7 @@ from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
 from lwm2md.coap.observing import Observation, packed
 from lwm2md.coap.options import BLOCKS, UNUSABLE, response_kind
+from lwm2md.coap.prepared import Prepared
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
 _TOKEN_LENGTH: Final = 8
@@ -30,31 +31,18 @@ _CANCEL: Final = 1
 _ASKING: Final = (numbers.GET, numbers.FETCH)
 
 
-class Ask(Exchange):
-    """A request under way."""
-
-    __slots__ = (
-        "alias",
-        "cancels",
-        "observation",
-        "on_outcome",
-        "on_progress",
-        "options",
-        "owner",
-        "payload",
-        "transfer",
-    )
+class Ask(Exchange, kw_only=True):
+    """A request under way; `alias` is the token that the upper layer knows it by."""
 
     owner: Requests
     on_outcome: Outcome
-    on_progress: Progress | None
-    options: Options
-    payload: bytes
-    observation: Observation | None
-    transfer: Transfer | None
-    cancels: bool
     alias: bytes
-    """The token that the upper layer knows it by, where that is another."""
+    on_progress: Progress | None = None
+    options: Options = ()
+    payload: bytes = b""
+    observation: Observation | None = None
+    transfer: Transfer | None = None
+    cancels: bool = False
 
     def acknowledged(self, now: float) -> bool:
         """Wait for the separate response."""
@@ -127,6 +115,30 @@ class Requests:
         ask.exclusive = transfer is not None
         ask.on_progress = on_progress
         self._exchanges.start(ask, now)
+        return token
+
+    def send(self, peer: Peer, request: Prepared, on_outcome: Outcome, timeout: float, now: float) -> bytes:
+        """Send a request that is ready, the shortest way that it can go. Return the token."""
+        parameters = self._context.parameters_for(peer)
+        code = request.code
+        if parameters.block_szx != MAX_SZX or not request.whole:
+            options, payload = request.options, request.payload
+            return self.ask(peer, code, options, payload, on_outcome=on_outcome, now=now, timeout=timeout)
+        token = self._token()
+        ask = self.asks[token] = Ask(
+            peer,
+            code,
+            token,
+            token + request.body,
+            True,
+            timeout,
+            owner=self,
+            on_outcome=on_outcome,
+            alias=token,
+            options=request.options,
+            payload=request.payload,
+        )
+        self._exchanges.start(ask, now, parameters=parameters)
         return token
 
     def adopt(self, token: bytes, on_notification: Notification, request: bytes | None) -> None:
@@ -364,16 +376,8 @@ class Requests:
         return ask
 
     def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, *, patience: float) -> Ask:
-        ask = self.asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
-        ask.owner = self
-        ask.on_outcome = on_outcome
-        ask.on_progress = None
-        ask.options = ()
-        ask.payload = b""
-        ask.observation = None
-        ask.transfer = None
-        ask.cancels = False
-        ask.alias = token
+        ask = Ask(peer, code, token, token + body, True, patience, owner=self, on_outcome=on_outcome, alias=token)
+        self.asks[token] = ask
         return ask
 
     def _token(self) -> bytes:

@@ -202,7 +202,7 @@ class Operations:
 
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
-        carrier = device.carrier
+        carrier = device if device.behind is None else device.behind.gateway
         if self._state.draining:
             return
         while (
@@ -215,13 +215,14 @@ class Operations:
             if taken is None:
                 return
             chosen, operation = taken
-            self._unplan(chosen)
+            if not chosen.queue:
+                self._unplan(chosen)
             if operation.expires <= now:
                 self._ledger.end(operation, "expired", now)
                 continue
             carrier.current = operation
             operation.state, operation.sent = "sent", now
-            if operation.op in AT_MOST_ONCE:
+            if operation.request.op in AT_MOST_ONCE:
                 self._commit_sent(chosen, operation)
             else:
                 self._exchanges.send(chosen, operation, now)
