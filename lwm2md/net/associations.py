@@ -231,7 +231,7 @@ class Associations:
         """Forget a handshake without a word; return it if there was one."""
         handshake = self.handshakes.pop(address, None)
         if handshake is not None:
-            handshake.over = True
+            handshake.end()
             self._timers.cancel(handshake)
         return handshake
 

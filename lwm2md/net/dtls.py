@@ -25,7 +25,7 @@ from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
-from lwm2md.security.dtls.hello import ClientHello, Cookies, client_hello
+from lwm2md.security.dtls.hello import Cookies, Offer, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
 from lwm2md.security.dtls.session import PEER
 from lwm2md.security.dtls.sessions import Limits
@@ -221,11 +221,13 @@ class DtlsPort:
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
             self.transmit([(self._cookies.challenge(address, hello, now), address)])
+        elif (offer := hello.offer()) is None:
+            self.own["hellos_malformed"] += 1
         else:
-            self._begin(datagram, hello, address, now)
+            self._begin(datagram, offer, address, now)
         return True
 
-    def _begin(self, datagram: bytes, hello: ClientHello, address: bytes, now: float) -> None:
+    def _begin(self, datagram: bytes, offer: Offer, address: bytes, now: float) -> None:
         """Begin a handshake with a client that is where it says."""
         if self.associations.forget(address) is not None:
             self._guard.release(address)
@@ -238,7 +240,7 @@ class DtlsPort:
                 self.associations, address, peer, self._terms.timing, now, self.contexts, self._keys, self._tried
             )
             self.associations.begin(handshake)
-            handshake.start(datagram, hello, now)
+            handshake.start(datagram, offer, now)
             self.associations.follow(handshake)
 
     # Those that nobody knows

@@ -6,7 +6,7 @@ in a crash, which `stored` allows for. Rows are sealed like credentials. A row t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -61,8 +61,10 @@ class Keeper:
     def _store(self) -> None:
         begun, self._begun = self._begun, []
         found = [session for peer in begun if (session := self._sessions.by_peer.get(peer)) is not None]
+        for session in found:
+            self._sessions.stored(session)
         if found:
-            self._submit((Commit(tuple(Write(TABLE, _key(each.peer), self._row(each)) for each in found)),))
+            self._ask(found, frozenset())
 
     def ended(self, peer: bytes) -> None:
         """Know that a session is gone."""
@@ -80,19 +82,22 @@ class Keeper:
         gone, self._gone = self._gone, set()
         if not sessions and not gone:
             return False
-        writes = [Write(TABLE, _key(session.peer), self._row(session)) for session in sessions]
+        self._ask(sessions, gone)
+        return len(sessions) == _MOST
+
+    def _ask(self, sessions: Sequence[DtlsSession], gone: Collection[str]) -> None:
+        writes = [Write(TABLE, key := _key(session.peer), self._row(session, key)) for session in sessions]
         writes += [Write(TABLE, key, None) for key in gone]
 
         def ended(committed: bool, _now: float) -> None:
             if committed:
                 self.counters["sessions_stored"] += len(sessions)
                 return
-            self._gone |= gone
+            self._gone.update(gone)
             for session in sessions:
                 self._sessions.note(session)
 
-        self._submit((Commit(tuple(writes), (), ended),))
-        return len(sessions) == _MOST
+        self._submit((Commit(tuple(writes), (), ended, patient=True),))
 
     def flush_all(self) -> None:
         """Ask for everything to be stored that is not, before a stop."""
@@ -119,8 +124,8 @@ class Keeper:
             found.append(session)
         self._sessions.restore(found)
 
-    def _row(self, session: DtlsSession) -> bytes:
-        return self._seal.seal(StoredSession.of(session).to_bytes(), _key(session.peer))
+    def _row(self, session: DtlsSession, key: str) -> bytes:
+        return self._seal.seal(StoredSession.of(session).to_bytes(), key)
 
     def _set(self, wait: float) -> None:
         when = self._clock.seconds() + wait
