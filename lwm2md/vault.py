@@ -31,7 +31,6 @@ from lwm2md.security.credentials import (
     Scope,
     checked_identity,
     from_row,
-    key_of,
     kind_of,
     rotated,
     to_row,
@@ -347,29 +346,27 @@ class KeysOf:
         asking = vault.find(name)
         if vault.elsewhere is not None:
             asking.addCallback(lambda found: Deferred.fromCoroutine(vault.or_elsewhere(found, name, self._scope)))
-        asking.addErrback(self._unknown)
-        asking.addCallback(self._tell, then)
-        asking.addErrback(self._failed)
+        asking.addCallbacks(self._tell, self._unknown, (then,), None, (then,))
 
     def decoy(self, identity: bytes) -> bytes:
         """The key that an unknown identity is tried with."""
         return self._vault.secret_of(identity)
 
-    def _unknown(self, failure: Failure) -> None:
-        failure.trap(StorageError)
+    def _unknown(self, failure: Failure, then: Callable[[Sequence[bytes]], None]) -> None:
         self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=failure.value)
+        self._tell(None, then)
 
     def _tell(self, found: Credential | None, then: Callable[[Sequence[bytes]], None]) -> None:
         keys = (found or self._vault.nobody).valid(self._vault.now())
-        then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
-
-    def _failed(self, failure: Failure) -> None:
-        self._vault.log.failure("what followed a lookup of a key failed", failure)
+        try:
+            then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
+        except Exception:
+            self._vault.log.failure("what followed a lookup of a key failed")
 
 
 def of_file(row: Row) -> Credential:
     """The credential that a line of a file stands for."""
-    keys = (Key(key_of(row.key)),) if row.key else ()
+    keys = (Key(bytes.fromhex(row.key)),) if row.key else ()
     return Credential(row.identity, row.type, row.scope, row.endpoints, keys, note=row.note)
 
 

@@ -1,7 +1,7 @@
 """Hellos: what a client asks for and a server chose, and the cookie between them (RFC 5246 section 7.4.1, RFC 6347
 section 4.2.1).
 
-RULES: a ClientHello without a valid cookie costs one parse, one HMAC and an answer that is not larger; nothing of it is
+RULES: a ClientHello without a valid cookie costs one parse, one hash and an answer that is not larger; nothing of it is
 kept, and OpenSSL hears nothing of it. A cookie vouches for the address and for what the client may not change between
 its two hellos; it is good for one to two periods. Of a ClientHello in several fragments the first has to have all that:
 then it is answered, or known to be good, without its rest (`assembling`). Extensions are read as RFC 9146 (54) and RFC
@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from hashlib import blake2s
 from hmac import compare_digest
 from typing import Final, NamedTuple
-
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
 
 from lwm2md.security.dtls.handshake import CLIENT_HELLO, HEAD, HELLO_VERIFY_REQUEST, Message, fragment_head
 from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, HEADER, plain, span
@@ -28,6 +26,7 @@ _SESSION_ID: Final = 2 + _RANDOM_LENGTH
 """Where it begins, with its length, behind the version and the random."""
 _EXTENDED_MASTER_SECRET: Final = 23
 CONNECTION_ID: Final = 54
+_CONNECTION_ID: Final = CONNECTION_ID.to_bytes(2, "big")
 _two_shorts: Final = struct.Struct(">HH").unpack_from
 
 
@@ -59,9 +58,11 @@ class ClientHello(NamedTuple):
         body = self.body
         start = self.cookie_end + 2
         count = (body[start - 2] << 8 | body[start - 1]) // 2
+        suites = struct.unpack_from(f">{count}H", body, start)
+        if body.find(_CONNECTION_ID, self.compression_end) < 0:
+            return Offer(suites, None)
         try:
-            extension = _extensions(body, self.compression_end).get(CONNECTION_ID)
-            return Offer(struct.unpack_from(f">{count}H", body, start), _cid(extension))
+            return Offer(suites, _cid(_extensions(body, self.compression_end).get(CONNECTION_ID)))
         except _MalformedError:
             return None
 
@@ -205,12 +206,12 @@ class Cookies:
             self._secret = fresh
             self._turn = now + self._period
 
-    def _drawn(self) -> HMAC:
-        return HMAC(self._random(_SECRET_LENGTH), SHA256())
+    def _drawn(self) -> blake2s:
+        return blake2s(key=self._random(_SECRET_LENGTH), digest_size=COOKIE_LENGTH)
 
 
-def _cookie(secret: HMAC, address: bytes, hello: ClientHello) -> bytes:
-    # To copy one that has its key takes a third of the time of making one.
+def _cookie(secret: blake2s, address: bytes, hello: ClientHello) -> bytes:
+    # With a key it is a MAC by itself (RFC 7693 section 2.9), and takes half the time of an HMAC.
     work = secret.copy()
     work.update(bytes((len(address),)) + address + hello.vouched)
-    return work.finalize()[:COOKIE_LENGTH]
+    return work.digest()

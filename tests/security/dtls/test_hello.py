@@ -86,7 +86,7 @@ class ClientHelloTests(SynchronousTestCase):
         """Extensions whose lengths don't fit are no offer; nobody looks at them before the cookie is good."""
         good = body_of(extensions=extension(54, b"\2\xc1\xd0"))
         first = len(body_of(extensions=None))
-        bad = [good[:size] for size in range(first + 1, len(good))] + [good + b"x"]
+        bad = [good[:size] for size in range(first + 4, len(good))] + [good + b"x"]
         bad += [body_of(extensions=extension(54, wrong)) for wrong in (b"", b"\1", b"\1ab")]
         for body in bad:
             self.assertIsNone(hello_of(body).offer(), body)
