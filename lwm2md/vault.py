@@ -40,7 +40,7 @@ from lwm2md.security.rules import Grant, exactly
 from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
 from lwm2md.server.errors import ConfiguredCredential, LimitReached, UnknownCredential
-from lwm2md.storage.interface import Storage, StorageError
+from lwm2md.storage.interface import Storage
 
 TABLE: Final = "credentials"
 _META: Final = "meta"
@@ -346,7 +346,7 @@ class KeysOf:
         asking = vault.find(name)
         if vault.elsewhere is not None:
             asking.addCallback(lambda found: Deferred.fromCoroutine(vault.or_elsewhere(found, name, self._scope)))
-        asking.addCallbacks(self._tell, self._unknown, (then,), None, (then,))
+        asking.addCallbacks(self._tell, self._unknown, (then,), errbackArgs=(then,))
 
     def decoy(self, identity: bytes) -> bytes:
         """The key that an unknown identity is tried with."""

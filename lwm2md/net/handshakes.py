@@ -143,7 +143,7 @@ class Handshake:
         raise NotImplementedError
 
     def end(self) -> None:
-        """Be over, without a word. What is OpenSSL's goes at once: it is large, and a timer may keep this for a while."""
+        """Be over, without a word. What is OpenSSL's goes at once: it is large, and a timer may keep this a while."""
         if not self.over:
             self.over, self.wakes = True, None
             del self._connection
