@@ -172,7 +172,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, registration_row(coming))
-        facts = {**facts_of(self._state, coming), "reason": "revived"}
+        facts = {**facts_of(coming, address_of(self._state, coming)), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:
@@ -204,7 +204,7 @@ class RegistrationInterface:
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
-        parameters = parse(request.message.query)
+        _, parameters = parse(request.message.options)
         listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
         if not changes:
@@ -217,7 +217,11 @@ class RegistrationInterface:
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
+        facts = {
+            "reason": "parameters",
+            "changed": sorted(changes),
+            **facts_of(updated, address_of(self._state, updated)),
+        }
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
