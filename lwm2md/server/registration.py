@@ -193,8 +193,8 @@ class RegistrationInterface:
         if gap > registration.gap:  # noqa: PLR1730  max would be a call
             registration.gap = gap
         registration.updated_at = now
-        if not registration.noted:
-            self.lifetimes.refreshes.note(registration)
+        if not device.noted:
+            self.lifetimes.refreshes.note(device)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
@@ -270,7 +270,7 @@ class RegistrationInterface:
         self.moves.move(device, request.peer, now)
         registration.refreshed(now)
         device.disabled = False
-        self.lifetimes.refreshes.note(registration)
+        self.lifetimes.refreshes.note(device)
         self._gateways.changed(device, now)
         self._uplink(device, now)
 
