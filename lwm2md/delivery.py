@@ -39,10 +39,6 @@ MAX_WAITING: Final = 100_000
 MAX_HELD: Final = 10_000
 """Live-only events that wait for the transaction under way; more are dropped and counted."""
 
-_DROP: Final = MAX_BYTES // 16
-"""What it costs to remove the series of an owner, in bytes: there may be many."""
-_SAMPLE: Final = 64
-"""What a sample takes beside its value, which is among the writes or in the document too."""
 _AUDIT: Final = "audit"
 _COUNTERS: Final = (
     "commits",
@@ -278,33 +274,19 @@ class Delivery:
         return transaction
 
     def _add(self, transaction: Transaction, commit: Commit) -> None:
-        transaction.commits.append(commit)
-        transaction.writes.extend(commit.writes)
-        for write in commit.writes:
-            transaction.size += len(write.key) + len(write.value or b"")
-        if commit.dropped:
-            # The storage drops first: what came before goes with it, what comes after stays.
-            gone = frozenset(commit.dropped)
-            transaction.samples = [sample for sample in transaction.samples if sample[0] not in gone]
-            transaction.dropped.extend(commit.dropped)
-            transaction.size += _DROP
-        if commit.samples:
-            transaction.samples.extend(commit.samples)
-            transaction.size += _SAMPLE * len(commit.samples)
+        transaction.add(commit)
         for record in commit.records:
             transaction.appends.append(Append(_AUDIT, text(self._next), record))
             transaction.size += len(record)
             self._next += 1
         for event in commit.events:
-            if not (event.stored or self.wants(event.type)):
-                continue
-            delivered = self._deliverable(event)
-            if delivered is None:
-                continue
-            transaction.events.append(delivered)
-            if event.stored:
-                transaction.appends.append(Append(LOG, delivered.id, delivered.document))
-                transaction.size += len(delivered.document)
+            if event.stored or self.wants(event.type):
+                delivered = self._deliverable(event)
+                if delivered is not None:
+                    transaction.append(delivered)
+        if commit.told is not None:
+            transaction.tell(commit.told, self._next)
+            self._next += len(commit.told.values)
 
     def _commit(self, transaction: Transaction) -> None:
         found = transaction

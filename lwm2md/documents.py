@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from lwm2md.events import DEVICE_VALUE, Event, Timestamp
+from lwm2md.events import Event, Timestamp
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.lwm2m.values import ObjectLink
+from lwm2md.server.effects import Told
 from lwm2md.timestamps import rfc3339
 
 Document = dict[str, object]
@@ -86,8 +87,6 @@ def value_document(row: ValueRow, *, int64_as_string: bool = False) -> Document:
 
 def event_document(event: Event, event_id: str) -> bytes:
     """Return an event as every reader gets it; its own fields come after those that all events have."""
-    if event.type == DEVICE_VALUE and len(event.fields) == _VALUE_FIELDS and (found := _value_event(event, event_id)):
-        return found
     document: Document = {
         "id": event_id,
         "time": time_text(event.time),
@@ -108,24 +107,29 @@ def event_document(event: Event, event_id: str) -> bytes:
     return _encode(document)
 
 
-_VALUE_FIELDS: Final = 2
+def told_documents(told: Told, texts: Sequence[bytes], ids: Sequence[str]) -> list[bytes]:
+    """The documents of what was told, with these ids; ``texts`` are the values as `lwm2md.server.telling` wrote them.
+
+    They are what `event_document` makes of its events, without a dictionary of each.
+    """
+    time = _encode(time_text(told.time))
+    head, tail = b'","time":%b,"type":"device.value","endpoint":' % time, time + b"}]}"
+    documents = []
+    for event_id, (endpoint, labels, heading, value), text in zip(ids, told.values, texts, strict=True):
+        kind = type(value)
+        if (kind is float or kind is bool or (kind is int and heading.type != "time")) and value - value == 0:  # type: ignore[operator]
+            before, after = _around(heading.path, heading.type, heading.name, heading.unit)
+            row = before + text + after
+        else:
+            row = render(value_document(heading.row(value, None))).removesuffix(b"null}")
+        where = _encode(endpoint if endpoint.isascii() else _text(endpoint))
+        named = _encode(_mapping(labels)) if labels else b"{}"
+        parts = (b'{"id":"', event_id.encode(), head, where, b',"labels":', named, _OBSERVED, row, tail)
+        documents.append(b"".join(parts))
+    return documents
 
 
-def _value_event(event: Event, event_id: str) -> bytes | None:
-    """The document of what is told most, one value and its source, without a dictionary of it; None for all else."""
-    source, values = event.fields.get("source"), event.fields.get("values")
-    endpoint = event.endpoint
-    if event.labels or endpoint is None or type(values) is not tuple or len(values) != 1 or type(source) is not str:
-        return None
-    row = _number_row(values[0]) if endpoint.isascii() else None
-    if row is None:
-        return None
-    return _VALUE_EVENT % (event_id.encode(), _time_json(event.time), _encode(endpoint), source.encode(), row)
-
-
-_VALUE_EVENT: Final = (
-    b'{"id":"%b","time":%b,"type":"device.value","endpoint":%b,"labels":{},"source":"%b","values":[%b]}'
-)
+_OBSERVED: Final = b',"source":"observe","values":['
 
 
 def _row(row: ValueRow) -> msgspec.Raw | Document:

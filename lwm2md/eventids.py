@@ -23,6 +23,11 @@ def text(number: int) -> str:
     return f"{number:0{_WIDTH}}"
 
 
+def texts(first: int, count: int) -> list[str]:
+    """The ids with so many numbers from the first on."""
+    return [f"{number:0{_WIDTH}}" for number in range(first, first + count)]
+
+
 def reservation(end: int) -> Write:
     """What reserves all ids below ``end``."""
     return Write(META, NEXT_ID, b"%d" % end)

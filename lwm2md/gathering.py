@@ -51,7 +51,7 @@ class Gathered:
         return PATIENCE if self._awaited else GATHER
 
     def _count(self, commit: Commit, sign: int) -> None:
-        self.weight += sign * (len(commit.events) or 1)
+        self.weight += sign * commit.weight
         if commit.resume is not None:
             self._awaited += sign
             self._urgent += sign * (not commit.patient)

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from lwm2md.coap.echo import Guard
-from lwm2md.coap.interfaces import Datagram, Glance, Peer
+from lwm2md.coap.interfaces import Datagram, Glance, Notice, Peer
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.parameters import Limits, Parameters
 
@@ -56,6 +56,7 @@ class Context:
     on_error: Callable[[str], None] | None
     guard: Guard | None = None
     glance: Glance | None = None
+    notice: Notice | None = None
     outbox: list[Datagram] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(COUNTERS, 0))
     _chances: list[int] = attrs.field(init=False, factory=list)

@@ -21,17 +21,20 @@ from lwm2md.coap.interfaces import (
     Glance,
     Handler,
     IncomingRequest,
+    Notice,
     Notification,
     Outcome,
     Peer,
     Progress,
+    Receipt,
     Received,
     Response,
 )
 from lwm2md.coap.memory import Generations, Replies
 from lwm2md.coap.message import FormatError, Message, Options, decode
 from lwm2md.coap.notices import Notices
-from lwm2md.coap.observing import SHORT, packed
+from lwm2md.coap.noticing import SHORT, Noticing
+from lwm2md.coap.observing import packed
 from lwm2md.coap.parameters import Limits, Parameters
 from lwm2md.coap.requests import Requests
 from lwm2md.coap.serving import CONFIRMABLE_POSTS, Serving
@@ -46,11 +49,13 @@ __all__ = (
     "Handler",
     "IncomingRequest",
     "Limits",
+    "Notice",
     "Notification",
     "Outcome",
     "Parameters",
     "Peer",
     "Progress",
+    "Receipt",
     "Received",
     "Response",
 )
@@ -66,7 +71,7 @@ class Engine:
     `random` returns that many unguessable bytes; `on_error` is told the traceback of an exception in the upper layer;
     `parameters_for` may give other transmission parameters for a peer. `counters` is there for metrics.
 
-    `glance` may answer Confirmable POSTs by their bytes, before they are decoded.
+    `glance` may answer Confirmable POSTs by their bytes, `notice` take notifications, before they are decoded.
 
     With `trusted` or `verified`, a peer for which neither is true gets no large answer before it has shown by an Echo
     (RFC 9175) that it is where it says: `trusted` is asked for addresses, `verified` for what the layer above knows,
@@ -85,12 +90,13 @@ class Engine:
         trusted: Callable[[Peer], bool] | None = None,
         verified: Callable[[Peer], bool] | None = None,
         glance: Glance | None = None,
+        notice: Notice | None = None,
     ) -> None:
         ours = parameters or Parameters()
         bounds = limits or Limits()
         everybody = trusted is None and verified is None
         guard = None if everybody else Guard(random, trusted, verified, bounds.peers)
-        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard, glance)
+        context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard, glance, notice)
         self.counters = context.counters
         self._guard = guard
         self._outbox = context.outbox
@@ -102,13 +108,14 @@ class Engine:
         self._slices = Slices(context)
         self._serving = Serving(context, self._exchanges, self._replies, self._slices, handler)
         self._notices = Notices(context, self._exchanges, self._slices)
+        self._noticing = Noticing(context, self._replies, self._requests.observations, self._requests.asks)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
         """Take the datagrams that arrived, return those to send."""
         find = self._replies.find
         serve = self._serving.serve
         answer_known = self._serving.answer_known
-        notice = self._notice
+        notice = self._noticing.take
         for data, peer in batch:
             head = data[:2]
             if head in CONFIRMABLE_POSTS:
@@ -230,11 +237,16 @@ class Engine:
         """
         if received.open:
             received.open = False
-            message = received.message
-            key = message.mid.to_bytes(2, "big") + message.token
-            self._outbox.append((b"\x60\x00" + key[:2], received.peer))
-            self._replies.store_acknowledgement(received.peer, key, now)
-            self._requests.acknowledged(message)
+            self.acknowledge_all((received.receipt,), now)
+
+    def acknowledge_all(self, receipts: Sequence[Receipt], now: float) -> None:
+        """Acknowledge notifications that are still to be acknowledged."""
+        send, store = self._outbox.append, self._replies.store_acknowledgement
+        for receipt in receipts:
+            key, peer = receipt
+            send((b"\x60\x00" + key[:2], peer))
+            store(peer, key, now)
+        self._requests.acknowledged(receipts)
 
     def adopt(
         self,
@@ -337,16 +349,6 @@ class Engine:
             self._exchanges.acknowledge(exchange, now)
         else:
             self.counters["ignored"] += 1
-
-    def _notice(self, data: bytes, peer: Peer, now: float) -> bool:
-        """Take a new notification by its bytes, as nearly all are; tell whether it was one."""
-        key = data[2:12]
-        if self._replies.find(peer, key, now) is not None:
-            return False
-        message = self._requests.notice(data, peer, now)
-        if message is not None and message.type == _NON:
-            self._replies.store(peer, key, b"", now)
-        return message is not None
 
     def _take_response(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         """Take a response that is a message of its own, or a ping."""

@@ -18,6 +18,9 @@ from lwm2md.coap.terms import Terms
 Peer = bytes
 """An opaque key of a remote address; CoAP only compares it."""
 
+Receipt = tuple[bytes, Peer]
+"""What names a Confirmable notification to be acknowledged: its message ID and token, and who sent it."""
+
 Datagram = tuple[bytes, Peer]
 """A datagram and the peer that it came from or goes to."""
 
@@ -46,6 +49,11 @@ class Received(msgspec.Struct, gc=False):
     block_size: int | None = None
     late: bool = False
     open: bool = False
+
+    @property
+    def receipt(self) -> Receipt:
+        """What acknowledges it."""
+        return self.message.mid.to_bytes(2, "big") + self.message.token, self.peer
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -93,6 +101,18 @@ Glance = Callable[[bytes, Peer, float], int]
 The answer has no options and no payload. 0 stands for a request that has to be decoded, so what is known must be known
 whole: as the encoder writes it. Nearly all of a fleet's traffic is of that kind.
 """
+
+
+class Notice(Protocol):
+    """Takes the newest notification of an observation, as nearly all are: whole, and with a Content-Format."""
+
+    def __call__(
+        self, peer: Peer, token: bytes, content_format: int, payload: bytes, *, key: bytes, now: float
+    ) -> bool:
+        """Tell whether it was taken; if not, nothing has happened, and it comes as a `Notification`.
+
+        ``key`` is that of its `Receipt`, to be acknowledged after this call; empty for a Non-confirmable one.
+        """
 
 
 class Handler(Protocol):

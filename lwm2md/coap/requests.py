@@ -10,6 +10,7 @@ that before it hands out the rest; newer content drops what has come of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -17,10 +18,10 @@ from lwm2md.coap import numbers
 from lwm2md.coap.blocks import MAX_SZX, merged, size_of
 from lwm2md.coap.context import Context
 from lwm2md.coap.exchange import FLYING, OVER, WAITING, Exchange, Exchanges
-from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Received
+from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Receipt, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
-from lwm2md.coap.observing import Observation, packed, short
+from lwm2md.coap.observing import Observation, packed
 from lwm2md.coap.options import BLOCKS, UNUSABLE, response_kind
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
@@ -65,15 +66,15 @@ class Ask(Exchange):
 
 
 class Requests:
-    """All requests and observations of one engine."""
+    """All requests and observations of one engine, by their tokens: ``asks`` are those under way."""
 
     def __init__(self, context: Context, exchanges: Exchanges, handler: Handler) -> None:
         self._context = context
         self._exchanges = exchanges
         self._handler = handler
         self._counters = context.counters
-        self._asks: dict[bytes, Ask] = {}
-        self._observations: dict[bytes, Observation] = {}
+        self.asks: dict[bytes, Ask] = {}
+        self.observations: dict[bytes, Observation] = {}
         # A separate response may come again under a new message ID after its request is over: still acknowledged.
         self._finished: Generations[bytes, Peer] = Generations(
             context.parameters.exchange_lifetime, context.limits.peers
@@ -98,7 +99,7 @@ class Requests:
         """Send a request; `observe` adds that option. Return the token."""
         if token is None:
             token = self._token()
-        elif token in self._asks and self._asks[token].state != OVER:
+        elif token in self.asks and self.asks[token].state != OVER:
             raise ValueError("a request with this token is under way")
         parameters = self._context.parameters_for(peer)
         if observe is not None:
@@ -130,34 +131,36 @@ class Requests:
 
     def adopt(self, token: bytes, on_notification: Notification, request: bytes | None) -> None:
         """Take notifications with `token`, of an observation that was made before with a `packed` request."""
-        self._observations[token] = Observation(on_notification, request)
+        self.observations[token] = Observation(on_notification, request)
 
-    def acknowledged(self, message: Message) -> None:
-        """Take that a notification was acknowledged."""
-        observation = self._observations.get(message.token)
-        if observation is not None:
-            observation.acknowledged(message.mid)
+    def acknowledged(self, receipts: Iterable[Receipt]) -> None:
+        """Take that these notifications were acknowledged."""
+        find = self.observations.get
+        for key, _ in receipts:
+            observation = find(key[2:])
+            if observation is not None:
+                observation.acknowledged(key[0] << 8 | key[1])
 
     def forget(self, token: bytes) -> None:
         """Let notifications with `token` be unexpected from now on."""
-        observation = self._observations.pop(token, None)
+        observation = self.observations.pop(token, None)
         if observation is not None:
             self._drop(observation, None)
-        ask = self._asks.get(token)
+        ask = self.asks.get(token)
         if ask is not None:
             ask.observation = None
 
     def withdraw(self, token: bytes, now: float) -> None:
         """Let the request with `token` be over; it is told at the next `expire`."""
-        ask = self._asks.get(token)
+        ask = self.asks.get(token)
         if ask is not None and ask.state != OVER:
             self._exchanges.withdraw(ask, now)
 
     def conclude(self, ask: Ask, result: Received | Failure, now: float) -> None:
         """End a request whose exchange is over, with its outcome."""
         for token in (ask.token, ask.alias):
-            if self._asks.get(token) is ask:
-                del self._asks[token]
+            if self.asks.get(token) is ask:
+                del self.asks[token]
         self._context.call(ask.on_outcome, result, now)
 
     def acknowledged_with(self, exchange: Exchange | None, peer: Peer, message: Message, now: float) -> None:
@@ -173,8 +176,8 @@ class Requests:
     def deliver(self, peer: Peer, message: Message, now: float) -> bool | None:
         """Take a response of its own message; return True to acknowledge, False to Reset, None to do neither."""
         token = message.token
-        observation = self._observations.get(token)
-        ask = self._asks.get(token)
+        observation = self.observations.get(token)
+        ask = self.asks.get(token)
         if ask is not None and ask.peer == peer and _is_answer(ask, observation, message):
             self._heard(peer, now)
             return self._answer(ask, message, now, exact=False)
@@ -191,20 +194,6 @@ class Requests:
         except Exception:
             self._context.report()
             return None
-
-    def notice(self, data: bytes, peer: Peer, now: float) -> Message | None:
-        """Take a notification by its bytes, where an observation has its token and no request under way.
-
-        Return it then; None where the datagram has to be looked at in the ordinary way.
-        """
-        token = data[4:12]
-        observation = self._observations.get(token)
-        if observation is None or token in self._asks:
-            return None
-        message = short(data)
-        if message is not None:
-            self._take(observation, peer, message, int.from_bytes(message.options[0][1], "big"), now)
-        return message
 
     def _heard(self, peer: Peer, now: float) -> None:
         self._exchanges.heard(peer, now)
@@ -244,7 +233,7 @@ class Requests:
         received = Received(ask.peer, step, now, self._wanted_size(ask))
         received.late = self._accept(ask, step, now)
         # A first notification is as good as any other: whoever keeps it acknowledges it.
-        received.open = begins = step.type == numbers.CON and transfer is None and ask.token in self._observations
+        received.open = begins = step.type == numbers.CON and transfer is None and ask.token in self.observations
         self.conclude(ask, received, now)
         return None if begins else True
 
@@ -279,7 +268,7 @@ class Requests:
         """
         if ask.observation is None:
             return False
-        old = self._observations.pop(ask.token, None)
+        old = self.observations.pop(ask.token, None)
         if old is not None:
             self._drop(old, now)
         sequence = message.observe
@@ -289,7 +278,7 @@ class Requests:
             ask.observation.confirmable(message.mid, sequence, now)
         else:
             ask.observation.fresh(sequence, now)
-        self._observations[ask.token] = ask.observation
+        self.observations[ask.token] = ask.observation
         return old is not None and old.passed(sequence, ask.limit - ask.timeout, now)
 
     def _notify(self, observation: Observation, peer: Peer, message: Message, now: float) -> bool | None:
@@ -304,7 +293,7 @@ class Requests:
         self._counters["notifications"] += 1
         fresh = ended or observation.fresh(sequence or 0, now)
         if ended:
-            del self._observations[message.token]
+            del self.observations[message.token]
         self._counters["reordered"] += not fresh
         if fresh:
             self._drop(observation, now)
@@ -360,7 +349,7 @@ class Requests:
             if now is not None and fetch.state != OVER:
                 self._exchanges.finish(fetch, now)
                 self._finished.put(fetch.token, fetch.peer, now)
-                self._asks.pop(fetch.token, None)
+                self.asks.pop(fetch.token, None)
 
     def _rest(self, begun: Ask | Received, code: int, body: bytes, transfer: Transfer, on_outcome: Outcome) -> Ask:
         """Return a request for further blocks, which belongs to a response that has begun to arrive."""
@@ -369,13 +358,13 @@ class Requests:
         if isinstance(begun, Ask):
             ask.timeout = begun.timeout
             ask.alias = begun.token
-            self._asks[begun.token] = ask
+            self.asks[begun.token] = ask
         ask.transfer = transfer
         ask.exclusive = True
         return ask
 
     def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, *, patience: float) -> Ask:
-        ask = self._asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
+        ask = self.asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
         ask.owner = self
         ask.on_outcome = on_outcome
         ask.on_progress = None
@@ -390,7 +379,7 @@ class Requests:
     def _token(self) -> bytes:
         while True:
             token = self._context.random(_TOKEN_LENGTH)
-            if token not in self._asks and token not in self._observations:
+            if token not in self.asks and token not in self.observations:
                 return token
 
 

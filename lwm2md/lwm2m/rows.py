@@ -26,6 +26,19 @@ class ValueRow(msgspec.Struct, frozen=True, gc=False):
     time: float | None = None
 
 
+class Heading(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What is the same in all rows of a Resource; one that was made is one object, found by itself."""
+
+    path: str
+    type: str
+    name: str | None = None
+    unit: str | None = None
+
+    def row(self, value: Value, time: float | None) -> ValueRow:
+        """The row of a value."""
+        return ValueRow(self.path, value, self.type, self.name, self.unit, time)
+
+
 def row_of(path: str, value: Value, model: ResourceModel | None, time: float | None) -> ValueRow:
     """The row of a value; without a model its type is what it looks like."""
     if model is None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Peer, Received
+from lwm2md.coap.engine import Peer, Receipt, Received
 from lwm2md.coap.message import Message
+from lwm2md.lwm2m.nodes import ContentError
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, diagnostic
-from lwm2md.server.effects import Resume, Write
-from lwm2md.server.reading import Reading
+from lwm2md.server.effects import Commit, Resume, Told, Write
+from lwm2md.server.reading import Reading, refuse
 from lwm2md.server.records import Device
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
@@ -45,10 +46,14 @@ class Notifications:
         self._state = state
         self._wishes = wishes
         self._reading = reading
+        self._devices = state.devices
         self._twin = twin
         self._uplink = uplink
         self._tending = tending
-        self._storing: set[tuple[bytes, int]] = set()
+        self._storing: set[Receipt] = set()
+        self._commit: Commit | None = None
+        self._told = Told(0.0, False, [])
+        self._receipts: list[Receipt] = []
         self.moved: Callable[[Device, Peer, float, Callable[[float], None]], None]
         self.listener = self._notified  # one bound method for all
 
@@ -71,9 +76,57 @@ class Notifications:
         if not wish.aside.superseded:
             self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
 
+    def notice(self, peer: Peer, token: bytes, content_format: int, payload: bytes, *, key: bytes, now: float) -> bool:
+        """Take what nearly every notification is, and tell whether it was that (see `coap.engine.Notice`).
+
+        It comes from where the device registered, and has the value of a single Resource in the place of a known one.
+        What becomes of it is what becomes of any other.
+        """
+        wish = self._wishes.with_token(token)
+        device = self._devices.get(wish.endpoint) if wish is not None else None
+        if wish is None or device is None:
+            return False
+        registration, path = device.registration, wish.path
+        known = device.twin.get(path) if device.twin is not None else None
+        if known is None or known.time > now or registration is None or registration.peer != peer:
+            return False
+        line = self._reading.line(registration, path, content_format)
+        try:
+            value = line.read(payload, refuse) if line.read is not None and line.bare else None
+        except ContentError:
+            return False
+        if value is None:
+            return False
+        self._uplink(device, now)
+        wish.came(now)
+        known.value, known.time, known.source = value, now, "observe"
+        effects = self._state.effects
+        if not effects or effects[-1] is not self._commit or self._told.time != now:
+            effects.append(self._begin(now))
+        self._told.values.append((device.endpoint, device.all_labels(), line.heading, value))
+        if key:
+            receipt = (key, peer)
+            self._storing.add(receipt)
+            self._receipts.append(receipt)
+        return True
+
+    def _begin(self, now: float) -> Commit:
+        """A commit for what is told from now on, until there is another one behind it."""
+        receipts: list[Receipt] = []
+
+        def ended(committed: bool, now: float) -> None:
+            self._storing.difference_update(receipts)
+            if committed:
+                self._state.engine.acknowledge_all(receipts, now)
+
+        self._receipts = receipts
+        self._told = Told(now, self._state.settings.history, [])
+        self._commit = Commit(resume=ended, patient=True, told=self._told)
+        return self._commit
+
     def _notified(self, received: Received, fresh: bool) -> None:
         wish = self._wishes.with_token(received.message.token)
-        device = self._state.devices.get(wish.endpoint) if wish is not None else None
+        device = self._devices.get(wish.endpoint) if wish is not None else None
         if wish is None or device is None or device.registration is None:
             self._acknowledge(received, True, received.now)
             return
@@ -89,7 +142,7 @@ class Notifications:
                 return
         if not unverified:
             self._uplink(device, now)
-        if self._storing and (message.token, message.mid) in self._storing:
+        if self._storing and received.receipt in self._storing:
             return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             self._ended(device, wish, message, now)
@@ -99,14 +152,7 @@ class Notifications:
         if isinstance(wish, Fold):
             _carried(device, now)
         kept = self.keep(received)
-        row = self._one(device, wish, message, now) if fresh else None
-        if row is not None:
-            told: dict[str, object] = {"source": "observe", "values": (row,)}
-            if unverified:
-                told["unverified_path"] = True
-            if self._twin.learn_one(device, wish.path, row, now=now, resume=kept, fields=told):
-                return
-        values = (row,) if row is not None else self._read(device, wish, message, now)
+        values = self._read(device, wish, message, now)
         if values is not None and not fresh:
             self._state.count("notifications_reordered")
             values = tuple(row for row in values if row.time != now) or None
@@ -122,21 +168,14 @@ class Notifications:
         """What is to be called when it is known whether the values are durable: then they are acknowledged."""
         if not received.open:
             return None
-        key = (received.message.token, received.message.mid)
-        self._storing.add(key)
+        receipt = received.receipt
+        self._storing.add(receipt)
 
         def kept(durable: bool, now: float) -> None:
-            self._storing.discard(key)
+            self._storing.discard(receipt)
             self._acknowledge(received, durable, now)
 
         return kept
-
-    def _one(self, device: Device, wish: Observation, message: Message, now: float) -> ValueRow | None:
-        """What nearly every notification has, the value of a single Resource."""
-        content_format = message.content_format
-        if content_format is None or wish.paths:
-            return None
-        return self._reading.one(device, wish.path, message, content_format, now=now)
 
     def _read(self, device: Device, wish: Observation, message: Message, now: float) -> tuple[ValueRow, ...] | None:
         try:

@@ -17,12 +17,13 @@ from lwm2md.lwm2m.formats import ALIASES
 from lwm2md.lwm2m.models import ResourceModel
 from lwm2md.lwm2m.nodes import ContentError, ValueReader
 from lwm2md.lwm2m.paths import Path, covered
-from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.lwm2m.rows import Heading, ValueRow
 from lwm2md.server.answers import UNASKED, decode_nodes, rows
 from lwm2md.server.deviations import noting
-from lwm2md.server.records import Device
+from lwm2md.server.records import Device, Registration
 from lwm2md.server.requests import root_of
 from lwm2md.server.state import State
+from lwm2md.server.twin import meaningful
 
 OTHER_FORMAT: Final = "other-format"
 _MOST_LINES: Final = 4096
@@ -35,7 +36,7 @@ class Reading:
         self._state = state
         # Of the object models that these lines were made from.
         self._models = state.models
-        self._lines: dict[tuple[object, ...], _Line] = {}
+        self._lines: dict[tuple[object, ...], Line] = {}
 
     def values(
         self,
@@ -78,14 +79,7 @@ class Reading:
         registration = device.registration
         if len(path) != 3 or message.code != n.CONTENT or registration is None:
             return None
-        models = self._state.models
-        if models is not self._models or len(self._lines) > _MOST_LINES:
-            self._models, self._lines = models, {}
-        versions = registration.objects.versions
-        key = (path, content_format, versions.get(path[0]) if versions else None)
-        line = self._lines.get(key)
-        if line is None:
-            line = self._lines[key] = _line(path, content_format, models.resource(path, versions))
+        line = self.line(registration, path, content_format)
         if line.read is None:
             return None
         deviations: list[str] = []
@@ -99,21 +93,39 @@ class Reading:
             note = noting(self._state, device, message.payload, now)
             for deviation in deviations:
                 note(deviation)
-        return ValueRow(line.path, value, line.type, line.name, line.unit, now)
+        return line.heading.row(value, now)
+
+    def line(self, registration: Registration, path: Path, content_format: int | None) -> Line:
+        """How the value of a single Resource is read that a device tells in a format."""
+        models = self._state.models
+        if models is not self._models or len(self._lines) > _MOST_LINES:
+            self._models, self._lines = models, {}
+        versions = registration.objects.versions
+        key = (path, content_format, versions.get(path[0]) if versions else None)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _line(path, content_format, models.resource(path, versions))
+        return line
 
 
-class _Line(msgspec.Struct, frozen=True):
-    """How the row of a Resource is made: what reads the value, if it can be read the short way, and all the rest."""
+class Line(msgspec.Struct, frozen=True):
+    """How the row of a Resource is made: what reads the value, if it can be read the short way, and all the rest.
 
-    path: str
+    The value is ``bare`` where it changes nothing but what is known of the Resource.
+    """
+
+    heading: Heading
     read: ValueReader | None = None
-    type: str = ""
-    name: str | None = None
-    unit: str | None = None
+    bare: bool = True
 
 
-def _line(path: Path, content_format: int | None, model: ResourceModel | None) -> _Line:
+def refuse(deviation: str) -> None:
+    """A note for those who want no value with a deviation: raises ContentError."""
+    raise ContentError(deviation)
+
+
+def _line(path: Path, content_format: int | None, model: ResourceModel | None) -> Line:
     if model is None:
-        return _Line(str(path))
+        return Line(Heading(str(path), ""))
     read = formats.value_reader(content_format, path, model)
-    return _Line(str(path), read, model.type.value, model.name, model.unit or None)
+    return Line(Heading(str(path), model.type.value, model.name, model.unit or None), read, not meaningful(path))

@@ -19,7 +19,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
-from lwm2md.server.effects import Commit, Resume, Sample, Together, Write
+from lwm2md.server.effects import Commit, Resume, Sample, Write
 from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
@@ -44,7 +44,6 @@ _RD: Final = encode_body(options(path=("rd",)), b"")
 _ONE_BYTE: Final = 13
 _TWO_BYTES: Final = 269
 """From which length on an option has one byte more for it (RFC 7252 3.1)."""
-_TOGETHER: Final = 256
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
@@ -110,7 +109,6 @@ class State:
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
-        self._together = Together()
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.deviations: dict[str, int] = {}
@@ -151,14 +149,6 @@ class State:
     ) -> None:
         """Ask the shell to make all this durable, then to call ``resume``."""
         self.effects.append(Commit(tuple(writes), tuple(events), resume, samples, dropped, records))
-
-    def together(self) -> Together:
-        """What can be added to here becomes durable in its turn, with what was added before it."""
-        effects, together = self.effects, self._together
-        if not effects or effects[-1] is not together.commit or len(together.events) >= _TOGETHER:
-            together = self._together = Together()
-            effects.append(together.commit)
-        return together
 
     def erase(self, writes: Iterable[Write]) -> None:
         """Ask for rows to be deleted that nothing stands for any more, again and again until it is done."""

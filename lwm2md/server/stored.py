@@ -86,6 +86,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     paths: list[str] = []
     template: str | None = None
     fold: bool = False
+    attached: bool = False
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -187,6 +188,7 @@ def observation_row(observation: Observation) -> bytes:
             [str(path) for path in observation.paths],
             observation.template,
             isinstance(observation, Fold),
+            observation.aside.attached,
         )
     )
 
@@ -209,6 +211,8 @@ def read_observation(key: str, value: bytes) -> Observation:
     )
     if row.outdated:
         found.own.outdated = row.outdated
+    if row.attached:
+        found.own.attached = True
     return found
 
 
@@ -260,14 +264,6 @@ def twin_row(value: TwinValue) -> bytes:
     if type(plain) is float and isfinite(plain):
         return encode(("plain", plain, value.time, value.source))
     return encode((*_plain(plain), value.time, value.source))
-
-
-def known_value(value: Value, time: float, source: Source) -> tuple[bytes, bytes]:
-    """The same value as `twin_row` and as `sample_value` write it, in the time of one of them."""
-    sample = sample_value(value)
-    if type(value) is float and isfinite(value):
-        return b'["plain",%b,%b,"%b"]' % (sample, encode(time), source.encode()), sample
-    return twin_row(TwinValue(value, time, source)), sample
 
 
 def read_twin(key: str, value: bytes) -> tuple[str, Path, TwinValue]:

@@ -11,7 +11,6 @@ from heapq import nlargest, nsmallest
 from typing import Final
 
 from lwm2md import events
-from lwm2md.events import Event
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import ValueRow, row_of
 from lwm2md.server import stored
@@ -20,8 +19,7 @@ from lwm2md.server.effects import Resume, Sample, Write
 from lwm2md.server.records import Device, Source, TwinValue
 from lwm2md.server.state import State
 
-_GATEWAY: Final = 25
-_GATEWAYS: Final = ((), (_GATEWAY,))
+_GATEWAYS: Final = ((), (25,))
 _IDENTITY: Final = frozenset(IDENTITY.values())
 
 
@@ -74,28 +72,6 @@ class Twin:
             if path[:1] in _GATEWAYS:
                 self._gateway(device, now)
                 break
-
-    def learn_one(
-        self, device: Device, path: Path, row: ValueRow, *, now: float, resume: Resume | None, fields: dict[str, object]
-    ) -> bool:
-        """The short way for a value of now that was notified and takes the place of a known one; whether it was that.
-
-        It is what `learn` does.
-        """
-        known = None if device.twin is None else device.twin.get(path)
-        if known is None or path in _IDENTITY or path[0] == _GATEWAY or known.time > now:
-            return False
-        value, endpoint, name = row.value, device.endpoint, row.path
-        known.value, known.time, known.source = value, now, "observe"
-        twin_row, sample = stored.known_value(value, now, "observe")
-        together = self._state.together()
-        together.writes.append(Write(stored.TWIN, f"{name} {endpoint}", twin_row))
-        together.events.append(Event(events.DEVICE_VALUE, now, endpoint, device.all_labels(), fields))
-        if self._state.settings.history:
-            together.samples.append((endpoint, name, int(now * 1e6 + 0.5), sample))
-        if resume is not None:
-            together.resumes.append(resume)
-        return True
 
     def _known(self, device: Device, found: dict[Path, ValueRow], source: Source, now: float) -> list[Write]:
         """Let these values be the known ones, but where a newer one is known; the oldest make room."""
@@ -180,6 +156,11 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+
+
+def meaningful(path: Path) -> bool:
+    """Whether a value there changes more than what is known of the Resource."""
+    return path in _IDENTITY or path[:1] in _GATEWAYS
 
 
 def _samples(owner: str, values: tuple[ValueRow, ...], now: float) -> tuple[Sample, ...]:

@@ -214,7 +214,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(len(bench.outcomes), 200)
         exchanges = bench.engine._exchanges
         self.assertEqual((exchanges._lanes, exchanges._flying, len(exchanges._timers)), ({}, {}, 0))
-        self.assertEqual(bench.engine._requests._asks, {})
+        self.assertEqual(bench.engine._requests.asks, {})
 
     def test_message_ids(self) -> None:
         """Message IDs start at random, go up by one per peer, and wrap."""

@@ -73,7 +73,7 @@ class FirstAnswerTests(SynchronousTestCase):
         self.bench.engine.withdraw(self.sent.token, 2.0)
         self.bench.expire(3.0)
         self.assertEqual(self.bench.outcomes, [("cancelled", 3.0)])
-        self.assertEqual(self.bench.engine._requests._asks, {})
+        self.assertEqual(self.bench.engine._requests.asks, {})
         self.bench.observe(token=self.sent.token)
 
     def test_forgotten(self) -> None:
@@ -81,7 +81,7 @@ class FirstAnswerTests(SynchronousTestCase):
         self.bench.engine.forget(self.sent.token)
         self.bench.send(reply(self.rest, found=part(1, False), payload=b"b"), 2.0)
         self.assertEqual(len(self.bench.outcomes), 1)
-        self.assertEqual(self.bench.engine._requests._observations, {})
+        self.assertEqual(self.bench.engine._requests.observations, {})
 
     def test_failed(self) -> None:
         """If the rest can't be had, that is the outcome."""
@@ -137,7 +137,7 @@ class NotificationTests(SynchronousTestCase):
         received, fresh = self.bench.notifications[0]
         self.assertEqual(received.message.token, self.token)
         self.assertEqual((received.message.observe, received.now, fresh), (11, 2.0, True))
-        self.assertEqual(self.bench.engine._requests._asks, {})
+        self.assertEqual(self.bench.engine._requests.asks, {})
 
     def test_confirmable(self) -> None:
         """A Confirmable one is acknowledged before the rest is asked for, and repeated ones are known."""
@@ -184,7 +184,7 @@ class NotificationTests(SynchronousTestCase):
     def test_renewed_meanwhile(self) -> None:
         """A renewal's answer drops what has come of a notification before."""
         (rest,) = self.notify(11, 100)
-        self.assertEqual(self.bench.engine._requests._asks.keys(), {rest.token})
+        self.assertEqual(self.bench.engine._requests.asks.keys(), {rest.token})
         self.bench.engine.observe(
             PEER,
             numbers.GET,

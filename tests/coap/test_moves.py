@@ -156,9 +156,9 @@ class ClientMovesTests(SynchronousTestCase):
         self.assertEqual(len(client.bench.outcomes), 1)
         self.assertEqual(client.bench.errors, [])
         engine = client.bench.engine
-        left = (engine._exchanges._lanes, engine._exchanges._flying, engine._requests._asks)
+        left = (engine._exchanges._lanes, engine._exchanges._flying, engine._requests.asks)
         self.assertEqual([len(part) for part in left], [0, 0, 0])
-        self.assertEqual(engine._requests._observations, {})
+        self.assertEqual(engine._requests.observations, {})
 
 
 requests = st.tuples(

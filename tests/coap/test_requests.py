@@ -228,7 +228,7 @@ class ObserveTests(SynchronousTestCase):
         """An error is no acceptance, even with an Observe option."""
         bench = Bench()
         bench.send(reply(bench.observe(), numbers.NOT_FOUND, options(observe=3)))
-        self.assertEqual(bench.engine._requests._observations, {})
+        self.assertEqual(bench.engine._requests.observations, {})
 
     def test_error_ends_it(self) -> None:
         """An error notification is delivered and ends the observation; so does one without Observe."""
@@ -267,7 +267,7 @@ class ObserveTests(SynchronousTestCase):
         bench.engine.forget(sent.token)
         bench.send(reply(sent, found=options(observe=1)))
         self.assertEqual(len(bench.outcomes), 1)
-        self.assertEqual(bench.engine._requests._observations, {})
+        self.assertEqual(bench.engine._requests.observations, {})
 
     def test_adopt(self) -> None:
         """An adopted observation delivers without any message of ours; any first number is fresh."""

@@ -90,7 +90,7 @@ class PushTests(SynchronousTestCase):
         self.bench.send(reply(third, numbers.CHANGED, taken(2, 6, False)))
         self.assertEqual(self.final().code, numbers.CHANGED)
         self.assertEqual(self.progress, [(1024, 3000), (2048, 3000)])
-        self.assertEqual(self.bench.engine._requests._asks, {})
+        self.assertEqual(self.bench.engine._requests.asks, {})
 
     def test_time_of_each_block(self) -> None:
         """Each block is sent again when its own time is over, and the transfer fails when its last attempt is."""
@@ -207,7 +207,7 @@ class PushTests(SynchronousTestCase):
         message = self.push(bytes((16 << 20) + 2048))
         self.bench.send(reply(message, numbers.CONTINUE, taken(0, 0)), 1.0)
         self.assertEqual(self.bench.outcomes, [])
-        transfer = self.bench.engine._requests._asks[message.token].transfer
+        transfer = self.bench.engine._requests.asks[message.token].transfer
         assert transfer is not None
         transfer._offset = 16 << 20
         sent = self.bench.engine._exchanges._lanes[PEER][0]
@@ -355,7 +355,7 @@ class CollectTests(SynchronousTestCase):
         message = self.final()
         self.assertEqual((message.payload, message.content_format), (b"a" * 16 + b"b" * 16 + b"c", 112))
         self.assertEqual((message.get(numbers.BLOCK2), message.get(numbers.ETAG)), (None, b"1"))
-        self.assertEqual(self.bench.engine._requests._asks, {})
+        self.assertEqual(self.bench.engine._requests.asks, {})
 
     def test_fetch_repeats_the_body(self) -> None:
         """A FETCH says in each request what it asks for."""

@@ -18,8 +18,9 @@ from lwm2md.coap.engine import Engine
 from lwm2md.coap.message import Message, Options, decode, encode, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import parse
+from lwm2md.server import telling
 from lwm2md.server.core import Server
-from lwm2md.server.effects import Commit
+from lwm2md.server.effects import Commit, Told
 from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.restoring import RESTORED
 from lwm2md.server.settings import ServerSettings
@@ -60,7 +61,13 @@ class Bench:
         self.mids = count(100)
         self.environment = Environment(self._random, self._describe, lambda _: self.wanted, self.live.append)
         self.server = Server(self.settings, MODELS, self.environment)
-        self.engine = Engine(self.server, self._random, on_error=self.errors.append, glance=self.server.glance)
+        self.engine = Engine(
+            self.server,
+            self._random,
+            on_error=self.errors.append,
+            glance=self.server.glance,
+            notice=self.server.notice,
+        )
         self.server.attach(self.engine)
 
     def restart(self, downtime: float = 0.0) -> tuple[Bench, list[str]]:
@@ -151,12 +158,13 @@ class Bench:
 
     def _carry_out(self, commit: Commit, ok: bool) -> None:
         if ok:
-            for write in commit.writes:
+            told = Told(self.now, False, []) if commit.told is None else commit.told
+            for write in (*commit.writes, *telling.rows(told)[0]):
                 if write.value is None:
                     self.tables[write.table].pop(write.key, None)
                 else:
                     self.tables[write.table][write.key] = write.value
-            self.events.extend(commit.events)
+            self.events += (*commit.events, *telling.events(told))
         if commit.resume is not None:
             commit.resume(ok, self.now)
 

@@ -23,7 +23,12 @@ class MovesCase(SynchronousTestCase):
         self.bench = Bench(ServerSettings(follow=follow, displace=displace))
         server = self.bench.server
         self.bench.engine = Engine(
-            server, self.bench._random, on_error=self.bench.errors.append, glance=server.glance, verified=server.knows
+            server,
+            self.bench._random,
+            on_error=self.bench.errors.append,
+            glance=server.glance,
+            verified=server.knows,
+            notice=server.notice,
         )
         server.attach(self.bench.engine)
         if identity is not None:
