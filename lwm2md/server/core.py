@@ -405,11 +405,10 @@ class Server:
         self._flush(now)
         self._findings.flush(now)
 
-    def stop(self, now: float) -> None:
-        """Ask for everything to be stored that is written behind."""
-        self._findings.finish()
+    def stop(self, now: float, then: Callable[[], None] = lambda: None) -> None:
+        """Ask for everything to be stored that is written behind, part by part; ``then`` is called at the end."""
         self.refused.flush()
-        self._registration.lifetimes.refreshes.finish(now)
+        self._findings.finish(lambda: self._registration.lifetimes.refreshes.finish(now, then))
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)

@@ -3,11 +3,12 @@
 RULES: a refresh costs an entry in a list, and none where it has one. What is in there is swept into storage bit by bit,
 each registration once a sweep however often it was refreshed, so that a large fleet costs little and never all at once;
 changes of address go first. With the end of a sweep goes the time until which nothing is missing, from which the next
-start counts.
+start counts. At the end of the daemon a part goes when the one before it is stored, and that time with the last one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from lwm2md.server import stored
@@ -37,6 +38,8 @@ class Refreshes:
         self._under_way = 0
         self._since: float | None = None
         self._failed = False
+        self._rest: list[Registration] = []
+        self._ends: list[Callable[[], None]] = []
 
     def note(self, registration: Registration) -> None:
         """Take a registration that was refreshed; nothing changes for one that is ``noted``."""
@@ -76,14 +79,28 @@ class Refreshes:
         self._store(chosen, writes)
         return bool(self._left or self._moved)
 
-    def finish(self, now: float) -> None:
-        """Ask for everything to be stored: nothing is refreshed any more."""
-        everything = [*self._moved, *self._swept, *self._noted]
+    def finish(self, now: float, then: Callable[[], None]) -> None:
+        """Ask for everything to be stored that was refreshed until now, part by part; ``then`` is called at the end."""
+        self._rest += [*self._noted, *self._swept, *self._moved]  # taken from its end
         self._moved.clear()
         self._swept, self._noted = [], []
-        while everything:
-            self._store(_taken(everything, _MOST), [])
-        self._state.commit((_alive(now),))
+        self._since, self._failed = now, False
+        self._ends.append(then)
+        if len(self._ends) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._rest:
+            if self._store(_taken(self._rest, _MOST), [], self._go_on):
+                return
+        ends, self._ends = self._ends, []
+
+        def ended(committed: bool, now: float) -> None:
+            for end in ends:
+                end()
+
+        until = None if self._failed else self._since
+        self._state.commit(() if until is None else (_alive(until),), (), ended)
 
     def _turn(self, now: float) -> list[Write]:
         """Begin a sweep; with the last one everything is stored that was noted before it began."""
@@ -96,10 +113,11 @@ class Refreshes:
             return [_alive(now)]
         return [] if since is None or failed else [_alive(since)]
 
-    def _store(self, chosen: list[Registration], writes: list[Write]) -> None:
+    def _store(self, chosen: list[Registration], writes: list[Write], then: Callable[[], None] | None = None) -> bool:
+        """Ask for some to be stored, and call ``then`` when that has ended; whether there is anything to store."""
         chosen = [each for each in chosen if _is_live(each)]
         if not chosen and not writes:
-            return
+            return False
         for each in chosen:
             # The row has what is true now: it is enough for what was refreshed since the sweep began.
             each.noted = False
@@ -112,8 +130,11 @@ class Refreshes:
                 self._failed = True
                 for each in filter(_is_live, chosen):
                     self.note(each)
+            if then is not None:
+                then()
 
         self._state.commit(writes, (), ended)
+        return True
 
 
 def _taken(registrations: list[Registration], most: int) -> list[Registration]:
