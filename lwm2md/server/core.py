@@ -263,10 +263,6 @@ class Server:
         """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
         return self._observations.wishes.find(endpoint, target)
 
-    def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
-        """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        self.amend(endpoint, now, then, labels=labels)
-
     def amend(
         self,
         endpoint: str,
