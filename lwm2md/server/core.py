@@ -263,10 +263,6 @@ class Server:
         """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
         return self._observations.wishes.find(endpoint, target)
 
-    def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
-        """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        self.amend(endpoint, now, then, labels=labels)
-
     def amend(
         self,
         endpoint: str,
@@ -405,11 +401,10 @@ class Server:
         self._flush(now)
         self._findings.flush(now)
 
-    def stop(self, now: float) -> None:
-        """Ask for everything to be stored that is written behind."""
-        self._findings.finish()
+    def stop(self, now: float, then: Callable[[], None] = lambda: None) -> None:
+        """Ask for everything to be stored that is written behind, part by part; ``then`` is called at the end."""
         self.refused.flush()
-        self._registration.lifetimes.refreshes.finish(now)
+        self._findings.finish(lambda: self._registration.lifetimes.refreshes.finish(now, then))
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)
