@@ -335,13 +335,16 @@ static void send_again(int fd, const struct sockaddr_in *to, int index, int plac
 
 /* Update devices that are registered already, WINDOW at once; one that is refused ends it all. */
 static void again(int port, double seconds, int pause) {
-    int *under_way = calloc((size_t)window, sizeof *under_way), next = 0;
+    int *under_way = calloc((size_t)window, sizeof *under_way);
     double longest = 0, start = now(), end = start + seconds, t = start;
+    unsigned run = (unsigned)(long long)(start * 1e3);   /* no message or order of an earlier run: those were duplicates */
+    int next = (int)(run % (unsigned)count);
     unsigned char in[DATAGRAM];
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(FIRST_PORT)};
     struct timeval patience = {.tv_sec = 1};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    for (int i = 0; i < count; i++) peers[i].mid = (unsigned short)run;
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) < 0) die("bind");
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -423,7 +426,7 @@ static void wake(double seconds, int commands) {
         }
     }
     fprintf(stderr, "%d of %d awake\n", done, count);
-    printf("%.0f\n", (double)answers / (now() - start));
+    printf("%lld\n%.0f\n", answers, (double)answers / (now() - start));
 }
 
 /* Be devices: answer reads, or take one pushed body each and print the rate of the blocks. */

@@ -13,7 +13,18 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from bench import fleet, million, sleepers
-from bench.servers import Running, ask, baseline, build, daemon, load, load_waiting, processor_time, reader
+from bench.servers import (
+    Running,
+    ask,
+    baseline,
+    build,
+    daemon,
+    load,
+    load_waiting,
+    load_words,
+    processor_time,
+    reader,
+)
 
 DEVICES = 1000
 WINDOW = 64
@@ -157,7 +168,11 @@ def _drained(seconds: float) -> float:
 def _woken(seconds: float, commands: int) -> float:
     with daemon(prepare=partial(sleepers.prepare, devices=SLEEPERS, commands=COMMANDS)) as server:
         print(f"  {SLEEPERS:,} sleepers, {COMMANDS} commands each: {server.resident() / (1 << 20):,.0f} MiB resident")
-        return load("wake", server.port, SLEEPERS, seconds, WINDOW, commands)
+        before = processor_time(server.process)
+        *_, count, rate = load_words("wake", server.port, SLEEPERS, seconds, WINDOW, commands)
+        used = processor_time(server.process) - before
+        print(f"  {used / float(count) * 1e6:.1f} us of processor time for each")
+        return float(rate)
 
 
 def _observe_two(server: Running, devices: Iterable[int]) -> None:

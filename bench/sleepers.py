@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -30,19 +30,24 @@ def prepare(state: Path, port: int, *, devices: int, commands: int) -> None:
     """Write ``devices`` at ``port`` that were last heard of an hour ago, with ``commands`` reads that wait for each."""
     database = Database(state / "lwm2md.sqlite")
     database.open()
-    rows = _rows(port, devices, commands, time.time())
-    while writes := tuple(islice(rows, _AT_ONCE)):
+    local = Endpoint("127.0.0.1", port)
+
+    def peer(number: int) -> bytes:
+        return pack(local, Endpoint("127.0.0.1", _FIRST_PORT + number % _SOCKETS))
+
+    found = rows(peer, devices, commands, time.time())
+    while writes := tuple(islice(found, _AT_ONCE)):
         database.commit(Batch(writes))
     database.close()
 
 
-def _rows(port: int, devices: int, commands: int, now: float) -> Iterator[Write]:
+def rows(peer: Callable[[int], bytes], devices: int, commands: int, now: float) -> Iterator[Write]:
+    """The rows of such a fleet; ``peer`` says where each device is."""
     objects = ObjectList("/", (), tuple(map(ResourcePath.parse, _PATHS)), {}, ())
     for number in range(devices):
         endpoint = f"bench-{number:06d}"
-        peer = pack(Endpoint("127.0.0.1", port), Endpoint("127.0.0.1", _FIRST_PORT + number % _SOCKETS))
         registration = Registration(
-            f"wake{number:06d}", endpoint, peer, "coap", None, "1.1", int(_DAY), "U",
+            f"wake{number:06d}", endpoint, peer(number), "coap", None, "1.1", int(_DAY), "U",
             queue_mode=True, sms=None, objects=objects, labels={}, registered_at=now - _DAY, updated_at=now - _SLEEPING,
         )  # fmt: skip
         yield Write(stored.REGISTRATIONS, endpoint, registration_row(registration))

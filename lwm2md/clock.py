@@ -7,7 +7,8 @@ timer early and stops none; the times that are shown come right by and by, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 SLEW: Final = 0.02
@@ -15,10 +16,17 @@ SLEW: Final = 0.02
 JUMP: Final = 1.0
 """Seconds by which the clocks have to differ more than before, for it to be told."""
 _INTERVAL: Final = 1.0
+_FORWARD: Final = "forward"
+_BACKWARD: Final = "backward"
+NO_JUMPS: Final[Mapping[str, int]] = MappingProxyType({_FORWARD: 0, _BACKWARD: 0})
+"""What a clock counts that nobody sets."""
 
 
 class SteadyClock:
-    """Unix time from ``wall`` and ``steady``, which give seconds; ``jumped`` is told of jumps, in seconds."""
+    """Unix time from ``wall`` and ``steady``, which give seconds; ``jumped`` is told of jumps, in seconds.
+
+    ``jumps`` counts them, by direction.
+    """
 
     def __init__(
         self, wall: Callable[[], float], steady: Callable[[], float], jumped: Callable[[float], None] = lambda _: None
@@ -26,6 +34,7 @@ class SteadyClock:
         self._wall = wall
         self._steady = steady
         self._jumped = jumped
+        self.jumps = dict(NO_JUMPS)
         self._looked = steady()
         self._offset = wall() - self._looked
         self._behind = 0.0
@@ -39,8 +48,10 @@ class SteadyClock:
 
     def _follow(self, now: float) -> None:
         behind = self._wall() - now - self._offset
-        if abs(behind - self._behind) > JUMP:
-            self._jumped(behind - self._behind)
+        jump = behind - self._behind
+        if abs(jump) > JUMP:
+            self.jumps[_FORWARD if jump > 0 else _BACKWARD] += 1
+            self._jumped(jump)
         most = SLEW * (now - self._looked)
         step = max(-most, min(most, behind))
         self._offset += step

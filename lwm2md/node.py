@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from lwm2md import __version__, tuning
 from lwm2md.backup import Backups
 from lwm2md.chance import Chance
+from lwm2md.clock import NO_JUMPS
 from lwm2md.coap.engine import Engine, Parameters, Peer
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
@@ -62,8 +63,9 @@ class Node:
     """One daemon, from binding its sockets to giving them back.
 
     ``token`` is the administrator's, ``reactor`` Twisted's; ``reload`` reads the configuration again and calls
-    `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup. `bind` may
-    raise OSError, `start` fails with StorageError, StartError or CannotListenError, with texts fit for the operator.
+    `configure`, ``read`` only reads it; ``loaded`` are the plugins, ``restoration`` goes back to a backup,
+    ``clock_jumps`` counts jumps of the system's clock. `bind` may raise OSError, `start` fails with StorageError,
+    StartError or CannotListenError, with texts fit for the operator.
     """
 
     _submitting = False
@@ -82,10 +84,12 @@ class Node:
         read: Callable[[], Settings] | None = None,
         loaded: Loaded | None = None,
         restoration: Restoration | None = None,
+        clock_jumps: Mapping[str, int] = NO_JUMPS,
     ) -> None:
         self.settings = settings
         self.backups = Backups(storage)
         self.restoration = restoration
+        self.clock_jumps = clock_jumps
         self.reload = reload or (lambda: self.configure(self.settings))
         self.storage = storage
         self.reactor = reactor

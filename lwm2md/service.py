@@ -25,6 +25,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lwm2md.clock import NO_JUMPS
 from lwm2md.config import ConfigErrors, Settings
 from lwm2md.config.changes import Reloaded
 from lwm2md.config.schema import Logging
@@ -57,13 +58,14 @@ def make(
     levels: Callable[[Logging], None] | None = None,
     *,
     loaded: Loaded | None = None,
+    clock_jumps: Mapping[str, int] = NO_JUMPS,
 ) -> IService:
     """Return the service that runs a daemon with these settings.
 
     ``read`` reads the configuration again for a reload, and raises ConfigErrors; ``levels`` lets the log follow it.
-    ``loaded`` are the plugins.
+    ``loaded`` are the plugins, ``clock_jumps`` how often the system's clock was set, by direction.
     """
-    return DaemonService(settings, reactor, read, levels, loaded=loaded)
+    return DaemonService(settings, reactor, read, levels, loaded=loaded, clock_jumps=clock_jumps)
 
 
 class DaemonService(Service):
@@ -77,8 +79,10 @@ class DaemonService(Service):
         levels: Callable[[Logging], None] | None = None,
         *,
         loaded: Loaded | None = None,
+        clock_jumps: Mapping[str, int] = NO_JUMPS,
     ) -> None:
         self._settings = settings
+        self._clock_jumps = clock_jumps
         self._loaded = loaded or Loaded()
         self._reactor = reactor
         self._read = read or (lambda: settings)
@@ -121,6 +125,7 @@ class DaemonService(Service):
             read=self._read,
             loaded=self._loaded,
             restoration=self._restoration,
+            clock_jumps=self._clock_jumps,
         )
         node.bind()
         return node

@@ -105,7 +105,8 @@ def makeService(options: Options) -> IService:
     observer = logs.for_twistd(options.settings.logging, options.parent or {})
     levels = None if observer is None else observer.configure
     return logs.LoggedService(
-        service.make(options.settings, reactor, options.reload, levels, loaded=options.loaded), observer
+        service.make(options.settings, reactor, options.reload, levels, loaded=options.loaded, clock_jumps=clock.jumps),
+        observer,
     )
 
 

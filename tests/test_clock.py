@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.clock import SLEW, SteadyClock
+from lwm2md.clock import NO_JUMPS, SLEW, SteadyClock
 
 _START = 1_700_000_000.0
 
@@ -40,6 +40,15 @@ class SteadyClockTests(SynchronousTestCase):
             self.steady += abs(jump) / SLEW
             self.assertAlmostEqual(self.clock.seconds(), _START - 100.0 + self.steady + self.set, places=2)
             self.assertEqual(len(self.jumps), 1)
+
+    def test_counted(self) -> None:
+        """Jumps are counted by their direction."""
+        self.assertEqual(self.clock.jumps, NO_JUMPS)
+        for jump in (5.0, -5.0, 7200.0):
+            self.set += jump
+            self.steady += 2
+            self.clock.seconds()
+        self.assertEqual(self.clock.jumps, {"forward": 2, "backward": 1})
 
     def test_never_backwards(self) -> None:
         """Time never goes back, even while it follows a clock that was set back."""

@@ -501,6 +501,19 @@ class IdTests(DeliveryTestCase):
         self.assertEqual(seen, sorted(set(seen)))
         self.assertEqual({len(id_) for id_ in seen}, {16})
 
+    def test_clock_set(self) -> None:
+        """Ids go on in their order, and a reader where it was, though each start finds the clock hours away."""
+        seen: list[str] = []
+        for hours in (0, 5, -5, -1000, 10_000):
+            self.clock = task.Clock()
+            self.clock.advance(1_767_225_600 + 3600 * hours)
+            delivery = self.started()
+            reader = Reader(delivery, seen[-1] if seen else None)
+            delivery.submit([Commit((), tuple(event(n) for n in range(3)))])
+            self.assertEqual(reader.numbers, [0, 1, 2], hours)
+            seen += [delivered.id for delivered in reader.seen]
+        self.assertEqual(seen, sorted(set(seen)))
+
     def test_crash_with_a_transaction_under_way(self) -> None:
         """Ids of a transaction that was not finished are not given to other events that a reader may see."""
         self.patch(delivery_module, "BLOCK", 4)

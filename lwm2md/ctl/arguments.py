@@ -379,13 +379,19 @@ def _remembered(add: Any) -> None:
     )
 
 
+def _number(name: str) -> tuple[str, dict[str, Any]]:
+    return f"--{name}", {"type": values.number, "metavar": "NUMBER"}
+
+
 def _watching(add: Any) -> None:
-    conditions = [(f"--{name}", {"type": values.number, "metavar": "NUMBER"}) for name in watching.ATTRIBUTES]
+    conditions = [_number(name) for name in watching.ATTRIBUTES]
+    periods = [_number(name) for name in watching.OF_SEVERAL]
     watch = ("--watch", {"action": "store_true", "help": "go on and show the values as they come"})
     of = {"dest": "of", "metavar": "ENDPOINT", "help": "only those of this device"}
     how = (_FORMAT, _FORCE)
     add("observe", watching.observe, "Observe a path", _ENDPOINT, _PATH, *conditions, watch, *how)
-    add("observe-composite", watching.observe, "Observe several paths as one", _ENDPOINT, _PATHS, watch, *how)
+    several = (_PATHS, *periods, watch, *how)
+    add("observe-composite", watching.observe, "Observe several paths as one", _ENDPOINT, *several)
     add("unobserve", commands.unobserve, "Observe a path no longer", _OBSERVED, _WHERE)
     add(
         "events",

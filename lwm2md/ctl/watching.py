@@ -17,6 +17,9 @@ from lwm2md.ctl.tables import show
 from lwm2md.lwm2m.paths import Path
 
 ATTRIBUTES: Final = ("pmin", "pmax", "gt", "lt", "st", "epmin", "epmax", "edge", "con", "hqmax")
+OF_SEVERAL: Final = ("pmin", "pmax", "epmin", "epmax", "con")
+"""Those that several paths can have together."""
+
 _COMMON: Final = frozenset({"id", "time", "type", "endpoint", "labels"})
 
 
@@ -73,11 +76,11 @@ def _put(options: Namespace, client: Client, meter: Meter | None = None) -> Answ
     body = {"format": query.pop("format")} if options.format is not None else {}
     query.pop("format", None)
     wait = DEFAULT_WAIT if options.wait is None else float(options.wait)
+    body.update({name: value for name in ATTRIBUTES if (value := getattr(options, name, None)) is not None})
     if _composite(options):
         body["paths"] = [str(path) for path in options.paths]
         path = path_of("devices", options.endpoint, "observations")
         return ask(client, meter, "POST", path, query=query, body=body, wait=wait, where=_by_id)
-    body.update({name: value for name in ATTRIBUTES if (value := getattr(options, name)) is not None})
     path = observation_path(options)
     return ask(client, meter, "PUT", path, query=query, body=body, wait=wait, where=lambda _: path)
 

@@ -13,15 +13,13 @@ from typing import Final
 from lwm2md.coap import numbers
 from lwm2md.device.errors import Refused
 from lwm2md.device.tree import Tree, readable
-from lwm2md.lwm2m.attributes import BadAttributes, NotificationAttributes, check_changes, parse_query
+from lwm2md.lwm2m.attributes import OF_SEVERAL, BadAttributes, NotificationAttributes, check_changes, parse_query
 from lwm2md.lwm2m.linkformat import SECURITY_OBJECTS
 from lwm2md.lwm2m.nodes import Entry, Nodes
 from lwm2md.lwm2m.paths import Path
 
 MAX_PATHS: Final = 64
 """The most paths in one request."""
-
-_ALLOWED: Final = frozenset({"pmin", "pmax", "epmin", "epmax", "con"})
 
 
 def check(paths: tuple[Path, ...]) -> None:
@@ -50,8 +48,8 @@ def parameters(query: tuple[str, ...]) -> NotificationAttributes:
         check_changes(changes)
     except BadAttributes as error:
         raise Refused(numbers.BAD_REQUEST, str(error)) from error
-    if not changes.keys() <= _ALLOWED:
-        raise Refused(numbers.BAD_REQUEST, f"only {', '.join(sorted(_ALLOWED))} are for several paths")
+    if not changes.keys() <= OF_SEVERAL:
+        raise Refused(numbers.BAD_REQUEST, f"only {', '.join(sorted(OF_SEVERAL))} are for several paths")
     return NotificationAttributes().changed(changes)
 
 

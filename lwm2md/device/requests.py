@@ -152,8 +152,13 @@ class Requests:
             return self._discover(message, path)
         if message.observe == 0:
             return self._observe(message, path, now)
-        targets.no_query(message)
+        self._no_parameters(message)
         return self._read_outcome(message, path, self._read(path, message.accept))
+
+    def _no_parameters(self, message: Message) -> None:
+        """Refuse a query, but for that of an Observe that is cancelled: it has the same options (RFC 7641 3.6)."""
+        if message.observe is None or self._version != "1.2":
+            targets.no_query(message)
 
     def _read_outcome(self, message: Message, path: Path, response: Response) -> Outcome:
         if message.observe == 1 and self._observers.cancel(message.token) is not None:
@@ -177,8 +182,7 @@ class Requests:
         return Outcome(with_observe(response, observation.sequence), OBSERVED, path)
 
     def _fetch(self, message: Message, path: Path, now: float) -> Outcome:
-        if message.query and (message.observe != 0 or self._version != "1.2"):
-            targets.no_query(message)
+        self._no_parameters(message)
         content = contents.list_format(message.content_format, self._formats)
         accept = contents.composite_format(content, message.accept, self._formats)
         try:

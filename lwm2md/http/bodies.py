@@ -72,11 +72,16 @@ class ObservationBody(WishAttributes, frozen=True, forbid_unknown_fields=True):
     format: str | None = None
 
 
-class CompositeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A standing wish for several ``paths`` as one, and the Content-Format by name."""
+class CompositeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A standing wish for several ``paths`` as one: its notification attributes, and the Content-Format by name."""
 
     paths: tuple[str, ...]
     format: str | None = None
+    pmin: int | None = None
+    pmax: int | None = None
+    epmin: int | None = None
+    epmax: int | None = None
+    con: bool | int | None = None
 
 
 class Body(Generic[T]):

@@ -35,6 +35,7 @@ MEASURES: Final = {
     "ready": _gauge("1 when the daemon serves, 0 while it starts or stops"),
     "draining": _gauge("1 while the daemon is being drained"),
     "storage_failing": _gauge("1 while nothing can be stored"),
+    "clock_jumps": _counter("Jumps of the system's clock, by the label direction: forward, backward"),
     "devices": _gauge("Devices by the label state: online, sleeping, not-responding, offline"),
     "deviating_devices": _gauge("Devices that depart from the specifications, by the label kind"),
     "deviations": _counter("What was passed over that devices did in spite of the specifications, by the label kind"),

@@ -28,6 +28,7 @@ _LABELS: dict[str, str] = {
     "deviations": "kind",
     "deviating_devices": "kind",
     "security_refused": "cause",
+    "clock_jumps": "direction",
 }
 _LABELS |= {name: "plugin" for name in MEASURES if name.startswith("plugin_")}
 _FAMILIES: Final = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
@@ -68,6 +69,8 @@ class Metrics(Collector):
         node = self._api.node
         if name == "info":
             return [(node.version, 1)]
+        if name == "clock_jumps":
+            return node.clock_jumps.items()
         if name == "deviations":
             return sorted(node.server.deviation_counts().items())
         if name == "security_refused":

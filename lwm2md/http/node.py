@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Node(Protocol):
     """One running daemon. Times are Unix seconds; ``admin_token_hash`` is the SHA-256 of the administrator's token.
 
-    ``waits`` wakes who waits for an operation on behalf of a caller.
+    ``waits`` wakes who waits for an operation on behalf of a caller, ``clock_jumps`` counts those of the clock.
     """
 
     server: Server
@@ -37,6 +37,7 @@ class Node(Protocol):
     drain: Drain
     backups: Backups
     restoration: Restoration | None
+    clock_jumps: Mapping[str, int]
     history: History
     tracing: Tracing
     vault: Vault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -62,31 +62,27 @@ def _get_by_path(call: Call) -> Reply:
 
 
 def _put(call: Call) -> None:
-    path, body = lwm2m_path(call), call.document
-    given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not None}
-    request = OperationRequest(
-        op="observe",
-        path=str(path),
+    path = lwm2m_path(call)
+    _wish(call, _request(call, "observe", path=str(path)))
+
+
+def _post(call: Call) -> None:
+    _wish(call, _request(call, "observe-composite"))
+
+
+def _request(call: Call, op: Literal["observe", "observe-composite"], path: str | None = None) -> OperationRequest:
+    """What is asked for: the members of the body are attributes, but for these two."""
+    given = {name: value for name, value in msgspec.structs.asdict(call.document).items() if value is not None}
+    return OperationRequest(
+        op=op,
+        path=path,
+        paths=given.pop("paths", None),
         format=given.pop("format", None),
         attributes=given or None,
         ttl=call.query["ttl"],
         timeout=call.query["timeout"],
         force=call.query["force"] == "true",
     )
-    _wish(call, request)
-
-
-def _post(call: Call) -> None:
-    body = call.document
-    request = OperationRequest(
-        op="observe-composite",
-        paths=body.paths,
-        format=body.format,
-        ttl=call.query["ttl"],
-        timeout=call.query["timeout"],
-        force=call.query["force"] == "true",
-    )
-    _wish(call, request)
 
 
 def _wish(call: Call, request: OperationRequest) -> None:

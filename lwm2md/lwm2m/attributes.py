@@ -21,6 +21,9 @@ Changes = dict[str, int | float | None]
 NAMES: Final = ("pmin", "pmax", "gt", "lt", "st", "epmin", "epmax", "edge", "con", "hqmax")
 """All notification attributes, in the order in which they are written."""
 
+OF_SEVERAL: Final = frozenset({"pmin", "pmax", "epmin", "epmax", "con"})
+"""Those that an observation of several paths can have as its own parameters."""
+
 _SECONDS: Final = frozenset({"pmin", "pmax", "epmin", "epmax", "hqmax"})
 _FLAGS: Final = frozenset({"edge", "con"})
 _THRESHOLDS: Final = frozenset({"gt", "lt", "st"})

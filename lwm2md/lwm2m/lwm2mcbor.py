@@ -8,13 +8,14 @@ first key.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Final, TypeAlias
 
 from lwm2md.lwm2m.cboritems import array, dump, load, mapping
 from lwm2md.lwm2m.leaves import empty, placed, shaped
 from lwm2md.lwm2m.models import TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ignore
-from lwm2md.lwm2m.paths import MAX_DEPTH, MAX_ID, Path
+from lwm2md.lwm2m.paths import MAX_DEPTH, MAX_ID, ROOT, Path
 from lwm2md.lwm2m.typed import read, write
 from lwm2md.lwm2m.values import ObjectLink
 
@@ -22,6 +23,9 @@ RELATIVE: Final = "lwm2m-cbor-relative-ids"
 
 _EMPTY: Final = object()
 """In the place of a value: an empty map."""
+
+Items: TypeAlias = dict[Any, Any]
+"""A map as CBOR has it: from ids, or arrays of them, to maps and values."""
 
 _Leaf: TypeAlias = tuple[tuple[int, ...], Any]
 _Tree: TypeAlias = "dict[int, _Tree | bytes]"
@@ -32,12 +36,38 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
 
     ``root`` may be the first key, without its slash. Raises ContentError.
     """
+    item = _without_root(_load(payload), root.strip("/"))
+    if not item:
+        return empty(base, type_of) if base else ()
+    return _decode(base, item, type_of, note)
+
+
+def apart(payload: bytes, prefixes: Container[str]) -> dict[str, Items]:
+    """The maps of devices behind a gateway by prefix, with "" for what it tells of itself. Raises ContentError."""
+    found: dict[str, Items] = {}
+    for key, below in _load(payload).items():
+        if type(key) is str and key in prefixes:
+            if type(below) is not dict:
+                raise ContentError("a prefix without a map")
+            found[key] = below
+        else:
+            found.setdefault("", {})[key] = below
+    return found
+
+
+def decode_part(item: Items, type_of: TypeOf, note: Note, _root: str = "") -> Nodes:
+    """Read one of these maps, of absolute ids. Raises ContentError."""
+    return _decode(ROOT, item, type_of, note) if item else ()
+
+
+def _load(payload: bytes) -> Items:
     item = load(payload)
     if type(item) is not dict:
         raise ContentError("LwM2M CBOR is a map")
-    item = _without_root(item, root.strip("/"))
-    if not item:
-        return empty(base, type_of) if base else ()
+    return item
+
+
+def _decode(base: Path, item: Items, type_of: TypeOf, note: Note) -> Nodes:
     leaves: list[_Leaf] = []
     _collect((), item, leaves)
     start = _start(base, leaves, type_of)
@@ -50,7 +80,7 @@ def decode(base: Path, payload: bytes, type_of: TypeOf, note: Note = ignore, roo
     return tuple(found)
 
 
-def _without_root(item: dict[Any, Any], root: str) -> dict[Any, Any]:
+def _without_root(item: Items, root: str) -> Items:
     """The map below the text key that stands for a device behind a gateway, if there is one."""
     if not any(type(key) is str for key in item):
         return item

@@ -37,7 +37,7 @@ class Abilities:
 
     def check(self, device: Device, request: OperationRequest) -> None:
         """Raise BadOperation for a Write-Composite of a device that takes none, unless it is forced."""
-        if request.op == WRITE_COMPOSITE and not request.force and not self._composite(device):
+        if request.op == WRITE_COMPOSITE and not request.force and not self._state.profile(device).composes:
             raise BadOperation("the device takes no composite operations: write path by path, or use force", "op")
 
     def singly(self, device: Device, operation: Operation, now: float) -> bool:
@@ -45,7 +45,7 @@ class Abilities:
         if operation.op != READ_COMPOSITE or operation.request.force:
             return False
         self._try_again(device, now)
-        return operation.singly or not self._composite(device)
+        return operation.singly or not self._state.profile(device).composes
 
     def answered(self, device: Device, operation: Operation, received: Received, now: float) -> None:
         """Learn from the answer to an operation."""
@@ -93,10 +93,6 @@ class Abilities:
             noting(self._state, device, message.payload, now)(REFUSED)
             return attrs.evolve(learned, fetch=True, composite=False, retry=now + _WEEK)
         return attrs.evolve(learned, fetch=True, composite=True if message.code >> 5 == 2 else learned.composite)
-
-    def _composite(self, device: Device) -> bool:
-        profile = self._state.profile(device)
-        return profile.fetch is not False and profile.composite is not False
 
     def _try_again(self, device: Device, now: float) -> None:
         learned = device.learned

@@ -26,7 +26,7 @@ from lwm2md.server.admission import Gate
 from lwm2md.server.amendments import NO_LABELS, Amendments
 from lwm2md.server.deviations import REFUSED_STREAM, deviations_of, noting
 from lwm2md.server.draining import Draining
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.effects import Commit, Resume
 from lwm2md.server.errors import UnknownDevice
 from lwm2md.server.findings import Findings
 from lwm2md.server.forgetting import Forgetting, Parts
@@ -77,7 +77,7 @@ class Server:
         abilities = Abilities(state, self.device_profiles)
         self._presence = Presence(state)
         self._uplink = self._presence.uplink
-        self._observations = Observations(state, self._twin, reading, self._uplink)
+        self._observations = Observations(state, self._twin, reading, self.device_profiles, self._uplink)
         self._operations = Operations(
             state, self._twin, reading, self._observations, self._presence, abilities=abilities
         )
@@ -123,7 +123,8 @@ class Server:
         self.notice: Final[Notice] = self._observations.notifications.notice
         self.neighbour: Neighbour | None = None
         self.library = Library(state)
-        self._restoring = Restoring(self._readers(Registry(state, self._registration, self._gateways)))
+        self._registry = Registry(state, self._registration, self._gateways)
+        self._restoring = Restoring(self._readers(self._registry))
         self.devices: Mapping[str, Device] = state.devices
         self.operations: Mapping[str, Operation] = state.operations
         self.observations: Mapping[str, Observation] = state.observations
@@ -387,9 +388,7 @@ class Server:
 
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
-        if self._state.outdated:
-            self._state.outdated = False
-            self._state.erase((Write(stored.META, stored.RESTORED, None),))
+        self._registry.start(now)
         self.device_profiles.start(now)
         self.refused.start()
         self._observations.start(now)

@@ -18,7 +18,8 @@ _FEW = 1024
 class Plan:
     """Something that is to happen at a time, in Unix seconds; ``due`` is None once it was cancelled or done.
 
-    There is one for each device, so it holds what to call and with whom, and no closure over both.
+    There is one for each device, so it holds what to call and with whom, and no closure over both. Once it is cancelled
+    or done it holds neither: who is planned for often holds the plan, and both would wait for the garbage collector.
     """
 
     __slots__ = ("due", "subject", "time")
@@ -59,7 +60,7 @@ class Deadlines:
         """Let a plan not happen; no plan, and one that happened already, are no error."""
         if plan is None or plan.due is None:
             return
-        plan.due = None
+        plan.due = plan.subject = None
         self._cancelled += 1
         if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
             self._heap = [each for each in self._heap if each.due is not None]
@@ -77,8 +78,9 @@ class Deadlines:
         """Carry out everything that is due at ``now``, in the order of the times."""
         while self._heap and self._heap[0].time <= now:
             plan = heappop(self._heap)
-            due, plan.due = plan.due, None
+            due, subject = plan.due, plan.subject
+            plan.due = plan.subject = None
             if due is None:
                 self._cancelled -= 1
             else:
-                due(plan.subject, now)
+                due(subject, now)

@@ -68,6 +68,13 @@ class Rule:
         """Its place among the rules: the operator's first."""
         return self.shipped, -self.definition.priority, self.definition.name
 
+    @property
+    def blind(self) -> bool:
+        """Whether it may fit a device of which nothing is known but its name."""
+        if not self._globs and self._selector is None:
+            return False
+        return not self.needed() and (self._selector is None or self._selector({}))
+
     def fits(self, device: Device, facts: Mapping[str, str]) -> bool:
         """Whether the definition is for a device of which these facts are known."""
         if not self._globs and self._selector is None:

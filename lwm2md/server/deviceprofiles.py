@@ -58,6 +58,11 @@ class DeviceProfile(ProfileValues, frozen=True, kw_only=True, omit_defaults=True
 
     name: str | None = None
 
+    @property
+    def composes(self) -> bool:
+        """Whether composite operations are to be tried: nobody has said that the device takes none."""
+        return self.fetch is not False and self.composite is not False
+
 
 UNSAID: Final = DeviceProfile()
 """Of a device of which nobody has said anything."""
@@ -88,7 +93,8 @@ def engine_values(values: ProfileValues) -> tuple[float | None, int | None, int 
 class Learned:
     """What a device has shown of its abilities; None is what it has shown nothing of.
 
-    What it has not is tried again from ``retry`` on, in Unix seconds. ``nameless`` is one that does not say what it is.
+    What it has not is tried again from ``retry`` on, in Unix seconds. ``nameless`` is one that does not say what it is,
+    ``observations`` how many it had when it refused one more.
     """
 
     fetch: bool | None = None
@@ -96,10 +102,16 @@ class Learned:
     block_size: BlockSize | None = None
     retry: float | None = None
     nameless: bool = False
+    observations: int | None = None
 
     def values(self) -> ProfileValues:
         """The same as what a profile says."""
-        return ProfileValues(fetch=self.fetch, composite=self.composite, block_size=self.block_size)
+        return ProfileValues(
+            fetch=self.fetch,
+            composite=self.composite,
+            block_size=self.block_size,
+            observations=self.observations,
+        )
 
 
 UNTRIED: Final = Learned()

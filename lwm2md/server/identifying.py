@@ -6,7 +6,7 @@ known; behind all that the operator asks. A device that refuses is not asked aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import attrs
@@ -30,19 +30,18 @@ class Identifying:
         self._profiling = profiling
         self._operations = operations
         profiling.look = self.look
-        self.also: Callable[[], Iterable[Path]] = tuple
+        self.also: Callable[[], Collection[Path]] = tuple
 
     def look(self, device: Device, now: float) -> None:
         """Ask a registered device for what has to be known of it and is not."""
-        registration = device.registration
-        needed = {*self._profiling.needed, *self.also()}
-        if not needed or not self._state.settings.identify or registration is None:
+        registration, here, also = device.registration, self._profiling.needed, self.also()
+        if not (here or also) or not self._state.settings.identify or registration is None:
             return
         if (device.learned is not None and device.learned.nameless) or _DEVICE not in registration.objects.paths:
             return
         known = device.twin or {}
         coming = {each.path for each in (*(device.queue or ()), device.carrier.current) if each and each.internal}
-        for path in sorted(needed):
+        for path in sorted({*here, *also}):
             if path not in known and path not in coming:
                 self._ask(device, path, now)
 

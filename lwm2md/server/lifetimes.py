@@ -23,7 +23,9 @@ from lwm2md.server.state import State, location
 _GRANTS: Final = 8
 _PAUSE: Final = 5.0
 _DAY: Final = 86400.0
-"""How long a device is watched that has no lifetime, before its habits are believed."""
+"""How long a device is watched that has no lifetime, before its habits are believed; and the most that a clock grants
+which was ahead.
+"""
 
 
 class Lifetimes:
@@ -187,6 +189,12 @@ class Lifetimes:
     def restore_grants(self, row: bytes) -> None:
         """Let what earlier starts have granted hold on: it may not be used up."""
         self._grants += stored.read_grants(row)
+
+    def set_back(self, now: float) -> None:
+        """The clock was ahead before this start: what was granted by it was for a downtime that may not have been."""
+        self._grants = [
+            (min(seconds, _DAY), now) if before > now else (seconds, before) for seconds, before in self._grants
+        ]
 
     def grants(self) -> list[Write]:
         """The writes that let the next start know what was granted; of many, the oldest become one."""

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Received
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import stored
+from lwm2md.server.attaching import Asking, parametrized
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import BadOperation, LimitReached, Refused, UnknownObservation
 from lwm2md.server.exchanges import Outcome
@@ -24,6 +24,7 @@ from lwm2md.server.ledger import GONE, UNSTORED
 from lwm2md.server.negotiation import preferred_by
 from lwm2md.server.notifying import Notifications
 from lwm2md.server.operations import Operations
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.reading import Reading
 from lwm2md.server.records import (
     CANCEL_OBSERVE,
@@ -38,7 +39,7 @@ from lwm2md.server.records import (
     Result,
     Source,
 )
-from lwm2md.server.requests import compose, home_of, with_parameters, write_attributes
+from lwm2md.server.requests import compose, home_of
 from lwm2md.server.state import State
 from lwm2md.server.tending import Tending
 from lwm2md.server.twin import Twin
@@ -51,11 +52,11 @@ Uplink = Callable[[Device, float], None]
 class Observations:
     """The wishes of every device: how they are made, established and ended."""
 
-    def __init__(self, state: State, twin: Twin, reading: Reading, uplink: Uplink) -> None:
+    def __init__(self, state: State, twin: Twin, reading: Reading, profiling: Profiling, uplink: Uplink) -> None:
         self._state = state
         self._twin = twin
         self.wishes = Wishes(state)
-        self.tending = Tending(state, self._establish)
+        self.tending = Tending(state, profiling, self._establish)
         self.folding = Folding(state, self.wishes, self.tending, remove=self._remove, establish=self._establish)
         self.tending.fold = self.folding
         self.notifications = Notifications(state, self.wishes, reading, twin, uplink=uplink, tending=self.tending)
@@ -124,8 +125,9 @@ class Observations:
             format=order.request.format,
             paths=order.paths,
         )
-        if existing is not None and (outdated := tuple(existing.changes())):
+        if existing is not None and existing.is_attached and (outdated := tuple(existing.changes())):
             wish.own.outdated = outdated
+            wish.own.attached = existing.aside.attached
         return wish
 
     def _take(self, device: Device, wish: Observation, operation: Operation, now: float) -> None:
@@ -276,39 +278,16 @@ class Observations:
     # What Operations asks of the operations that are carried out here
 
     def send(self, device: Device, operation: Operation, done: Callable[[Outcome, float], None], now: float) -> bytes:
-        """Send an observe or its cancellation; attributes go ahead of the former in a request of their own."""
+        """Send an observe, with the attributes of its wish, or its cancellation."""
         wish = self._cancelling.get(operation.id) or self.wishes.find(device.endpoint, operation.target)
         registration = self.operations.registration(device)
         composed = self.operations.composed(device, operation)
         if operation.op == CANCEL_OBSERVE:
-            return self._cancel(operation, wish, composed, done, now)
-        changes = wish.changes()
-        if not changes:
-            return self._observe(operation, wish, composed, done, now)
-
-        def written(outcome: Outcome, then: float) -> None:
-            if not isinstance(outcome, Received) or operation.finished:
-                done(outcome, then)
-            elif outcome.message.code == n.CHANGED:
-                if wish.aside.outdated:
-                    wish.own.outdated = ()
-                operation.token = self._observe(operation, wish, composed, done, then)
-            elif registration.version >= "1.2" and wish.attributes is not None and outcome.message.code >> 5 == 4:
-                # Of LwM2M 1.2 are the parameters of an Observe, which stand in the place of all that is attached.
-                given = with_parameters(composed, wish.attributes)
-                operation.token = self._observe(operation, wish, given, done, then)
-            else:
-                done(outcome, then)
-
-        before = write_attributes(changes, operation.path, registration)
-        return self._state.engine.request(
-            registration.peer,
-            before.code,
-            before.options,
-            on_outcome=written,
-            timeout=self._state.patience(operation),
-            now=now,
-        )
+            # It has the options of the request that it cancels (RFC 7641 3.6).
+            same = parametrized(wish, registration, composed) or composed
+            return self._cancel(operation, wish, same, done, now)
+        listener = self.notifications.listener
+        return Asking(self._state, registration, operation, wish, composed, listener, done).start(now)
 
     def answered(self, device: Device, operation: Operation, received: Received, now: float) -> Result:
         """The result of an observe or its cancellation. Raises BadAnswer."""
@@ -353,26 +332,6 @@ class Observations:
             self.folding.failed(device, wish, operation.coap_code, operation.ended)
         else:
             self.tending.failed(device, wish, operation.coap_code, operation.ended)
-
-    def _observe(
-        self,
-        operation: Operation,
-        wish: Observation,
-        composed: Composed,
-        done: Callable[[Outcome, float], None],
-        now: float,
-    ) -> bytes:
-        return self._state.engine.observe(
-            self.operations.registration(self._state.devices[wish.endpoint]).peer,
-            composed.code,
-            composed.options,
-            composed.payload,
-            on_outcome=done,
-            on_notification=self.notifications.listener,
-            now=now,
-            token=wish.token,
-            timeout=self._state.patience(operation),
-        )
 
     def _cancel(
         self,

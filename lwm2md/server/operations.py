@@ -336,7 +336,13 @@ class Operations:
             self._plan_expiry(device, min(operation.expires for operation in device.queue))
 
     def restore(self, operation: Operation, now: float) -> None:
-        """Take up an operation from storage: what waited waits on, what may have been executed is not sent again."""
+        """Take up an operation from storage: what waited waits on, what may have been executed is not sent again.
+
+        One that was made later than now, by a clock that was wrong, waits as long as it was to.
+        """
+        ahead = operation.created - now
+        if ahead > 0:
+            operation.created, operation.expires = now, operation.expires - ahead
         self._ledger.add(operation)
         device = self._state.devices.get(operation.endpoint)
         if operation.finished:

@@ -17,7 +17,16 @@ from lwm2md.coap.engine import Peer
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server import stored
 from lwm2md.server.definitions import Definition, Rule, facts_of, rule, shipped
-from lwm2md.server.deviceprofiles import UNTRIED, DeviceProfile, Learned, ProfileValues, engine_values, merged, said
+from lwm2md.server.deviceprofiles import (
+    UNSAID,
+    UNTRIED,
+    DeviceProfile,
+    Learned,
+    ProfileValues,
+    engine_values,
+    merged,
+    said,
+)
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, ShippedProfile, UnknownDeviceProfile
 from lwm2md.server.records import Device, Registration
@@ -54,7 +63,7 @@ class Profiling:
         self._rules: tuple[Rule, ...] = ()
         self._by_name: dict[str, Rule] = {}
         self._merged: dict[_Key, DeviceProfile] = {}
-        self._tuned = self._started = False
+        self._tuned = self._blind = self._started = False
         self.special: dict[Peer, DeviceProfile] = {}
         self.needed: tuple[Path, ...] = ()
         self.look: Callable[[Device, float], None] = lambda device, now: None
@@ -126,6 +135,7 @@ class Profiling:
         self._rules = tuple(sorted(self._by_name.values(), key=lambda each: each.order))
         self.needed = tuple(sorted({path for found in self._put.values() for path in found.needed()}))
         self._tuned = any(engine_values(each.definition.set) != _UNSAID for each in self._rules)
+        self._blind = any(each.blind for each in self._rules)
         self._merged.clear()
 
     def _changed(self, now: float) -> None:
@@ -151,6 +161,9 @@ class Profiling:
 
     def fit(self, device: Device) -> DeviceProfile:
         """Work out the profile of a device, and keep it there."""
+        if not self._blind and _is_unknown(device):
+            device.profile = UNSAID  # most of a large fleet: no rule need be asked
+            return UNSAID
         fitting = tuple(self._fitting(device))
         learned = (device.learned or UNTRIED).values()
         names = tuple(each.definition.name for each in fitting)
@@ -208,9 +221,9 @@ class Profiling:
         if device.behind is not None or not (self._tuned or self.special or device.learned) or not self._started:
             return
         profile = self._state.profile(device)
-        if engine_values(profile) != _UNSAID:
+        if profile is not UNSAID and engine_values(profile) != _UNSAID:
             self.special[registration.peer] = profile
-        else:
+        elif self.special:
             self.special.pop(registration.peer, None)
 
     def left(self, registration: Registration) -> None:
@@ -221,4 +234,11 @@ class Profiling:
     def start(self, now: float) -> None:
         """Begin, when everything was read back."""
         self._started = True
-        self._start_over(now)
+        self._walk(iter(tuple(self._state.devices.values())), now)
+
+
+def _is_unknown(device: Device) -> bool:
+    """Whether nothing is known of a device but its name, neither by what it said nor by what the operator did."""
+    registration = device.registration
+    known = device.twin or device.labels or device.hand or device.learned
+    return not known and (registration is None or not registration.labels)

@@ -1,13 +1,16 @@
 """Reading devices and their registrations back from storage after a start.
 
 RULES: devices come before registrations, and those before their refreshes; a row that can't be read raises, and whoever
-reads rows says which one that was.
+reads rows says which one that was. Where the clock was set back since the storage was written, nothing was heard of
+later than now: else a device that has gone would be there until that time comes.
 """
 
 from __future__ import annotations
 
 from lwm2md.server import stored
+from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
+from lwm2md.server.reach import awake_time
 from lwm2md.server.records import Device
 from lwm2md.server.refreshes import ALIVE
 from lwm2md.server.registration import RegistrationInterface
@@ -23,10 +26,12 @@ class Registry:
         self._lists = registration.lists
         self._lifetimes = registration.lifetimes
         self._gateways = gateways
+        self._set_back = False
 
     def meta(self, key: str, value: bytes, now: float) -> None:
         """How long the daemon was away, and what earlier starts have granted."""
         if key == ALIVE:
+            self._set_back = float(value) > now
             downtime = max(0.0, now - float(value))
             self._lifetimes.grant(downtime + self._state.settings.flush_interval, now)
         elif key == "grants":
@@ -60,6 +65,24 @@ class Registry:
         if refreshed > device.registration.updated_at:
             self._lifetimes.restore_refresh(device.registration, refreshed, peer)
         device.last_seen = max(device.last_seen, refreshed)
+
+    def start(self, now: float) -> None:
+        """Everything was read back."""
+        if self._state.outdated:
+            self._state.outdated = False
+            self._state.erase((Write(stored.META, stored.RESTORED, None),))
+        if self._set_back:
+            self._lifetimes.set_back(now)
+            for device in self._state.devices.values():
+                self._clamp(device, now)
+
+    def _clamp(self, device: Device, now: float) -> None:
+        """Let a device have been heard of by now, and so long ago that it is taken to be asleep if it sleeps at all."""
+        registration, latest = device.registration, now
+        if registration is not None:
+            registration.updated_at = min(registration.updated_at, now)
+            latest -= awake_time(self._state, device) if registration.queue_mode else 0.0
+        device.last_seen = min(device.last_seen, latest)
 
     def _gateway(self, endpoint: str) -> Device:
         """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""

@@ -17,7 +17,15 @@ import msgspec
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Options, options
 from lwm2md.lwm2m import formats
-from lwm2md.lwm2m.attributes import BadAttributes, NotificationAttributes, check_changes, check_sendable, to_query
+from lwm2md.lwm2m.attributes import (
+    NAMES,
+    OF_SEVERAL,
+    BadAttributes,
+    NotificationAttributes,
+    check_changes,
+    check_sendable,
+    to_query,
+)
 from lwm2md.lwm2m.execute import format_arguments
 from lwm2md.lwm2m.models import Models, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Nodes
@@ -50,6 +58,9 @@ from lwm2md.server.records import (
 
 MOST_PATHS: Final = 100
 """How many paths a composite operation may have."""
+
+PARAMETERS: Final = "1.2"
+"""The LwM2M version from which on an Observe can have attributes of its own."""
 
 _PATH_LISTS: Final = frozenset({READ_COMPOSITE, OBSERVE_COMPOSITE})
 _FETCHED: Final = {
@@ -286,7 +297,7 @@ def _write_composite(made: _Made) -> Composed:
 def _fetch(made: _Made) -> Composed:
     request, registration = made.request, made.registration
     if request.op == OBSERVE_COMPOSITE and request.attributes:
-        raise BadOperation("attributes are those of each path, by write-attributes", "attributes")
+        _check_several(request.attributes, made)
     if request.format is None:
         candidates = negotiation.composites(registration.objects.formats, etch=False, preferred=made.preferred)
         found, good = negotiation.ordered(registration, COMPOSITE, candidates)
@@ -306,6 +317,16 @@ def _fetch(made: _Made) -> Composed:
         replaceable=replaceable,
         home=made.home,
     )
+
+
+def _check_several(attributes: Mapping[str, object], made: _Made) -> None:
+    """Raise BadOperation for attributes that several paths can't have as one."""
+    wrong = [name for name in attributes if name in NAMES and name not in OF_SEVERAL]
+    if wrong:
+        raise BadOperation(f"{wrong[0]} is for one path, several have {', '.join(sorted(OF_SEVERAL))}", "attributes")
+    if not all(made.paths) and made.registration.version < PARAMETERS:
+        version = made.registration.version
+        raise BadOperation(f"attributes of everything need LwM2M {PARAMETERS}, the device has {version}", "attributes")
 
 
 def _cancel_observe(made: _Made) -> Composed:

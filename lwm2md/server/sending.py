@@ -1,21 +1,26 @@
 """Send (OMA Core 6.4.6): values that devices report by themselves, with ``POST /dp``.
 
 RULES: who sends is known by its address or proved identity; of several endpoints at one address it is the only one that
-has all that is named, else nobody can say. A Send is answered when its values are durable, and then, because the device
-is awake, the first request that waits for it leaves. Nothing is taken of a payload that can't be read whole.
+has all that is named, else nobody can say. A gateway sends for itself and for those behind it: each value is of the
+device whose prefix its name has. A Send is answered when its values are durable, and then, because the device is awake,
+the first request that waits for it leaves. Nothing is taken of a payload that can't be read whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Final, NamedTuple
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
-from lwm2md.lwm2m.nodes import ContentError, Nodes
+from lwm2md.lwm2m.apart import FORMATS, Part, apart
+from lwm2md.lwm2m.models import TypeOf
+from lwm2md.lwm2m.nodes import ContentError, Nodes, Note
 from lwm2md.lwm2m.paths import ROOT
+from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server.admission import Gate, rejection
 from lwm2md.server.answers import UNDECODABLE, rows
 from lwm2md.server.checking import has_instance
@@ -27,7 +32,6 @@ from lwm2md.server.state import State
 from lwm2md.server.twin import Twin
 
 DP: Final = "dp"
-FORMATS: Final = frozenset({n.SENML_JSON, n.SENML_CBOR, n.LWM2M_CBOR})
 UNLISTED: Final = "unlisted-object"
 TOO_EARLY: Final = "send-before-1.1"
 
@@ -39,6 +43,14 @@ _MOST_SENDERS: Final = 16
 """Endpoints at one address among which the sender is looked for."""
 _CHANGED: Final = Response(n.CHANGED)
 _UNAVAILABLE: Final = Response(n.SERVICE_UNAVAILABLE, b"storage", ((n.MAX_AGE, b"\x1e"),))
+
+
+class _Part(NamedTuple):
+    """What a Send tells of one device, and what was passed over to read it."""
+
+    device: Device
+    nodes: Nodes
+    deviations: list[str]
 
 
 class Sends:
@@ -123,8 +135,7 @@ class Sends:
         """The only registration at an address that lists all Object Instances that are named."""
         fitting = []
         for each in registrations if len(registrations) <= _MOST_SENDERS else ():
-            target, nodes, _ = self._read(self._device(each), message)
-            if target.registration is not None and not _unlisted(target.registration, nodes):
+            if not any(map(_is_unlisted, self._read(self._device(each), message))):
                 fitting.append(each)
         if len(fitting) != 1:
             raise Rejected(n.BAD_REQUEST, "several endpoints are at this address")
@@ -136,33 +147,48 @@ class Sends:
         message = request.message
         if (self._state.profile(device).send or self._state.settings.send) == "refuse":
             raise Rejected(n.FORBIDDEN, "Send is not wanted")
-        target, nodes, deviations = self._read(device, message, now)
-        registration = target.registration
-        if len(nodes) > MOST_VALUES:
+        parts = self._read(device, message, now)
+        if sum(len(part.nodes) for part in parts) > MOST_VALUES:
             raise Rejected(n.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_VALUES} values")
-        if any(entry.path[0] in _SECRET for entry in nodes):
+        if any(entry.path[0] in _SECRET for part in parts for entry in part.nodes):
             raise Rejected(n.BAD_REQUEST, "credentials are not for sending")
-        if registration is not None and _unlisted(registration, nodes):
+        found = [(part.device, values) for part in parts if (values := self._values(part, message, now))]
+        if not found:
+            raise Rejected(n.BAD_REQUEST, "no values")
+        outcomes: list[bool] = []
+
+        def ended(committed: bool, now: float) -> None:
+            outcomes.append(committed)
+            if len(outcomes) == len(found):
+                self._ended(request, [device for device, _ in found], all(outcomes), now)
+
+        for target, values in found:
+            self._twin.learn(target, (), values, "send", now=now, resume=ended)
+
+    def _values(self, part: _Part, message: Message, now: float) -> tuple[ValueRow, ...]:
+        """The values of one device, and a note of what was passed over."""
+        deviations = list(part.deviations)
+        registration = part.device.registration
+        if _is_unlisted(part):
             deviations.append(UNLISTED)
         if registration is not None and registration.version == "1.0":
             deviations.append(TOO_EARLY)
-        values = rows(nodes, self._state.resource_model(target), now, deviations.append)
-        if not values:
-            raise Rejected(n.BAD_REQUEST, "no values")
-        note = noting(self._state, target, message.payload, now)
-        for kind in dict.fromkeys(deviations):
-            note(kind)
+        values = rows(part.nodes, self._state.resource_model(part.device), now, deviations.append)
+        if values:
+            note = noting(self._state, part.device, message.payload, now)
+            for kind in dict.fromkeys(deviations):
+                note(kind)
+        return values
 
-        def ended(committed: bool, now: float) -> None:
-            self._state.count("sends_accepted" if committed else "sends_refused")
-            self._state.engine.respond(request, _CHANGED if committed else _UNAVAILABLE, now)
-            if target.registration is not None:
-                self._uplink(target, now)
+    def _ended(self, request: IncomingRequest, devices: list[Device], committed: bool, now: float) -> None:
+        self._state.count("sends_accepted" if committed else "sends_refused")
+        self._state.engine.respond(request, _CHANGED if committed else _UNAVAILABLE, now)
+        for device in devices:
+            if device.registration is not None:
+                self._uplink(device, now)
 
-        self._twin.learn(target, (), values, "send", now=now, resume=ended)
-
-    def _read(self, device: Device, message: Message, now: float | None = None) -> tuple[Device, Nodes, list[str]]:
-        """Whose values these are (the device's, or of one behind it), the values, and what was passed over.
+    def _read(self, device: Device, message: Message, now: float | None = None) -> list[_Part]:
+        """The values, by whose they are: the device's, or of those behind it.
 
         Where ``now`` is given, what can't be read is noted. Raises Rejected.
         """
@@ -171,40 +197,51 @@ class Sends:
             raise Rejected(n.BAD_REQUEST, "Content-Format is missing")
         if number not in FORMATS:
             raise Rejected(n.UNSUPPORTED_CONTENT_FORMAT, f"Content-Format {number} is not for Send")
-        failure = ""
-        for target, root in _readings(device, number, message.payload):
+        try:
+            if device.children:
+                return self._apart(device, number, message.payload)
+            return [self._part(device, partial(_whole, number, message.payload), _roots(device))]
+        except ContentError as error:
+            if now is not None:
+                noting(self._state, device, message.payload, now)(UNDECODABLE)
+            raise Rejected(n.BAD_REQUEST, str(error)[:100]) from None
+
+    def _apart(self, gateway: Device, number: int, payload: bytes) -> list[_Part]:
+        children = gateway.children or {}
+        found = []
+        for prefix, part in apart(number, payload, children).items():
+            target, roots = (children[prefix], (f"/{prefix}",)) if prefix else (gateway, _roots(gateway))
+            found.append(self._part(target, part, roots))
+        return found
+
+    def _part(self, device: Device, part: Part, roots: tuple[str, ...]) -> _Part:
+        """What a device tells, with names that begin with one of the roots. Raises ContentError."""
+        type_of = self._state.resource_model(device)
+        failure: ContentError | None = None
+        for root in roots:
             deviations: list[str] = []
-            type_of = self._state.resource_model(target)
             try:
-                nodes = formats.decode(number, ROOT, message.payload, type_of, deviations.append, root=root)
+                return _Part(device, part(type_of, deviations.append, root), deviations)
             except ContentError as error:
-                failure = failure or str(error)
-            else:
-                return target, nodes, deviations
-        if now is not None:
-            noting(self._state, device, message.payload, now)(UNDECODABLE)
-        raise Rejected(n.BAD_REQUEST, failure[:100])
+                failure = failure or error
+        raise failure or ContentError("no root")
 
 
-def _readings(device: Device, number: int, payload: bytes) -> Iterator[tuple[Device, str]]:
-    """As whose values a payload may be read, and what stands before the ids in its names then."""
+def _whole(number: int, payload: bytes, type_of: TypeOf, note: Note, root: str) -> Nodes:
+    return formats.decode(number, ROOT, payload, type_of, note, root=root)
+
+
+def _roots(device: Device) -> tuple[str, ...]:
+    """What may stand before the ids in the names of a device's own values."""
     root = "" if device.registration is None else root_of(device.registration)
-    yield device, root
-    if root:
-        yield device, ""
-    places = []
-    for prefix, child in (device.children or {}).items():
-        sign = prefix if number == n.LWM2M_CBOR else f"/{prefix}/"
-        place = payload.find(sign.encode())
-        if place >= 0:
-            places.append((place, -len(prefix), prefix, child))
-    if places:
-        _, _, prefix, child = min(places)
-        yield child, f"/{prefix}"
+    return (root, "") if root else ("",)
 
 
-def _unlisted(registration: Registration, nodes: Nodes) -> bool:
-    """Whether one of these is of an Object Instance that the device does not have; a bare Object has any."""
+def _is_unlisted(part: _Part) -> bool:
+    """Whether one of the values is of an Object Instance that the device does not have; a bare Object has any."""
+    registration = part.device.registration
+    if registration is None:
+        return False
     bare = {path[0] for path in registration.objects.paths if len(path) == 1}
-    instances = {entry.path[:2] for entry in nodes}
+    instances = {entry.path[:2] for entry in part.nodes}
     return any(place[0] not in bare and not has_instance(registration, place) for place in instances)

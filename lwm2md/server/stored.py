@@ -86,6 +86,7 @@ class _Observation(msgspec.Struct, omit_defaults=True):
     paths: list[str] = []
     template: str | None = None
     fold: bool = False
+    attached: bool = False
 
 
 class _Operation(msgspec.Struct, omit_defaults=True):
@@ -187,6 +188,7 @@ def observation_row(observation: Observation) -> bytes:
             [str(path) for path in observation.paths],
             observation.template,
             isinstance(observation, Fold),
+            observation.aside.attached,
         )
     )
 
@@ -209,6 +211,8 @@ def read_observation(key: str, value: bytes) -> Observation:
     )
     if row.outdated:
         found.own.outdated = row.outdated
+    if row.attached:
+        found.own.attached = True
     return found
 
 

@@ -15,16 +15,17 @@ from typing import Annotated, Final
 import attrs
 import msgspec
 
-from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
+from lwm2md.lwm2m.attributes import OF_SEVERAL, Changes, NotificationAttributes
 from lwm2md.lwm2m.formats import NUMBERS
-from lwm2md.lwm2m.paths import Path, PathError
+from lwm2md.lwm2m.paths import ROOT, Path, PathError
 from lwm2md.server import selectors
 from lwm2md.server.checking import known_to
 from lwm2md.server.definitions import IDENTITY, Glob, Labels, facts_of
 from lwm2md.server.errors import BadOperation
 from lwm2md.server.records import Device
-from lwm2md.server.requests import changes_of
+from lwm2md.server.requests import MOST_PATHS, changes_of
 from lwm2md.server.state import State
+from lwm2md.server.wish import Target, target_of
 
 _MAX_NAME: Final = 64
 _MOST: Final = 100
@@ -66,9 +67,13 @@ class WishAttributes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class TemplateWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is observed: a path, or the same of every Object Instance where ``*`` stands in its place."""
+    """What is observed: a path, or ``paths`` as one observation where the device takes composite ones.
 
-    path: PathText
+    Each is that of every Object Instance where ``*`` stands in the place of one.
+    """
+
+    path: PathText | None = None
+    paths: Annotated[tuple[PathText, ...], msgspec.Meta(max_length=_MOST)] = ()
     attributes: WishAttributes = WishAttributes()
     format: str | None = None
 
@@ -85,15 +90,30 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a template wants of one device."""
+    """What a template wants of one device: a path, or ``paths`` as one, whose path is the root."""
 
     template: str
     path: Path
     attributes: NotificationAttributes | None
     format: str | None
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def target(self) -> Target:
+        """What is observed: the path, or the set of paths."""
+        return target_of(self.path, self.paths)
 
 
 _Place = tuple[int | None, ...]
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """An item of a template that is ready to be asked; ``together`` is that its places are one observation."""
+
+    places: tuple[_Place, ...]
+    changes: Changes
+    format: str | None
+    together: bool
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -104,7 +124,7 @@ class Pattern:
     _globs: tuple[tuple[str, Callable[[str], object]], ...]
     _selector: selectors.Selector | None
     _objects: tuple[Path, ...]
-    _wishes: tuple[tuple[_Place, Changes, str | None], ...]
+    _wishes: tuple[_Wish, ...]
 
     def fits(self, state: State, device: Device) -> bool:
         """Whether it is for this device."""
@@ -125,20 +145,28 @@ class Pattern:
         """The Resources without which it can't be said whether it is for a device."""
         return (IDENTITY[name] for name, _ in self._globs if name in IDENTITY)
 
-    def wants(self, device: Device) -> Iterator[Wanted]:
+    def wants(self, state: State, device: Device) -> Iterator[Wanted]:
         """What it wants of a device: what is in the Objects and instances that this has registered, with the
         attributes that its version knows.
         """
         registration = device.registration
         if registration is None:
             return
-        for place, changes, format_name in self._wishes:
-            known = known_to(changes, registration.version)
+        name, listed = self.template.name, registration.objects.paths
+        for wish in self._wishes:
+            known = known_to(wish.changes, registration.version)
             attributes = NotificationAttributes().changed(known) if known else None
-            for path in registration.objects.paths:
-                found = _placed(place, path)
-                if found is not None:
-                    yield Wanted(self.template.name, found, attributes, format_name)
+            found = [path for place in wish.places for each in listed if (path := _placed(place, each)) is not None]
+            if wish.together and len(found) > 1 and registration.version >= "1.1" and state.profile(device).composes:
+                for paths in _batches(tuple(sorted(set(found)))):
+                    yield Wanted(name, ROOT, attributes, wish.format, paths)
+            else:
+                for path in found:
+                    yield Wanted(name, path, attributes, wish.format)
+
+
+def _batches(paths: tuple[Path, ...]) -> Iterator[tuple[Path, ...]]:
+    return (paths[start : start + MOST_PATHS] for start in range(0, len(paths), MOST_PATHS))
 
 
 def pattern(template: Template) -> Pattern:
@@ -157,14 +185,14 @@ def pattern(template: Template) -> Pattern:
     return Pattern(template, globs, selector, objects, tuple(_wish(each) for each in template.observe))
 
 
-def wanted(patterns: Mapping[str, Pattern], state: State, device: Device) -> dict[Path, Wanted]:
-    """What all templates want of a device, by path."""
-    found: dict[Path, Wanted] = {}
+def wanted(patterns: Mapping[str, Pattern], state: State, device: Device) -> dict[Target, Wanted]:
+    """What all templates want of a device, by what it is of."""
+    found: dict[Target, Wanted] = {}
     for name in sorted(patterns):
         each = patterns[name]
         if each.fits(state, device):
-            for wish in each.wants(device):
-                found.setdefault(wish.path, wish)
+            for wish in each.wants(state, device):
+                found.setdefault(wish.target, wish)
     return found
 
 
@@ -175,17 +203,28 @@ def _path(text: str, field: str) -> Path:
         raise BadOperation(f"{text[:40]!r}: {error}", field) from None
 
 
-def _wish(found: TemplateWish) -> tuple[_Place, Changes, str | None]:
-    segments = found.path.split("/")
-    anywhere = len(segments) > 2 and segments[2] == _ANY
-    text = "/".join([*segments[:2], "0", *segments[3:]]) if anywhere else found.path
-    path = _path(text, "observe.path")
+def _wish(found: TemplateWish) -> _Wish:
+    if (found.path is None) == (not found.paths):
+        raise BadOperation("either path or paths is expected", "observe.path")
     if found.format is not None and found.format not in NUMBERS:
         raise BadOperation(f"format {found.format[:40]!r} is none of {', '.join(NUMBERS)}", "observe.format")
     given = {name: value for name, value in msgspec.structs.asdict(found.attributes).items() if value is not None}
-    changes = changes_of(given, path, lambda _: None)
+    if found.path is not None:
+        place, path = _place(found.path, "observe.path")
+        return _Wish((place,), dict(changes_of(given, path, lambda _: None)), found.format, together=False)
+    if not given.keys() <= OF_SEVERAL:
+        raise BadOperation(f"several paths have {', '.join(sorted(OF_SEVERAL))}", "observe.attributes")
+    places = tuple(_place(text, "observe.paths")[0] for text in found.paths)
+    return _Wish(places, dict(changes_of(given, ROOT, lambda _: None)), found.format, together=True)
+
+
+def _place(text: str, field: str) -> tuple[_Place, Path]:
+    """Where something is observed, and a path of that kind."""
+    segments = text.split("/")
+    anywhere = len(segments) > 2 and segments[2] == _ANY
+    path = _path("/".join([*segments[:2], "0", *segments[3:]]) if anywhere else text, field)
     place: _Place = (path[0], None, *path[2:]) if anywhere else (*path, None) if len(path) == 1 else tuple(path)
-    return place, dict(changes), found.format
+    return place, path
 
 
 def _placed(place: _Place, listed: Path) -> Path | None:

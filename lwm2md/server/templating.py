@@ -17,7 +17,7 @@ from lwm2md.server import stored
 from lwm2md.server.effects import Resume, Write
 from lwm2md.server.errors import LimitReached, UnknownTemplate
 from lwm2md.server.observing import Observations
-from lwm2md.server.records import OBSERVE, Device, OperationRequest, Order
+from lwm2md.server.records import OBSERVE, OBSERVE_COMPOSITE, Device, OperationRequest, Order
 from lwm2md.server.state import State
 from lwm2md.server.templates import Pattern, Template, Wanted, pattern, wanted
 from lwm2md.server.wish import Observation
@@ -36,6 +36,8 @@ class Templating:
         self._observations = observations
         self._patterns: dict[str, Pattern] = {}
         self._changed: dict[str, None] = {}
+        self.needed: frozenset[Path] = frozenset()
+        """The Resources without which it can't be said whether a template is for a device."""
 
     # The operator
 
@@ -60,6 +62,7 @@ class Templating:
         def ended(ok: bool, now: float) -> None:
             if ok:
                 self._patterns[template.name] = found
+                self._arrange()
                 self._all(now)
             then(ok, now)
 
@@ -72,6 +75,7 @@ class Templating:
         def ended(ok: bool, now: float) -> None:
             if ok:
                 self._patterns.pop(name, None)
+                self._arrange()
                 self._all(now)
             then(ok, now)
 
@@ -81,6 +85,10 @@ class Templating:
         """Take up a row."""
         found = pattern(msgspec.json.decode(value, type=Template))
         self._patterns[found.template.name] = found
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self.needed = frozenset(path for each in self._patterns.values() for path in each.needed())
 
     def start(self, now: float) -> None:
         """Look at every device after a start: a change may not have come to its end before."""
@@ -88,11 +96,6 @@ class Templating:
             self._all(now)
 
     # Devices
-
-    @property
-    def needed(self) -> frozenset[Path]:
-        """The Resources without which it can't be said whether a template is for a device."""
-        return frozenset(path for each in self._patterns.values() for path in each.needed())
 
     def registered(self, device: Device, now: float) -> None:
         """A device registers: what templates want of it is wished for at once."""
@@ -131,8 +134,8 @@ class Templating:
             if not wish.aside.superseded:
                 self._observations.remove(wish.id, now, self._looking(device, after=True))
         refused = 0
-        for path, each in found.items():
-            known = wishes.get(path)
+        for target, each in found.items():
+            known = wishes.get(target)
             if known is None or (known.template is not None and not _same(known, each)):
                 refused += not self._wish(device, each, now)
         if not going:  # else there is a second look, when there is room
@@ -151,14 +154,24 @@ class Templating:
 
     def _wish(self, device: Device, each: Wanted, now: float) -> bool:
         """Make a wish; False where the device has as many as it may have."""
-        request = OperationRequest(op=OBSERVE, path=str(each.path), format=each.format, force=True, priority=_PRIORITY)
-        order = Order(request, each.path)
+        order = Order(_request(each), each.path, each.paths)
         try:
             then = self._looking(device, after=False)
             self._observations.put(device, order, now, then, attributes=each.attributes, template=each.template)
         except LimitReached:
             return False
         return True
+
+
+def _request(each: Wanted) -> OperationRequest:
+    return OperationRequest(
+        op=OBSERVE_COMPOSITE if each.paths else OBSERVE,
+        path=None if each.paths else str(each.path),
+        paths=tuple(map(str, each.paths)) or None,
+        format=each.format,
+        force=True,
+        priority=_PRIORITY,
+    )
 
 
 def _has_made(device: Device) -> bool:

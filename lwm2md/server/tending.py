@@ -12,7 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
+import attrs
+
 from lwm2md.server.deviations import SILENT_STREAM, noting
+from lwm2md.server.deviceprofiles import UNTRIED
+from lwm2md.server.profiling import Profiling
 from lwm2md.server.records import ESTABLISHING, Device
 from lwm2md.server.state import State
 from lwm2md.server.wish import Fold, Observation, Target
@@ -46,11 +50,11 @@ _NO_ROOM: Final = frozenset({"4.29", "5.03"})
 class Tending:
     """Looks after the wishes of every device; ``establish`` asks a device for one."""
 
-    def __init__(self, state: State, establish: Establish) -> None:
+    def __init__(self, state: State, profiling: Profiling, establish: Establish) -> None:
         self._state = state
+        self._profiling = profiling
         self._establish = establish
         self.fold: Carrier
-        self._room: dict[str, int] = {}
         self._coming: deque[Observation] = deque()
 
     # The budget
@@ -84,8 +88,13 @@ class Tending:
 
     def budget(self, device: Device) -> int | None:
         """How many observations a device can keep, by its profile and by what it has shown; None: as many as wished."""
-        said, shown = self._state.profile(device).observations, self._room.get(device.endpoint)
-        return said if shown is None else shown if said is None else min(said, shown)
+        said, shown = self._state.profile(device).observations, _shown(device)
+        return said if said is None or shown is None else min(said, shown)
+
+    def _show(self, device: Device, observations: int | None) -> None:
+        """Remember, over restarts too, how many a device had when it refused one more; None: it may have room."""
+        if _shown(device) != observations:
+            self._profiling.learn(device, attrs.evolve(device.learned or UNTRIED, observations=observations))
 
     @staticmethod
     def _held(device: Device, but: Observation) -> Iterator[bool]:
@@ -108,7 +117,10 @@ class Tending:
         aside = wish.aside
         if aside.retry_at is not None:
             wish.own.retry_at = None
+        failed = aside.failures > 0
         self._watch(device, wish, now)
+        if failed:
+            self.next(device, now)  # it may have room for others too
 
     def failed(self, device: Device, wish: Observation, code: str | None, now: float) -> None:
         """The device did not take a wish, or ended it with an error: it is asked again, later each time."""
@@ -116,7 +128,7 @@ class Tending:
             return
         active = sum(other.state == "active" for other in device.observations)
         if code in _NO_ROOM and active:
-            self._room[device.endpoint] = active
+            self._show(device, active)
             wish.settle("waiting", wish.error)
         self._retry(device, wish, now)
         self.next(device, now)
@@ -136,7 +148,7 @@ class Tending:
         device = self._state.devices.get(wish.endpoint)
         if device is None or device.registration is None or self._state.observations.get(wish.id) is not wish:
             return
-        self._room.pop(device.endpoint, None)  # it may have room now
+        self._show(device, None)  # it may have room now
         if self.admit(device, wish):
             wish.settle("pending", wish.error)
             self._establish(device, wish, now)
@@ -160,7 +172,7 @@ class Tending:
 
     def gone(self, device: Device) -> None:
         """The device has no registration: what it has shown in the one before counts no more."""
-        self._room.pop(device.endpoint, None)
+        self._show(device, None)
         self.fold.anew(device)
 
     # Streams
@@ -224,5 +236,17 @@ class Tending:
             known = self._state.observations.get(wish.id) is wish
             if known and device is not None and device.registration is not None and wish.state == "pending":
                 self._establish(device, wish, now)
+                self._wait(device, wish, now)
         if self._coming:
             self._state.deadlines.at(now + _PAUSE, self._go_on)
+
+    def _wait(self, device: Device, wish: Observation, now: float) -> None:
+        """Plan to ask a device that had no room before the start whether it has some by now, by one of its wishes."""
+        planned = any(each.aside.retry_at is not None for each in device.observations)
+        if wish.state == "waiting" and _shown(device) is not None and not planned:
+            self._retry(device, wish, now)
+
+
+def _shown(device: Device) -> int | None:
+    """How many observations a device had when it refused one more, by all that is known."""
+    return None if device.learned is None else device.learned.observations

@@ -28,7 +28,7 @@ class Aside:
     ``error`` is why the device does not observe, ``failures`` how often in a row it came to nothing and ``retry_at``
     when it is asked again; ``plan`` is that, or the look whether anything still comes. ``superseded`` counts what is
     being stored in its place: another wish, or none. ``outdated`` names attributes that an earlier wish for the path
-    has set and this one has not.
+    has set and this one has not. ``attached`` says of a composite one that its attributes were written to each path.
     """
 
     error: str | None = None
@@ -37,6 +37,7 @@ class Aside:
     plan: Plan | None = attrs.field(default=None, repr=False)
     superseded: int = 0
     outdated: tuple[str, ...] = ()
+    attached: bool = False
 
 
 _NOTHING_ASIDE: Final = Aside()
@@ -101,6 +102,11 @@ class Observation:
             self.settle("active")
         self.last_notification = now
         self.notifications += 1
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether its attributes are those of its path or paths at the device, and not of the observation alone."""
+        return not self.paths or self.aside.attached
 
     def changes(self) -> Changes:
         """The attributes that are to be written to the device; None unsets one."""

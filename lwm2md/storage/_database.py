@@ -18,7 +18,7 @@ from typing import Final
 
 from lwm2md.storage import _history, _logs, _snapshots
 from lwm2md.storage._journal import Journal
-from lwm2md.storage.interface import TABLES, Batch, Condition, Place, Rows, Samples, StorageError
+from lwm2md.storage.interface import START, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
 """``PRAGMA application_id`` of our databases: another program's file is refused, never changed."""
@@ -122,25 +122,30 @@ class Database:
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
-        with self._seen(self._settled) as connection:
-            if not self._journal.empty:
+        with self._seen(self._logged) as connection:
+            if not self._journal.logged:
                 return _logs.trimmed(connection, log)  # nothing can be written now, so nothing is removed
         with self._transaction("BEGIN") as connection:
             return _logs.trim(connection, log, keep)
 
     def names(self, owner: str, start: str, end: str, limit: int) -> list[str]:
         """Return at most ``limit`` names of an owner's series, from ``start`` and before ``end``."""
-        with self._settled() as connection:
-            return _history.names(connection, owner, start, end, limit)
+        with self._errors():
+            found = _history.names(self._opened(), owner, start, end, limit)
+            return self._journal.names(found, owner, start, end, limit)
 
     def samples(self, series: Place, start: int, end: int, limit: int) -> Samples:
         """Return at most ``limit`` samples of a series, from ``start`` and before ``end``."""
-        with self._settled() as connection:
-            return _history.samples(connection, series, start, end, limit)
+        with self._errors():
+            found = _history.samples(self._opened(), series, start, end, limit)
+            return self._journal.samples(found, series, start, end, limit)
 
     def thin(self, after: Place, before: int, keep: int, limit: int) -> tuple[Place, int]:
-        """Remove a few old samples, see ``Storage.thin``."""
-        with self._settled(), self._transaction() as connection:
+        """Remove a few old samples, see ``Storage.thin``; those that come while it goes on are for the next time."""
+        if after == START:
+            with self._settled():
+                pass
+        with self._transaction() as connection:
             return _history.thin(connection, after, before, keep, limit)
 
     def snapshot(self, target: Path, progress: Callable[[int, int], None]) -> None:
@@ -181,6 +186,7 @@ class Database:
         self._connection = connection = sqlite3.connect(self.path, _PATIENCE, isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -16384")
+        connection.execute("PRAGMA secure_delete = FAST")
         self._upgrade(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StorageError(f"{self.path}: the file system does not support a write-ahead log")

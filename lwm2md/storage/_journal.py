@@ -9,7 +9,9 @@ table and is still in the journal is written there again: that changes nothing, 
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from heapq import merge
 from itertools import chain, islice
 from operator import itemgetter
@@ -18,26 +20,24 @@ from typing import Final
 import msgspec
 
 from lwm2md.storage import _history, _logs
-from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Sample, Write
+from lwm2md.storage._statements import ROWS, Statement, in_rows
+from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Place, Sample, Samples, Write
 
-FULL: Final = 16_384
-"""Rows that are gathered before they begin to go to their tables."""
+FULL: Final = 65_536
+"""Changes that are gathered before they begin to go to their tables."""
 _HEAVY: Final = 8 << 20
 """Bytes of the journal that are as many."""
 MANY: Final = 64
 """Records that are gathered before they make a row of their log."""
-ROWS: Final = 50
-"""Rows that one statement writes, where there are many: each one gives up the interpreter's lock."""
-
 _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?)" for table in TABLES}
 _PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (ROWS - 1) for table in TABLES}
-_ADD_MANY: Final = _history.ADD + ", (?, ?, ?, ?)" * (ROWS - 1)
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
 
 _WRITE: Final = "INSERT INTO journal (value) VALUES (?)"
 _FORGET: Final = "DELETE FROM journal WHERE id <= ?"
 
-Statement = tuple[str, Sequence[object]]
+Step = Callable[[sqlite3.Connection], object]
+"""A part of what brings changes into their tables."""
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -59,25 +59,28 @@ class _Changes:
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, bytes | None]] = {table: {} for table in TABLES}
-        self.samples: list[Sample] = []
+        self.samples: defaultdict[str, list[Sample]] = defaultdict(list)
         self.count = 0
 
     def add(self, writes: Sequence[Write], samples: Sequence[Sample]) -> None:
         """Take the changes of one more batch."""
-        rows = self.rows
+        rows, by_owner = self.rows, self.samples
         for write in writes:
             rows[write.table][write.key] = write.value
-        self.samples += samples
+        for sample in samples:
+            by_owner[sample[0]].append(sample)
         self.count += len(writes) + len(samples)
 
-    def statements(self) -> Iterator[Statement]:
+    def steps(self) -> Iterator[Step]:
         """What brings them into their tables, some rows each."""
         for table, changes in self.rows.items():
-            ordered = sorted(changes.items())
-            yield from _in_rows(_PUT[table], _PUT_MANY[table], [row for row in ordered if row[1] is not None])
-            yield from ((_DELETE[table], (key,)) for key, value in ordered if value is None)
-        # Of one time the last one comes last, and stays.
-        yield from _in_rows(_history.ADD, _ADD_MANY, sorted(self.samples, key=itemgetter(0, 1, 2)))
+            ordered = sorted(changes.items(), key=itemgetter(0))
+            puts = in_rows(_PUT[table], _PUT_MANY[table], [row for row in ordered if row[1] is not None])
+            deletions = ((_DELETE[table], (key,)) for key, value in ordered if value is None)
+            yield from (partial(_execute, statement) for statement in chain(puts, deletions))
+        owners = sorted(self.samples)
+        for start in range(0, len(owners), ROWS):
+            yield partial(_history.add, owners=[self.samples[owner] for owner in owners[start : start + ROWS]])
 
 
 class Journal:
@@ -95,7 +98,7 @@ class Journal:
         self._records: list[Append] = []
         # What is on its way to the tables, how far it has come, and up to which row of the journal it stands for.
         self._old: _Changes | None = None
-        self._due: list[Statement] = []
+        self._due: list[Step] = []
         self._done = self._mark = 0
 
     @property
@@ -132,6 +135,22 @@ class Journal:
         kept = (row for row in rows if row[0] not in changes)
         return list(islice(merge(kept, changed, key=itemgetter(0)), limit))  # type: ignore[arg-type]
 
+    def names(self, there: list[str], owner: str, start: str, end: str, limit: int) -> list[str]:
+        """The first names of an owner's series: those that are ``there``, and those that are yet to come."""
+        more = {name for _, name, _, _ in self._samples(owner) if start <= name < end}
+        return sorted(more.union(there))[:limit] if more else there
+
+    def samples(self, there: Samples, series: Place, start: int, end: int, limit: int) -> Samples:
+        """The first samples of a series: those that are ``there``, and those that are yet to come."""
+        owner, name = series
+        more = {time: value for _, each, time, value in self._samples(owner) if each == name and start <= time < end}
+        return sorted({**dict(there), **more}.items())[:limit] if more else there
+
+    def _samples(self, owner: str) -> Iterator[Sample]:
+        for changes in (self._old, self._young):
+            if changes is not None and owner in changes.samples:
+                yield from changes.samples[owner]
+
     def read(self, rows: list[tuple[str, bytes]], log: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         """The first records of a log behind an id: ``rows`` has those that are there, the others come behind them."""
         more = [(each.id, each.value) for each in self._records if each.log == log and each.id > after]
@@ -151,7 +170,7 @@ class Journal:
             records, appends = [], ()
         value = _encode((writes, appends, samples))
         last = connection.execute(_WRITE, (value,)).lastrowid or 0
-        done = self._apply(connection, 1 + 2 * (len(writes) + len(samples)) // ROWS)
+        done = self._apply(connection, self._share(len(writes) + len(samples)))
 
         def written() -> None:
             self._applied(done)
@@ -177,17 +196,21 @@ class Journal:
     def settle(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Take everything to its table."""
         self._apply(connection, len(self._due))
-        for statement, values in self._young.statements():
-            connection.execute(statement, values)
+        for step in self._young.steps():
+            step(connection)
         _append(connection, self._records)
         connection.execute(_FORGET, (self._last,))
         return self._reset
 
+    def _share(self, changes: int) -> int:
+        """How many steps go with so many changes: twice as many, so that it is done before there is as much again."""
+        return 1 + 2 * changes * len(self._due) // self._old.count if self._old is not None else 0
+
     def _apply(self, connection: sqlite3.Connection, most: int) -> int:
-        """Carry out the next statements; how many are done then."""
+        """Carry out the next steps; how many are done then."""
         end = min(self._done + most, len(self._due))
-        for statement, values in self._due[self._done : end]:
-            connection.execute(statement, values)
+        for step in self._due[self._done : end]:
+            step(connection)
         if self._old is not None and end == len(self._due):
             connection.execute(_FORGET, (self._mark,))
         return end
@@ -199,8 +222,12 @@ class Journal:
 
     def _turn(self) -> None:
         self._old, self._mark = self._young, self._last
-        self._due, self._done = list(self._old.statements()), 0
+        self._due, self._done = list(self._old.steps()), 0
         self._young, self._weight = _Changes(), 0
+
+
+def _execute(statement: Statement, connection: sqlite3.Connection) -> None:
+    connection.execute(*statement)
 
 
 def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:
@@ -211,12 +238,3 @@ def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:
 
 def _nothing() -> None:
     """There was nothing to write."""
-
-
-def _in_rows(one: str, several: str, rows: Sequence[tuple[object, ...]]) -> Iterator[Statement]:
-    """The statements that write rows: ``several`` writes `ROWS` at once, ``one`` each of those that are left."""
-    whole = len(rows) - len(rows) % ROWS
-    for start in range(0, whole, ROWS):
-        yield several, tuple(chain.from_iterable(rows[start : start + ROWS]))
-    for row in rows[whole:]:
-        yield one, row

@@ -20,10 +20,11 @@ RUN: Final = 500
 _APPEND: Final = {log: f"INSERT INTO {log} (id, count, value) VALUES (?, ?, ?)" for log in LOGS}
 _READ: Final = {log: f"SELECT id, count, value FROM {log} WHERE id > ? ORDER BY id" for log in LOGS}
 _FIRST_KEPT: Final = {
-    log: "SELECT id, count, value, total FROM (SELECT id, count, value, sum(max(count, 1)) OVER (ORDER BY id DESC)"
-    f" AS total FROM {log}) WHERE total > ? ORDER BY id DESC LIMIT 1"
+    log: f"SELECT id, total FROM (SELECT id, sum(max(count, 1)) OVER (ORDER BY id DESC) AS total FROM {log})"
+    " WHERE total > ? ORDER BY id DESC LIMIT 1"
     for log in LOGS
 }
+_ROW: Final = {log: f"SELECT id, count, value FROM {log} WHERE id = ?" for log in LOGS}
 _FROM: Final = {log: f"SELECT id, count, value FROM {log} WHERE id >= ?" for log in LOGS}
 _TRIM: Final = {log: f"DELETE FROM {log} WHERE id <= ?" for log in LOGS}
 
@@ -65,11 +66,11 @@ def trim(connection: sqlite3.Connection, log: str, keep: int) -> str:
     """See `Storage.trim`."""
     surplus = connection.execute(_FIRST_KEPT[log], (keep,)).fetchone()
     if surplus is not None:
-        *row, total = surplus
-        records = _records(log, *row)
+        last, total = surplus
+        records = _records(log, *connection.execute(_ROW[log], (last,)).fetchone())
         # The row has the oldest record that is kept, unless all of it goes.
         first = total - keep
-        connection.execute(_TRIM[log], (records[-1].id,))
+        connection.execute(_TRIM[log], (last,))
         for statement, values in rows(log, records[first:]):
             connection.execute(statement, values)
         connection.execute("INSERT OR REPLACE INTO trimmed (log, id) VALUES (?, ?)", (log, records[first - 1].id))

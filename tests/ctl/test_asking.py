@@ -61,11 +61,13 @@ class AskingTests(SynchronousTestCase):
 
     def test_observe_composite(self) -> None:
         """A composite observation is made by POST, and shown; one that is refused is an error."""
-        ran, asked = self.ask("observe-composite e /3/0/9 /1 --format senml-json", as_json(WISH % (b"active", b"null")))
-        body = {"paths": ["/3/0/9", "/1"], "format": "senml-json"}
+        line = "observe-composite e /3/0/9 /1 --format senml-json --pmin 5 --con 1"
+        ran, asked = self.ask(line, as_json(WISH % (b"active", b"null")))
+        body = {"paths": ["/3/0/9", "/1"], "format": "senml-json", "pmin": 5, "con": 1}
         self.assertEqual((ran.status, asked), (DONE, [("POST /v1/devices/e/observations", body)]))
         ran, _ = self.ask("observe-composite e /3/0/9 /1", as_json(WISH % (b"refused", b'"Not Found"')))
         self.assertEqual((ran.status, ran.err), (FAILED, "lwm2mctl: observe /3/0/9 /1 of e: Not Found\n"))
+        self.assertEqual(self.ask("observe-composite e /3/0/9 /1 --gt 5")[0].status, USAGE)
 
     def test_observe(self) -> None:
         """Every attribute can be given to an observation."""

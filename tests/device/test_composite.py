@@ -285,6 +285,23 @@ class ObserveTests(SynchronousTestCase):
         self.assertEqual((answer.what, len(bench.observers)), ("observation cancelled", 0))
         self.assertEqual(answer.response.options, options(content_format=SENML_JSON))
 
+    def test_cancel_with_parameters(self) -> None:
+        """A cancellation may have the parameters of the request; anything else may not."""
+        bench = _Watching("pmin=4")
+        payload = b'[{"n":"/3442/0/120"}]'
+        answer = bench.ask(FETCH, "/", content=SENML_JSON, query=("pmin=4",), observe=1, payload=payload)
+        self.assertEqual((answer.what, len(bench.observers)), ("observation cancelled", 0))
+        answer = bench.ask(FETCH, "/", content=SENML_JSON, query=("pmin=4",), payload=payload)
+        self.assertEqual(numbers.dotted(answer.response.code), "4.02")
+
+    def test_evaluation_periods(self) -> None:
+        """``epmin`` and ``pmax`` of the request hold for each path: it is looked at when the former is over."""
+        bench = _Watching("epmin=10", "epmax=20", "pmax=30")
+        bench.write("/3442/0/120", 6, 1)
+        self.assertEqual((bench.sent, bench.observers.next_deadline()), ([], NOW + 10))
+        bench.expire(10)
+        self.assertEqual((bench.sent, bench.observers.next_deadline()), ([(10, False)], NOW + 40))
+
     def test_created_instance_appears(self) -> None:
         """On the wire: an observed Object tells an Instance that the server creates, and ends with the device."""
         pair = Pair(Settings("d", 300, "1.2", instances={}), 3442)

@@ -50,6 +50,12 @@ class Lost(Exception):  # noqa: N818 - it is the daemon that is lost
     """The daemon did what it must never do; the text says what."""
 
 
+def resident(pid: int) -> int:
+    """Resident memory of a process in KiB."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) if found else 0
+
+
 class Process:
     """A process whose output goes into a file."""
 
@@ -89,8 +95,7 @@ class Process:
 
     def resident(self) -> int:
         """Resident memory in KiB."""
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())
-        return int(found[1]) if found else 0
+        return resident(self.process.pid)
 
     def stop(self) -> None:
         """End it, and wait."""

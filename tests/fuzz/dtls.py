@@ -8,6 +8,7 @@ status is 1, with the seed and the last datagrams.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
@@ -33,7 +34,7 @@ from lwm2md.security.dtls.traffic import CLOSE_NOTIFY, Datagram, Traffic
 from lwm2md.security.dtls.trial import Agreed
 from lwm2md.security.identity import Identity
 from tests.fuzz import flights, mutate
-from tests.fuzz.daemon import Lost
+from tests.fuzz.daemon import Lost, resident
 from tests.fuzz.secure import Secure
 from tests.security.dtls.pair import KEY, Handshake
 
@@ -41,6 +42,9 @@ _DEVICES: Final = 12
 _KEPT: Final = 40
 _BATCH: Final = 16
 _WINDOW: Final = 64
+_EXPECTED: Final = 1000
+_WARM: Final = 1_000_000
+_GROWTH_KIB: Final = 8 * 1024
 
 
 class Talk:
@@ -54,7 +58,7 @@ class Talk:
         self._traffic = Traffic(self._sessions, lambda _: None)
         self._devices: list[DtlsSession] = []
         self._ended: list[str] = []
-        self._texts: dict[tuple[bytes, bytes], int] = {}
+        self._texts: dict[tuple[bytes, bytes], None] = {}
         self._old: list[bytes] = []
         self._count = 0
         for index in range(_DEVICES):
@@ -89,8 +93,11 @@ class Talk:
         self.sent += count
         data, _ = self._traffic.receive(batch, float(self.sent))
         for text, peer in data:
-            if self._texts.pop((peer, text), None) is None:
+            if (peer, text) not in self._texts:
                 raise Lost(f"{text.hex()} came out of {peer.hex()}, which did not say it, or said it once")
+            del self._texts[peer, text]
+        for lost in [*self._texts][:-_EXPECTED]:
+            del self._texts[lost]
         self._traffic.send([(b"answer", peer) for _, peer in data])
         self._traffic.take()
         if self._ended:
@@ -102,7 +109,7 @@ class Talk:
         self._count += 1
         text = self._count.to_bytes(8, "big") + self.random.randbytes(self.random.choice((0, 8, 40)))
         if kind == APPLICATION_DATA:
-            self._texts[device.peer, text] = 0
+            self._texts[device.peer, text] = None
         record = device.seal(kind, text if kind != ALERT else b"\x01\x5a")
         assert record is not None
         return record
@@ -219,12 +226,39 @@ def _plain(shake: Handshake, datagram: bytes) -> list[bytes]:
     return [record for record in crossing.incoming(datagram) if record[3:11] >= EPOCH_1.to_bytes(8, "big")]
 
 
+class Memory:
+    """What this process needs in KiB: at the start, and from when a third of the attack, or a million, is over."""
+
+    def __init__(self, count: int) -> None:
+        self._found: list[tuple[int, int]] = []
+        self._step = max(1, count // 10)
+        self._warm = min(count // 3, _WARM)
+
+    def look(self, sent: int) -> None:
+        """Say every tenth of the way how much it is."""
+        if sent >= len(self._found) * self._step:
+            self._found.append((sent, resident(os.getpid())))
+            sys.stdout.write(f"{sent} datagrams, {self._found[-1][1]} KiB resident\n")
+            sys.stdout.flush()
+
+    def check(self) -> str:
+        """The line about it. Raises Lost where it grew."""
+        end = resident(os.getpid())
+        warm = next((size for sent, size in self._found if sent >= self._warm), end)
+        found = f"resident {self._found[0][1]} KiB at the start, {warm} KiB when warm, {end} KiB at the end"
+        if end - warm > _GROWTH_KIB:
+            raise Lost(f"its memory grew: {found}")
+        return found
+
+
 def fuzz(count: int, random: Random) -> str:
     """The whole attack; returns the line that sums it up. Raises whatever goes wrong, with the last datagrams."""
     began = time.monotonic()
     talk, shake, rows, secure = Talk(random), Shake(random), Rows(random), Secure(random)
     parts = (talk, shake, rows, secure)
-    while sum(part.sent for part in parts) < count:
+    memory = Memory(count)
+    while (sent := sum(part.sent for part in parts)) < count:
+        memory.look(sent)
         # A round of the last one is some hundred datagrams.
         part = random.choices(parts, (40, 20, 10, 4))[0]
         try:
@@ -237,7 +271,7 @@ def fuzz(count: int, random: Random) -> str:
     seconds = time.monotonic() - began
     return (
         f"{talk.sent} records, {shake.sent} flights, {rows.sent} rows, {secure.sent} at a secure port "
-        f"in {seconds:.1f} s; {secure.shown()}"
+        f"in {seconds:.1f} s; {secure.shown()}; {memory.check()}"
     )
 
 

@@ -144,6 +144,7 @@ class TestNode:
         self.drain = Drain(self.server, self.delivery, self.clock, self.settle)
         self.backups = Backups(self.storage)
         self.restoration: Restoration | None = None
+        self.clock_jumps: Mapping[str, int] = {"forward": 2, "backward": 1}
         self.found: Settings | ConfigErrors = self.settings
         self.started = START
         self.ready = True

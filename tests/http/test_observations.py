@@ -51,6 +51,17 @@ class ObservationsTests(ApiTestCase):
         self.assertEqual((await self.call("DELETE", made.headers["location"])).status, 204)
         self.assertEqual((await self.call("GET", COMPOSITE)).json["items"], [])
 
+    async def test_attributes_of_a_composite(self) -> None:
+        """Several paths have some attributes together; they are shown, and replaced when the wish is put again."""
+        self.device.answers[n.FETCH, "/"] = Answer(n.CONTENT, b'[{"n":"/3/0/9","v":7}]', n.SENML_JSON)
+        self.device.answers[n.PUT, "/3/0/9"] = Answer(n.CHANGED)
+        made = await self.call("POST", COMPOSITE, {"paths": ["/3/0/9"], "pmin": 5, "epmax": 60})
+        self.assertEqual((made.status, made.json["attributes"]), (201, {"pmin": 5, "epmax": 60}))
+        operation = {"op": "observe-composite", "paths": ["/3/0/9"], "attributes": {"pmax": 9}}
+        await self.call("POST", "/v1/devices/a/operations", operation)
+        shown = (await self.call("GET", made.headers["location"])).json
+        self.assertEqual(shown["attributes"], {"pmax": 9})
+
     async def test_bad_composite(self) -> None:
         """What is wrong with a composite observation is said by its member."""
         for body, code, field in (
@@ -60,7 +71,8 @@ class ObservationsTests(ApiTestCase):
             ({"paths": ["/3"] * 2}, "bad-operation", "paths"),
             ({"paths": ["/3/0/4"]}, "bad-operation", "paths"),
             ({"paths": ["/3"], "format": "tlv"}, "bad-operation", "format"),
-            ({"paths": ["/3"], "pmin": 1}, "bad-body", "pmin"),
+            ({"paths": ["/3"], "gt": 1}, "bad-body", "gt"),
+            ({"paths": ["/3"], "pmin": -1}, "bad-operation", "attributes"),
         ):
             document = await self.refused(400, code, "POST", COMPOSITE, body)
             self.assertEqual(document["errors"][0]["field"], field, body)

@@ -39,6 +39,8 @@ class StatusTests(ApiTestCase):
         families = {family.name: family for family in text_string_to_metric_families(seen.body.decode())}
         states = {sample.labels["state"]: sample.value for sample in families["lwm2md_devices"].samples}
         self.assertEqual(states, {"online": 1, "sleeping": 0, "not-responding": 0, "offline": 0})
+        jumps = {sample.labels["direction"]: sample.value for sample in families["lwm2md_clock_jumps"].samples}
+        self.assertEqual(jumps, {"forward": 2, "backward": 1})
         self.assertEqual(families["lwm2md_coap_received"].samples[0].value, 1)
         self.assertEqual(families["lwm2md_http_requests"].samples[0].value, 1)
 

@@ -6,9 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Message
 from lwm2md.lwm2m.paths import Path
-from lwm2md.server.errors import UnknownObservation
+from lwm2md.server.errors import BadOperation, UnknownObservation
 from lwm2md.server.records import Operation
+from lwm2md.server.tending import SLACK
 from lwm2md.server.wish import Observation
 from tests.server.fixtures import Answer, Bench
 from tests.server.test_gateways import gateway
@@ -292,3 +294,116 @@ class ObserveTests(Base):
         operation = self.ask("observe-composite", Answer(n.METHOD_NOT_ALLOWED), paths=PATHS)
         wish = self.bench.server.observation("d", TARGET)
         self.assertEqual((operation.state, wish.state, wish.error), ("failed", "refused", "Method Not Allowed"))
+
+
+class AttributeTests(Base):
+    """The notification attributes of an Observe-Composite: its own from LwM2M 1.2 on, else those of each path."""
+
+    def observe(self, *paths: str, **attributes: object) -> Observation:
+        """A composite wish with attributes, and what came of it."""
+        self.device.requests.clear()
+        self.bench.submit("d", "observe-composite", None, paths=paths or PATHS, attributes=attributes or None)
+        return self.bench.server.observation("d", tuple(sorted(map(Path.parse, paths or PATHS))))
+
+    def take(self, *written: str, version: str = "1.2", parameters: bool = True) -> None:
+        """Let a device of that version observe, have these written to it, and perhaps know no parameters."""
+        self.device.register(f"lwm2m={version}", "lt=300", links="</1/0>,</2/0>,</3/0>,</3303/0>")
+        for path in written:
+            self.device.answers[n.PUT, path] = Answer(n.CHANGED)
+        taken = Answer(n.CONTENT, VALUES, n.SENML_CBOR, 1)
+        self.device.answers[n.FETCH, "/"] = taken
+
+        def note(message: Message) -> None:
+            refused = message.code == n.FETCH and message.query and not parameters
+            self.device.answers[n.FETCH, "/"] = Answer(n.BAD_OPTION) if refused else taken
+
+        self.device.on_request = note
+
+    def asked(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Method, path and query of what the device was asked."""
+        names = {n.PUT: "PUT", n.FETCH: "FETCH"}
+        return [
+            (f"{names[each.code]} {'/'.join(each.path)}{'' if each.observe is None else each.observe}", each.query)
+            for each in self.device.requests
+        ]
+
+    def test_parameters(self) -> None:
+        """A device of 1.2 gets them in the query of the request, and of the one that cancels it."""
+        self.take()
+        wish = self.observe(pmin=5, pmax=60, epmin=1, epmax=2, con=True)
+        query = ("pmin=5", "pmax=60", "epmin=1", "epmax=2", "con=1")
+        self.assertEqual((wish.state, self.asked()), ("active", [("FETCH 0", query)]))
+        numbers = [number for number, _ in self.device.requests[-1].options]
+        self.assertEqual(numbers, sorted(numbers))
+        self.bench.submit("d", "cancel-observe", None, paths=PATHS)
+        self.assertEqual(self.asked()[1:], [("FETCH 1", query)])
+
+    def test_other_parameters(self) -> None:
+        """A wish with others, or none, takes the place of the first, and nothing is left at the device."""
+        self.take()
+        first = self.observe(pmin=5)
+        self.assertEqual((self.observe(pmax=7).id, self.asked()), (first.id, [("FETCH 0", ("pmax=7",))]))
+        self.observe()
+        self.assertEqual(self.asked(), [("FETCH 0", ())])
+
+    def test_older(self) -> None:
+        """To an older device they are written, to each path that it has."""
+        self.take("/3/0/9", version="1.1")
+        self.device.answers[n.PUT, "/1/0/1"] = Answer(n.NOT_FOUND)
+        wish = self.observe(pmin=5, epmax=60)
+        query = ("pmin=5", "epmax=60")
+        expected = [("PUT 3/0/9", query), ("PUT 1/0/1", query), ("FETCH 0", ())]
+        self.assertEqual((wish.state, self.asked()), ("active", expected))
+        self.observe(pmin=6)
+        expected = [("PUT 3/0/9", ("pmin=6", "epmax")), ("PUT 1/0/1", ("pmin=6", "epmax")), ("FETCH 0", ())]
+        self.assertEqual(self.asked(), expected)
+
+    def test_refused_by_the_older(self) -> None:
+        """What it refuses to have written is the end of the wish, for now."""
+        self.take(version="1.1")
+        self.device.answers[n.PUT, "/3/0/9"] = Answer(n.METHOD_NOT_ALLOWED)
+        wish = self.observe(pmin=5)
+        self.assertEqual((wish.state, wish.error), ("refused", "Method Not Allowed"))
+
+    def test_unknown_parameters(self) -> None:
+        """A device of 1.2 that knows no parameters has them written, and that is remembered over a restart."""
+        self.take("/3/0/9", "/1/0/1", parameters=False)
+        wish = self.observe(pmin=5)
+        written = [("PUT 3/0/9", ("pmin=5",)), ("PUT 1/0/1", ("pmin=5",)), ("FETCH 0", ())]
+        self.assertEqual((wish.state, self.asked()), ("active", [("FETCH 0", ("pmin=5",)), *written]))
+        self.bench, faults = self.bench.restart()
+        self.device.requests.clear()
+        self.device.register("lwm2m=1.2", "lt=300", links="</1/0>,</3/0>")
+        self.assertEqual((faults, self.asked()), ([], written))
+        self.observe()
+        self.assertEqual(self.asked(), [("PUT 3/0/9", ("pmin",)), ("PUT 1/0/1", ("pmin",)), ("FETCH 0", ())])
+
+    def test_silent(self) -> None:
+        """Where a ``pmax`` is set and nothing comes, the device is asked anew."""
+        self.take()
+        wish = self.observe(pmax=20)
+        self.bench.advance(2 * 20 + SLACK - 1)
+        self.assertEqual(len(self.device.requests), 1)
+        self.bench.advance(2)
+        self.assertEqual((wish.state, self.asked()[1:]), ("active", [("FETCH 0", ("pmax=20",))]))
+
+    def test_bad(self) -> None:
+        """What several paths can't have is refused before anything is sent."""
+        self.take(version="1.1")
+        cases: list[tuple[tuple[str, ...], dict[str, object], str]] = [
+            (PATHS, {"gt": 4}, "gt is for one path, several have con, epmax, epmin, pmax, pmin"),
+            (PATHS, {"edge": 1}, "edge needs LwM2M 1.2, the device has 1.1"),
+            (PATHS, {"pmin": 4, "pmax": 3}, "pmin is above pmax"),
+            (PATHS, {"pmax": -1}, "pmax is out of range"),
+            (PATHS, {"x": 1}, "'x' is no attribute that can be written"),
+            (PATHS, {"con": True}, "con needs LwM2M 1.2, the device has 1.1"),
+            (("/",), {"pmin": 4}, "attributes of everything need LwM2M 1.2, the device has 1.1"),
+        ]
+        for paths, attributes, reason in cases:
+            with self.assertRaises(BadOperation) as caught:
+                self.observe(*paths, **attributes)
+            self.assertEqual((str(caught.exception), caught.exception.field), (reason, "attributes"))
+        self.assertEqual(self.device.requests, [])
+        self.take()
+        with self.assertRaisesRegex(BadOperation, "hqmax is for one path"):
+            self.observe(hqmax=4)

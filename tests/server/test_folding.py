@@ -207,7 +207,8 @@ class EndTests(Folded):
         self.assertEqual(observations.folding._unable, {"d"})
         self.bench.server.forget("d", self.bench.now, self.done)
         self.bench.settle()
-        self.assertEqual((observations.folding._unable, observations.tending._room), (set(), {}))
+        self.bench.advance(100)
+        self.assertEqual((observations.folding._unable, self.bench.tables["findings"]), (set(), {}))
 
     def test_answered_without_observing(self) -> None:
         """Neither is one that reads but does not observe."""

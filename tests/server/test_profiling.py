@@ -74,6 +74,15 @@ class MatchTests(ProfilingCase):
         found = [self.bench.server._state.profile(self.bench.server.devices[name]) for name in "ab"]
         self.assertTrue(all(each is UNSAID for each in found))
 
+    def test_only_named(self) -> None:
+        """Of a device of which only the name is known, patterns on names fit, and labels that it must not have."""
+        self.bench.registered("urn:dev:1", 1)
+        fields = {"named": {"endpoint": "urn:dev:*"}, "other": {"labels": "farm!=south"}}
+        for name, match in fields.items():
+            for wanted, awake in ((match, 7.0), ({**match, "model": "T*"}, None), ({"labels": "farm=south"}, None)):
+                self.put(name, match=wanted, set={"awake": awake} if awake else {"awake": 9})
+                self.assertEqual(self.awake("urn:dev:1"), awake, wanted)
+
     def test_patterns(self) -> None:
         """All patterns of a definition must match; one without patterns is for nobody; capitals count."""
         device = self.speaking("urn:dev:1", 1, "farm=north")

@@ -432,10 +432,73 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual((self.known("gw"), self.known("gw/d01")), ({"/3/0/9": 95}, {}))
 
     def test_mixed(self) -> None:
-        """A Send of more than one device is refused as a whole."""
-        answer = sent(self.gateway, '[{"n":"/d01/3303/0/5700","v":20},{"n":"/3/0/9","v":95}]')
-        assert answer is not None
-        self.assertEqual((answer.code, self.known("gw"), self.known("gw/d01")), (n.BAD_REQUEST, {}, {}))
+        """Each value of a Send becomes that of the device whose prefix it has, whatever base fields it came with."""
+        plain = '[{"n":"/d01/3303/0/5700","v":20},{"n":"/d0/3303/0/5700","v":21},{"n":"/3/0/9","v":95}]'
+        based = (
+            '[{"bn":"/d0"},{"n":"1/3303/0/5700","v":20},{"bv":1},{"n":"/3303/0/5700","v":20},'
+            '{"bn":"/3/0/","n":"9","v":94}]'
+        )
+        tree = "a303a100a109185f626430a1190ce7a100a1191644f94d4063643031a1190ce7a100a1191644f94d00"
+        for payload, number in (
+            (plain, n.SENML_JSON),
+            (based, n.SENML_JSON),
+            (bytes.fromhex(tree), n.LWM2M_CBOR),
+        ):
+            self.setUp()
+            answer = sent(self.gateway, payload, number)
+            assert answer is not None
+            self.assertEqual(answer.code, n.CHANGED, payload)
+            self.assertEqual(self.known("gw/d01"), {"/3303/0/5700": 20.0}, payload)
+            self.assertEqual(self.known("gw/d0"), {"/3303/0/5700": 21.0}, payload)
+            self.assertEqual(self.known("gw"), {"/3/0/9": 95}, payload)
+            told = [(event.endpoint, event.fields["source"]) for event in self.bench.events[-3:]]
+            self.assertEqual(sorted(told), [("gw", "send"), ("gw/d0", "send"), ("gw/d01", "send")])
+
+    def test_times_of_each(self) -> None:
+        """The history of each device has its values, with the times that they were sent with."""
+        self.bench.hold()
+        sent(
+            self.gateway,
+            '[{"bt":1767225600,"n":"/d01/3303/0/5700","v":20},{"t":60,"n":"/d0/3303/0/5700","v":21},'
+            '{"t":120,"n":"/d01/3303/0/5700","v":22}]',
+        )
+        self.assertEqual(
+            [sample for commit in self.bench.held for sample in commit.samples],
+            [
+                ("gw/d01", "/3303/0/5700", 1_767_225_600_000_000, b"20.0"),
+                ("gw/d01", "/3303/0/5700", 1_767_225_720_000_000, b"22.0"),
+                ("gw/d0", "/3303/0/5700", 1_767_225_660_000_000, b"21.0"),
+            ],
+        )
+
+    def test_half_stored(self) -> None:
+        """It is answered when all is durable, and refused, to be sent again, where something is not."""
+        self.bench.hold()
+        self.assertIsNone(sent(self.gateway, '[{"n":"/d01/3303/0/5700","v":20},{"n":"/3/0/9","v":95}]'))
+        self.bench.release(only=1)
+        counters = self.bench.server.counters
+        self.assertEqual((counters["sends_accepted"], counters["sends_refused"]), (0, 0))
+        self.bench.release(ok=False)
+        self.assertEqual((counters["sends_accepted"], counters["sends_refused"]), (0, 1))
+        self.assertEqual(self.gateway.heard[-1].code, n.SERVICE_UNAVAILABLE)
+
+    def test_refused_whole(self) -> None:
+        """What can't be taken of one device is taken of none: an unknown prefix, credentials, what is no value."""
+        good = '{"n":"/d01/3303/0/5700","v":20}'
+        for bad in (
+            '{"n":"/d02/3303/0/5700","v":20}',
+            '{"n":"/d0/0/0/5","vd":"AAAA"}',
+            '{"n":"/d0/3303/0/5700","vs":"x"}',
+            '{"n":"/d0/3303/0/5700","v":1,"odd_":1}',
+            '{"n":"x/d01/3303/0/5700","v":1}',
+        ):
+            answer = sent(self.gateway, f"[{good},{bad}]")
+            assert answer is not None
+            self.assertEqual((answer.code, self.known("gw"), self.known("gw/d01")), (n.BAD_REQUEST, {}, {}), bad)
+        for payload in ("a263643031a1190ce7a100a1191644f94d00617803", "a163643031190ce7", "80", "a0"):
+            answer = sent(self.gateway, bytes.fromhex(payload), n.LWM2M_CBOR)
+            assert answer is not None
+            self.assertEqual((answer.code, self.known("gw/d01")), (n.BAD_REQUEST, {}), payload)
 
     def test_children_come_by_send(self) -> None:
         """Values of Object 25 that are sent tell of the devices behind the gateway."""

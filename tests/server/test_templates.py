@@ -10,7 +10,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import BadOperation, LimitReached, UnknownTemplate
 from lwm2md.server.records import OperationRequest
 from lwm2md.server.settings import ServerSettings
-from lwm2md.server.templates import Template, TemplateMatch, TemplateWish, pattern
+from lwm2md.server.templates import Template, TemplateMatch, TemplateWish, WishAttributes, pattern
 from tests.server.fixtures import Answer, Bench, FakeDevice
 
 VALUE = "/3303/0/5700"
@@ -93,10 +93,89 @@ class PathTests(Base):
                 "attributes",
             ),
         ]
+        cases += [
+            (Template(name="t", observe=(TemplateWish(),)), "observe.path"),
+            (Template(name="t", observe=(TemplateWish(path="/3", paths=("/5",)),)), "observe.path"),
+            (Template(name="t", observe=(TemplateWish(paths=("/3/x",)),)), "observe.paths"),
+            (
+                Template(name="t", observe=(TemplateWish(paths=("/3",), attributes=WishAttributes(gt=1)),)),
+                "observe.attributes",
+            ),
+        ]
         for found, field in cases:
             with self.assertRaises(BadOperation) as caught:
                 pattern(found)
             self.assertEqual(caught.exception.field, field, found)
+
+
+class CompositeTests(Base):
+    """Paths that a template wants observed as one."""
+
+    COMPOSITE = Template(
+        name="t",
+        observe=(
+            TemplateWish(paths=("/3303/*/5700", "/3/0/9"), attributes=WishAttributes(pmin=5, con=True)),
+            TemplateWish(paths=("/5", "/3304")),
+        ),
+    )
+
+    def device(self, *query: str, links: str = "</3/0>,</5/0>,</3303/0>,</3303/2>") -> FakeDevice:
+        """A device that takes whatever it is asked to observe."""
+        device = self.bench.device("d")
+        senml = b'[{"n":"/3303/0/5700","v":20.5}]'
+        device.answers[n.FETCH, "/"] = Answer(n.CONTENT, senml, n.SENML_JSON, observe=1)
+        self.observable(device, VALUE, "/3303/2/5700", "/3/0/9", "/5/0")
+        for path in (VALUE, "/3303/2/5700", "/3/0/9"):
+            device.answers[n.PUT, path] = Answer(n.CHANGED)
+        device.register("lt=300", *query, links=links)
+        return device
+
+    def paths(self) -> dict[tuple[str, ...], str]:
+        """The states of the wishes, by what they are of."""
+        known = self.bench.server.devices["d"].observations
+        return {tuple(map(str, wish.paths or (wish.path,))): wish.state for wish in known}
+
+    def test_together(self) -> None:
+        """What the device has of them is one observation, with its attributes; a single path is one by itself."""
+        device = self.device("lwm2m=1.2")
+        self.put(self.COMPOSITE)
+        several = ("/3/0/9", "/3303/0/5700", "/3303/2/5700")
+        self.assertEqual(self.paths(), {several: "active", ("/5/0",): "active"})
+        [fetch] = [each for each in device.requests if each.code == n.FETCH]
+        self.assertEqual(fetch.query, ("pmin=5", "con=1"))
+        before = len(device.requests)
+        self.put(self.COMPOSITE)
+        self.assertEqual(len(device.requests), before)
+
+    def test_objects_change(self) -> None:
+        """An instance that comes is one of them from then on."""
+        device = self.device("lwm2m=1.2")
+        self.put(self.COMPOSITE)
+        device.update(links="</3/0>,</3303/0>,</3303/2>,</3303/3>")
+        self.bench.advance(0.1)
+        several = ("/3/0/9", "/3303/0/5700", "/3303/2/5700", "/3303/3/5700")
+        self.assertEqual(self.paths(), {several: "active"})
+
+    def test_one_by_one(self) -> None:
+        """A device without composite operations is asked for each; so is one that turns out to have none."""
+        single = {("/3303/0/5700",): "active", ("/3303/2/5700",): "active", ("/3/0/9",): "active"}
+        self.device("lwm2m=1.0", links="</3/0>,</3303/0>,</3303/2>")
+        self.put(self.COMPOSITE)
+        self.assertEqual(self.paths(), single)
+        device = self.device("lwm2m=1.1", links="</3/0>,</3303/0>,</3303/2>")
+        self.bench.advance(0.1)
+        self.assertEqual(list(self.paths().values()), ["active"])
+        device.answers[n.FETCH, "/"] = Answer(n.NOT_IMPLEMENTED)
+        device.register("lwm2m=1.1", "lt=300", links="</3/0>,</3303/0>,</3303/2>")
+        self.bench.advance(1)
+        self.assertEqual(self.paths(), single)
+
+    def test_many(self) -> None:
+        """There are as many observations as it takes with 100 paths each."""
+        links = ",".join(f"</3303/{number}>" for number in range(150))
+        self.device("lwm2m=1.2", links=links)
+        self.put(Template(name="t", observe=(TemplateWish(paths=("/3303/*/5700", "/3303/*/5701")),)))
+        self.assertEqual(list(map(len, self.paths())), [100, 100, 100])
 
 
 class MatchTests(Base):

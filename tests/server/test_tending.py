@@ -9,7 +9,7 @@ from random import Random
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, options
-from lwm2md.server.deviceprofiles import DeviceProfile
+from lwm2md.server.deviceprofiles import DeviceProfile, Learned
 from lwm2md.server.records import OperationRequest
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.tending import SLACK
@@ -165,6 +165,12 @@ class BudgetTests(Tended):
         """Let the device have a profile with that many."""
         self.bench.server.devices["d"].profile = DeviceProfile(observations=count)
 
+    def begin(self) -> None:
+        """Begin anew with a server that has started, so that it stores what it finds out within 5 s."""
+        self.bench = Bench(ServerSettings(flush_interval=5.0))
+        self.bench.server.start(self.bench.now)
+        self.device = self.bench.registered()
+
     def test_profile(self) -> None:
         """What is beyond the profile's number waits, and has its turn when another one is cancelled."""
         self.budget(1)
@@ -210,6 +216,39 @@ class BudgetTests(Tended):
         self.device.answers[n.GET, OTHER] = OBSERVED
         self.bench.advance(80)
         self.assertEqual(second.state, "active")
+
+    def test_shown_before_a_restart(self) -> None:
+        """What a device had when it refused one more is known after a restart; it is asked for more after a while."""
+        self.begin()
+        self.observed()
+        third = "/3303/0/5602"
+        for path in (OTHER, third):
+            self.device.answers[n.GET, path] = Answer(n.SERVICE_UNAVAILABLE)
+            self.put(path)
+        self.bench.advance(5)
+        before = len(self.device.requests)
+        self.bench, faults = self.bench.restart()
+        self.bench.advance(1)
+        wishes = {str(wish.path): wish for wish in self.bench.server.devices["d"].observations}
+        self.assertEqual((faults, len(self.device.requests) - before), ([], 0))
+        self.assertEqual([wish.state for wish in wishes.values()], ["active", "waiting", "waiting"])
+        self.assertEqual(wishes[third].error, "beyond the 1 observations that the device can keep")
+        self.device.answers[n.GET, OTHER] = self.device.answers[n.GET, third] = OBSERVED
+        self.bench.advance(80)
+        self.assertEqual([wish.state for wish in wishes.values()], ["active"] * 3)
+
+    def test_shown_until_it_registers(self) -> None:
+        """A Register begins anew, over a restart too."""
+        self.begin()
+        self.observed()
+        self.device.answers[n.GET, OTHER] = Answer(n.SERVICE_UNAVAILABLE)
+        self.put(OTHER)
+        self.assertEqual(self.bench.server.devices["d"].learned, Learned(observations=1))
+        self.device.answers[n.GET, OTHER] = OBSERVED
+        self.device.register("lwm2m=1.1", "lt=300")
+        self.bench.advance(5)
+        self.bench, _ = self.bench.restart()
+        self.assertEqual(self.bench.server.devices["d"].learned, Learned())
 
     def test_nothing_held(self) -> None:
         """A 5.03 of a device that observes nothing says nothing of how much it can keep."""

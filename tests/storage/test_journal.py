@@ -87,7 +87,7 @@ class JournalTests(SynchronousTestCase):
             self.database.commit(told(3 * number, 3))
             most = max(most, self.rows("SELECT count(*) FROM journal")[0][0])
         self.assertLess(most, 150)
-        self.assertGreater(len(self.rows("SELECT * FROM history")), 800)
+        self.assertGreater(self.rows("SELECT sum(max(count, 1)) FROM history")[0][0], 800)
         self.assertGreater(self.rows("SELECT sum(max(count, 1)) FROM events")[0][0], 800)
         self.assert_whole(900)
 
@@ -174,7 +174,8 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(self.database.scan("twin", "device 1", 2), newest[2:4])
         self.assertEqual([int(each) for each, _ in self.database.read("events", "000084", 4)], [85, 86, 87, 88])
         self.assertEqual(self.database.trim("events", 3), "")
-        self.assertRaises(StorageError, self.database.samples, ("device 0", "/3/0/9"), 0, 99, 99)
+        found = self.database.samples(("device 0", "/3/0/9"), 0, 99, 99)
+        self.assertEqual([time for time, _ in found], [*range(0, 90, 7)])
         other.execute("ROLLBACK")
         other.close()
         self.database.commit(told(90, 9))
