@@ -56,7 +56,7 @@ class Received(msgspec.Struct, gc=False):
         return self.message.mid.to_bytes(2, "big") + self.message.token, self.peer
 
 
-class Response(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """What a handler answers: a code, the whole body, options in the order of their numbers."""
 
     code: int
@@ -64,7 +64,7 @@ class Response(msgspec.Struct, frozen=True):
     options: Options = ()
 
 
-class IncomingRequest(msgspec.Struct, eq=False):
+class IncomingRequest(msgspec.Struct, eq=False, gc=False):
     """A request of a peer with its whole body as payload; `received` is when it came.
 
     `key`, `stage`, `terms` and `due` belong to the engine.

@@ -12,7 +12,7 @@ from lwm2md.coap.blocks import MAX_SZX, size_of
 from lwm2md.coap.message import Options, encode_body
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A request, and the ``body`` that follows the token."""
 
     code: int

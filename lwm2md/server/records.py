@@ -285,7 +285,7 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     retries: Annotated[int, msgspec.Meta(ge=0, le=MOST_RETRIES)] | None = None
 
 
-class Composed(msgspec.Struct, frozen=True):
+class Composed(msgspec.Struct, frozen=True, gc=False):
     """A request ready for the engine, and the list of ``objects`` that it was made from.
 
     ``accept`` is the Content-Format that was asked for, if one was. ``replaceable`` is the format that was chosen here,

@@ -50,7 +50,7 @@ _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
 
-class PeerDescription(msgspec.Struct, frozen=True):
+class PeerDescription(msgspec.Struct, frozen=True, gc=False):
     """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
 
     ``proved`` is that identity with all that it is known by.
