@@ -7,12 +7,13 @@ in the inbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import msgspec
 
 from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import Peer
 from lwm2md.security.credentials import NOSEC
 from lwm2md.security.identity import Identity
 from lwm2md.security.rules import Grant
@@ -28,7 +29,8 @@ DENIED: Final = "denied"
 SECURITY_NEEDED: Final = "security-needed"
 ANOTHER: Final = "registered-by-another"
 TOO_MANY: Final = "too-many-registrations"
-_UNDECIDED: Final = frozenset({TIMEOUT, FAILED})
+UNDECIDED: Final = frozenset({TIMEOUT, FAILED})
+"""Causes that say nothing of the device: it may come again."""
 _EXEMPT: Final = frozenset({SECURITY_NEEDED, "endpoint-not-allowed"})
 """Why somebody without security is refused, if no credential says otherwise."""
 _MOST_WAITING: Final = 10_000
@@ -55,15 +57,24 @@ class Verdict(msgspec.Struct, frozen=True):
 
 _WELCOME: Final = Verdict(True)
 
+
+class Unavailable(msgspec.Struct, frozen=True):
+    """Whoever keeps the credentials can't say what there is."""
+
+
+UNAVAILABLE: Final = Unavailable()
+
 Answer = Callable[[Verdict, float], None]
-Known = Callable[[Grant | None, float], None]
+Known = Callable[[Grant | Unavailable | None, float], None]
 
 
 class Gate:
     """Decides on admissions. Its attributes are asked outside the core, at once or later, on the reactor's thread.
 
-    ``grant(names, then)`` looks for the credential that has the first of these names that any has; ``admit(admission,
-    then)`` has the last word where there is one. Both call ``then`` with what they found and the time.
+    ``grant(names, then)`` looks for the credential that has the first of these names that any has, and may find out
+    that it is `Unavailable`; ``admit(admission, then)`` has the last word where there is one. Both call ``then`` with
+    what they found and the time. ``expelled`` is told of each peer whose last registration may be no longer; ``review``
+    is to be called with the names of credentials that are others, or no more, and the time.
     """
 
     def __init__(self, state: State, inbox: Inbox) -> None:
@@ -72,6 +83,8 @@ class Gate:
         self.waiting = 0
         self.grant: Callable[[tuple[str, ...], Known], None] | None = None
         self.admit: Callable[[Admission, Answer], None] | None = None
+        self.expelled: Callable[[Peer], None] = _ignored
+        self.review: Callable[[Collection[str], float], None]
 
     def ask(self, asked: Admission, now: float, then: Callable[[Admission, Verdict, float], None]) -> None:
         """Call ``then``, at once or later, with the verdict, and the endpoint if the admission names none.
@@ -156,8 +169,11 @@ class _Asking:
         else:
             self._wait(lambda known: grant(names, known), self._granted, now)
 
-    def _granted(self, grant: Grant | None, now: float) -> None:
+    def _granted(self, grant: Grant | Unavailable | None, now: float) -> None:
         policy, asked = self._state.settings.policy, self._asked
+        if isinstance(grant, Unavailable):
+            self._end(Verdict(False, FAILED), now)
+            return
         if self._cause and grant is None:
             self._end(Verdict(False, self._cause), now)
             return
@@ -214,6 +230,10 @@ class _Asking:
         then(self._asked, verdict, now)
 
 
+def _ignored(_peer: Peer) -> None:
+    """Let a peer's session be."""
+
+
 def asked_of(where: PeerDescription, endpoint: str | None, labels: Mapping[str, str]) -> Admission:
     """The admission that a Register from there asks for."""
     identity = where.proved
@@ -224,4 +244,4 @@ def asked_of(where: PeerDescription, endpoint: str | None, labels: Mapping[str, 
 
 def rejection(cause: str) -> Rejected:
     """The answer to a device that was refused."""
-    return Rejected(n.SERVICE_UNAVAILABLE if cause in _UNDECIDED else n.FORBIDDEN, cause)
+    return Rejected(n.SERVICE_UNAVAILABLE if cause in UNDECIDED else n.FORBIDDEN, cause)

@@ -16,6 +16,7 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.security.rules import Policy
 from lwm2md.server import stored
 from lwm2md.server.admission import Gate, rejection
 from lwm2md.server.arrivals import address_of, facts_of
@@ -34,6 +35,8 @@ from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registering import Parts, Registering
 from lwm2md.server.registrationrows import registration_row
+from lwm2md.server.reviewing import Reviewing
+from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import State
 from lwm2md.server.turns import UNAVAILABLE, Decide, Turns
 
@@ -77,6 +80,7 @@ class RegistrationInterface:
         self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
         presence.plan = self.lifetimes.plan
         self.moves = Moves(state, self.lifetimes)
+        self.reviewing = Reviewing(state, gate, self._expel, gateways.review)
         self._turns = Turns(state)
         self._registering = Registering(
             state,
@@ -94,6 +98,16 @@ class RegistrationInterface:
                 relisted,
             ),
         )
+
+    def configure(self, settings: ServerSettings, now: float) -> None:
+        """Decide by other settings from now on; who may be registered no longer is not."""
+        before, self._state.settings = self._state.settings, settings
+        self.reviewing.rules(before.policy, now)
+
+    def start(self, now: float) -> None:
+        """Plan for all that was read back, by the rules as they are today."""
+        self.lifetimes.start()
+        self.reviewing.rules(Policy(), now)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -317,6 +331,9 @@ class RegistrationInterface:
                 self.lifetimes.again(registration, now)
 
         self._state.commit_exclusive(registration.endpoint, writes, events_, ended)
+
+    def _expel(self, registration: Registration, cause: str, now: float, then: Callable[[bool, float], None]) -> None:
+        self._end(registration, events.DEVICE_DEREGISTERED, cause, now, then)
 
     def expired(self, registration: Registration, now: float) -> None:
         """The lifetime is over; called when nothing else is being decided for the endpoint."""
