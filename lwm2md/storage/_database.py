@@ -11,11 +11,14 @@ import fcntl
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from lwm2md.storage import _history, _logs, _snapshots
 from lwm2md.storage._journal import Journal
@@ -281,6 +284,8 @@ class Database:
             yield
         except sqlite3.DatabaseError as error:
             raise StorageError(f"{self.path}: {_explain(error)}") from error
+        except (msgspec.DecodeError, zlib.error) as error:
+            raise StorageError(f"{self.path}: damaged ({error})") from error
         except OSError as error:
             where = error.filename or self.path
             raise StorageError(f"{where}: {error.strerror or error}") from error

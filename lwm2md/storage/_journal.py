@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from lwm2md.storage import _history, _logs
+from lwm2md.storage._squeezing import squeeze, unsqueeze
 from lwm2md.storage._statements import ROWS, Statement, in_rows
 from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Place, Sample, Samples, Write
 
@@ -120,7 +121,7 @@ class Journal:
     def open(self, connection: sqlite3.Connection) -> None:
         """Gather what the journal has; it is to be settled at once."""
         for number, value in connection.execute("SELECT id, value FROM journal ORDER BY id"):
-            entry = _decode(value)
+            entry = _decode(unsqueeze(value))
             self._young.drop(entry.dropped)
             self._young.add(entry.writes, entry.samples)
             self._records += entry.appends
@@ -187,7 +188,7 @@ class Journal:
             _append(connection, records)
             records, appends = [], ()
         value, last = _encode((writes, appends, samples, dropped)), self.last + 1
-        connection.execute(_WRITE, (last, value))
+        connection.execute(_WRITE, (last, squeeze(value)))
         done = self._apply(connection, self._share(len(writes) + len(samples)))
         _history.drop(connection, dropped)
 
