@@ -188,7 +188,7 @@ class Journal:
             _append(connection, records)
             records, appends = [], ()
         value, last = _encode((writes, appends, samples, dropped)), self.last + 1
-        connection.execute(_WRITE, (last, squeeze(value)))
+        connection.execute(_WRITE, (last, squeeze(value, len(writes) + len(samples))))
         done = self._apply(connection, self._share(len(writes) + len(samples)))
         _history.drop(connection, dropped)
 

@@ -38,7 +38,10 @@ def rows(log: str, records: Sequence[Append]) -> Iterator[tuple[str, tuple[str, 
     for start in range(0, len(records), RUN):
         run = records[start : start + RUN]
         last = run[-1]
-        yield _APPEND[log], (last.id, 0, last.value) if len(run) == 1 else (last.id, len(run), squeeze(_encode(run)))
+        yield (
+            _APPEND[log],
+            (last.id, 0, last.value) if len(run) == 1 else (last.id, len(run), squeeze(_encode(run), len(run))),
+        )
 
 
 def read(connection: sqlite3.Connection, log: str, after: str, limit: int) -> Rows:

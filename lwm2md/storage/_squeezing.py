@@ -11,16 +11,17 @@ from typing import Final
 
 _MARK: Final = b"\xc1"
 _SHORT: Final = 1024
-_LONG: Final = 8192
 _SAMPLE: Final = 2048
 _FASTEST: Final = 1
 _RAW: Final = -zlib.MAX_WBITS
 
 
-def squeeze(value: bytes) -> bytes:
-    """MessagePack, smaller where that is worth the while."""
-    # Noise takes long, and comes to nothing.
-    if len(value) < _SHORT or (len(value) > _LONG and not _worth(value[:_SAMPLE])):
+def squeeze(value: bytes, records: int) -> bytes:
+    """MessagePack of so many records, smaller where that is worth the while."""
+    if len(value) < _SHORT:
+        return value
+    # Short records are alike. Long ones may be noise, which takes long and comes to nothing.
+    if len(value) > _SHORT * records and not _worth(value[:_SAMPLE]):
         return value
     found = _deflate(value)
     return _MARK + found if 2 * len(found) < len(value) else value
