@@ -108,7 +108,7 @@ class Engine:
         self._slices = Slices(context)
         self._serving = Serving(context, self._exchanges, self._replies, self._slices, handler)
         self._notices = Notices(context, self._exchanges, self._slices)
-        self._noticing = Noticing(context, self._replies, self._requests.observations, self._requests.asks)
+        self._noticing = Noticing(context, self._replies, self._requests)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
         """Take the datagrams that arrived, return those to send."""
