@@ -28,7 +28,6 @@ CLOSED: Final = "closed"
 
 _CHUNK: Final = 200
 _AT_ONCE: Final = 50
-_NO_LABELS: Final[Mapping[str, str]] = {}
 _WILD: Final = frozenset("*?[")
 
 
