@@ -241,11 +241,8 @@ class Engine:
 
     def acknowledge_all(self, receipts: Sequence[Receipt], now: float) -> None:
         """Acknowledge notifications that are still to be acknowledged."""
-        send, store = self._outbox.append, self._replies.store_acknowledgement
-        for receipt in receipts:
-            key, peer = receipt
-            send((b"\x60\x00" + key[:2], peer))
-            store(peer, key, now)
+        self._outbox += [(b"\x60\x00" + key[:2], peer) for key, peer in receipts]
+        self._replies.store_acknowledgements(receipts, now)
         self._requests.acknowledged(receipts)
 
     def adopt(

@@ -143,7 +143,7 @@ _others = st.one_of(
     st.just(lambda world: world.devices[1].deregister()),
     st.builds(lambda path: lambda world: world.ask("observe", path), st.sampled_from(PATHS)),
     st.just(lambda world: world.ask("cancel-observe", FLOAT)),
-    st.just(lambda world: world.bench.server.set_labels("d1", {"farm": "north"}, world.bench.now, lambda *_: None)),
+    st.just(lambda world: world.bench.server.amend("d1", world.bench.now, lambda *_: None, labels={"farm": "north"})),
 )
 
 
@@ -205,7 +205,7 @@ class SameTests(SynchronousTestCase):
             ),
             "a day later": (lambda world: world.bench.advance(130.0), lambda world: world.again(0)),
             "labels": (
-                lambda world: world.bench.server.set_labels("d1", {"a": "b"}, world.bench.now, lambda *_: None),
+                lambda world: world.bench.server.amend("d1", world.bench.now, lambda *_: None, labels={"a": "b"}),
                 lambda world: world.bench.settle(),
             ),
             "another model": (lambda world: world.model("1.0"),),
