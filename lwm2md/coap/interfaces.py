@@ -107,11 +107,19 @@ class Notice(Protocol):
     """Takes the newest notification of an observation, as nearly all are: whole, and with a Content-Format."""
 
     def __call__(
-        self, peer: Peer, token: bytes, content_format: int, payload: bytes, *, key: bytes, now: float
-    ) -> bool:
-        """Tell whether it was taken; if not, nothing has happened, and it comes as a `Notification`.
+        self,
+        subject: object | None,
+        receipt: Receipt,
+        content_format: int,
+        payload: bytes,
+        *,
+        confirmable: bool,
+        now: float,
+    ) -> object | None:
+        """Return None if it was not taken: then nothing has happened, and it comes as a `Notification`.
 
-        ``key`` is that of its `Receipt`, to be acknowledged after this call; empty for a Non-confirmable one.
+        Anything else is kept for the observation, and comes as the ``subject`` of the next one. A Confirmable one is to
+        be acknowledged by its ``receipt``, after this call.
         """
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Notice, Peer, Response
+from lwm2md.coap.engine import Engine, IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import Models, ObjectModel
@@ -113,8 +113,7 @@ class Server:
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
-        self.glance: Final[Glance] = self._registration.glance
-        self.notice: Final[Notice] = self._observations.notifications.notice
+        self.glance, self.notice = self._registration.glance, self._observations.notifications.notice
         self.neighbour: Neighbour | None = None
         self.library = Library(state)
         self._registry = Registry(state, self._registration, self._gateways)
