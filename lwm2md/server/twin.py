@@ -156,6 +156,7 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+        device.profile = None
 
 
 def meaningful(path: Path) -> bool:
