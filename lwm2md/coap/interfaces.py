@@ -129,5 +129,8 @@ class Handler(Protocol):
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request, or return None and answer later with `Engine.respond`."""
 
-    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
-        """Take a response or notification whose token nobody waits for; return True to have it Reset."""
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool | None:
+        """Take a response or notification whose token nobody waits for; return True to have it Reset.
+
+        None lets it go unanswered, so that it comes again.
+        """

@@ -205,10 +205,11 @@ class Requests:
             self._counters["late"] += 1
             return True
         try:
-            return not self._handler.unexpected(peer, message, now)
+            refused = self._handler.unexpected(peer, message, now)
         except Exception:
             self._context.report()
             return None
+        return None if refused is None else not refused
 
     def _heard(self, peer: Peer, now: float) -> None:
         self._exchanges.heard(peer, now)

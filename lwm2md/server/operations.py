@@ -203,7 +203,7 @@ class Operations:
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
         carrier = device if device.behind is None else device.behind.gateway
-        if self._state.draining:
+        if self._state.draining or self._state.hold is not None:
             return
         while (
             (carrier.queue or carrier.children)

@@ -162,6 +162,7 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+        device.profile = None
 
 
 def meaningful(path: Path) -> bool:
