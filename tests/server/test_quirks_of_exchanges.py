@@ -211,6 +211,23 @@ class LateTests(SynchronousTestCase):
         self.assertEqual(n.dotted(device.replies[-1].code), "2.04")
 
 
+class FarewellTests(ExchangeCase):
+    """37: a secure session that ends right behind a De-register."""
+
+    def test_37(self) -> None:
+        """37: the De-register counts, though its answer, which comes when it is stored, finds nobody any more."""
+        self.bench.hold()
+        self.device.deregister()
+        self.bench.server.lost(self.device.peer, self.bench.now)
+        del self.bench.devices[self.device.peer]
+        self.bench.release()
+        self.assertIsNone(self.bench.server.devices["d"].registration)
+        self.assertEqual((self.bench.kinds()[-1], self.bench.errors), (events.DEVICE_DEREGISTERED, []))
+        self.assertEqual([decode(data).code for data, _ in self.bench.unheard], [n.DELETED])
+        self.bench.advance(300)
+        self.assertEqual(len(self.bench.unheard), 1)
+
+
 class TransferTests(ExchangeCase):
     """Bodies in blocks, as some devices take and give them."""
 
