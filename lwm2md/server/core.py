@@ -69,6 +69,8 @@ _DISCOVERED: Final = Response(n.CONTENT, _LINKS, _LINK_FORMAT)
 class Server:
     """The LwM2M Server's decisions over one fleet."""
 
+    neighbour: Neighbour | None = None
+
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
         self.device_profiles = Profiling(state)
@@ -121,7 +123,6 @@ class Server:
         self.profiles = self._registration.profiles
         self.glance: Final[Glance] = self._registration.glance
         self.notice: Final[Notice] = self._observations.notifications.notice
-        self.neighbour: Neighbour | None = None
         self.library = Library(state)
         self._registry = Registry(state, self._registration, self._gateways)
         self._restoring = Restoring(self._readers(self._registry))
