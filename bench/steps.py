@@ -1,8 +1,9 @@
 """Where the microseconds of a Register and of a waking sleeper go: ``python -m bench.steps [register|wake] [TURNS]``.
 
-A node in this process over a storage that keeps nothing, so that the rest is seen; batches of 64 datagrams over loopback
-from one socket, an address of 127.0.0.0/8 for each device. Each part is timed in processor time of this thread; the
-medians are printed, per Register, or per Update that is answered together with a command, which is acknowledged.
+A node in this process over a storage that keeps nothing, so that the rest is seen; batches of 64 datagrams over
+loopback from one socket, an address of 127.0.0.0/8 for each device. Each part is timed in processor time of this
+thread; the medians are printed, per Register, or per Update that is answered together with a command, which is
+acknowledged.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from bench import sleepers
 from lwm2md.coap import numbers as n
-from lwm2md.coap.message import Message, decode, encode, options
+from lwm2md.coap.message import Message, encode, options
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Address
 from lwm2md.net.addresses import Endpoint, pack

@@ -109,6 +109,7 @@ class Node:
         self._gatekeeper = Gatekeeper(settings, storage, self.delivery, reactor, random=chance, settled=self._settled)
         self.vault, self.audit = self._gatekeeper.vault, self._gatekeeper.audit
         self.server.gate.grant = self._gatekeeper.grant
+        self.vault.changed.append(self._credentials_changed)
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
@@ -201,6 +202,7 @@ class Node:
             self._peers.secured.configure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
+        self.settle_soon()
         return reloaded.also(plan.changed, plan.restart)
 
     # Effects
@@ -224,6 +226,10 @@ class Node:
 
     def _store(self, write: Write, then: Resume | None) -> None:
         self.delivery.submit((Commit((write,), (), then),))
+
+    def _credentials_changed(self, identities: Sequence[str]) -> None:
+        self.server.gate.review(identities, self.now())
+        self.settle_soon()
 
     def _parameters_for(self, peer: Peer) -> Parameters:
         profile = self.server.device_profiles.special.get(peer)
@@ -265,6 +271,7 @@ class Node:
         for table in RESTORED:
             await self._restore(table)
         if self._peers.secured is not None:
+            await self._peers.secured.begin(self.storage)
             await self._restore(SESSIONS, self._peers.secured.restore)
         kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
         if self._abandoned:

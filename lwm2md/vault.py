@@ -3,7 +3,7 @@
 RULES: a key leaves only through `KeysOf`, to a handshake. Handshakes ask the storage each time, for identities that
 there are as for those that there are not, so that the time tells nothing. Changes are made one after the other, each
 with its record of the audit log in the same transaction. Who listens on ``revoked`` is told of every identity that must
-prove itself anew.
+prove itself anew, and then who listens on ``changed`` of all whose credentials are others, or no more.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 from twisted.internet.defer import Deferred, DeferredLock, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lwm2md.security import audit
 from lwm2md.security.credentials import (
@@ -30,7 +31,6 @@ from lwm2md.security.credentials import (
     Scope,
     checked_identity,
     from_row,
-    key_of,
     kind_of,
     rotated,
     to_row,
@@ -40,7 +40,7 @@ from lwm2md.security.rules import Grant, exactly
 from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
 from lwm2md.server.errors import ConfiguredCredential, LimitReached, UnknownCredential
-from lwm2md.storage.interface import Storage, StorageError
+from lwm2md.storage.interface import Storage
 
 TABLE: Final = "credentials"
 _META: Final = "meta"
@@ -84,6 +84,7 @@ class Vault:
         random: Callable[[int], bytes],
     ) -> None:
         self.revoked: list[Callable[[str], None]] = []
+        self.changed: list[Callable[[Sequence[str]], None]] = []
         self.counters = dict.fromkeys(("lookups", "misses", "unreadable"), 0)
         self.count = 0
         self.most = 2_000_000
@@ -110,12 +111,16 @@ class Vault:
         """Take these of a file instead of those before; who is there no more, or with another key, is revoked."""
         before, self._file = self._file, found
         self._names = sorted(found)
-        self._changed([name for name in before if before.get(name) != found.get(name)])
+        gone = [name for name in before if before.get(name) != found.get(name)]
+        self._changed(gone, (*gone, *(name for name in found if name not in before)))
 
     # Asking
 
-    def grant(self, names: tuple[str, ...], then: Callable[[Grant | None], None]) -> None:
-        """Call ``then``, at once or later, with what the credential grants that has the first of these names."""
+    def grant(self, names: tuple[str, ...], then: Callable[[Grant | None], None], failed: Callable[[], None]) -> None:
+        """Call ``then``, at once or later, with what the credential grants that has the first of these names.
+
+        ``failed`` is called instead where the storage can't say.
+        """
         if names in self._grants:
             found = self._grants.pop(names)
             self._grants[names] = found
@@ -130,9 +135,13 @@ class Vault:
                     del self._grants[next(iter(self._grants))]
             then(found)
 
+        def unknown(failure: Failure) -> None:
+            self.log.error("a credential can't be looked up: {error}", error=failure.value)
+            failed()
+
         asking = Deferred.fromCoroutine(self._first(names))
-        asking.addCallback(lambda found: ended(None if found is None else _grant(found)))
-        asking.addErrback(lambda failure: self.log.failure("a credential can't be looked up", failure))
+        asking.addCallbacks(lambda found: ended(None if found is None else _grant(found)), unknown)
+        asking.addErrback(lambda failure: self.log.failure("what followed the lookup of a credential failed", failure))
 
     async def _first(self, names: Sequence[str]) -> Credential | None:
         for name in names:
@@ -143,7 +152,10 @@ class Vault:
 
     async def known(self, identity: str, scope: Scope = "registration") -> Credential | None:
         """The credential of an identity, ours or from ``elsewhere``. Raises StorageError."""
-        found = await self.find(identity)
+        return await self.or_elsewhere(await self.find(identity), identity, scope)
+
+    async def or_elsewhere(self, found: Credential | None, identity: str, scope: Scope) -> Credential | None:
+        """What was found, or where that is nothing the credential that ``elsewhere`` has."""
         if found is None and self.elsewhere is not None and identity != _NOBODY and kind_of(identity) == "psk":
             try:
                 return await self.elsewhere(identity.encode(), scope)
@@ -151,10 +163,12 @@ class Vault:
                 self.log.failure("credentials from elsewhere can't be had")
         return found
 
-    async def find(self, identity: str) -> Credential | None:
-        """The credential of an identity; None if there is none. Raises StorageError."""
+    def find(self, identity: str) -> Deferred[Credential | None]:
+        """The credential of an identity; None if there is none. Fails with StorageError."""
         self.counters["lookups"] += 1
-        row = await self._storage.get(TABLE, identity)
+        return self._storage.get(TABLE, identity).addCallback(self._found, identity)
+
+    def _found(self, row: bytes | None, identity: str) -> Credential | None:
         listed = self._file.get(identity)
         kept = self._opened(identity, row)
         if listed is not None:
@@ -218,7 +232,7 @@ class Vault:
         if not check:
             writes = [Write(TABLE, found.identity, self._row(found)) for found, _ in made]
             await self._commit(writes, coming, _record(made, by, now))
-            self._changed(revoked)
+            self._changed(revoked, [credential.identity for credential, _ in made])
         return made
 
     def _made(self, item: Wanted, known: Credential | None, now: float) -> Credential:
@@ -245,7 +259,7 @@ class Vault:
             raise UnknownCredential(f"no credential {identity[:LONGEST]!r}")
         record = audit.Record(self._clock.seconds(), by, audit.CREDENTIAL_REMOVED, identity)
         await self._commit([Write(TABLE, identity, None)], -1, record)
-        self._changed([identity])
+        self._changed([identity], [identity])
 
     async def _all_kept(self, identities: Sequence[str]) -> list[Credential | None]:
         asked = [Deferred.fromCoroutine(self._kept(identity)) for identity in identities]
@@ -275,7 +289,7 @@ class Vault:
         self._submit((Commit(tuple(writes), (), ended, records=(audit.to_row(record),)),))
         return done
 
-    def _changed(self, revoked: Sequence[str]) -> None:
+    def _changed(self, revoked: Sequence[str], changed: Sequence[str]) -> None:
         self._generation += 1
         self._grants.clear()
         for identity in revoked:
@@ -284,6 +298,11 @@ class Vault:
                     observer(identity)
                 except Exception:
                     self.log.failure("the sessions of a revoked identity could not be ended")
+        for told in self.changed:
+            try:
+                told(changed)
+            except Exception:
+                self.log.failure("the registrations of changed credentials could not be looked at")
 
     def _alone(self, change: Callable[[], Any]) -> Deferred[Any]:
         return self._lock.run(lambda: Deferred.fromCoroutine(change()))
@@ -337,26 +356,31 @@ class KeysOf:
 
     def psk(self, identity: bytes, then: Callable[[Sequence[bytes]], None]) -> None:
         """Call ``then`` with the keys of an identity, newest first; none if unknown, blocked or of another scope."""
-        asking: Deferred[None] = Deferred.fromCoroutine(self._tell(identity, then))
-        asking.addErrback(lambda failure: self._vault.log.failure("what followed a lookup of a key failed", failure))
+        vault, name = self._vault, _text(identity)
+        asking = vault.find(name)
+        if vault.elsewhere is not None:
+            asking.addCallback(lambda found: Deferred.fromCoroutine(vault.or_elsewhere(found, name, self._scope)))
+        asking.addCallbacks(self._tell, self._unknown, (then,), errbackArgs=(then,))
 
     def decoy(self, identity: bytes) -> bytes:
         """The key that an unknown identity is tried with."""
         return self._vault.secret_of(identity)
 
-    async def _tell(self, identity: bytes, then: Callable[[Sequence[bytes]], None]) -> None:
-        try:
-            found = await self._vault.known(_text(identity), self._scope)
-        except StorageError as error:
-            self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=error)
-            found = None
+    def _unknown(self, failure: Failure, then: Callable[[Sequence[bytes]], None]) -> None:
+        self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=failure.value)
+        self._tell(None, then)
+
+    def _tell(self, found: Credential | None, then: Callable[[Sequence[bytes]], None]) -> None:
         keys = (found or self._vault.nobody).valid(self._vault.now())
-        then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
+        try:
+            then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
+        except Exception:
+            self._vault.log.failure("what followed a lookup of a key failed")
 
 
 def of_file(row: Row) -> Credential:
     """The credential that a line of a file stands for."""
-    keys = (Key(key_of(row.key)),) if row.key else ()
+    keys = (Key(bytes.fromhex(row.key)),) if row.key else ()
     return Credential(row.identity, row.type, row.scope, row.endpoints, keys, note=row.note)
 
 

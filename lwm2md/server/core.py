@@ -142,8 +142,8 @@ class Server:
         self._state.engine = engine
 
     def configure(self, settings: ServerSettings, now: float) -> None:
-        """Decide by other settings from now on; what was decided and planned already stays as it is."""
-        self._state.settings = settings
+        """Decide by other settings from now on; who may be registered no longer is not, a lifetime stays as it is."""
+        self._registration.configure(settings, now)
         self._idle.plan(now)
 
     # Devices ask
@@ -397,7 +397,7 @@ class Server:
                 self._operations.start(device, now)
             if device.registration is None:
                 self._idle.add(device, now)
-        self._registration.lifetimes.start()
+        self._registration.start(now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
         self._findings.flush(now)

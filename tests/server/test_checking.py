@@ -305,8 +305,8 @@ class ModelTests(Base):
             (
                 "observe-composite",
                 None,
-                {"paths": ("/3",), "attributes": {"pmin": 1}},
-                "attributes are those of each path, by write-attributes",
+                {"paths": ("/3",), "attributes": {"gt": 1}},
+                "gt is for one path, several have con, epmax, epmin, pmax, pmin",
                 "attributes",
             ),
             ("write-composite", None, {}, "values is missing", "values"),

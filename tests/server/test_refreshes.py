@@ -73,6 +73,41 @@ class RefreshesTests(SynchronousTestCase):
             self.bench.release()
         self.assertLessEqual(rows, DEVICES * (10 / 2.5 + 1))
 
+    def test_order(self) -> None:
+        """In whatever order devices are refreshed, their rows are written in that of their registrations."""
+        for device in (*self.fleet[::-7], *self.fleet[::3], *self.fleet):
+            device.update()
+        rows: list[str] = []
+        for _ in range(PARTS):
+            self.bench.hold()
+            self.bench.advance(5 / PARTS)
+            rows += [each.key for held in self.bench.held for each in held.writes if each.table == "refreshes"]
+            self.bench.release()
+        self.assertEqual(rows, [device.endpoint for device in self.fleet])
+
+    def test_again(self) -> None:
+        """A device that went and came back between two sweeps is swept like the others, and once."""
+        self.refresh()
+        self.bench.advance(5)
+        for turn in range(3):
+            self.fleet[3].deregister()
+            self.bench.advance(5 * (turn % 2))
+            self.fleet[3].register("lwm2m=1.1", "lt=300")
+            self.bench.advance(1)
+            self.refresh()
+            self.bench.advance(5)
+            self.assertEqual((self.stored(), self.missing()), (DEVICES, []))
+        self.assertEqual(len(self.bench.server._registration.lifetimes.refreshes._fleet), DEVICES)
+
+    def test_forgotten(self) -> None:
+        """Devices that came, went and were forgotten between two sweeps leave nothing behind."""
+        for number in range(3000):
+            device = self.bench.registered(f"short{number}", 1000 + number)
+            device.deregister()
+            self.bench.server.forget(f"short{number}", self.bench.now, lambda *_: None)
+            self.bench.settle()
+        self.assertLess(len(self.bench.server._registration.lifetimes.refreshes._fleet), 1500)
+
     def test_moved_first(self) -> None:
         """A changed address does not wait for its turn in a sweep."""
         self.refresh()
