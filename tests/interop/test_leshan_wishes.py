@@ -18,10 +18,11 @@ class StandingTests(LeshanClientTestCase):
         Its attributes are written to each path, since the client is of LwM2M 1.1.
         """
         device = await self.start()
-        body = {"paths": ["/3442/0/110", "/3303/0/5700"], "format": "senml-cbor", "pmax": 3600}
+        paths = ["/3442/0/110", "/3303/0/5700"]
+        body = {"paths": paths, "format": "senml-cbor", "pmax": 3600}
         wish = await device.call("POST", "/observations", 201, body=body)
         self.assertEqual((wish["state"], wish["attributes"]), ("active", {"pmax": 3600}))
-        for path in body["paths"]:
+        for path in paths:
             await self.client.done(f"write-attributes {path} 2.04")
         await self.daemon.process.stop()
         self.daemon = await self.daemon.again()
