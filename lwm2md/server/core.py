@@ -107,16 +107,10 @@ class Server:
             gone=self._gone,
             relisted=self._relisted,
         )
+        lifetimes = self._registration.lifetimes
         self._forgetting = Forgetting(
             state,
-            Parts(
-                self._gateways,
-                self._observations,
-                self._operations,
-                self._twin,
-                self._findings,
-                self._registration.lifetimes,
-            ),
+            Parts(self._gateways, self._observations, self._operations, self._twin, self._findings, lifetimes),
         )
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
