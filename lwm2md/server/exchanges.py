@@ -110,6 +110,7 @@ class Exchanges:
         self._twin = twin
         self._presence = presence
         self.again: Callable[[Device, Operation], None]
+        self.probe: Callable[[Device, Operation, float], None]
         self.over: Callable[[Device, Operation, float], None]
 
     def send(self, device: Device, operation: Operation, now: float) -> None:
@@ -278,6 +279,8 @@ class Exchanges:
         return Result()
 
     def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float, *, asleep: bool) -> None:
+        if outcome == Failure.TIMEOUT and self._abilities.doubtful(device, operation, sleeper=asleep):
+            self.probe(device, operation, now)
         if device.registration is not None and self._comes_again(operation, outcome, asleep):
             self.again(device, operation)
             return
