@@ -1,7 +1,8 @@
 """What a device has shown that it can do: FETCH, composite operations, the size of its blocks.
 
 RULES: an answer teaches, also one that refuses. Silence teaches only where the device answered something else right
-after it, which is asked for this alone where need be. What a device can't do is tried again after a week, since firmware is replaced and messages are lost.
+after it, and is asked something else for this alone where need be. What a device can't do is tried again after a week,
+since firmware is replaced and messages are lost.
 """
 
 from __future__ import annotations
