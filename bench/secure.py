@@ -153,7 +153,10 @@ def shake(port: int, context: Context, numbers: Sequence[int]) -> list[Device]:
 
 
 def _waits(sock: socket.socket) -> bool:
-    return bool(select.select([sock], [], [], 0)[0])
+    # Not `select`, which knows no more than 1024 descriptors.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def enough(port: int, context: Context, count: int) -> list[Device]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
@@ -337,8 +337,7 @@ class Node:
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
-            self.server.stop(self.now())
-            self.settle()
+            await self._store_all()
         if self._peers.secured is not None:
             self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
@@ -348,6 +347,13 @@ class Node:
         if self._taken_up:
             await self.delivery.stop()
         await self.storage.close()
+
+    def _store_all(self) -> Deferred[None]:
+        """Store what is written behind, part by part: of a large fleet it is too much for the memory at once."""
+        stored: Deferred[None] = Deferred()
+        self.server.stop(self.now(), lambda: stored.callback(None))
+        self.settle()
+        return stored
 
     def _close_ports(self) -> None:
         for port in self._ports:

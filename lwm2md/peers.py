@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lwm2md.coap.engine import Peer
-from lwm2md.net.addresses import unpack
+from lwm2md.net.addresses import remote
 from lwm2md.security.dtls.session import PEER
 from lwm2md.server.state import PeerDescription
 
@@ -89,4 +89,4 @@ class Peers:
 @lru_cache(maxsize=4096)
 def _plain(peer: Peer) -> PeerDescription:
     """Kept, since whoever registers is described several times on the way."""
-    return PeerDescription(str(unpack(peer)[1]), "coap")
+    return PeerDescription(remote(peer), "coap")

@@ -31,7 +31,6 @@ from lwm2md.security.credentials import (
     Scope,
     checked_identity,
     from_row,
-    key_of,
     kind_of,
     rotated,
     to_row,
@@ -41,7 +40,7 @@ from lwm2md.security.rules import Grant, exactly
 from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
 from lwm2md.server.errors import ConfiguredCredential, LimitReached, UnknownCredential
-from lwm2md.storage.interface import Storage, StorageError
+from lwm2md.storage.interface import Storage
 
 TABLE: Final = "credentials"
 _META: Final = "meta"
@@ -153,7 +152,10 @@ class Vault:
 
     async def known(self, identity: str, scope: Scope = "registration") -> Credential | None:
         """The credential of an identity, ours or from ``elsewhere``. Raises StorageError."""
-        found = await self.find(identity)
+        return await self.or_elsewhere(await self.find(identity), identity, scope)
+
+    async def or_elsewhere(self, found: Credential | None, identity: str, scope: Scope) -> Credential | None:
+        """What was found, or where that is nothing the credential that ``elsewhere`` has."""
         if found is None and self.elsewhere is not None and identity != _NOBODY and kind_of(identity) == "psk":
             try:
                 return await self.elsewhere(identity.encode(), scope)
@@ -161,10 +163,12 @@ class Vault:
                 self.log.failure("credentials from elsewhere can't be had")
         return found
 
-    async def find(self, identity: str) -> Credential | None:
-        """The credential of an identity; None if there is none. Raises StorageError."""
+    def find(self, identity: str) -> Deferred[Credential | None]:
+        """The credential of an identity; None if there is none. Fails with StorageError."""
         self.counters["lookups"] += 1
-        row = await self._storage.get(TABLE, identity)
+        return self._storage.get(TABLE, identity).addCallback(self._found, identity)
+
+    def _found(self, row: bytes | None, identity: str) -> Credential | None:
         listed = self._file.get(identity)
         kept = self._opened(identity, row)
         if listed is not None:
@@ -352,26 +356,31 @@ class KeysOf:
 
     def psk(self, identity: bytes, then: Callable[[Sequence[bytes]], None]) -> None:
         """Call ``then`` with the keys of an identity, newest first; none if unknown, blocked or of another scope."""
-        asking: Deferred[None] = Deferred.fromCoroutine(self._tell(identity, then))
-        asking.addErrback(lambda failure: self._vault.log.failure("what followed a lookup of a key failed", failure))
+        vault, name = self._vault, _text(identity)
+        asking = vault.find(name)
+        if vault.elsewhere is not None:
+            asking.addCallback(lambda found: Deferred.fromCoroutine(vault.or_elsewhere(found, name, self._scope)))
+        asking.addCallbacks(self._tell, self._unknown, (then,), errbackArgs=(then,))
 
     def decoy(self, identity: bytes) -> bytes:
         """The key that an unknown identity is tried with."""
         return self._vault.secret_of(identity)
 
-    async def _tell(self, identity: bytes, then: Callable[[Sequence[bytes]], None]) -> None:
-        try:
-            found = await self._vault.known(_text(identity), self._scope)
-        except StorageError as error:
-            self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=error)
-            found = None
+    def _unknown(self, failure: Failure, then: Callable[[Sequence[bytes]], None]) -> None:
+        self._vault.log.error("a handshake fails, its key can't be looked up: {error}", error=failure.value)
+        self._tell(None, then)
+
+    def _tell(self, found: Credential | None, then: Callable[[Sequence[bytes]], None]) -> None:
         keys = (found or self._vault.nobody).valid(self._vault.now())
-        then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
+        try:
+            then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
+        except Exception:
+            self._vault.log.failure("what followed a lookup of a key failed")
 
 
 def of_file(row: Row) -> Credential:
     """The credential that a line of a file stands for."""
-    keys = (Key(key_of(row.key)),) if row.key else ()
+    keys = (Key(bytes.fromhex(row.key)),) if row.key else ()
     return Credential(row.identity, row.type, row.scope, row.endpoints, keys, note=row.note)
 
 

@@ -19,7 +19,7 @@ from lwm2md.net.handshakes import Handshake, Owner, Timing
 from lwm2md.net.openssl import Connection, Context, Material
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE, HEAD, SERVER_HELLO, Reassembly, psk_identity, transcript
-from lwm2md.security.dtls.hello import ClientHello, server_hello
+from lwm2md.security.dtls.hello import Offer, server_hello
 from lwm2md.security.dtls.records import HANDSHAKE, HEADER, number, split
 from lwm2md.security.dtls.session import EPOCH_1
 from lwm2md.security.dtls.suites import Suite
@@ -43,6 +43,12 @@ class ServerContexts:
     with_cid: Context
     resuming: Context
     suites: tuple[Suite, ...]
+    ours: frozenset[int] = attrs.field(init=False)
+    """The numbers of those whose records don't stay in OpenSSL."""
+
+    @ours.default
+    def _ours(self) -> frozenset[int]:
+        return frozenset(suite.number for suite in self.suites if not suite.in_openssl)
 
     @classmethod
     def of(cls, suites: tuple[Suite, ...], material: Material | None) -> ServerContexts:
@@ -84,12 +90,10 @@ class ServerHandshake(Handshake):
         """The identity that the peer says it has, as far as is known, for people."""
         return "" if self._identity is None else self._identity.decode("utf-8", "replace")
 
-    def start(self, datagram: bytes, hello: ClientHello, now: float) -> None:
-        """Begin with the ClientHello in ``datagram``."""
+    def start(self, datagram: bytes, offer: Offer, now: float) -> None:
+        """Begin with the ClientHello in ``datagram``, and what it offers."""
         contexts = self._contexts
-        wants = hello.cid is not None and any(
-            not suite.in_openssl for suite in contexts.suites if suite.number in hello.suites
-        )
+        wants = offer.cid is not None and not contexts.ours.isdisjoint(offer.suites)
         self.cid = self.peer[1:] if wants else None
         self._opening = datagram
         context = contexts.with_cid if wants else contexts.resuming
@@ -112,7 +116,7 @@ class ServerHandshake(Handshake):
             if len(self._held) < _HELD:
                 self._held.append(datagram)
             self._try()
-        elif self._key or self._suite is None or not self._suite.psk or self._connection.resumed():
+        elif self._key or self._suite is None or not self._suite.psk or self._resumes:
             self._feed(datagram, now)
             self._judge(now)
         else:
@@ -222,8 +226,9 @@ class ServerHandshake(Handshake):
         return error == 0 and strong(certificate)
 
     def _complete(self, now: float) -> None:
-        confirmed = self._connection.resumed()
-        certificate = self._connection.certificate()
+        confirmed = self._resumes
+        keyed = self._suite is not None and self._suite.psk
+        certificate = None if keyed else self._connection.certificate()
         if certificate is not None:
             self._established(identity_of(certificate), confirmed=confirmed, now=now)
             return

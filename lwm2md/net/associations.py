@@ -49,6 +49,9 @@ class Listener(Protocol):
     def transmit(self, datagrams: Sequence[Datagram]) -> None:
         """Send datagrams to addresses."""
 
+    def transmit_soon(self, datagrams: Sequence[Datagram]) -> None:
+        """Send datagrams to addresses, at the end of this turn of the reactor at the latest."""
+
     def arrived(self, data: list[Datagram]) -> None:
         """Take application data of peers that came outside of `Associations.receive`."""
 
@@ -231,7 +234,7 @@ class Associations:
         """Forget a handshake without a word; return it if there was one."""
         handshake = self.handshakes.pop(address, None)
         if handshake is not None:
-            handshake.over = True
+            handshake.end()
             self._timers.cancel(handshake)
         return handshake
 
@@ -244,7 +247,8 @@ class Associations:
 
     def send_to(self, handshake: Handshake, datagrams: Sequence[bytes]) -> None:
         """Send datagrams of a handshake."""
-        self._listener.transmit([(datagram, handshake.address) for datagram in datagrams])
+        address = handshake.address
+        self._listener.transmit_soon([(datagram, address) for datagram in datagrams])
 
     def established(self, handshake: Handshake, outcome: Outcome, now: float) -> None:
         """Let the session begin that a handshake has agreed on."""

@@ -84,9 +84,10 @@ class ClientHandshake(Handshake):
         return accepted
 
     def _complete(self, now: float) -> None:
+        self._resumes = self._connection.resumed()
         certificate = self._connection.certificate()
         if certificate is None:
             identity = Identity("psk", self._terms.identity.decode("utf-8", "replace"))
         else:
             identity = identity_of(certificate)
-        self._established(identity, confirmed=not self._connection.resumed(), now=now)
+        self._established(identity, confirmed=not self._resumes, now=now)

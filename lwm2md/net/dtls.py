@@ -25,7 +25,7 @@ from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
-from lwm2md.security.dtls.hello import ClientHello, Cookies, client_hello
+from lwm2md.security.dtls.hello import Cookies, Offer, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
 from lwm2md.security.dtls.session import PEER
 from lwm2md.security.dtls.sessions import Limits
@@ -43,7 +43,6 @@ COUNTERS: Final = (
     "alerts_to_unknown",
     "errors",
 )
-_CLIENT_HELLO: Final = 1
 _BEHIND_NUMBER: Final = 11
 _MESSAGE_TYPE: Final = 13
 _COPIES_COME: Final = 60.0
@@ -111,6 +110,8 @@ class DtlsPort:
         self._cookies = Cookies(random)
         self._openings: Generations[bytes, bytes] = Generations(_COPIES_COME, _OPENINGS)
         self._tried: dict[bytes, int] = {}
+        self._taking = False
+        self._soon: Batch = []
         self._by_prefix = {port.prefix: port for port in ports}
         self._receive: Callable[[Batch], None] = _ignore
         self.associations = Associations(
@@ -142,12 +143,16 @@ class DtlsPort:
     def take(self, batch: Batch) -> None:
         """Take datagrams of the network."""
         try:
+            self._taking = True
             data = self.associations.receive(batch, self._clock.seconds())
         except Exception:
             # Of the reactor's doing it would be to drop the port.
             self.own["errors"] += 1
             self._log.failure("receiving failed")
             return
+        finally:
+            self._taking = False
+            self._transmit_rest()
         if data:
             self.arrived(data)
 
@@ -158,6 +163,7 @@ class DtlsPort:
     def close(self) -> None:
         """Stop and give the ports back; the sessions live on."""
         self.associations.stop()
+        self._transmit_rest()
         for port in self.ports:
             port.close()
 
@@ -165,6 +171,21 @@ class DtlsPort:
 
     def transmit(self, datagrams: Sequence[Datagram]) -> None:
         """Send datagrams to addresses."""
+        self._transmit_rest()
+        self._transmit(datagrams)
+
+    def transmit_soon(self, datagrams: Sequence[Datagram]) -> None:
+        """Send datagrams together with what others have to send, when all that has arrived was read."""
+        if not (self._soon or self._taking):
+            self._clock.callLater(0, self._transmit_rest)
+        self._soon += datagrams
+
+    def _transmit_rest(self) -> None:
+        if self._soon:
+            soon, self._soon = self._soon, []
+            self._transmit(soon)
+
+    def _transmit(self, datagrams: Sequence[Datagram]) -> None:
         self.own["sent"] += len(datagrams)
         if len(self.ports) == 1:
             self.ports[0].send(datagrams)
@@ -220,12 +241,14 @@ class DtlsPort:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
-            self.transmit([(self._cookies.challenge(address, hello, now), address)])
+            self.transmit_soon([(self._cookies.challenge(address, hello, now), address)])
+        elif (offer := hello.offer()) is None:
+            self.own["hellos_malformed"] += 1
         else:
-            self._begin(datagram, hello, address, now)
+            self._begin(datagram, offer, address, now)
         return True
 
-    def _begin(self, datagram: bytes, hello: ClientHello, address: bytes, now: float) -> None:
+    def _begin(self, datagram: bytes, offer: Offer, address: bytes, now: float) -> None:
         """Begin a handshake with a client that is where it says."""
         if self.associations.forget(address) is not None:
             self._guard.release(address)
@@ -238,7 +261,7 @@ class DtlsPort:
                 self.associations, address, peer, self._terms.timing, now, self.contexts, self._keys, self._tried
             )
             self.associations.begin(handshake)
-            handshake.start(datagram, hello, now)
+            handshake.start(datagram, offer, now)
             self.associations.follow(handshake)
 
     # Those that nobody knows

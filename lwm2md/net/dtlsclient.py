@@ -112,6 +112,8 @@ class SecureClient:
             if link is not None:
                 link.port.send([datagram])
 
+    transmit_soon = transmit
+
     def arrived(self, data: list[Datagram]) -> None:
         """Hand application data to the devices."""
         for datagram in data:

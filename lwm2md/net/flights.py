@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 
 from lwm2md.security.dtls.ciphers import Open, Seal, opener, sealer
 from lwm2md.security.dtls.crossing import Crossing
-from lwm2md.security.dtls.records import HEADER, number, plain, split
+from lwm2md.security.dtls.records import HEADER, head, number, plain, split
 from lwm2md.security.dtls.session import EPOCH_1, FIRST
 from lwm2md.security.dtls.suites import Suite
 
@@ -48,7 +48,7 @@ class Flights:
         if self._next is None:
             self._next = begins
         if not self._crossing.cid and len(written) <= self._mtu and begins == self._next:
-            self._next += _unsealed(written)
+            self._next = _behind(written, begins)
             return [written]
         return self._packed(self._numbered(record) for record in split(written, 0)[0])
 
@@ -96,10 +96,12 @@ class Flights:
         return found
 
 
-def _unsealed(records: bytes) -> int:
-    """How many records of epoch 0 there are."""
-    count = at = 0
+def _behind(records: bytes, first: int) -> int:
+    """The number behind that of the last record of epoch 0; ``first`` is that of the first."""
+    at = 0
     while at < len(records):
-        count += records[at + 3 : at + 5] == b"\0\0"
-        at += HEADER + int.from_bytes(records[at + 11 : at + HEADER], "big")
-    return count
+        _, _, numbered, length = head(records, at)
+        if numbered < EPOCH_1:
+            first = numbered + 1
+        at += HEADER + length
+    return first

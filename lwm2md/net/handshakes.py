@@ -19,7 +19,15 @@ from lwm2md.net.openssl import Connection, Session
 from lwm2md.security.dtls import keys as derivation
 from lwm2md.security.dtls.crossing import Crossing
 from lwm2md.security.dtls.hello import ServerHello
-from lwm2md.security.dtls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, CID_LENGTH, HEADER, TLS12_CID
+from lwm2md.security.dtls.records import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    CID_LENGTH,
+    HEADER,
+    TLS12_CID,
+    head,
+)
 from lwm2md.security.dtls.session import EPOCH_1, DtlsSession, own_keys
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
@@ -41,7 +49,7 @@ class Timing:
     mtu: int = 1280
 
 
-@attrs.frozen(slots=True, eq=False)
+@attrs.define(slots=True, eq=False)
 class Outcome:
     """What a handshake has agreed on. ``keys`` are those of a session (`session.own_keys`), none where the records stay
     in ``connection``. ``flights`` sends the last flight again, as long as the peer has not shown that it came, which it
@@ -112,6 +120,7 @@ class Handshake:
         self._flights = Flights(self._crossing, timing.mtu)
         self._suite: Suite | None = None
         self._hello: ServerHello | None = None
+        self._resumes = False
         self._changed_cipher = False
         self._proof_seen = False
         self._keys = b""
@@ -132,6 +141,12 @@ class Handshake:
     def accepts(self, certificate: x509.Certificate, depth: int, error: int) -> bool:
         """Return whether a certificate of the peer's chain will do."""
         raise NotImplementedError
+
+    def end(self) -> None:
+        """Be over, without a word. What is OpenSSL's goes at once: it is large, and a timer may keep this a while."""
+        if not self.over:
+            self.over, self.wakes = True, None
+            del self._connection
 
     def expire(self, now: float) -> None:
         """Send the last flight again, or give up."""
@@ -195,6 +210,7 @@ class Handshake:
     def _meet(self, hello: ServerHello) -> None:
         """Take what the server has chosen."""
         self._hello = hello
+        self._resumes = self._connection.resumed()
         self._suite = BY_NUMBER.get(hello.suite)
         if hello.cid is not None and self.peer_cid is not None:
             self._crossing.own_cid = self.cid or b""
@@ -223,21 +239,24 @@ class Handshake:
         if not suite.in_openssl and not self._keys:
             self._keys = own_keys(suite, derivation.key_block(suite, *secrets), client=self._client)
             self._flights.know(suite, self._keys)
-        self.over, self.wakes = True, None
+        connection = self._connection
         outcome = Outcome(
             suite,
             identity,
             self._keys,
             bool(self._crossing.own_cid),
             self._crossing.cid,
-            self._connection.resumed(),
+            self._resumes,
             confirmed,
             secrets,
             self._flights,
             self._crossing,
-            self._connection if suite.in_openssl else None,
-            self._connection.session() if self._client else None,
+            connection if suite.in_openssl else None,
+            connection.session() if self._client else None,
         )
+        if not suite.in_openssl:
+            connection.leave()
+        self.end()
         self._owner.established(self, outcome, now)
 
     def _refuse(self, description: int, cause: str, now: float) -> None:
@@ -245,7 +264,7 @@ class Handshake:
         self._fail(cause, now)
 
     def _fail(self, cause: str, now: float) -> None:
-        self.over, self.wakes = True, None
+        self.end()
         self._owner.failed(self, cause, now)
 
 
@@ -253,12 +272,12 @@ def _survey(datagram: bytes) -> tuple[bool, int]:
     """Whether a datagram has a ChangeCipherSpec, and the highest number in it that has an epoch; -1 without any."""
     changed, top, at = False, -1, 0
     while at + HEADER <= len(datagram):
-        kind = datagram[at]
+        kind, _, numbered, length = head(datagram, at)
         changed |= kind == CHANGE_CIPHER_SPEC
-        numbered = int.from_bytes(datagram[at + 3 : at + 11], "big")
         if numbered >= EPOCH_1:
             top = max(top, numbered)
         if kind == TLS12_CID:
             at += CID_LENGTH
-        at += HEADER + int.from_bytes(datagram[at + 11 : at + HEADER], "big")
+            length = int.from_bytes(datagram[at + 11 : at + HEADER], "big")
+        at += HEADER + length
     return changed, top

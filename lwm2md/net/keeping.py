@@ -7,7 +7,7 @@ sealed like credentials. A row that can't be stored is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -70,8 +70,10 @@ class Keeper:
     def _store(self) -> None:
         begun, self._begun = self._begun, []
         found = [session for peer in begun if (session := self._sessions.by_peer.get(peer)) is not None]
+        for session in found:
+            self._sessions.stored(session)
         if found:
-            self._submit((Commit(self._rows(found)),))
+            self._ask(found, frozenset())
 
     def ended(self, peer: bytes) -> None:
         """Know that a session is gone."""
@@ -89,20 +91,25 @@ class Keeper:
         gone, self._gone = self._gone, set()
         if not sessions and not gone:
             return False
+        self._ask(sessions, gone)
+        return len(sessions) == _MOST
+
+    def _ask(self, sessions: Sequence[DtlsSession], gone: Collection[str]) -> None:
+        """Ask for these to be stored, and those rows to be removed."""
+        writes = (*self._rows(sessions), *(Write(TABLE, key, None) for key in gone))
 
         def ended(committed: bool, _now: float) -> None:
             if committed:
                 self.counters["sessions_stored"] += len(sessions)
                 self._uncounted = False
                 return
-            self._gone |= gone
+            self._gone.update(gone)
             for session in sessions:
                 # One that has ended meanwhile may be gone from storage already.
                 if self._sessions.by_peer.get(session.peer) is session:
                     self._sessions.note(session)
 
-        self._submit((Commit((*self._rows(sessions), *(Write(TABLE, key, None) for key in gone)), (), ended),))
-        return len(sessions) == _MOST
+        self._submit((Commit(writes, (), ended, patient=True),))
 
     def flush_all(self) -> None:
         """Ask for everything to be stored that is not, before a stop."""
@@ -130,11 +137,11 @@ class Keeper:
         self._sessions.restore(found)
 
     def _rows(self, sessions: Sequence[DtlsSession]) -> tuple[Write, ...]:
-        rows = tuple(Write(TABLE, _key(session.peer), self._row(session)) for session in sessions)
+        rows = tuple(Write(TABLE, key := _key(session.peer), self._row(session, key)) for session in sessions)
         return (Write(META, LIVES, b"%d" % self._life), *rows) if self._uncounted else rows
 
-    def _row(self, session: DtlsSession) -> bytes:
-        return self._seal.seal(StoredSession.of(session, self._life).to_bytes(), _key(session.peer))
+    def _row(self, session: DtlsSession, key: str) -> bytes:
+        return self._seal.seal(StoredSession.of(session, self._life).to_bytes(), key)
 
     def _set(self, wait: float) -> None:
         when = self._clock.seconds() + wait

@@ -3,25 +3,25 @@
 RULES: this is the only module that knows pyOpenSSL and the binding below it. DTLS 1.2 and nothing else; no
 renegotiation, no compression. OpenSSL's calls are synchronous, and each of its questions (a key, a certificate, an
 extension) is put to the `Asked` whose `Connection.step` is running. The cookie is checked before there is a connection,
-so that OpenSSL takes any. It writes records, and never datagrams.
+so that OpenSSL takes any. It writes records, and never datagrams. Each call of the binding lets other threads run, and
+costs as much as some lines of Python: so connections are the binding's own, and nothing is asked of them twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import attrs
 from cryptography import x509
 from OpenSSL import SSL, crypto
-from OpenSSL._util import ffi, lib
+from OpenSSL._util import exception_from_error_queue, ffi, lib
 
 from lwm2md.security.dtls.records import DTLS_1_2
 from lwm2md.security.dtls.suites import Suite, cipher_list
 
 CONNECTION_ID: Final = 54
 """The extension of RFC 9146."""
-NO_CRL: Final = 3
-"""X509_V_ERR_UNABLE_TO_GET_CRL: the issuer of a certificate has no list."""
 
 _CURVES: Final = b"P-256:X25519:P-384"
 _SIGNATURES: Final = (
@@ -29,13 +29,16 @@ _SIGNATURES: Final = (
     b"RSA+SHA256:RSA+SHA384:RSA+SHA512"
 )
 _ILLEGAL: Final = 47
-Session = SSL.Session
-"""What a client keeps of a session, to take it up later."""
-
 _MASTER: Final = 48
+_RANDOM: Final = 32
 _PSK_IDENTITY: Final = 0xA8
 _ROOM: Final = 1 << 16
-_LONGEST_CID: Final = 255
+_UNHEARD: Final = -100
+"""What was listened to is nothing that OpenSSL answers."""
+_room: Final = ffi.new("unsigned char[]", _ROOM)
+"""Where OpenSSL puts what is copied from there at once."""
+_nowhere: Final = ffi.gc(lib.BIO_ADDR_new(), lib.BIO_ADDR_free)
+"""Where OpenSSL would put a peer's address, if what is in memory had one."""
 
 
 class Asked(Protocol):
@@ -54,6 +57,14 @@ class Asked(Protocol):
 
     def accepts(self, certificate: x509.Certificate, depth: int, error: int) -> bool:
         """Return whether a certificate of the peer's chain will do; ``error`` is OpenSSL's own word, 0 for none."""
+
+
+@attrs.frozen(slots=True, eq=False)
+class Session:
+    """What a client keeps of a session, to take it up later with the same context."""
+
+    context: Context
+    handle: Any
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -87,6 +98,8 @@ class Context:
         self.resumes = resumes
         self.asked: Asked | None = None
         context = self._context = SSL.Context(SSL.DTLS_SERVER_METHOD if server else SSL.DTLS_CLIENT_METHOD)
+        self.raw = context._context
+        self.memory = lib.BIO_s_mem()
         context.set_min_proto_version(int.from_bytes(DTLS_1_2, "big"))
         context.set_max_proto_version(int.from_bytes(DTLS_1_2, "big"))
         if suites:
@@ -109,8 +122,10 @@ class Context:
     def _hook(self) -> tuple[object, ...]:
         """Register what OpenSSL calls; the callbacks live as long as whoever holds what is returned."""
         raw = self._context._context
+        cookie = ffi.callback("int (*)(SSL *, const unsigned char *, unsigned int)", lambda _ssl, _cookie, _length: 1)
+        verify = ffi.callback("int (*)(int, X509_STORE_CTX *)", self._verify)
         if self.server:
-            self._context.set_cookie_verify_callback(lambda _connection, _cookie: True)
+            lib.SSL_CTX_set_cookie_verify_cb(raw, cookie)
             psk = ffi.callback("unsigned int (*)(SSL *, const char *, unsigned char *, unsigned int)", self._server_psk)
             lib.SSL_CTX_set_psk_server_callback(raw, psk)
             extend = lib.SSL_CTX_add_server_custom_ext
@@ -128,7 +143,7 @@ class Context:
             "int (*)(SSL *, unsigned int, const unsigned char *, size_t, int *, void *)", self._parse_cid
         )
         extend(raw, CONNECTION_ID, add, ffi.NULL, ffi.NULL, parse, ffi.NULL)
-        return psk, add, parse
+        return cookie, psk, add, parse, verify
 
     def _use(self, material: Material) -> None:
         context = self._context
@@ -150,7 +165,8 @@ class Context:
                     store.add_crl(revoked)
                 flags |= crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL
             store.set_flags(flags)
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+        mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        lib.SSL_CTX_set_verify(context._context, mode, self._callbacks[-1])
 
     # What OpenSSL calls
 
@@ -180,8 +196,18 @@ class Context:
         self.asked.peer_cid = data[1:]
         return 1
 
-    def _verify(self, _connection: object, certificate: crypto.X509, error: int, depth: int, _ok: int) -> bool:
-        return self.asked is not None and self.asked.accepts(certificate.to_cryptography(), depth, error)
+    def _verify(self, _ok: int, store: Any) -> int:
+        raw = lib.X509_STORE_CTX_get_current_cert(store)
+        lib.X509_up_ref(raw)
+        try:
+            certificate = _certificate(raw)
+        except ValueError:
+            return 0
+        error, depth = lib.X509_STORE_CTX_get_error(store), lib.X509_STORE_CTX_get_error_depth(store)
+        if self.asked is None or not self.asked.accepts(certificate, depth, error):
+            return 0
+        lib.X509_STORE_CTX_set_error(store, lib.X509_V_OK)
+        return 1
 
 
 class Connection:
@@ -190,91 +216,97 @@ class Connection:
     ``done`` says that it has ended well, ``failed`` why it has not. ``sni`` is the name that a client asks for.
     """
 
-    __slots__ = ("_asked", "_connection", "_context", "done", "failed")
+    __slots__ = ("_asked", "_context", "_in", "_out", "_ssl", "done", "failed")
 
     def __init__(self, context: Context, asked: Asked, mtu: int, sni: str = "", session: Session | None = None) -> None:
         self.done = False
         self.failed = ""
         self._context = context
         self._asked = asked
-        connection = self._connection = SSL.Connection(context._context)
-        connection.set_ciphertext_mtu(mtu)
+        # What it is is freed at once when nobody has this any more; the two in memory go with it.
+        ssl = self._ssl = ffi.gc(lib.SSL_new(context.raw), lib.SSL_free)
+        memory = context.memory
+        self._in, self._out = lib.BIO_new(memory), lib.BIO_new(memory)
+        lib.SSL_set_bio(ssl, self._in, self._out)
+        lib.SSL_set_mtu(ssl, mtu)
         if context.server:
-            connection.set_accept_state()
+            lib.SSL_set_accept_state(ssl)
         else:
-            connection.set_connect_state()
-            if session is not None:
-                connection.set_session(session)
+            lib.SSL_set_connect_state(ssl)
+            if session is not None and session.context is context:
+                lib.SSL_set_session(ssl, session.handle)
             if sni:
-                connection.set_tlsext_host_name(sni.encode("idna"))
+                lib.SSL_set_tlsext_host_name(ssl, sni.encode("idna"))
 
     def listen(self, hello: bytes) -> bytes:
         """Take the ClientHello whose cookie was found good, and return the records of the answer."""
-        return self._run(hello, self._listen)
+        return self._run(hello, _listen)
 
     def step(self, records: bytes) -> bytes:
         """Take records of the peer, none to begin with as a client, and return those to be sent."""
-        return self._run(records, self._connection.do_handshake)
+        return self._run(records, lib.SSL_do_handshake)
 
-    def _listen(self) -> None:
-        self._connection.DTLSv1_listen()
-        self._connection.do_handshake()
-
-    def _run(self, records: bytes, call: Any) -> bytes:
+    def _run(self, records: bytes, call: Callable[[Any], int]) -> bytes:
+        context, ssl = self._context, self._ssl
         if records:
-            self._connection.bio_write(records)
-        self._context.asked = self._asked
-        try:
-            call()
+            lib.BIO_write(self._in, records, len(records))
+        context.asked = self._asked
+        result = call(ssl)
+        context.asked = None
+        if result == 1:
             self.done = True
-        except SSL.WantReadError:
-            pass
-        except SSL.Error as error:
-            self.failed = _reason(error)
-        finally:
-            self._context.asked = None
+        elif result != _UNHEARD and lib.SSL_get_error(ssl, result) != lib.SSL_ERROR_WANT_READ:
+            self.failed = _failure()
         return self._drain()
 
     def _drain(self) -> bytes:
-        try:
-            return self._connection.bio_read(_ROOM)
-        except SSL.WantReadError:
-            return b""
+        size = lib.BIO_read(self._out, _room, _ROOM)
+        return ffi.buffer(_room, size)[:] if size > 0 else b""
 
     # What a handshake has agreed on
 
     def secrets(self) -> tuple[bytes, bytes, bytes] | None:
         """Return the master secret, the client's and the server's random; None before there are any."""
-        session = lib.SSL_get_session(self._connection._ssl)
-        if session == ffi.NULL:
+        session = lib.SSL_get_session(self._ssl)
+        if session == ffi.NULL or lib.SSL_SESSION_get_master_key(session, _room, _MASTER) != _MASTER:
             return None
-        room = ffi.new("unsigned char[]", _MASTER)
-        # No word of pyOpenSSL: that raises where there is no secret yet.
-        if lib.SSL_SESSION_get_master_key(session, room, _MASTER) != _MASTER:
-            return None
-        return bytes(ffi.buffer(room)), *self.randoms()
+        return ffi.buffer(_room, _MASTER)[:], *self.randoms()
 
     def randoms(self) -> tuple[bytes, bytes]:
         """Return the client's and the server's random, once both have said hello."""
-        return self._connection.client_random() or b"", self._connection.server_random() or b""
+        lib.SSL_get_client_random(self._ssl, _room, _RANDOM)
+        lib.SSL_get_server_random(self._ssl, _room + _RANDOM, _RANDOM)
+        both = ffi.buffer(_room, 2 * _RANDOM)[:]
+        return both[:_RANDOM], both[_RANDOM:]
 
     def certificate(self) -> x509.Certificate | None:
         """Return the peer's certificate, if it has shown one."""
-        return self._connection.get_peer_certificate(as_cryptography=True)
+        raw = lib.SSL_get_peer_certificate(self._ssl)
+        return None if raw == ffi.NULL else _certificate(raw)
 
     def resumed(self) -> bool:
-        """Return whether an earlier session was taken up."""
-        return bool(lib.SSL_session_reused(self._connection._ssl))
+        """Return whether an earlier session was taken up, which is known once both have said hello."""
+        return bool(lib.SSL_session_reused(self._ssl))
+
+    def leave(self) -> None:
+        """Need this no more after a handshake that went well: OpenSSL takes the session of a connection that is freed
+        without having been closed for broken, and nobody could take it up.
+        """
+        if self._context.resumes:
+            lib.SSL_set_shutdown(self._ssl, SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
     def session(self) -> Session | None:
         """Return what the next handshake with this server may take up, where the context resumes."""
-        return self._connection.get_session() if self._context.resumes else None
+        if not self._context.resumes:
+            return None
+        handle = lib.SSL_get1_session(self._ssl)
+        return None if handle == ffi.NULL else Session(self._context, ffi.gc(handle, lib.SSL_SESSION_free))
 
     def session_identity(self) -> bytes:
         """Return the PSK identity that belongs to the session, empty if it has none; no call of OpenSSL gives it, but
         the session as it writes it (SSL_SESSION_ASN1, element 8) does.
         """
-        session = ffi.gc(lib.SSL_get1_session(self._connection._ssl), lib.SSL_SESSION_free)
+        session = ffi.gc(lib.SSL_get1_session(self._ssl), lib.SSL_SESSION_free)
         size = lib.i2d_SSL_SESSION(session, ffi.NULL)
         room = ffi.new("unsigned char[]", size)
         lib.i2d_SSL_SESSION(session, ffi.new("unsigned char **", room))
@@ -290,30 +322,45 @@ class Connection:
     def open(self, records: bytes) -> list[bytes] | None:
         """Return what records of the peer hold, one item for each with application data; None once it has closed."""
         found = []
-        self._connection.bio_write(records)
-        try:
-            while True:
-                found.append(self._connection.recv(_ROOM))
-        except SSL.WantReadError:
+        lib.BIO_write(self._in, records, len(records))
+        while (size := lib.SSL_read(self._ssl, _room, _ROOM)) > 0:
+            found.append(ffi.buffer(_room, size)[:])
+        if lib.SSL_get_error(self._ssl, size) == lib.SSL_ERROR_WANT_READ:
             return found
-        except (SSL.ZeroReturnError, SSL.Error):
-            return found or None
+        _failure()
+        return found or None
 
     def seal(self, data: bytes) -> bytes:
         """Return application data as records; none when the connection is broken."""
-        try:
-            self._connection.send(data)
-        except SSL.Error:
-            return b""
-        return self._drain()
+        if lib.SSL_write(self._ssl, data, len(data)) > 0:
+            return self._drain()
+        _failure()
+        return b""
 
     def close(self) -> bytes:
         """Return the records that say that nothing more comes."""
-        try:
-            self._connection.shutdown()
-        except SSL.Error:
-            return b""
-        return self._drain()
+        if lib.SSL_shutdown(self._ssl) >= 0:
+            return self._drain()
+        _failure()
+        return b""
+
+
+def _listen(ssl: Any) -> int:
+    result: int = lib.DTLSv1_listen(ssl, _nowhere)
+    return lib.SSL_do_handshake(ssl) if result > 0 else result or _UNHEARD
+
+
+def _failure() -> str:
+    """What OpenSSL says has gone wrong, for people; nothing of it is left for the next one to find."""
+    try:
+        exception_from_error_queue(SSL.Error)
+    except SSL.Error as error:
+        return _reason(error) or "it has ended"
+
+
+def _certificate(raw: Any) -> x509.Certificate:
+    """What a certificate of OpenSSL's says, which is ours from now on. Raises ValueError."""
+    return crypto.X509._from_raw_x509_ptr(raw).to_cryptography()
 
 
 def _put(data: bytes, out: Any, room: int) -> int:

@@ -88,7 +88,7 @@ class Credential(msgspec.Struct, frozen=True, omit_defaults=True):
         """The keys that are valid now, the newest first; none of a blocked one."""
         if self.blocked:
             return ()
-        return tuple(key.value for key in self.keys if key.until is None or now < key.until)
+        return tuple([key.value for key in self.keys if key.until is None or now < key.until])
 
 
 _decode: Final = msgspec.msgpack.Decoder(Credential).decode

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-import attrs
+import msgspec
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Peer
@@ -37,8 +37,7 @@ _MOST_WAITING: Final = 10_000
 _EVERYTHING: Final = Grant(("*",))
 
 
-@attrs.frozen(slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """Who wants to register as what: ``labels`` are the device's claims, ``identity`` what it proved."""
 
     endpoint: str
@@ -48,8 +47,7 @@ class Admission:
     labels: Mapping[str, str] = NO_LABELS
 
 
-@attrs.frozen(slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Whether it may, else the ``cause``, a stable word; ``labels`` count as the operator's."""
 
     allowed: bool
@@ -57,8 +55,10 @@ class Verdict:
     labels: Mapping[str, str] = NO_LABELS
 
 
-@attrs.frozen(slots=True)
-class Unavailable:
+_WELCOME: Final = Verdict(True)
+
+
+class Unavailable(msgspec.Struct, frozen=True):
     """Whoever keeps the credentials can't say what there is."""
 
 
@@ -93,7 +93,16 @@ class Gate:
         """
         if self.waiting >= _MOST_WAITING:
             raise Rejected(n.SERVICE_UNAVAILABLE, "busy")
-        _Asking(self, self._state, asked, then, self.admit).begin(now)
+        if asked.identity is None and self.admit is None and not self.refusal(asked.endpoint):
+            then(asked, _WELCOME, now)
+        else:
+            _Asking(self, self._state, asked, then, self.admit).begin(now)
+
+    def refusal(self, endpoint: str) -> str:
+        """Why an endpoint may not be registered by somebody who has proved nothing; "" where it may."""
+        known = self._state.devices.get(endpoint)
+        cause = self._state.settings.policy.refusal(endpoint, None, None)
+        return SECURITY_NEEDED if not cause and known is not None and known.secured else cause
 
     def again(self, endpoint: str, where: PeerDescription, now: float, then: Callable[[str, float], None]) -> None:
         """Ask the credential and the rules, not the plugins, about a session that goes on with a registration.
@@ -145,11 +154,7 @@ class _Asking:
         if identity is not None:
             self._look(identity.names, now)
             return
-        cause = self._state.settings.policy.refusal(self._asked.endpoint, None, None)
-        known = self._state.devices.get(self._asked.endpoint)
-        if not cause and known is not None and known.secured:
-            cause = SECURITY_NEEDED
-        self._cause = cause
+        self._cause = cause = self._gate.refusal(self._asked.endpoint)
         if cause in _EXEMPT and self._gate.grant is not None:
             self._look((NOSEC + self._asked.endpoint,), now)
         elif cause:
@@ -173,7 +178,7 @@ class _Asking:
             self._end(Verdict(False, self._cause), now)
             return
         if not asked.endpoint and asked.identity is not None:
-            self._asked = asked = attrs.evolve(asked, endpoint=policy.implied(asked.identity, grant) or "")
+            self._asked = asked = msgspec.structs.replace(asked, endpoint=policy.implied(asked.identity, grant) or "")
         cause = policy.refusal(asked.endpoint, asked.identity, grant) if asked.endpoint else "no-endpoint"
         if cause:
             self._end(Verdict(False, cause), now)

@@ -105,16 +105,10 @@ class Server:
             gone=self._gone,
             relisted=self._relisted,
         )
+        lifetimes = self._registration.lifetimes
         self._forgetting = Forgetting(
             state,
-            Parts(
-                self._gateways,
-                self._observations,
-                self._operations,
-                self._twin,
-                self._findings,
-                self._registration.lifetimes,
-            ),
+            Parts(self._gateways, self._observations, self._operations, self._twin, self._findings, lifetimes),
         )
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
@@ -263,10 +257,6 @@ class Server:
         """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
         return self._observations.wishes.find(endpoint, target)
 
-    def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
-        """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        self.amend(endpoint, now, then, labels=labels)
-
     def amend(
         self,
         endpoint: str,
@@ -405,11 +395,10 @@ class Server:
         self._flush(now)
         self._findings.flush(now)
 
-    def stop(self, now: float) -> None:
-        """Ask for everything to be stored that is written behind."""
-        self._findings.finish()
+    def stop(self, now: float, then: Callable[[], None] = lambda: None) -> None:
+        """Ask for everything to be stored that is written behind, part by part; ``then`` is called at the end."""
         self.refused.flush()
-        self._registration.lifetimes.refreshes.finish(now)
+        self._findings.finish(lambda: self._registration.lifetimes.refreshes.finish(now, then))
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)

@@ -186,7 +186,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, registration_row(coming))
-        facts = {**facts_of(self._state, coming), "reason": "revived"}
+        facts = {**facts_of(coming, address_of(self._state, coming)), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:
@@ -207,8 +207,8 @@ class RegistrationInterface:
         if gap > registration.gap:  # noqa: PLR1730  max would be a call
             registration.gap = gap
         registration.updated_at = now
-        if not registration.noted:
-            self.lifetimes.refreshes.note(registration)
+        if not device.noted:
+            self.lifetimes.refreshes.note(device)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
@@ -218,7 +218,7 @@ class RegistrationInterface:
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
-        parameters = parse(request.message.query)
+        _, parameters = parse(request.message.options)
         listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
         if not changes:
@@ -231,7 +231,11 @@ class RegistrationInterface:
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
+        facts = {
+            "reason": "parameters",
+            "changed": sorted(changes),
+            **facts_of(updated, address_of(self._state, updated)),
+        }
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -280,7 +284,7 @@ class RegistrationInterface:
         self.moves.move(device, request.peer, now)
         registration.refreshed(now)
         device.disabled = False
-        self.lifetimes.refreshes.note(registration)
+        self.lifetimes.refreshes.note(device)
         self._gateways.changed(device, now)
         self._uplink(device, now)
 

@@ -2,7 +2,8 @@
 
 RULES: only the worker thread touches the database; a commit is on the disk when its Deferred fires (write-ahead log
 with ``synchronous=FULL``). One process at a time uses a database: an advisory lock on ``<database>.lock`` says so. The
-schema is in numbered files under ``schema/``; ``PRAGMA user_version`` holds the number of the last one applied.
+schema is in numbered files under ``schema/``; ``PRAGMA user_version`` holds the number of the last one applied. Rows
+that are asked for one right after the other are one job for the thread: to wake it, and to be woken, costs more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
@@ -22,6 +23,8 @@ from lwm2md.storage.interface import LAST, Batch, Place, Rows, Samples, Storage,
 from lwm2md.storage.snapshots import Progress
 
 _T = TypeVar("_T")
+_Asked = tuple[str, str, Deferred[bytes | None]]
+_TOGETHER: Final = 256
 
 
 class SQLiteStorage:
@@ -35,6 +38,9 @@ class SQLiteStorage:
         self._reactor = reactor
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._state = "not open"
+        # The rows of the job that was asked for last, while the thread has not begun with it.
+        self._rows: list[_Asked] | None = None
+        self._rows_lock = threading.Lock()
 
     def open(self) -> Deferred[None]:
         """Lock, open and bring the database up to the schema of this version."""
@@ -62,7 +68,17 @@ class SQLiteStorage:
 
     def get(self, table: str, key: str) -> Deferred[bytes | None]:
         """Return the value of one row, or None."""
-        return self._ask(lambda: self._database.get(table, key))
+        if self._state:
+            return self._refused()
+        answer: Deferred[bytes | None] = Deferred()
+        with self._rows_lock:
+            rows = self._rows
+            if rows is not None and len(rows) < _TOGETHER:
+                rows.append((table, key, answer))
+                return answer
+            self._rows = rows = [(table, key, answer)]
+        self._jobs.put(lambda: self._look_up(rows))
+        return answer
 
     def scan(self, table: str, after: str = "", limit: int = 1000) -> Deferred[Rows]:
         """Return rows by key, see ``Storage.scan``."""
@@ -129,10 +145,33 @@ class SQLiteStorage:
 
     def _ask(self, work: Callable[[], _T]) -> Deferred[_T]:
         if self._state:
-            return fail(StorageError(f"{self._database.path}: {self._state}"))
+            return self._refused()
+        # What is asked for from now on must not be answered before this.
+        self._rows = None
         answer: Deferred[_T] = Deferred()
         self._jobs.put(self._job(work, answer))
         return answer
+
+    def _refused(self) -> Deferred[_T]:
+        return fail(StorageError(f"{self._database.path}: {self._state}"))
+
+    def _look_up(self, rows: list[_Asked]) -> None:
+        with self._rows_lock:
+            if self._rows is rows:
+                self._rows = None
+        found = [(answer, self._row(table, key)) for table, key, answer in rows]
+        self._reactor.callFromThread(_tell, found)
+
+    def _row(self, table: str, key: str) -> bytes | StorageError | None:
+        try:
+            return self._database.get(table, key)
+        except StorageError as error:
+            return error
+        except Exception as error:  # nothing may end the worker
+            return self._unexpected(error)
+
+    def _unexpected(self, error: Exception) -> StorageError:
+        return StorageError(f"{self._database.path}: {type(error).__name__}: {error}")
 
     def _job(self, work: Callable[[], _T], answer: Deferred[_T]) -> Callable[[], None]:
         """Work for another thread, which tells the answer on that of the reactor."""
@@ -143,8 +182,7 @@ class SQLiteStorage:
             except StorageError as error:
                 self._reactor.callFromThread(answer.errback, error)
             except Exception as error:  # nothing may end the worker
-                failure = StorageError(f"{self._database.path}: {type(error).__name__}: {error}")
-                self._reactor.callFromThread(answer.errback, failure)
+                self._reactor.callFromThread(answer.errback, self._unexpected(error))
             else:
                 self._reactor.callFromThread(answer.callback, result)
 
@@ -153,3 +191,11 @@ class SQLiteStorage:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+
+
+def _tell(found: list[tuple[Deferred[bytes | None], bytes | StorageError | None]]) -> None:
+    for answer, row in found:
+        if isinstance(row, StorageError):
+            answer.errback(row)
+        else:
+            answer.callback(row)

@@ -190,7 +190,7 @@ class Shake:
         identity = psk_identity(client.find(CLIENT_KEY_EXCHANGE) or b"")
         bound = transcript(client, server)
         if found is not None and identity and shake.suite.exchange == "psk":
-            agreed = Agreed(shake.suite, shake.hello.random, found.random, bound)
+            agreed = Agreed(shake.suite, shake.hello.vouched[2:34], found.random, bound)
             agreed.fitting([KEY], self.last[-1] if len(self.last[-1]) > 21 else bytes(30))
 
 

@@ -18,7 +18,6 @@ SERVER_HELLO: Final = 2
 HELLO_VERIFY_REQUEST: Final = 3
 SERVER_HELLO_DONE: Final = 14
 CLIENT_KEY_EXCHANGE: Final = 16
-FINISHED: Final = 20
 
 HEAD: Final = 12
 """Octets before a fragment: type, length (3), message sequence (2), offset (3), fragment length (3)."""
@@ -53,17 +52,24 @@ class Message(NamedTuple):
         return bytes((self.kind,)) + length + self.sequence.to_bytes(2, "big") + bytes(3) + length + self.body
 
 
+def fragment_head(record: bytes, at: int) -> tuple[int, int, int, int, int]:
+    """Return the type, the length of the whole message, the sequence, the offset and the own length of the fragment
+    that begins at ``at``; all of its head must be there.
+    """
+    first, sequence, middle, last = _head(record, at)
+    return first >> 24, first & _THREE, sequence, middle << 8 | last >> 24, last & _THREE
+
+
 def fragments(record: bytes) -> list[Fragment]:
     """Return the fragments in an unprotected record of type handshake, up to the first that is malformed."""
     found: list[Fragment] = []
     at, limit = HEADER, len(record)
     while at + HEAD <= limit:
-        first, sequence, middle, last = _head(record, at)
-        length, offset, size = first & _THREE, middle << 8 | last >> 24, last & _THREE
+        kind, length, sequence, offset, size = fragment_head(record, at)
         end = at + HEAD + size
         if end > limit or offset + size > length:
             break
-        found.append(Fragment(first >> 24, length, sequence, offset, record[at + HEAD : end]))
+        found.append(Fragment(kind, length, sequence, offset, record[at + HEAD : end]))
         at = end
     return found
 

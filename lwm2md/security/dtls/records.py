@@ -66,6 +66,17 @@ def split(datagram: bytes, cid_length: int = CID_LENGTH) -> tuple[list[bytes], b
     return records, start == size > 0
 
 
+def span(datagram: bytes) -> int:
+    """Return where the first record of a datagram ends, if that has no Connection ID; 0 if it begins with no such."""
+    if len(datagram) < HEADER:
+        return 0
+    kind, version, numbered, length = head(datagram)
+    end = HEADER + length
+    if kind not in _TYPES or end > len(datagram) or length > MAX_FRAGMENT:
+        return 0
+    return end if version == VERSION or (version == _FIRST_HELLO and not numbered >> 48) else 0
+
+
 def number(record: bytes) -> int:
     """Return the number of a record that `split` gave: its epoch and, in 48 bits, its sequence number."""
     return _eight(record, 3)[0]

@@ -111,12 +111,16 @@ class Sessions:
             session.changed = True
             self._changed[session.peer] = session
 
+    def stored(self, session: DtlsSession) -> None:
+        """Know that a session is being stored as it is now."""
+        session.changed = False
+        self._changed.pop(session.peer, None)
+
     def take_changed(self, limit: int) -> list[DtlsSession]:
         """Return up to ``limit`` sessions that have to be stored, those that wait longest first."""
         out = list(islice(self._changed.values(), limit))
         for session in out:
-            session.changed = False
-            del self._changed[session.peer]
+            self.stored(session)
         return out
 
     def of_identities(self, texts: Collection[str]) -> list[DtlsSession]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import attrs
 import msgspec
 
 from lwm2md.security.dtls.records import CID_LENGTH
@@ -48,13 +47,14 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @classmethod
     def of(cls, session: DtlsSession, life: int = 0) -> StoredSession:
         """Return what is to be stored of a session now; ``life`` counts how often the daemon was started."""
+        who = session.identity
         return cls(
             _VERSION,
             session.peer,
             session.address,
             session.suite.number,
             session.keys,
-            attrs.astuple(session.identity, recurse=False),
+            (who.kind, who.name, who.sans, who.serial, who.issuer, who.key_hash),
             session.own_cid,
             session.cid,
             session.scope,

@@ -82,7 +82,10 @@ class Traffic:
                     session = by_peer.get(PEER + datagram[11:19])
                     length = (datagram[19] << 8 | datagram[20]) + CID_HEADER
             if session is None or length != len(datagram):
-                self._receive_several(datagram, address, now, data, rest)
+                if kind == HANDSHAKE and numbered < EPOCH_1 and length + HEADER == len(datagram):
+                    rest.append((datagram, address))
+                else:
+                    self._receive_several(datagram, address, now, data, rest)
                 continue
             if session.ciphers is None:
                 sessions.warm(session)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.security.dtls.handshake import SERVER_HELLO, Message, Reassembly
-from lwm2md.security.dtls.hello import COOKIE_LENGTH, ClientHello, Cookies, client_hello, server_hello
+from lwm2md.security.dtls.hello import COOKIE_LENGTH, ClientHello, Cookies, Offer, client_hello, server_hello
 from lwm2md.security.dtls.records import HANDSHAKE, plain
 from lwm2md.security.dtls.suites import BY_NAME
 from tests.security.dtls.pair import Handshake
@@ -33,6 +33,17 @@ def datagram_of(body: bytes, number: int = 9) -> bytes:
     return plain(HANDSHAKE, number, Message(1, 0, body).hashed)
 
 
+def fragment_of(body: bytes, offset: int, size: int, number: int = 9, sequence: int = 0) -> bytes:
+    """Return a piece of a ClientHello as a datagram."""
+    lengths = (
+        len(body).to_bytes(3, "big"),
+        sequence.to_bytes(2, "big"),
+        offset.to_bytes(3, "big"),
+        size.to_bytes(3, "big"),
+    )
+    return plain(HANDSHAKE, number, b"\1" + b"".join(lengths) + body[offset : offset + size])
+
+
 def hello_of(body: bytes) -> ClientHello:
     """Return what is read of a body."""
     found = client_hello(datagram_of(body))
@@ -40,67 +51,72 @@ def hello_of(body: bytes) -> ClientHello:
     return found
 
 
+def offer_of(extensions: bytes | None) -> Offer | None:
+    """Return what a hello with these extensions offers."""
+    return hello_of(body_of(extensions=extensions)).offer()
+
+
 class ClientHelloTests(SynchronousTestCase):
     """What is read of a ClientHello."""
 
     def test_everything(self) -> None:
         """Every field is read."""
-        names = extension(0, b"\0\x0b\0\0\x08gate.org")
-        found = hello_of(
-            body_of(cookie=b"cookie", extensions=names + extension(23, b"") + extension(54, b"\2\xc1\xd0"))
-        )
-        self.assertEqual(
-            found._asdict(),
-            {
-                "number": 9,
-                "version": b"\xfe\xfd",
-                "random": bytes(range(32)),
-                "session_id": b"sid",
-                "cookie": b"cookie",
-                "suites": (0xC0A8, 0x00AE),
-                "vouched": body_of()[:38] + b"\0\4\xc0\xa8\0\xae\1\0",
-                "cid": b"\xc1\xd0",
-                "server_name": "gate.org",
-                "extended_master_secret": True,
-            },
-        )
+        found = hello_of(body_of(cookie=b"cookie", extensions=extension(23, b"") + extension(54, b"\2\xc1\xd0")))
+        self.assertEqual((found.number, found.cookie, found.whole), (9, b"cookie", True))
+        self.assertEqual(found.vouched, body_of()[:38] + b"\0\4\xc0\xa8\0\xae\1\0")
+        self.assertEqual(found.offer(), Offer((0xC0A8, 0x00AE), b"\xc1\xd0"))
 
     def test_without_extensions(self) -> None:
         """A hello may have no extensions at all."""
-        found = hello_of(body_of(extensions=None))
-        self.assertEqual((found.cid, found.server_name, found.extended_master_secret), (None, "", False))
+        self.assertEqual(offer_of(None), Offer((0xC0A8, 0x00AE), None))
 
     def test_an_empty_connection_id(self) -> None:
         """A client may offer Connection IDs and want none itself."""
-        self.assertEqual(hello_of(body_of(extensions=extension(54, b"\0"))).cid, b"")
-
-    def test_a_name_that_can_not_be_read(self) -> None:
-        """A malformed name is no name; the hello counts all the same."""
-        for bad in (b"", b"\0", b"\0\5\0\0\3", b"\0\4\0\0\1\xff", b"\0\4\1\0\1a"):
-            self.assertEqual(hello_of(body_of(extensions=extension(0, bad))).server_name, "", bad)
+        self.assertEqual(offer_of(extension(54, b"\0")), Offer((0xC0A8, 0x00AE), b""))
 
     def test_what_is_malformed(self) -> None:
         """Lengths that don't fit, an odd row of suites and a too long session id are no hello."""
-        good = body_of(cookie=b"cookie", extensions=extension(54, b"\2\xc1\xd0"))
-        bad = [good[:size] for size in range(len(good)) if size != len(body_of(cookie=b"cookie", extensions=None))]
-        bad += [good + b"x", body_of(extensions=extension(54, b"\1")), body_of(extensions=extension(54, b"\1ab"))]
-        bad += [body_of(extensions=extension(54, b"")), good.replace(b"\0\4\xc0\xa8\0\xae", b"\0\3\xc0\xa8\0")]
-        bad.append(good.replace(b"\3sid", b"\x21" + bytes(33)))
+        good = body_of(cookie=b"cookie", extensions=None)
+        bad = [good[:size] for size in range(len(good))]
+        bad += [good.replace(b"\0\4\xc0\xa8\0\xae", b"\0\3\xc0\xa8\0"), good.replace(b"\3sid", b"\x21" + bytes(33))]
         for body in bad:
             self.assertIsNone(client_hello(datagram_of(body)), body)
 
+    def test_a_malformed_offer(self) -> None:
+        """Extensions whose lengths don't fit are no offer; nobody looks at them before the cookie is good."""
+        good = body_of(extensions=extension(54, b"\2\xc1\xd0"))
+        first = len(body_of(extensions=None))
+        bad = [good[:size] for size in range(first + 4, len(good))] + [good + b"x"]
+        bad += [body_of(extensions=extension(54, wrong)) for wrong in (b"", b"\1", b"\1ab")]
+        for body in bad:
+            self.assertIsNone(hello_of(body).offer(), body)
+
+    def test_the_first_fragment(self) -> None:
+        """Of a hello in fragments the first is read, if it has all that a cookie vouches for."""
+        body = body_of(cookie=b"cookie", extensions=extension(21, bytes(300)))
+        needed = len(body_of(cookie=b"cookie", extensions=None))
+        for size in (needed, needed + 1, 200):
+            found = client_hello(fragment_of(body, 0, size))
+            assert found is not None
+            self.assertEqual((found.cookie, found.vouched, found.whole), (b"cookie", hello_of(body).vouched, False))
+            self.assertIsNone(client_hello(fragment_of(body, size, len(body) - size)))
+        for size in range(needed):
+            self.assertIsNone(client_hello(fragment_of(body, 0, size)), size)
+
     def test_what_is_no_hello(self) -> None:
-        """Other messages, types, epochs, and a hello in several fragments are none."""
+        """Other messages, types, versions, epochs and lengths are none."""
         good = datagram_of(body_of())
         self.assertIsNotNone(client_hello(good))
         self.assertIsNotNone(client_hello(good + b"rubbish"))
-        cut = good[:19] + b"\0\0\0" + b"\0\0\1" + good[25:26]
         for bad in (
             b"",
             b"\x17" + good[1:],
             good[:3] + b"\0\1" + good[5:],
             good[:13] + b"\2" + good[14:],
-            cut[:11] + (len(cut) - 13).to_bytes(2, "big") + cut[13:],
+            b"\x16\3\3" + good[3:],
+            good[:19] + b"\0\0\1" + good[22:],
+            good[:22] + (len(good) - 24).to_bytes(3, "big") + good[25:],
+            good[:14] + (len(good) - 26).to_bytes(3, "big") + good[17:],
             good[:-1],
         ):
             self.assertIsNone(client_hello(bad), bad[:20])
@@ -111,7 +127,7 @@ class ClientHelloTests(SynchronousTestCase):
         client_hello(data)
         client_hello(datagram_of(data))
         server_hello(data)
-        client_hello(datagram_of(body_of(extensions=data)))
+        offer_of(data)
 
 
 class ServerHelloTests(SynchronousTestCase):
@@ -127,10 +143,7 @@ class ServerHelloTests(SynchronousTestCase):
             found = server_hello(flight.find(SERVER_HELLO) or b"")
             assert found is not None
             self.assertEqual(found.random, shake.server.connection.server_random())
-            self.assertEqual(
-                (found.version, found.suite, found.cid, found.extended_master_secret),
-                (b"\xfe\xfd", 0xC0A8, b"SERVERID", extended),
-            )
+            self.assertEqual((found.suite, found.cid, found.extended_master_secret), (0xC0A8, b"SERVERID", extended))
 
     def test_what_is_malformed(self) -> None:
         """No part of a hello is one."""

@@ -41,7 +41,9 @@ class SuiteTests(SynchronousTestCase):
             contexts.client.set_cipher_list(cipher_list([suite]))
             hello = client_hello(End(contexts.client, client=True).step()[0])
             assert hello is not None
-            self.assertIn(suite.number, hello.suites, suite.name)
+            offer = hello.offer()
+            assert offer is not None
+            self.assertIn(suite.number, offer.suites, suite.name)
 
     def test_who_proves_what(self) -> None:
         """A pre-shared key proves the peer with and without ECDHE; a certificate does with the others."""
