@@ -136,6 +136,15 @@ class Keeper:
             found.append(session)
         self._sessions.restore(found)
 
+    def inherit(self, sessions: Iterable[DtlsSession]) -> None:
+        """Go on with sessions that another keeper has had, which keeps them no more; they are stored here."""
+        found = tuple(sessions)
+        for session in found:
+            session.ciphers, session.changed = None, False  # whoever counted them counts no more
+        self._sessions.restore(found)
+        for session in found:
+            self._sessions.note(session)
+
     def _rows(self, sessions: Sequence[DtlsSession]) -> tuple[Write, ...]:
         rows = tuple(Write(TABLE, key := _key(session.peer), self._row(session, key)) for session in sessions)
         return (Write(META, LIVES, b"%d" % self._life), *rows) if self._uncounted else rows
