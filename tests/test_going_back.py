@@ -142,8 +142,8 @@ class GoingBackTests(TestCase):
         self.assertEqual((await device.register("after")).code, n.CREATED)
         told = await bridge.listener.message(r"^lwm2m/after/registered ", since=since)
         self.assertEqual(told["endpoint"], "after")
-        answer = await bridge.ask("nobody", "get", VALUE)
-        self.assertEqual(answer["code"], "4.04")
+        answer = await bridge.ask("nobody", "GET", VALUE)
+        self.assertEqual(answer["reason"], "unknown-device")
         self.assertNotIn("Traceback", self.daemon.process.output())
 
 
