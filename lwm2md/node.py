@@ -262,6 +262,11 @@ class Node:
                 self._close_ports()
                 raise
 
+    def follow(self, before: Node) -> None:
+        """Go on with the DTLS sessions of a daemon in this process that has stopped; before `start`."""
+        if self._peers.secured is not None and before._peers.secured is not None:
+            self._peers.secured.inherit(before._peers.secured)
+
     async def start(self) -> None:
         """Open the storage, serve devices, take the fleet up, then serve everybody."""
         await self.storage.open()
