@@ -24,6 +24,7 @@ from lwm2md.net.driver import Deadlines
 from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
+from lwm2md.security.dtls.assembling import Assembly
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
 from lwm2md.security.dtls.hello import Cookies, Offer, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
@@ -37,6 +38,7 @@ COUNTERS: Final = (
     "sent",
     "dropped",
     "cookies_sent",
+    "hello_fragments",
     "hellos_malformed",
     "hellos_repeated",
     "handshakes_begun",
@@ -109,6 +111,7 @@ class DtlsPort:
         self._terms = terms
         self._observer = observer
         self._cookies = Cookies(random)
+        self._assembly = Assembly(guard.source)
         self._openings: Generations[bytes, bytes] = Generations(_COPIES_COME, _OPENINGS)
         self._tried: dict[bytes, int] = {}
         self._taking = False
@@ -238,16 +241,26 @@ class DtlsPort:
         if not self._guard.challenge(now):
             return True
         hello = client_hello(datagram)
-        if hello is None:
+        if hello is None and address in self._assembly:
+            self._put_together(self._assembly.add(address, datagram, now), address, now)
+        elif hello is None:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
             self.transmit_soon([(self._cookies.challenge(address, hello, now), address)])
+        elif not hello.whole:
+            self._put_together(self._assembly.begin(address, datagram, hello, now), address, now)
         elif (offer := hello.offer()) is None:
             self.own["hellos_malformed"] += 1
         else:
             self._begin(datagram, offer, address, now)
         return True
+
+    def _put_together(self, whole: bytes | None, address: bytes, now: float) -> None:
+        """Take a hello that came in fragments, if that was the last one."""
+        self.own["hello_fragments"] += 1
+        if whole is not None:
+            self._greeted(whole, address, now)
 
     def _begin(self, datagram: bytes, offer: Offer, address: bytes, now: float) -> None:
         """Begin a handshake with a client that is where it says."""
