@@ -21,7 +21,7 @@ from lwm2md.net.accepting import ServerContexts
 from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6, Endpoint, show
 from lwm2md.net.associations import Established
 from lwm2md.net.driver import Deadlines, Driver
-from lwm2md.net.dtls import DtlsPort, Observer, Terms
+from lwm2md.net.dtls import DtlsPort, Observer, Terms, Wire
 from lwm2md.net.handshakes import Outcome, Timing
 from lwm2md.net.keeping import Keeper
 from lwm2md.net.openssl import Material
@@ -129,6 +129,10 @@ class Secured(Observer):
     def revoke(self, identity: str) -> None:
         """End the sessions of an identity."""
         self.port.associations.revoke((identity,))
+
+    def watch(self, wire: Wire | None) -> None:
+        """Let somebody look at what passes as it is on the wire; None for nobody."""
+        self.port.wire = wire
 
     def describe(self, peer: bytes) -> PeerDescription:
         """Where a secure peer is, and who it has proved to be."""

@@ -10,7 +10,7 @@ operator wants one, goes out to an address once in a while.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -80,6 +80,19 @@ class Observer:
         """Know that a handshake came to nothing, and which identity it named."""
 
 
+class Wire(Protocol):
+    """Who looks at what passes; none of it may fail."""
+
+    def received(self, batch: Sequence[Datagram], now: float) -> None:
+        """Look at what arrived, with the addresses it came from."""
+
+    def sent(self, batch: Sequence[Datagram], now: float) -> None:
+        """Look at what leaves, with the addresses it goes to."""
+
+    def established(self, address: bytes, cid: bytes, identity: str, secrets: tuple[bytes, bytes, bytes]) -> None:
+        """Know of a handshake that went well: the master secret, the client's and the server's random."""
+
+
 class DtlsPort:
     """Many associations behind one prefix, which all secure peers have."""
 
@@ -102,6 +115,8 @@ class DtlsPort:
         self.own = dict.fromkeys(COUNTERS, 0)
         self.on_unreachable: Callable[[bytes], None] | None = None
         self.strangers = Strangers()
+        self.wire: Wire | None = None
+        """Who looks at what passes."""
         self.contexts = contexts
         self.ports = tuple(ports)
         self._clock = clock
@@ -148,7 +163,10 @@ class DtlsPort:
         """Take datagrams of the network."""
         try:
             self._taking = True
-            data = self.associations.receive(batch, self._clock.seconds())
+            now = self._clock.seconds()
+            if self.wire is not None:
+                self.wire.received(batch, now)
+            data = self.associations.receive(batch, now)
         except Exception:
             # Of the reactor's doing it would be to drop the port.
             self.own["errors"] += 1
@@ -191,6 +209,8 @@ class DtlsPort:
 
     def _transmit(self, datagrams: Sequence[Datagram]) -> None:
         self.own["sent"] += len(datagrams)
+        if self.wire is not None:
+            self.wire.sent(datagrams, self._clock.seconds())
         if len(self.ports) == 1:
             self.ports[0].send(datagrams)
             return
@@ -212,6 +232,9 @@ class DtlsPort:
     def begun(self, session: Established, before: bytes | None, now: float) -> None:
         """Know of a new session."""
         self._guard.release(session.address)
+        if self.wire is not None:
+            outcome = session.outcome
+            self.wire.established(session.address, session.peer[1:], outcome.identity.text, outcome.secrets)
         self._observer.begun(session, before, now)
 
     def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
