@@ -55,11 +55,12 @@ fuzz: $(TESTING)
 	$(BIN)/python -m tests.fuzz --count $(N)
 	$(BIN)/python -m tests.fuzz.dtls --count $(DTLS)
 
-# N kills, each second run as power cuts; SEED=S says again what an earlier run did.
+# N kills, each second run as power cuts; SEED=S says again what an earlier run did, with DTLS=1 the fleet speaks DTLS.
 torture: KILLS := $(if $(filter-out file,$(origin N)),$(N),100)
+torture: HOW := $(if $(SEED),--seed $(SEED)) $(if $(filter-out file,$(origin DTLS)),--dtls)
 torture: $(TESTING)
-	$(BIN)/python -m tests.torture --kills $(KILLS) --mqtt $(if $(SEED),--seed $(SEED))
-	$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --power
+	$(BIN)/python -m tests.torture --kills $(KILLS) --mqtt $(HOW)
+	$(BIN)/python -m tests.torture --kills $(KILLS) --power $(HOW)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/net/*.so plugins/*/build plugins/*/*.egg-info

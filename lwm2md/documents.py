@@ -87,6 +87,8 @@ def value_document(row: ValueRow, *, int64_as_string: bool = False) -> Document:
 
 def event_document(event: Event, event_id: str) -> bytes:
     """Return an event as every reader gets it; its own fields come after those that all events have."""
+    if not event.labels and event.endpoint is not None and (found := _plain_event(event, event_id)):
+        return found
     document: Document = {
         "id": event_id,
         "time": time_text(event.time),
@@ -105,6 +107,36 @@ def event_document(event: Event, event_id: str) -> bytes:
             else:
                 document[name] = item if kind in _SAME else plain(item)
     return _encode(document)
+
+
+def _plain_event(event: Event, event_id: str) -> bytes | None:
+    """The document of an event without labels whose own fields JSON has as they are; None for all else."""
+    fields = event.fields
+    for item in fields.values():
+        kind = type(item)
+        if kind in _AS_IT_IS:
+            continue
+        if kind is not tuple or not item or type(item[0]) is not str or not _is_text(item):  # type: ignore[index]
+            return None
+    if not _COMMON.isdisjoint(fields):
+        return None
+    try:
+        own = _encode(fields)
+        head = (event_id.encode(), _time_json(event.time), _type_json(event.type), _encode(event.endpoint))
+    except UnicodeEncodeError:
+        return None
+    return b"%b,%b" % (_PLAIN_EVENT % head, own[1:]) if fields else _PLAIN_EVENT % head + b"}"
+
+
+@lru_cache(maxsize=1024)
+def _is_text(item: tuple[object, ...]) -> bool:
+    """Whether a list has nothing but texts: a fleet registers the same Objects again and again."""
+    return all(type(each) is str for each in item)
+
+
+_PLAIN_EVENT: Final = b'{"id":"%b","time":%b,"type":%b,"endpoint":%b,"labels":{}'
+_COMMON: Final = frozenset({"id", "time", "type", "endpoint", "labels"})
+_AS_IT_IS: Final = frozenset({str, int, bool, type(None)})
 
 
 def told_documents(told: Told, texts: Sequence[bytes], ids: Sequence[str]) -> list[bytes]:
@@ -160,6 +192,11 @@ def _around(path: str, kind: str, name: str | None, unit: str | None) -> tuple[b
     whole = _encode(value_document(ValueRow(path, True, kind, name, unit)))
     head, _, tail = whole.partition(b":true,")
     return head + b":", b"," + tail.removesuffix(b"null}")
+
+
+@lru_cache(maxsize=64)
+def _type_json(event_type: str) -> bytes:
+    return _encode(event_type)
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ from lwm2md.delivery import Delivery
 from lwm2md.security.csvfile import Packed
 from lwm2md.security.rules import Grant
 from lwm2md.security.sealing import Seal
-from lwm2md.server.admission import Known
+from lwm2md.server.admission import UNAVAILABLE, Known, Unavailable
 from lwm2md.storage.interface import Storage
 from lwm2md.vault import Vault
 
@@ -50,11 +50,11 @@ class Gatekeeper:
     def grant(self, names: tuple[str, ...], then: Known) -> None:
         """Give the core what the first of these names is granted that has a credential."""
 
-        def found(grant: Grant | None) -> None:
+        def found(grant: Grant | Unavailable | None) -> None:
             then(grant, self._clock.seconds())
             self._settled()
 
-        self.vault.grant(names, found)
+        self.vault.grant(names, found, lambda: found(UNAVAILABLE))
 
     def start(self) -> None:
         """Trim the log from time to time, and seal beside everything else what was stored before there was a key."""

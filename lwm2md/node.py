@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
@@ -109,6 +109,7 @@ class Node:
         self._gatekeeper = Gatekeeper(settings, storage, self.delivery, reactor, random=chance, settled=self._settled)
         self.vault, self.audit = self._gatekeeper.vault, self._gatekeeper.audit
         self.server.gate.grant = self._gatekeeper.grant
+        self.vault.changed.append(self._credentials_changed)
         self._parameters = tuning.parameters(settings)
         self.engine = self._make_engine(settings, chance)
         self.server.attach(self.engine)
@@ -201,6 +202,7 @@ class Node:
             self._peers.secured.configure(settings)
         self.plugins.configure(settings.plugins)
         self.managing.carry_out(plan)
+        self.settle_soon()
         return reloaded.also(plan.changed, plan.restart)
 
     # Effects
@@ -224,6 +226,10 @@ class Node:
 
     def _store(self, commit: Commit) -> None:
         self.delivery.submit((commit,))
+
+    def _credentials_changed(self, identities: Sequence[str]) -> None:
+        self.server.gate.review(identities, self.now())
+        self.settle_soon()
 
     def _parameters_for(self, peer: Peer) -> Parameters:
         profile = self.server.device_profiles.special.get(peer)
@@ -265,6 +271,7 @@ class Node:
         for table in RESTORED:
             await self._restore(table)
         if self._peers.secured is not None:
+            await self._peers.secured.begin(self.storage)
             await self._restore(SESSIONS, self._peers.secured.restore)
         kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
         if self._abandoned:
@@ -330,8 +337,7 @@ class Node:
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
-            self.server.stop(self.now())
-            self.settle()
+            await self._store_all()
         if self._peers.secured is not None:
             self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
@@ -341,6 +347,13 @@ class Node:
         if self._taken_up:
             await self.delivery.stop()
         await self.storage.close()
+
+    def _store_all(self) -> Deferred[None]:
+        """Store what is written behind, part by part: of a large fleet it is too much for the memory at once."""
+        stored: Deferred[None] = Deferred()
+        self.server.stop(self.now(), lambda: stored.callback(None))
+        self.settle()
+        return stored
 
     def _close_ports(self) -> None:
         for port in self._ports:

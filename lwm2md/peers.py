@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lwm2md.coap.engine import Peer
-from lwm2md.net.addresses import unpack
+from lwm2md.net.addresses import remote
 from lwm2md.security.dtls.session import PEER
 from lwm2md.server.state import PeerDescription
 
@@ -66,6 +66,7 @@ class Peers:
         )
         node.vault.revoked.append(self.secured.revoke)
         node.tracing.watch(self.secured.watch)
+        node.server.gate.expelled = self.secured.expel
 
     def describe(self, peer: Peer) -> PeerDescription:
         """Where a peer is, and who."""
@@ -89,4 +90,4 @@ class Peers:
 @lru_cache(maxsize=4096)
 def _plain(peer: Peer) -> PeerDescription:
     """Kept, since whoever registers is described several times on the way."""
-    return PeerDescription(str(unpack(peer)[1]), "coap")
+    return PeerDescription(remote(peer), "coap")

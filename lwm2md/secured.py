@@ -23,7 +23,7 @@ from lwm2md.net.associations import Established
 from lwm2md.net.driver import Deadlines, Driver
 from lwm2md.net.dtls import DtlsPort, Observer, Terms, Wire
 from lwm2md.net.handshakes import Outcome, Timing
-from lwm2md.net.keeping import Keeper
+from lwm2md.net.keeping import LIVES, META, Keeper
 from lwm2md.net.openssl import Material
 from lwm2md.net.port import DatagramPort
 from lwm2md.security.credentials import Keys
@@ -32,8 +32,9 @@ from lwm2md.security.dtls.sessions import Limits
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
 from lwm2md.security.sealing import Seal
-from lwm2md.server.effects import Commit
+from lwm2md.server.effects import Commit, Write
 from lwm2md.server.state import PeerDescription
+from lwm2md.storage.interface import Batch, Storage, StorageError
 
 Tell = Callable[[bytes, str, str, float], None]
 """Told an address, an identity, a line for people, and the time."""
@@ -58,6 +59,8 @@ IANA: Final = {
 _NETWORK_6: Final = 8
 _COAP: Final = (5683).to_bytes(2, "big")
 _REMEMBERED: Final = 10_000
+_AHEAD: Final = 2
+"""How many octets of chance a life is ahead by that could not be counted."""
 
 
 class Secured(Observer):
@@ -83,6 +86,7 @@ class Secured(Observer):
         rejoined: Callable[[bytes, bytes, float], None],
     ) -> None:
         self._reactor = reactor
+        self._random = random
         self._refused = refused
         self._told = told
         self._rejoined = rejoined
@@ -122,6 +126,20 @@ class Secured(Observer):
         except ValueError as error:
             self._log.error("the certificates before stay in use: {error}", error=error)
 
+    async def begin(self, storage: Storage) -> None:
+        """Count this life of the daemon, durably, before sessions are taken up. Fails with StorageError.
+
+        Where the storage can only be read chance sees to it that no other such life has the same number.
+        """
+        life = int(await storage.get(META, LIVES) or b"0") + 1
+        stored = True
+        try:
+            await storage.commit(Batch((Write(META, LIVES, b"%d" % life),)))
+        except StorageError:
+            life += int.from_bytes(self._random(_AHEAD), "big")
+            stored = False
+        self.keeper.count(life, stored=stored)
+
     def restore(self, rows: Sequence[tuple[str, bytes]]) -> Iterator[str]:
         """Take sessions up from storage, and give what is wrong with those that can't be."""
         return self.keeper.restore(rows)
@@ -133,6 +151,10 @@ class Secured(Observer):
     def watch(self, wire: Wire | None) -> None:
         """Let somebody look at what passes as it is on the wire; None for nobody."""
         self.port.wire = wire
+
+    def expel(self, peer: bytes) -> None:
+        """End the session of a peer, which has nothing to say here any more."""
+        self.port.associations.end(peer, "revoked")
 
     def describe(self, peer: bytes) -> PeerDescription:
         """Where a secure peer is, and who it has proved to be."""

@@ -3,7 +3,7 @@
 RULES: a key leaves only through `KeysOf`, to a handshake. Handshakes ask the storage each time, for identities that
 there are as for those that there are not, so that the time tells nothing. Changes are made one after the other, each
 with its record of the audit log in the same transaction. Who listens on ``revoked`` is told of every identity that must
-prove itself anew.
+prove itself anew, and then who listens on ``changed`` of all whose credentials are others, or no more.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Vault:
         random: Callable[[int], bytes],
     ) -> None:
         self.revoked: list[Callable[[str], None]] = []
+        self.changed: list[Callable[[Sequence[str]], None]] = []
         self.counters = dict.fromkeys(("lookups", "misses", "unreadable"), 0)
         self.count = 0
         self.most = 2_000_000
@@ -110,12 +111,16 @@ class Vault:
         """Take these of a file instead of those before; who is there no more, or with another key, is revoked."""
         before, self._file = self._file, found
         self._names = sorted(found)
-        self._changed([name for name in before if before.get(name) != found.get(name)])
+        gone = [name for name in before if before.get(name) != found.get(name)]
+        self._changed(gone, (*gone, *(name for name in found if name not in before)))
 
     # Asking
 
-    def grant(self, names: tuple[str, ...], then: Callable[[Grant | None], None]) -> None:
-        """Call ``then``, at once or later, with what the credential grants that has the first of these names."""
+    def grant(self, names: tuple[str, ...], then: Callable[[Grant | None], None], failed: Callable[[], None]) -> None:
+        """Call ``then``, at once or later, with what the credential grants that has the first of these names.
+
+        ``failed`` is called instead where the storage can't say.
+        """
         if names in self._grants:
             found = self._grants.pop(names)
             self._grants[names] = found
@@ -130,9 +135,13 @@ class Vault:
                     del self._grants[next(iter(self._grants))]
             then(found)
 
+        def unknown(failure: Failure) -> None:
+            self.log.error("a credential can't be looked up: {error}", error=failure.value)
+            failed()
+
         asking = Deferred.fromCoroutine(self._first(names))
-        asking.addCallback(lambda found: ended(None if found is None else _grant(found)))
-        asking.addErrback(lambda failure: self.log.failure("a credential can't be looked up", failure))
+        asking.addCallbacks(lambda found: ended(None if found is None else _grant(found)), unknown)
+        asking.addErrback(lambda failure: self.log.failure("what followed the lookup of a credential failed", failure))
 
     async def _first(self, names: Sequence[str]) -> Credential | None:
         for name in names:
@@ -223,7 +232,7 @@ class Vault:
         if not check:
             writes = [Write(TABLE, found.identity, self._row(found)) for found, _ in made]
             await self._commit(writes, coming, _record(made, by, now))
-            self._changed(revoked)
+            self._changed(revoked, [credential.identity for credential, _ in made])
         return made
 
     def _made(self, item: Wanted, known: Credential | None, now: float) -> Credential:
@@ -250,7 +259,7 @@ class Vault:
             raise UnknownCredential(f"no credential {identity[:LONGEST]!r}")
         record = audit.Record(self._clock.seconds(), by, audit.CREDENTIAL_REMOVED, identity)
         await self._commit([Write(TABLE, identity, None)], -1, record)
-        self._changed([identity])
+        self._changed([identity], [identity])
 
     async def _all_kept(self, identities: Sequence[str]) -> list[Credential | None]:
         asked = [Deferred.fromCoroutine(self._kept(identity)) for identity in identities]
@@ -280,7 +289,7 @@ class Vault:
         self._submit((Commit(tuple(writes), (), ended, records=(audit.to_row(record),)),))
         return done
 
-    def _changed(self, revoked: Sequence[str]) -> None:
+    def _changed(self, revoked: Sequence[str], changed: Sequence[str]) -> None:
         self._generation += 1
         self._grants.clear()
         for identity in revoked:
@@ -289,6 +298,11 @@ class Vault:
                     observer(identity)
                 except Exception:
                     self.log.failure("the sessions of a revoked identity could not be ended")
+        for told in self.changed:
+            try:
+                told(changed)
+            except Exception:
+                self.log.failure("the registrations of changed credentials could not be looked at")
 
     def _alone(self, change: Callable[[], Any]) -> Deferred[Any]:
         return self._lock.run(lambda: Deferred.fromCoroutine(change()))

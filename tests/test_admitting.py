@@ -23,7 +23,7 @@ class AdmittingTests(TestCase):
         """Start the daemon, and listen to its events."""
         self.place = directory(self)
         self.daemon = await Daemon.start(self, "coaps.listen=127.0.0.1:0", *settings)
-        self.stream = await self.daemon.events("types=security.refused,device.registered")
+        self.stream = await self.daemon.events("types=security.refused,device.registered,device.deregistered")
 
     async def put(self, identity: str, key: str | None = KEY, kind: str = "psk", **body: Any) -> None:
         """Put a credential."""
@@ -97,10 +97,25 @@ class AdmittingTests(TestCase):
         status, _ = await self.daemon.api("DELETE", "/v1/credentials/sensor-1")
         self.assertEqual(status, 204)
         await self.refused("unknown-identity")
+        ended = (await self.stream.next("device.deregistered")).data
+        self.assertEqual((ended["endpoint"], ended["reason"]), ("sensor-1", "unknown-identity"))
         await self.put("sensor-2", OTHER)
         self.device("sensor-2", "sensor-2")
         await self.refused("wrong-key")
         self.assertNotIn(KEY, self.daemon.process.output())
+        await self.daemon.process.stop()
+
+    async def test_other_endpoints(self) -> None:
+        """An endpoint that is taken from a credential is registered no longer, and in the inbox."""
+        await self.start()
+        await self.put("id-1", endpoint=["pump-*"])
+        self.device("pump-1", "id-1")
+        await self.registered("pump-1")
+        await self.put("id-1", None, endpoint=["pump-2"])
+        entry = await self.refused("endpoint-of-another")
+        self.assertEqual((entry["endpoint"], entry["identity"]), ("pump-1", "id-1"))
+        ended = (await self.stream.next("device.deregistered")).data
+        self.assertEqual((ended["endpoint"], ended["reason"]), ("pump-1", "endpoint-of-another"))
         await self.daemon.process.stop()
 
     async def test_rotated(self) -> None:

@@ -123,6 +123,44 @@ class DocumentTests(SynchronousTestCase):
         document = event_document(Event("gap", 0.0, None, {}, {"id": "x", "type": "y"}), "1")
         self.assertEqual(document, b'{"id":"1","time":"1970-01-01T00:00:00Z","type":"gap","endpoint":null,"labels":{}}')
 
+    def test_what_needs_no_conversion(self) -> None:
+        """An event whose fields JSON has as they are looks as every other does."""
+        fields: dict[str, object] = {
+            "reason": "ä",
+            "count": 2**70,
+            "known": True,
+            "since": None,
+            "objects": ("/1/0", ""),
+        }
+        for more in ({}, {"farm": "north"}):
+            document = json.loads(event_document(Event("device.registered", 0.25, 'e"1', more, fields), "7"))
+            head = {"id": "7", "time": "1970-01-01T00:00:00.25Z", "type": "device.registered", "endpoint": 'e"1'}
+            self.assertEqual(
+                list(document.items()), list({**head, "labels": more, **fields, "objects": ["/1/0", ""]}.items())
+            )
+
+    def test_what_does(self) -> None:
+        """Fields that JSON has not are converted, wherever they stand, and none replaces what all events have."""
+        for endpoint in ("e", "\ud800", None):
+            fields: dict[str, object] = {
+                "a": "\udfff",
+                "b": ("x", float("nan")),
+                "c": Timestamp(0.0),
+                "id": "y",
+                "d": b"x",
+            }
+            document = json.loads(event_document(Event("device.updated", 0.0, endpoint, {}, fields), "1"))
+            self.assertEqual(document.pop("endpoint"), endpoint and endpoint.encode("utf-8", "replace").decode())
+            self.assertEqual((document.pop("a"), document.pop("b")), ("?", ["x", "NaN"]))
+            self.assertEqual((document.pop("c"), document.pop("id")), ("1970-01-01T00:00:00Z", "1"))
+
+    @given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.floats())))
+    def test_alike(self, fields: dict[str, object]) -> None:
+        """What is written the short way is what is written the long way."""
+        document = json.loads(event_document(Event("device.updated", 0.0, "e", {}, fields), "1"))
+        head = {"id": "1", "time": "1970-01-01T00:00:00Z", "type": "device.updated", "endpoint": "e", "labels": {}}
+        self.assertEqual(document, json.loads(render({**fields, **head})))
+
     def test_plain(self) -> None:
         """Nested containers, timestamps, links, enumerations and bytes become JSON."""
         document = {1: (Timestamp(0), float("nan")), "set": {ObjectLink(1, 2)}, "kind": ResourceType.TIME, "b": b"\xff"}

@@ -59,6 +59,24 @@ class ReloadTests(TestCase):
         status, told = await daemon.api("POST", "/v1/reload")
         self.assertEqual((status, told), (200, {"changed": [], "restart": ["[storage] url"]}))
 
+    async def test_blocked(self) -> None:
+        """Who is on the block list after a reload is registered no longer, and refused from then on."""
+        daemon = await Daemon.start(self, config=self.write(""))
+        stream = await daemon.events("types=device.deregistered")
+        blocked, other = (Device(self, daemon.coap.removeprefix("coap://")) for _ in range(2))
+        await blocked.register("pump-1")
+        await other.register("pump-2")
+        self.write("[security]\nblock = pump-1\n")
+        daemon.process.signal(signal.SIGHUP)
+        event = (await stream.next("device.deregistered")).data
+        self.assertEqual((event["endpoint"], event["reason"]), ("pump-1", "blocked-endpoint"))
+        self.assertEqual((await blocked.ask(n.POST, blocked.location)).code, n.NOT_FOUND)
+        answer = await blocked.register("pump-1")
+        self.assertEqual((answer.code, answer.payload), (n.FORBIDDEN, b"blocked-endpoint"))
+        self.assertEqual((await other.ask(n.POST, other.location)).code, n.CHANGED)
+        _, found = await daemon.api("GET", "/v1/devices/pump-1")
+        self.assertEqual((found["state"], found["state_reason"]), ("offline", "blocked-endpoint"))
+
     async def test_log_level(self) -> None:
         """The log follows its level."""
         daemon = await Daemon.start(self, config=self.write(""))

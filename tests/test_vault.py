@@ -105,7 +105,7 @@ class VaultCase(SynchronousTestCase):
     def grant(self, *names: str) -> Grant | None:
         """What is granted to these names."""
         found: list[Grant | None] = []
-        self.vault.grant(names, found.append)
+        self.vault.grant(names, found.append, lambda: found.append(None))
         (grant,) = found
         return grant
 
@@ -230,13 +230,23 @@ class ChangeTests(VaultCase):
         self.put("kept", OTHER, 10.0)
         self.assertEqual(self.revoked, [])
 
+    def test_changed(self) -> None:
+        """Whoever looks at registrations is told of every credential that is another, new or gone."""
+        told: list[str] = []
+        self.vault.changed.append(told.extend)
+        self.put("a")
+        self.put("a", None, endpoints=("x",))
+        self.successResultOf(self.vault.remove("a", "admin"))
+        self.assertEqual(told, ["a"] * 3)
+
     def test_observer_that_fails(self) -> None:
         """One who is told and fails keeps nobody else from being told."""
         self.put("a")
+        self.vault.changed.append(lambda _: 1 / 0)  # type: ignore[arg-type]
         self.vault.revoked.insert(0, lambda _: 1 / 0)  # type: ignore[arg-type]
         self.successResultOf(self.vault.remove("a", "admin"))
         self.assertEqual(self.revoked, ["a"])
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_removed(self) -> None:
         """Who is removed is unknown; who was not there can't be."""
@@ -352,12 +362,24 @@ class GrantTests(VaultCase):
         self.successResultOf(self.vault.remove("a", "admin"))
         self.assertIsNone(self.grant("a"))
 
+    def test_storage_fails(self) -> None:
+        """Where the storage can't say what there is whoever asks is told that at once, and nothing is kept of it."""
+        self.put("a", endpoints=("x",))
+        self.storage.held = []
+        found: list[Grant | str | None] = []
+        self.vault.grant(("a",), found.append, lambda: found.append("failed"))
+        [(waiting, _)] = self.storage.held
+        self.storage.held = None
+        waiting.errback(StorageError("broken: on purpose"))
+        self.assertEqual(found, ["failed"])
+        self.assertEqual(self.grant("a"), Grant(("x",)))
+
     def test_answer_from_before(self) -> None:
         """An answer that was asked before a change and comes after it is not kept."""
         self.put("a", endpoints=("x",))
         self.storage.held = []
         found: list[Grant | None] = []
-        self.vault.grant(("a",), found.append)
+        self.vault.grant(("a",), found.append, lambda: None)
         [(waiting, row)] = self.storage.held
         self.storage.held = None
         self.put("a", None, endpoints=("y",))

@@ -114,12 +114,12 @@ class Engine:
         """Take the datagrams that arrived, return those to send."""
         find = self._replies.find
         serve = self._serving.serve
-        answer_known = self._serving.answer_known
+        take_post = self._serving.take_post
         notice = self._noticing.take
         for data, peer in batch:
             head = data[:2]
             if head in CONFIRMABLE_POSTS:
-                if answer_known(data, peer, now):
+                if take_post(data, peer, now):
                     continue
             elif head in SHORT and notice(data, peer, now):
                 continue

@@ -25,7 +25,6 @@ _MARKER: Final = 0xFF
 _HEADER: Final = 4
 _ONE_BYTE: Final = 13
 _TWO_BYTES: Final = 14
-_RESERVED: Final = 15
 _BASE_TWO: Final = 269
 _MAX_NUMBER: Final = 0xFFFF
 
@@ -178,6 +177,10 @@ def encode_body(options: Options, payload: bytes) -> bytes:
         previous = number
         if 0 <= delta < _ONE_BYTE and length < _ONE_BYTE:
             out.append(delta << 4 | length)
+        elif 0 <= delta < _ONE_BYTE and length < _BASE_TWO:
+            # Of the extended ones the most frequent: a name that is a segment of a path.
+            out.append(delta << 4 | _ONE_BYTE)
+            out.append(length - _ONE_BYTE)
         else:
             delta_nibble, delta_bytes = _nibble(delta)
             length_nibble, length_bytes = _nibble(length)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from struct import Struct
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -23,6 +24,11 @@ SHORT: Final = frozenset(bytes((1 << 6 | kind << 4 | 8, numbers.CONTENT)) for ki
 """How nearly every notification begins."""
 _NON: Final = 0x58
 _TOKEN_END: Final = 12
+_HEAD: Final = Struct(">H8sI")
+"""Message ID, token, and the head of the first option with up to three bytes of its value."""
+_BEHIND_HEAD: Final = _TOKEN_END + 1
+_SHORTEST: Final = 16
+"""No datagram with an Observe, a Content-Format and a payload is shorter."""
 _OBSERVE: Final = numbers.OBSERVE << 4
 _LONGEST_SEQUENCE: Final = 3
 _HALF: Final = 1 << 23
@@ -48,17 +54,19 @@ class Noticing:
 
     def take(self, data: bytes, peer: Peer, now: float) -> bool:
         """Take a datagram that begins as in `SHORT`; tell whether that was done."""
-        token, key = data[4:_TOKEN_END], data[2:_TOKEN_END]
-        observation = self._observations.get(token)
-        length = data[_TOKEN_END] - _OBSERVE if len(data) > _TOKEN_END else -1
-        if observation is None or self._notice is None or token in self._asks or not 0 <= length <= _LONGEST_SEQUENCE:
+        if self._notice is None or len(data) < _SHORTEST:
             return False
-        end = _TOKEN_END + 1 + length
-        options, _, payload = data[end:].partition(b"\xff")
+        mid, token, head = _HEAD.unpack_from(data, 2)
+        observation = self._observations.get(token)
+        length = (head >> 24) - _OBSERVE
+        if observation is None or token in self._asks or not 0 <= length <= _LONGEST_SEQUENCE:
+            return False
+        sequence = (head & 0xFFFFFF) >> 24 - 8 * length
+        options, _, payload = data[_BEHIND_HEAD + length :].partition(b"\xff")
         content_format = _format_in(options)
-        mid, sequence = data[2] << 8 | data[3], int.from_bytes(data[_TOKEN_END + 1 : end], "big")
         if content_format is None or not payload or not _is_next(observation, mid, sequence, now):
             return False
+        key = data[2:_TOKEN_END]
         if self._replies.find(peer, key, now) is not None:
             return False
         confirmable = data[0] != _NON

@@ -19,7 +19,7 @@ from lwm2md.coap.echo import FREE
 from lwm2md.coap.exchange import Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, IncomingRequest, Peer, Response
 from lwm2md.coap.memory import Replies
-from lwm2md.coap.message import MAX_TOKEN, Message, encode, encode_body, options
+from lwm2md.coap.message import MAX_TOKEN, FormatError, Message, decode, encode, encode_body, options
 from lwm2md.coap.options import SPECIAL, request_fault
 from lwm2md.coap.slicing import REPEATABLE, Slices
 from lwm2md.coap.terms import terms_of
@@ -34,6 +34,8 @@ _ABANDONED: Final = 4
 _CON: Final = numbers.CON
 _ACK_HEADS: Final = tuple(tuple(bytes((0x60 | length, code)) for code in range(256)) for length in range(MAX_TOKEN + 1))
 _HEADER: Final = 4
+_SMALLEST: Final = 16
+"""The bytes of the smallest block: what is not longer is never cut (RFC 7959 2.2)."""
 _BEFORE_OPTIONS: Final = 0x40 - _HEADER
 CONFIRMABLE_POSTS: Final = frozenset(bytes((0x40 | length, numbers.POST)) for length in range(MAX_TOKEN + 1))
 """The first two bytes of every Confirmable POST: those of a CoAP message of version 1 with a token of 0 to 8 bytes."""
@@ -96,8 +98,8 @@ class Serving:
             return other if one is None else one
         return min(one, other)
 
-    def answer_known(self, data: bytes, peer: Peer, now: float) -> bool:
-        """Answer a new Confirmable POST that the layer above knows by its bytes; whether it did."""
+    def take_post(self, data: bytes, peer: Peer, now: float) -> bool:
+        """Take a new Confirmable POST; False for what is not new, or is none. Its bytes may say all."""
         if self._glance is None:
             return False
         end = data[0] - _BEFORE_OPTIONS
@@ -109,18 +111,25 @@ class Serving:
             code = self._glance(data[end:], peer, now)
         except Exception:
             self._context.report()
+            code = 0
+        if code:
+            reply = _ACK_HEADS[end - _HEADER][code] + key
+            self._outbox.insert(place, (reply, peer))  # ahead of what it has caused
+            self._store_response(peer, reply, now)
+            return True
+        try:
+            message = decode(data)
+        except FormatError:
             return False
-        if not code:
-            return False
-        reply = _ACK_HEADS[end - _HEADER][code] + key
-        self._outbox.insert(place, (reply, peer))  # ahead of what it has caused
-        self._store_response(peer, reply, now)
+        self._serve(peer, message, key, now)
         return True
 
     def serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         """Take a request that no finished one equals; `key` is its message ID and token as received."""
-        if self._pending and self._is_pending(peer, key):
-            return
+        if not (self._pending and self._is_pending(peer, key)):
+            self._serve(peer, message, key, now)
+
+    def _serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
         request = IncomingRequest(peer, message, now, key)
         try:
             fault = request_fault(message.code, message.options)
@@ -239,7 +248,8 @@ class Serving:
         terms = request.terms
         body = b""
         if response.options or response.payload or terms is not None:
-            shaped = self._shaped(request, response, now)
+            whole = terms is None and len(response.payload) <= _SMALLEST
+            shaped = response if whole else self._shaped(request, response, now)
             body = encode_body(shaped.options, shaped.payload)
             if self._guard is not None and not self._is_free(request, len(body), now):
                 shaped = self._challenge(request, response, now)
@@ -280,6 +290,8 @@ class Serving:
         if guard is None:
             return True
         size = len(request.key) + 2 + body
+        if size <= FREE and not repeated:
+            return True
         if repeated:
             size *= 1 + self._context.parameters_for(request.peer).max_retransmit
         return size <= FREE or guard.admits(request.peer, len(encode(request.message)), size, now)

@@ -9,6 +9,7 @@ are taken, and `localhost`: a daemon must not wait for a resolver.
 from __future__ import annotations
 
 import socket
+import struct
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -16,7 +17,9 @@ FAMILY_4: Final = 4
 FAMILY_6: Final = 6
 PREFIX_4: Final = 7
 PREFIX_6: Final = 19
-_LENGTHS: Final = {FAMILY_4: 13, FAMILY_6: 41}
+_LENGTH_4: Final = 13
+_LENGTHS: Final = {FAMILY_4: _LENGTH_4, FAMILY_6: 41}
+_REMOTE_4: Final = struct.Struct(">BBBBH")
 _MAX_PORT: Final = 65535
 
 
@@ -80,10 +83,18 @@ def unpack(peer: bytes) -> tuple[Endpoint, Endpoint]:
     )
 
 
+def remote(peer: bytes) -> str:
+    """Return the remote end of `peer` as text; raise ValueError if `peer` was not made by `pack`."""
+    if len(peer) == _LENGTH_4 and peer[0] == FAMILY_4:
+        a, b, c, d, port = _REMOTE_4.unpack_from(peer, PREFIX_4)
+        return f"{a}.{b}.{c}.{d}:{port}"  # for each device that registers
+    return str(unpack(peer)[1])
+
+
 def show(peer: bytes) -> str:
     """Return the remote end of `peer` for people; never raises."""
     try:
-        return str(unpack(peer)[1])
+        return remote(peer)
     except ValueError:
         return peer.hex()
 

@@ -45,7 +45,6 @@ COUNTERS: Final = (
     "alerts_to_unknown",
     "errors",
 )
-_CLIENT_HELLO: Final = 1
 _BEHIND_NUMBER: Final = 11
 _MESSAGE_TYPE: Final = 13
 _COPIES_COME: Final = 60.0

@@ -1,7 +1,8 @@
 """Sessions in storage: written behind in groups, so that a restart interrupts no device.
 
 RULES: a session is stored when it begins and, while it is used, every few seconds; what was not stored yet is lost
-in a crash, which `stored` allows for. Rows are sealed like credentials. A row that can't be stored is tried again.
+in a crash, which `stored` allows for, as long as each life of the daemon has another number (`Keeper.count`). Rows are
+sealed like credentials. A row that can't be stored is tried again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
 
 TABLE: Final = "sessions"
+META: Final = "meta"
+LIVES: Final = "dtls-lives"
 LATER: Final = 5.0
 SOON: Final = 0.2
 _MOST: Final = 2000
@@ -36,6 +39,8 @@ class Keeper:
         deadlines: Deadlines,
     ) -> None:
         self.due: float | None = None
+        self._life = 0
+        self._uncounted = False
         self.counters = dict.fromkeys(("sessions_stored", "sessions_unreadable"), 0)
         self._sessions = sessions
         self._seal = seal
@@ -44,6 +49,10 @@ class Keeper:
         self._deadlines = deadlines
         self._begun: list[bytes] = []
         self._gone: set[str] = set()
+
+    def count(self, life: int, *, stored: bool) -> None:
+        """Know which life of the daemon this is, before `restore`; unless that is ``stored`` it will be beside rows."""
+        self._life, self._uncounted = life, not stored
 
     def start(self) -> None:
         """Store what has changed, from now on."""
@@ -86,18 +95,21 @@ class Keeper:
         return len(sessions) == _MOST
 
     def _ask(self, sessions: Sequence[DtlsSession], gone: Collection[str]) -> None:
-        writes = [Write(TABLE, key := _key(session.peer), self._row(session, key)) for session in sessions]
-        writes += [Write(TABLE, key, None) for key in gone]
+        """Ask for these to be stored, and those rows to be removed."""
+        writes = (*self._rows(sessions), *(Write(TABLE, key, None) for key in gone))
 
         def ended(committed: bool, _now: float) -> None:
             if committed:
                 self.counters["sessions_stored"] += len(sessions)
+                self._uncounted = False
                 return
             self._gone.update(gone)
             for session in sessions:
-                self._sessions.note(session)
+                # One that has ended meanwhile may be gone from storage already.
+                if self._sessions.by_peer.get(session.peer) is session:
+                    self._sessions.note(session)
 
-        self._submit((Commit(tuple(writes), (), ended, patient=True),))
+        self._submit((Commit(writes, (), ended, patient=True),))
 
     def flush_all(self) -> None:
         """Ask for everything to be stored that is not, before a stop."""
@@ -114,7 +126,7 @@ class Keeper:
         found = []
         for key, row in rows:
             try:
-                session = StoredSession.from_bytes(self._seal.open(row, key)).session()
+                session = StoredSession.from_bytes(self._seal.open(row, key)).session(self._life)
                 if _key(session.peer) != key:
                     raise ValueError("the row of another session")
             except (ValueError, SealError) as error:
@@ -124,8 +136,12 @@ class Keeper:
             found.append(session)
         self._sessions.restore(found)
 
+    def _rows(self, sessions: Sequence[DtlsSession]) -> tuple[Write, ...]:
+        rows = tuple(Write(TABLE, key := _key(session.peer), self._row(session, key)) for session in sessions)
+        return (Write(META, LIVES, b"%d" % self._life), *rows) if self._uncounted else rows
+
     def _row(self, session: DtlsSession, key: str) -> bytes:
-        return self._seal.seal(StoredSession.of(session).to_bytes(), key)
+        return self._seal.seal(StoredSession.of(session, self._life).to_bytes(), key)
 
     def _set(self, wait: float) -> None:
         when = self._clock.seconds() + wait

@@ -142,8 +142,10 @@ def parse_rule(line: str) -> Rule:
 
 def matches(name: str, globs: Sequence[str]) -> bool:
     """Whether one of the globs is like the name."""
-    # Nearly always there is one, that is like everything.
-    return "*" in globs or any(fnmatchcase(name, glob) if _WILD.search(glob) else name == glob for glob in globs)
+    # Nearly always there is none, or one that is like everything.
+    if not globs or "*" in globs:
+        return bool(globs)
+    return any(fnmatchcase(name, glob) if _WILD.search(glob) else name == glob for glob in globs)
 
 
 def literal(glob: str) -> str | None:

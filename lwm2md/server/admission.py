@@ -7,12 +7,13 @@ in the inbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-import attrs
+import msgspec
 
 from lwm2md.coap import numbers as n
+from lwm2md.coap.engine import Peer
 from lwm2md.security.credentials import NOSEC
 from lwm2md.security.identity import Identity
 from lwm2md.security.rules import Grant
@@ -28,15 +29,15 @@ DENIED: Final = "denied"
 SECURITY_NEEDED: Final = "security-needed"
 ANOTHER: Final = "registered-by-another"
 TOO_MANY: Final = "too-many-registrations"
-_UNDECIDED: Final = frozenset({TIMEOUT, FAILED})
+UNDECIDED: Final = frozenset({TIMEOUT, FAILED})
+"""Causes that say nothing of the device: it may come again."""
 _EXEMPT: Final = frozenset({SECURITY_NEEDED, "endpoint-not-allowed"})
 """Why somebody without security is refused, if no credential says otherwise."""
 _MOST_WAITING: Final = 10_000
 _EVERYTHING: Final = Grant(("*",))
 
 
-@attrs.frozen(slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """Who wants to register as what: ``labels`` are the device's claims, ``identity`` what it proved."""
 
     endpoint: str
@@ -46,8 +47,7 @@ class Admission:
     labels: Mapping[str, str] = NO_LABELS
 
 
-@attrs.frozen(slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Whether it may, else the ``cause``, a stable word; ``labels`` count as the operator's."""
 
     allowed: bool
@@ -55,15 +55,26 @@ class Verdict:
     labels: Mapping[str, str] = NO_LABELS
 
 
+_WELCOME: Final = Verdict(True)
+
+
+class Unavailable(msgspec.Struct, frozen=True):
+    """Whoever keeps the credentials can't say what there is."""
+
+
+UNAVAILABLE: Final = Unavailable()
+
 Answer = Callable[[Verdict, float], None]
-Known = Callable[[Grant | None, float], None]
+Known = Callable[[Grant | Unavailable | None, float], None]
 
 
 class Gate:
     """Decides on admissions. Its attributes are asked outside the core, at once or later, on the reactor's thread.
 
-    ``grant(names, then)`` looks for the credential that has the first of these names that any has; ``admit(admission,
-    then)`` has the last word where there is one. Both call ``then`` with what they found and the time.
+    ``grant(names, then)`` looks for the credential that has the first of these names that any has, and may find out
+    that it is `Unavailable`; ``admit(admission, then)`` has the last word where there is one. Both call ``then`` with
+    what they found and the time. ``expelled`` is told of each peer whose last registration may be no longer; ``review``
+    is to be called with the names of credentials that are others, or no more, and the time.
     """
 
     def __init__(self, state: State, inbox: Inbox) -> None:
@@ -72,6 +83,8 @@ class Gate:
         self.waiting = 0
         self.grant: Callable[[tuple[str, ...], Known], None] | None = None
         self.admit: Callable[[Admission, Answer], None] | None = None
+        self.expelled: Callable[[Peer], None] = _ignored
+        self.review: Callable[[Collection[str], float], None]
 
     def ask(self, asked: Admission, now: float, then: Callable[[Admission, Verdict, float], None]) -> None:
         """Call ``then``, at once or later, with the verdict, and the endpoint if the admission names none.
@@ -80,7 +93,16 @@ class Gate:
         """
         if self.waiting >= _MOST_WAITING:
             raise Rejected(n.SERVICE_UNAVAILABLE, "busy")
-        _Asking(self, self._state, asked, then, self.admit).begin(now)
+        if asked.identity is None and self.admit is None and not self.refusal(asked.endpoint):
+            then(asked, _WELCOME, now)
+        else:
+            _Asking(self, self._state, asked, then, self.admit).begin(now)
+
+    def refusal(self, endpoint: str) -> str:
+        """Why an endpoint may not be registered by somebody who has proved nothing; "" where it may."""
+        known = self._state.devices.get(endpoint)
+        cause = self._state.settings.policy.refusal(endpoint, None, None)
+        return SECURITY_NEEDED if not cause and known is not None and known.secured else cause
 
     def again(self, endpoint: str, where: PeerDescription, now: float, then: Callable[[str, float], None]) -> None:
         """Ask the credential and the rules, not the plugins, about a session that goes on with a registration.
@@ -132,11 +154,7 @@ class _Asking:
         if identity is not None:
             self._look(identity.names, now)
             return
-        cause = self._state.settings.policy.refusal(self._asked.endpoint, None, None)
-        known = self._state.devices.get(self._asked.endpoint)
-        if not cause and known is not None and known.secured:
-            cause = SECURITY_NEEDED
-        self._cause = cause
+        self._cause = cause = self._gate.refusal(self._asked.endpoint)
         if cause in _EXEMPT and self._gate.grant is not None:
             self._look((NOSEC + self._asked.endpoint,), now)
         elif cause:
@@ -151,13 +169,16 @@ class _Asking:
         else:
             self._wait(lambda known: grant(names, known), self._granted, now)
 
-    def _granted(self, grant: Grant | None, now: float) -> None:
+    def _granted(self, grant: Grant | Unavailable | None, now: float) -> None:
         policy, asked = self._state.settings.policy, self._asked
+        if isinstance(grant, Unavailable):
+            self._end(Verdict(False, FAILED), now)
+            return
         if self._cause and grant is None:
             self._end(Verdict(False, self._cause), now)
             return
         if not asked.endpoint and asked.identity is not None:
-            self._asked = asked = attrs.evolve(asked, endpoint=policy.implied(asked.identity, grant) or "")
+            self._asked = asked = msgspec.structs.replace(asked, endpoint=policy.implied(asked.identity, grant) or "")
         cause = policy.refusal(asked.endpoint, asked.identity, grant) if asked.endpoint else "no-endpoint"
         if cause:
             self._end(Verdict(False, cause), now)
@@ -209,6 +230,10 @@ class _Asking:
         then(self._asked, verdict, now)
 
 
+def _ignored(_peer: Peer) -> None:
+    """Let a peer's session be."""
+
+
 def asked_of(where: PeerDescription, endpoint: str | None, labels: Mapping[str, str]) -> Admission:
     """The admission that a Register from there asks for."""
     identity = where.proved
@@ -219,4 +244,4 @@ def asked_of(where: PeerDescription, endpoint: str | None, labels: Mapping[str, 
 
 def rejection(cause: str) -> Rejected:
     """The answer to a device that was refused."""
-    return Rejected(n.SERVICE_UNAVAILABLE if cause in _UNDECIDED else n.FORBIDDEN, cause)
+    return Rejected(n.SERVICE_UNAVAILABLE if cause in UNDECIDED else n.FORBIDDEN, cause)

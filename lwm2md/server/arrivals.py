@@ -18,9 +18,10 @@ def register_events(
     registration: Registration,
     *,
     resumed: bool,
+    address: str,
     now: float,
 ) -> list[events.Event]:
-    """What is told of a Register: it says nothing new (``resumed``), or takes a place, or begins."""
+    """What is told of a Register from that ``address``: it says nothing new (``resumed``), takes a place, or begins."""
     labels = device.all_labels(registration)
     endpoint = device.endpoint
     if resumed:
@@ -33,19 +34,19 @@ def register_events(
     if previous is not None:
         gone = {"reason": "replaced", "registration_id": previous.id}
         found.append(state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-    found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, facts_of(state, registration)))
+    found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, facts_of(registration, address)))
     return found
 
 
-def facts_of(state: State, registration: Registration) -> dict[str, object]:
-    """What events tell of a registration."""
+def facts_of(registration: Registration, address: str) -> dict[str, object]:
+    """What events tell of a registration from that ``address``."""
     return {
         "registration_id": registration.id,
         "version": registration.version,
         "lifetime": registration.lifetime,
         "binding": registration.binding,
         "queue_mode": registration.queue_mode,
-        "address": address_of(state, registration),
+        "address": address,
         "transport": registration.transport,
         "objects": paths_of(registration.objects),
     }

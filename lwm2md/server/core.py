@@ -105,16 +105,10 @@ class Server:
             gone=self._gone,
             relisted=self._relisted,
         )
+        lifetimes = self._registration.lifetimes
         self._forgetting = Forgetting(
             state,
-            Parts(
-                self._gateways,
-                self._observations,
-                self._operations,
-                self._twin,
-                self._findings,
-                self._registration.lifetimes,
-            ),
+            Parts(self._gateways, self._observations, self._operations, self._twin, self._findings, lifetimes),
         )
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
@@ -141,8 +135,8 @@ class Server:
         self._state.engine = engine
 
     def configure(self, settings: ServerSettings, now: float) -> None:
-        """Decide by other settings from now on; what was decided and planned already stays as it is."""
-        self._state.settings = settings
+        """Decide by other settings from now on; who may be registered no longer is not, a lifetime stays as it is."""
+        self._registration.configure(settings, now)
         self._idle.plan(now)
 
     # Devices ask
@@ -262,10 +256,6 @@ class Server:
     def observation(self, endpoint: str, target: Target) -> Observation:
         """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
         return self._observations.wishes.find(endpoint, target)
-
-    def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
-        """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        self.amend(endpoint, now, then, labels=labels)
 
     def amend(
         self,
@@ -400,16 +390,15 @@ class Server:
                 self._operations.start(device, now)
             if device.registration is None:
                 self._idle.add(device, now)
-        self._registration.lifetimes.start()
+        self._registration.start(now)
         self._state.commit(self._registration.lifetimes.grants())
         self._flush(now)
         self._findings.flush(now)
 
-    def stop(self, now: float) -> None:
-        """Ask for everything to be stored that is written behind."""
-        self._findings.finish()
+    def stop(self, now: float, then: Callable[[], None] = lambda: None) -> None:
+        """Ask for everything to be stored that is written behind, part by part; ``then`` is called at the end."""
         self.refused.flush()
-        self._registration.lifetimes.refreshes.finish(now)
+        self._findings.finish(lambda: self._registration.lifetimes.refreshes.finish(now, then))
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)

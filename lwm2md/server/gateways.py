@@ -192,6 +192,14 @@ class Gateways:
         if gateway.registration is registration:
             self._ask(gateway, registration, now)
 
+    def review(self, gateway: Device, now: float) -> None:
+        """The block list is another: those behind a gateway that are on it leave."""
+        block = self._state.settings.policy.block
+        for child in list((gateway.children or {}).values()):
+            if matches(child.endpoint, block):
+                self._state.commit((), (_left(self._state, child, "blocked-endpoint", now),))
+                self._leave(gateway, child, now)
+
     # What the gateway says
 
     def learned(self, gateway: Device, now: float) -> None:

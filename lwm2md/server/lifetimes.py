@@ -48,6 +48,7 @@ class Lifetimes:
     def add(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes, and plan its expiry."""
         device.registration, registration.device = registration, device
+        self.refreshes.take(device)
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         self._profiling.changed(device)
@@ -62,7 +63,7 @@ class Lifetimes:
         self._profiling.left(registration)
         if registration.identity is not None:
             self._state.identities.remove(registration.identity, registration)
-        self.refreshes.forget(registration)
+        self.refreshes.forget(registration.device)
         self._state.deadlines.cancel(registration.expiry)
 
     def move(self, registration: Registration, peer: Peer) -> None:
@@ -72,7 +73,7 @@ class Lifetimes:
         registration.peer = peer
         self._take_peer(registration)
         self._profiling.placed(self._state.devices[registration.endpoint], registration)
-        self.refreshes.move(registration)
+        self.refreshes.move(registration.device)
 
     def plan(self, registration: Registration) -> None:
         """Look at the registration again when its lifetime, as it is now, is over, or the device is missed."""
@@ -159,6 +160,7 @@ class Lifetimes:
     def restore(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes that was read back; `start` plans for it."""
         device.registration, registration.device = registration, device
+        self.refreshes.take(device)
         self._state.registrations[location(registration.id)] = registration
         self._take_peer(registration)
         if registration.identity is not None:

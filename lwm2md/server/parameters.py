@@ -7,20 +7,21 @@ specification names and a short diagnostic.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from lwm2md.coap import numbers as n
+from lwm2md.coap.message import Options
 from lwm2md.server.records import NO_LABELS
 
 SUPPORTED_VERSIONS: Final = ("1.0", "1.1", "1.2")
 DEFAULT_LIFETIME: Final = 86400
 MAX_PROFILE: Final = 128
 """The longest profile id, in characters."""
+_URI_QUERY: Final = n.URI_QUERY
 _KNOWN: Final = frozenset({"ep", "lt", "lwm2m", "b", "Q", "sms", "pid"})
 _VERSION: Final = re.compile(r"(0|[1-9]\d?)\.(0|[1-9]\d?)", re.ASCII)
 _BINDINGS_1_0: Final = frozenset({"U", "UQ", "S", "SQ", "US", "UQS"})
@@ -40,9 +41,8 @@ class Rejected(Exception):  # noqa: N818 - it is the answer, not a fault of ours
 
 
 class RegistrationParameters(msgspec.Struct, frozen=True):
-    """What a Register or Update said; None where it said nothing. ``lifetime`` is as sent, in seconds."""
+    """What a Register or Update said but the name; None where it said nothing. ``lifetime`` is as sent, in seconds."""
 
-    endpoint: str | None = None
     lifetime: int | None = None
     version: str | None = None
     binding: str | None = None
@@ -53,28 +53,29 @@ class RegistrationParameters(msgspec.Struct, frozen=True):
     deviations: tuple[str, ...] = ()
 
 
-def parse(query: Iterable[str]) -> RegistrationParameters:
-    """Read the Uri-Query of a Register or an Update; raises `Rejected`.
+def parse(options: Options) -> tuple[str | None, RegistrationParameters]:
+    """Read the Endpoint Client Name, if there is one, and the rest of the Uri-Query; raises `Rejected`.
 
     Of a parameter that appears twice the last one counts: a client's Server URI may bring a query of its own.
     """
     rest = []
-    named: str | None = None
-    for item in query:
-        if item.startswith("ep=") or item == "ep":
-            named = item
-        else:
-            rest.append(item)
+    named: bytes | None = None
+    for number, value in options:
+        if number == _URI_QUERY:
+            if value[:3] == b"ep=" or value == b"ep":
+                named = value
+            else:
+                rest.append(value)
     said = _parse(tuple(rest))
-    return said if named is None else replace(said, endpoint=_endpoint(named))
+    return None if named is None else _endpoint(named), said
 
 
 @lru_cache(maxsize=1024)
-def _parse(query: tuple[str, ...]) -> RegistrationParameters:
+def _parse(query: tuple[bytes, ...]) -> RegistrationParameters:
     """All but the name: of a fleet all devices say the same."""
     found: dict[str, str | None] = {}
     for item in query:
-        name, equals, value = item.partition("=")
+        name, equals, value = item.decode("utf-8", "replace").partition("=")
         found[name] = value if equals else None
     version = _version(found)
     binding, queue_mode, deviations = _binding(found, version)
@@ -104,8 +105,8 @@ def effective_lifetime(asked: int | None, version: str, default: int, floor: int
     return min(max(asked, floor), cap) if cap else max(asked, floor)
 
 
-def _endpoint(item: str) -> str:
-    name = item[3:]
+def _endpoint(item: bytes) -> str:
+    name = item[3:].decode("utf-8", "replace")
     if not name or "\0" in name:
         raise Rejected(n.BAD_REQUEST, "ep is empty")
     return name

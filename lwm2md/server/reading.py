@@ -36,7 +36,8 @@ class Reading:
         self._state = state
         # Of the object models that these lines were made from.
         self._models = state.models
-        self._lines: dict[tuple[object, ...], Line] = {}
+        self._lines: dict[tuple[int | None, str | None], dict[Path, Line]] = {}
+        self._count = 0
 
     def values(
         self,
@@ -98,13 +99,17 @@ class Reading:
     def line(self, registration: Registration, path: Path, content_format: int | None) -> Line:
         """How the value of a single Resource is read that a device tells in a format."""
         models = self._state.models
-        if models is not self._models or len(self._lines) > _MOST_LINES:
-            self._models, self._lines = models, {}
+        if models is not self._models or self._count > _MOST_LINES:
+            self._models, self._count, self._lines = models, 0, {}
         versions = registration.objects.versions
-        key = (path, content_format, versions.get(path[0]) if versions else None)
-        line = self._lines.get(key)
+        version = versions.get(path[0]) if versions else None
+        lines = self._lines.get((content_format, version))
+        if lines is None:
+            lines = self._lines[content_format, version] = {}
+        line = lines.get(path)
         if line is None:
-            line = self._lines[key] = _line(path, content_format, models.resource(path, versions))
+            self._count += 1
+            line = lines[path] = _line(path, content_format, models.resource(path, versions))
         return line
 
 

@@ -80,14 +80,28 @@ class Instances:
     deleted: frozenset[Path] = frozenset()
 
 
+class _OftenOfRegistration:
+    """What each Update touches of a registration, first in the object: side by side it is in fewer lines of the cache,
+    and of a fleet that is larger than the cache each line is waited for.
+    """
+
+    __slots__ = ("device", "gap", "peer", "updated_at")
+
+
+class _OftenOfDevice:
+    """What each Update touches of a device."""
+
+    __slots__ = ("behind", "children", "disabled", "last_seen", "noted", "queue", "registration", "responding")
+
+
 @attrs.define(slots=True, eq=False, weakref_slot=False)
-class Registration:
+class Registration(_OftenOfRegistration):
     """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite.
 
     ``refused_formats`` are Content-Formats that the device refused since it registered, each with the use it was for;
     ``instances`` what was created and deleted since it told its list of Objects. Both are None for nearly every device.
     ``gap`` is the longest time between two Updates, in seconds, and ``settled`` once that was watched for a lifetime.
-    ``device`` is whose it is, once it is in force; it is ``noted`` while a refresh of it waits to be written.
+    ``device`` is whose it is, once it is in force.
     """
 
     id: str
@@ -106,7 +120,6 @@ class Registration:
     updated_at: float
     expiry: Plan | None = attrs.field(default=None, repr=False)
     device: Device = attrs.field(init=False, repr=False)
-    noted: bool = attrs.field(default=False, init=False, repr=False)
     refused_formats: frozenset[tuple[str, int | None]] | None = None
     instances: Instances | None = None
     gap: float = 0.0
@@ -157,7 +170,7 @@ class Behind:
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
-class Device:
+class Device(_OftenOfDevice):
     """Everything known of one Endpoint Client Name, registered or not.
 
     One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
@@ -165,6 +178,7 @@ class Device:
     ``disabled`` is one that was told to be silent until it registers again. ``hand`` is the profile that the operator
     gave it, ``learned`` what it has shown; ``profile`` is what comes of both, kept by `State.profile`.
     ``timeouts`` counts how often nobody answered it; one that is ``secured`` has registered with a proved identity.
+    ``noted`` belongs to `Refreshes`.
     """
 
     endpoint: str
@@ -190,6 +204,7 @@ class Device:
     reason: str = ""
     habits: Habits | None = None
     secured: bool = False
+    noted: bool | None = attrs.field(default=None, repr=False)
 
     @property
     def carrier(self) -> Device:

@@ -6,11 +6,13 @@ rule says who wins.
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import attrs
+import msgspec
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Response
@@ -35,6 +37,8 @@ from lwm2md.server.state import State
 from lwm2md.server.turns import UNAVAILABLE, Turns
 
 _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
+_RD: Final = (n.LOCATION_PATH, b"rd")
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _DEFAULT_BINDING: Final = "U"
 _DEFAULT_VERSION: Final = "1.0"
 
@@ -56,14 +60,23 @@ class Parts:
     relisted: Callable[[Device], None]
 
 
-@attrs.frozen(slots=True)
-class _Said:
+class _Said(msgspec.Struct, frozen=True):
     """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
 
     parameters: RegistrationParameters
     objects: ObjectList
     listed: ObjectList | None
     labels: Mapping[str, str]
+
+
+class _Coming(msgspec.Struct, frozen=True):
+    """A Register that is being stored. ``kept`` is the device as it is stored too, if it is."""
+
+    request: IncomingRequest
+    device: Device
+    registration: Registration
+    kept: Device | None
+    resumed: bool
 
 
 class Registering:
@@ -75,23 +88,18 @@ class Registering:
 
     def register(self, request: IncomingRequest, now: float) -> None:
         """Decide; the answer goes when that is done. Raises Rejected for what is refused at once."""
-        parameters = parse(request.message.query)
+        name, parameters = parse(request.message.options)
         where = self._state.environment.describe(request.peer)
-        if parameters.endpoint is None and where.identity is None:
+        if name is None and where.identity is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
-        later = self._parts.ramp.refuse(now, known=(parameters.endpoint or where.identity) in self._state.devices)
+        later = self._parts.ramp.refuse(now, known=(name or where.identity) in self._state.devices)
         if later is not None:
             self._state.count("registrations_deferred")
             busy = Response(n.SERVICE_UNAVAILABLE, b"too many at once", ((n.MAX_AGE, uint(later)),))
             self._state.engine.respond(request, busy, now)
             return
-
-        def decided(asked: Admission, verdict: Verdict, then: float) -> None:
-            self._parts.turns.guarded(request, lambda _, now: self._admitted(request, parameters, asked, verdict, now))(
-                then
-            )
-
-        self._parts.gate.ask(asked_of(where, parameters.endpoint, parameters.labels), now, decided)
+        asked = asked_of(where, name, parameters.labels)
+        self._parts.gate.ask(asked, now, partial(self._admitted, request, parameters))
 
     def _admitted(
         self,
@@ -101,25 +109,41 @@ class Registering:
         verdict: Verdict,
         now: float,
     ) -> None:
-        if not verdict.allowed:
-            raise rejection(verdict.cause)
-        parts, endpoint = self._parts, asked.endpoint
+        """Go on with one that may register, or may not; that can be long after it came."""
+        try:
+            if not verdict.allowed:
+                raise rejection(verdict.cause)
+            self._take_turn(request, asked, self._said(request, parameters, asked, verdict), now)
+        except Rejected as refusal:
+            self._state.engine.respond(request, self._parts.turns.refused(refusal), now)
+
+    def _said(
+        self, request: IncomingRequest, parameters: RegistrationParameters, asked: Admission, verdict: Verdict
+    ) -> _Said:
         version = parameters.version or _DEFAULT_VERSION
-        listed = parts.lists.said(request.message, version, parameters.deviations)
-        device = self._state.devices.get(endpoint)
+        listed = objects = self._parts.lists.said(request.message, version, parameters.deviations)
+        device = self._state.devices.get(asked.endpoint)
         if self._state.draining and (device is None or device.registration is None):
             raise Rejected(n.SERVICE_UNAVAILABLE, "draining")
-        objects = parts.profiles.resolve(device, parameters.profiles, listed, version)
+        if parameters.profiles:
+            objects = self._parts.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
-        refused = parts.moves.challenge_register(request, device, now)
+        return _Said(parameters, objects, listed, verdict.labels)
+
+    def _take_turn(self, request: IncomingRequest, asked: Admission, said: _Said, now: float) -> None:
+        """Decide when the endpoint's turn is; nearly always that is now."""
+        device = self._state.devices.get(asked.endpoint)
+        refused = None if device is None else self._parts.moves.challenge_register(request, device, now)
+        if refused is None and asked.endpoint not in self._state.busy:
+            self._decide(asked, said, request, now)
+            return
         if refused is None:
-            said = _Said(parameters, objects, listed, verdict.labels)
-            refused = parts.turns.take(request, endpoint, now, lambda _, then: self._decide(request, asked, said, then))
+            refused = self._parts.turns.take(request, asked.endpoint, now, partial(self._decide, asked, said))
         if refused is not None:
             self._state.engine.respond(request, refused, now)
 
-    def _decide(self, request: IncomingRequest, asked: Admission, said: _Said, now: float) -> None:
+    def _decide(self, asked: Admission, said: _Said, request: IncomingRequest, now: float) -> None:
         endpoint, parts = asked.endpoint, self._parts
         device = self._state.devices.get(endpoint) or Device(endpoint)
         previous = device.registration if device.behind is None else None  # a gateway's word for it gives way
@@ -135,26 +159,31 @@ class Registering:
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
             registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
-        events = register_events(self._state, device, previous, registration, resumed=resumed, now=now)
+        events = register_events(
+            self._state, device, previous, registration, resumed=resumed, address=asked.address, now=now
+        )
         kept = self._kept(device, registration, said, now)
         writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
         if kept is not None:
             writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))
-
-        def ended(committed: bool, now: float) -> None:
-            parts.ramp.end(now)
-            parts.idle.arrived(endpoint)
-            if not committed:
-                self._state.engine.respond(request, UNAVAILABLE, now)
-                return
-            self._take(device, registration, kept, now)
-            device.turned(now, "resumed" if resumed else "registered")
-            location = ((n.LOCATION_PATH, b"rd"), (n.LOCATION_PATH, registration.id.encode()))
-            self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
-            parts.arrived(device, now)
-
         parts.ramp.begin(now)
-        self._state.commit_exclusive(endpoint, writes, events, ended)
+        coming = _Coming(request, device, registration, kept, resumed)
+        self._state.commit_exclusive(endpoint, writes, events, partial(self._ended, coming))
+
+    def _ended(self, coming: _Coming, committed: bool, now: float) -> None:
+        """It is durable, or could not be made so."""
+        parts, request = self._parts, coming.request
+        device, registration = coming.device, coming.registration
+        parts.ramp.end(now)
+        parts.idle.arrived(device.endpoint)
+        if not committed:
+            self._state.engine.respond(request, UNAVAILABLE, now)
+            return
+        self._take(device, registration, coming.kept, now)
+        device.turned(now, "resumed" if coming.resumed else "registered")
+        location = (_RD, (n.LOCATION_PATH, registration.id.encode()))
+        self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
+        parts.arrived(device, now)
 
     def _conflict(self, previous: Registration | None, coming: Registration) -> str:
         """Why this registration may not take its place among the others; "" where it may."""
@@ -168,13 +197,14 @@ class Registering:
         return ""
 
     def _kept(self, device: Device, registration: Registration, said: _Said, now: float) -> Device | None:
-        """The device as it is to be stored, where that is anything new."""
-        profiles = self._parts.profiles.learned(device, said.parameters.profiles, said.listed)
+        """The device as it is to be stored, where there is anything that its registration does not say."""
+        named = said.parameters.profiles
+        profiles = self._parts.profiles.learned(device, named, said.listed) if named else None
         labels = {**said.labels, **(device.labels or {})}
         secured = device.secured or registration.identity is not None
         if device.endpoint not in self._state.devices:
             device.last_seen, device.profiles, device.labels, device.secured = now, profiles, labels or None, secured
-            return device
+            return device if profiles or labels or secured else None
         back = device.behind is not None or device.disabled
         if not (back or profiles is not None or labels != (device.labels or {}) or secured != device.secured):
             return None
@@ -190,8 +220,10 @@ class Registering:
 
     def _take(self, device: Device, registration: Registration, kept: Device | None, now: float) -> None:
         """Let a committed registration be the device's."""
-        self._parts.gateways.release(device, now)
-        count(self._state, registration.objects.deviations)
+        if device.behind is not None:
+            self._parts.gateways.release(device, now)
+        if registration.objects.deviations:
+            count(self._state, registration.objects.deviations)
         device.disabled = False
         if kept is not None:
             device.profiles, device.labels, device.secured = kept.profiles, kept.labels, kept.secured
@@ -204,7 +236,7 @@ class Registering:
         parameters = said.parameters
         version = parameters.version or _DEFAULT_VERSION
         return Registration(
-            id=base64.urlsafe_b64encode(self._state.environment.random(12)).decode(),
+            id=b2a_base64(self._state.environment.random(12), newline=False).translate(_URL_SAFE).decode(),
             endpoint=asked.endpoint,
             peer=request.peer,
             # As it was when it asked: a session may have ended since, and must not be taken for none.

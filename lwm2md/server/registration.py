@@ -16,6 +16,7 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Peer, Response
 from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.security.rules import Policy
 from lwm2md.server import stored
 from lwm2md.server.admission import Gate, rejection
 from lwm2md.server.arrivals import address_of, facts_of
@@ -34,6 +35,8 @@ from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registering import Parts, Registering
 from lwm2md.server.registrationrows import registration_row
+from lwm2md.server.reviewing import Reviewing
+from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import State
 from lwm2md.server.turns import UNAVAILABLE, Decide, Turns
 
@@ -77,6 +80,7 @@ class RegistrationInterface:
         self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
         presence.plan = self.lifetimes.plan
         self.moves = Moves(state, self.lifetimes)
+        self.reviewing = Reviewing(state, gate, self._expel, gateways.review)
         self._turns = Turns(state)
         self._registering = Registering(
             state,
@@ -94,6 +98,16 @@ class RegistrationInterface:
                 relisted,
             ),
         )
+
+    def configure(self, settings: ServerSettings, now: float) -> None:
+        """Decide by other settings from now on; who may be registered no longer is not."""
+        before, self._state.settings = self._state.settings, settings
+        self.reviewing.rules(before.policy, now)
+
+    def start(self, now: float) -> None:
+        """Plan for all that was read back, by the rules as they are today."""
+        self.lifetimes.start()
+        self.reviewing.rules(Policy(), now)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
         """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
@@ -172,7 +186,7 @@ class RegistrationInterface:
             raise Rejected(n.NOT_FOUND, "no such registration")
         coming = attrs.evolve(registration, updated_at=now, registered_at=now, expiry=None)
         row = Write(stored.REGISTRATIONS, coming.endpoint, registration_row(coming))
-        facts = {**facts_of(self._state, coming), "reason": "revived"}
+        facts = {**facts_of(coming, address_of(self._state, coming)), "reason": "revived"}
         event = events.Event(events.DEVICE_REGISTERED, now, coming.endpoint, device.all_labels(coming), facts)
 
         def ended(committed: bool, now: float) -> None:
@@ -193,8 +207,8 @@ class RegistrationInterface:
         if gap > registration.gap:  # noqa: PLR1730  max would be a call
             registration.gap = gap
         registration.updated_at = now
-        if not registration.noted:
-            self.lifetimes.refreshes.note(registration)
+        if not device.noted:
+            self.lifetimes.refreshes.note(device)
         self._uplink(device, now)
         if self._state.environment.wants(events.DEVICE_UPDATED):
             self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
@@ -204,7 +218,7 @@ class RegistrationInterface:
         if registration is None:
             raise Rejected(n.NOT_FOUND, "no such registration")
         device = self._state.devices[registration.endpoint]
-        parameters = parse(request.message.query)
+        _, parameters = parse(request.message.options)
         listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
         if not changes:
@@ -217,7 +231,11 @@ class RegistrationInterface:
         for name, value in changes.items():
             setattr(updated, name, value)
         writes = [Write(stored.REGISTRATIONS, registration.endpoint, registration_row(updated))]
-        facts = {"reason": "parameters", "changed": sorted(changes), **facts_of(self._state, updated)}
+        facts = {
+            "reason": "parameters",
+            "changed": sorted(changes),
+            **facts_of(updated, address_of(self._state, updated)),
+        }
         event = events.Event(events.DEVICE_UPDATED, now, device.endpoint, device.all_labels(updated), facts)
         profiles = self.profiles.learned(device, parameters.profiles, listed)
         if profiles is not None:
@@ -266,7 +284,7 @@ class RegistrationInterface:
         self.moves.move(device, request.peer, now)
         registration.refreshed(now)
         device.disabled = False
-        self.lifetimes.refreshes.note(registration)
+        self.lifetimes.refreshes.note(device)
         self._gateways.changed(device, now)
         self._uplink(device, now)
 
@@ -313,6 +331,9 @@ class RegistrationInterface:
                 self.lifetimes.again(registration, now)
 
         self._state.commit_exclusive(registration.endpoint, writes, events_, ended)
+
+    def _expel(self, registration: Registration, cause: str, now: float, then: Callable[[bool, float], None]) -> None:
+        self._end(registration, events.DEVICE_DEREGISTERED, cause, now, then)
 
     def expired(self, registration: Registration, now: float) -> None:
         """The lifetime is over; called when nothing else is being decided for the endpoint."""

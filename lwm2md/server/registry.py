@@ -26,6 +26,7 @@ class Registry:
         self._lists = registration.lists
         self._lifetimes = registration.lifetimes
         self._gateways = gateways
+        self._unread: dict[str, Device] = {}
         self._set_back = False
 
     def meta(self, key: str, value: bytes, now: float) -> None:
@@ -51,7 +52,7 @@ class Registry:
         """A registration as it was made, or changed last."""
         device = self._state.devices.get(key)
         if device is None:
-            device = self._state.devices[key] = Device(key)
+            device = self._state.devices[key] = self._awaited(key)
         registration = read_registration(value, device.endpoint)
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._lifetimes.restore(device, registration)
@@ -65,6 +66,10 @@ class Registry:
         if refreshed > device.registration.updated_at:
             self._lifetimes.restore_refresh(device.registration, refreshed, peer)
         device.last_seen = max(device.last_seen, refreshed)
+
+    def _awaited(self, endpoint: str) -> Device:
+        """A device that only its registration tells of; those behind it may have been read before."""
+        return self._unread.pop(endpoint) if endpoint in self._unread else Device(endpoint)
 
     def start(self, now: float) -> None:
         """Everything was read back."""
@@ -86,4 +91,5 @@ class Registry:
 
     def _gateway(self, endpoint: str) -> Device:
         """A gateway that devices are behind; one that was forgotten stands for itself until it registers again."""
-        return self._state.devices.get(endpoint) or Device(endpoint)
+        known = self._state.devices.get(endpoint)
+        return self._unread.setdefault(endpoint, Device(endpoint)) if known is None else known

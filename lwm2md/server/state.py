@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
+import msgspec
 
 from lwm2md.coap.engine import Engine, Peer
 from lwm2md.coap.message import encode_body, options
@@ -48,8 +49,7 @@ _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
 
-@attrs.frozen(slots=True)
-class PeerDescription:
+class PeerDescription(msgspec.Struct, frozen=True):
     """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
 
     ``proved`` is that identity with all that it is known by.

@@ -35,7 +35,7 @@ from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.restoration import Restoration
 from lwm2md.security.sealing import Seal
-from lwm2md.server.admission import Known
+from lwm2md.server.admission import UNAVAILABLE, Known
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit
 from lwm2md.server.records import Registration
@@ -174,7 +174,7 @@ class TestNode:
         return None if device is None else device.registration
 
     def _grant(self, names: tuple[str, ...], then: Known) -> None:
-        self.vault.grant(names, lambda grant: then(grant, self.now()))
+        self.vault.grant(names, lambda grant: then(grant, self.now()), lambda: then(UNAVAILABLE, self.now()))
 
     def _store(self, commit: Commit) -> None:
         self.delivery.submit((commit,))

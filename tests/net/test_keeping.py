@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.net.driver import Deadlines
-from lwm2md.net.keeping import LATER, TABLE, Keeper
+from lwm2md.net.keeping import LATER, LIVES, META, TABLE, Keeper
 from lwm2md.security.sealing import Seal
-from lwm2md.server.effects import Commit
-from tests.net.dtlsnet import Device, Net, SecureServer, device, psk_terms
+from lwm2md.server.effects import Commit, Resume
+from tests.net.dtlsnet import SERVER, Device, Net, SecureServer, device, psk_terms
 
 SECRET = "a secret of the operator's"
 
@@ -23,7 +23,10 @@ class KeepingTest(SynchronousTestCase):
         """Make both."""
         self.net = Net()
         self.rows: dict[str, bytes] = {}
+        self.lives: list[bytes] = []
         self.works = True
+        self.holds = False
+        self.waiting: list[Resume] = []
         self.server = SecureServer(self.net)
         self.keeper = self._keeper(self.server)
         self.keeper.start()
@@ -35,12 +38,18 @@ class KeepingTest(SynchronousTestCase):
     def _submit(self, commits: Sequence[Commit]) -> None:
         for commit in commits:
             for write in commit.writes if self.works else ():
+                if write.table == META:
+                    self.assertEqual(write.key, LIVES)
+                    self.lives.append(write.value or b"")
+                    continue
                 self.assertEqual(write.table, TABLE)
                 if write.value is None:
                     self.rows.pop(write.key, None)
                 else:
                     self.rows[write.key] = write.value
-            if commit.resume is not None:
+            if commit.resume is not None and self.holds:
+                self.waiting.append(commit.resume)
+            elif commit.resume is not None:
                 commit.resume(self.works, self.net.clock.seconds())
 
     def _device(self, cid: bytes | None = None) -> Device:
@@ -93,6 +102,48 @@ class KeepingTest(SynchronousTestCase):
         one.say(b"hello")
         self.net.run(2 * LATER, 0.5)
         self.assertEqual(len(self.rows), 1)
+
+    def test_killed_again_at_once(self) -> None:
+        """Lives that end before anything was stored in them send no number twice under one key."""
+        one = self._device(b"")
+        self.net.log.clear()
+        for life in range(2, 5):
+            self.keeper.stop()
+            server = SecureServer(self.net, seed=life)
+            keeper = self._keeper(server)
+            keeper.count(life, stored=True)
+            self.assertEqual(list(keeper.restore(list(self.rows.items()))), [])
+            self.assertEqual(one.say(b"again"), [b"AGAIN"])
+        heads = [data[3:11] for data, sender, _ in self.net.log if sender == SERVER]
+        self.assertEqual(len(heads), 3)
+        self.assertEqual(len(set(heads)), 3)
+
+    def test_life_that_was_not_counted(self) -> None:
+        """A life that could not be counted at the start is with the first rows that can be stored."""
+        self.keeper.count(7, stored=False)
+        self._device()
+        self.assertEqual(self.lives, [b"7"])
+        self.net.run(LATER + 1, 0.5)
+        self.net.run(LATER + 1, 0.5)
+        self.assertEqual(set(self.lives), {b"7"})
+
+    def test_ended_while_it_could_not_be_stored(self) -> None:
+        """A session whose row could not be written is not written any more once it has ended."""
+        one = self._device()
+        self.works = False
+        one.say(b"hello")
+        held, self.holds = self.holds, True
+        self.net.run(LATER + 1, 0.5)
+        one.link.close()
+        self.net.run(0.1)
+        self.keeper.ended(self.server.seen.over[0][0])
+        self.works, self.holds = True, held
+        self.net.run(1, 0.1)
+        self.assertEqual(self.rows, {})
+        for resume in self.waiting:
+            resume(False, self.net.clock.seconds())
+        self.net.run(LATER + 1, 0.5)
+        self.assertEqual(self.rows, {})
 
     def test_other_key(self) -> None:
         """Rows that another key has sealed, or that stand for another session, are left out and told."""

@@ -34,7 +34,7 @@ def come_and_go(bench: Bench, *names: str) -> list[FakeDevice]:
 
 def label(bench: Bench, endpoint: str, **labels: str | None) -> None:
     """Set labels of the operator, or remove them."""
-    bench.server.set_labels(endpoint, labels, bench.now, lambda ok, now: None)
+    bench.server.amend(endpoint, bench.now, lambda ok, now: None, labels=labels)
     bench.settle()
 
 
@@ -52,7 +52,8 @@ class RoomTests(SynchronousTestCase):
         come_and_go(self.bench, "a", "b", "c")
         self.bench.registered("new", 9)
         self.assertEqual(self._known(), ["b", "c", "new"])
-        self.assertEqual(sorted(self.bench.tables["devices"]), ["b", "c", "new"])
+        self.assertEqual(sorted(self.bench.tables["devices"]), ["b", "c"])
+        self.assertEqual(sorted(self.bench.tables["registrations"]), ["new"])
         (event,) = [each for each in self.bench.events if each.type == events.DEVICE_FORGOTTEN]
         self.assertEqual((event.endpoint, event.fields), ("a", {"reason": "limit"}))
 

@@ -120,7 +120,7 @@ class Story:
             if choice == 0:
                 server.forget(device.endpoint, now, self.end)
             elif choice == 1:
-                server.set_labels(device.endpoint, {str(self.chance.randrange(5)): "x"}, now, self.end)
+                server.amend(device.endpoint, now, self.end, labels={str(self.chance.randrange(5)): "x"})
             elif choice == 2 and server.operations:
                 server.cancel(self.chance.choice(list(server.operations)), now, self.end)
             elif choice == 3 and server.observations:
@@ -216,7 +216,8 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual((set(state.observations), set(bench.tables["observations"])), (wishes, wishes), seed)
         self.assertEqual(set(bench.tables["templates"]), set(bench.server.templates.templates), seed)
         self.check_wishes(bench, seed)
-        self.assertEqual(set(bench.tables["devices"]), set(state.devices), seed)
+        stored = {*bench.tables["devices"], *bench.tables["registrations"]}
+        self.assertEqual(stored, set(state.devices), seed)
         restarted = Bench(SETTINGS, bench.tables, bench.now)
         for table, rows in bench.tables.items():
             self.assertEqual(restarted.server.restore(table, sorted(rows.items()), bench.now), [], seed)

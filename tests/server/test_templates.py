@@ -219,7 +219,7 @@ class MatchTests(Base):
         self.put(template(VALUE, labels="farm=north"))
         self.assertEqual(self.wishes(), {})
         for labels, expected in (({"farm": "north"}, {VALUE: ("t", "active")}), ({"farm": None}, {})):
-            self.bench.server.set_labels("d", labels, self.bench.now, lambda ok, now: None)
+            self.bench.server.amend("d", self.bench.now, lambda ok, now: None, labels=labels)
             self.bench.settle()
             self.bench.advance(0.1)
             self.assertEqual(self.wishes(), expected)

@@ -24,7 +24,14 @@ _SYNC: Final = 0.004
 
 
 async def torture(
-    seed: int, kills: int, *, power: bool = False, lies: bool = False, mqtt: bool = False, keep: str | None = None
+    seed: int,
+    kills: int,
+    *,
+    power: bool = False,
+    lies: bool = False,
+    mqtt: bool = False,
+    dtls: bool = False,
+    keep: str | None = None,
 ) -> int:
     """Torture a new daemon, tell of it, and return the exit status; what it left when it failed goes to ``keep``."""
     with tempfile.TemporaryDirectory(prefix="lwm2md-torture-") as place:
@@ -32,7 +39,7 @@ async def torture(
         below = Power(directory) if power or lies else None
         if below is not None:
             below.faults(lies=lies, delay=_SYNC)
-        tortured = Torture(directory, seed, power=below, bus=Bus(directory) if mqtt else None)
+        tortured = Torture(directory, seed, power=below, bus=Bus(directory) if mqtt else None, dtls=dtls)
         try:
             await tortured.run(kills)
         except Exception as error:
@@ -60,15 +67,15 @@ def main() -> None:
     parser.add_argument("--power", action="store_true", help="each kill is a power cut: what is not synced is lost")
     parser.add_argument("--lies", action="store_true", help="so it is, and syncs do nothing: this must fail")
     parser.add_argument("--mqtt", action="store_true", help="a broker reads the events, too")
+    parser.add_argument("--dtls", action="store_true", help="the fleet speaks DTLS")
     parser.add_argument("--keep", metavar="DIRECTORY", help="where the state goes when a promise was broken")
     options = parser.parse_args()
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
 
     def run(_: Any) -> Deferred[None]:
         async def whole() -> None:
-            status = await torture(
-                seed, options.kills, power=options.power, lies=options.lies, mqtt=options.mqtt, keep=options.keep
-            )
+            how = {name: getattr(options, name) for name in ("power", "lies", "mqtt", "dtls", "keep")}
+            status = await torture(seed, options.kills, **how)
             if status:
                 raise SystemExit(status)
 

@@ -44,6 +44,7 @@ class Place:
 
     host: str
     coap: int
+    coaps: int
     api: int
 
     @classmethod
@@ -51,7 +52,8 @@ class Place:
         """A place where nobody is. It is no part of what a seed says again."""
         random = Random()
         host = f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"
-        return cls(host, _port(host, socket.SOCK_DGRAM), _port(host, socket.SOCK_STREAM))
+        coap, coaps = _port(host, socket.SOCK_DGRAM), _port(host, socket.SOCK_DGRAM)
+        return cls(host, coap, coaps, _port(host, socket.SOCK_STREAM))
 
 
 class Daemon:
@@ -71,6 +73,7 @@ class Daemon:
         self.url = f"http://{place.host}:{place.api}"
         self.token = ""
         self.up = False
+        self.since = 0.0
         self.pid: int | None = None
         listen = (
             f"coap.listen={place.host}:{place.coap}",
@@ -107,7 +110,7 @@ class Daemon:
         if token != (self.token or token):
             raise Violation("the administrator's token is another one")
         self.token = token
-        self.up = True
+        self.up, self.since = True, reactor.seconds()
 
     def kill(self, how: int = signal.SIGKILL) -> None:
         """End this life."""

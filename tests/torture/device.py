@@ -66,7 +66,15 @@ class Device(DatagramProtocol):
         self._tokens: dict[bytes, Deferred[Message]] = {}
         self._answers: dict[tuple[int, bytes], bytes] = {}
         self._order: deque[tuple[int, bytes]] = deque()
+        self.open()
+
+    def open(self) -> None:
+        """Have a socket."""
         reactor.listenUDP(0, self, interface="127.0.0.1", maxPacketSize=65536)
+
+    async def close(self) -> None:
+        """Give the socket back."""
+        await self.transport.stopListening()
 
     # What it asks
 
@@ -259,7 +267,11 @@ class Device(DatagramProtocol):
     # What it is told
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Take a datagram of the daemon's, unless it is ``deaf``; called by the reactor."""
+        """Take a datagram of the daemon's; called by the reactor."""
+        self.take(datagram)
+
+    def take(self, datagram: bytes) -> None:
+        """Take a message of the daemon's, unless it is ``deaf``."""
         if self.deaf:
             return
         try:

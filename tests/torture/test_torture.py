@@ -15,10 +15,10 @@ class TortureTests(TestCase):
 
     timeout = 300
 
-    def made(self, seed: int, power: Power | None = None, *settings: str) -> Torture:
+    def made(self, seed: int, power: Power | None = None, *, dtls: bool = False) -> Torture:
         """A torture that ends with the test."""
         place = directory(self) if power is None else power.state.parent
-        torture = Torture(place, seed, power=power, settings=settings)
+        torture = Torture(place, seed, power=power, dtls=dtls)
         self.addCleanup(torture.close)
         return torture
 
@@ -43,6 +43,14 @@ class TortureTests(TestCase):
         torture = self.made(2, power)
         await self.held(torture, 15)
         self.assertGreaterEqual(torture.figures.cuts, 15)
+
+    async def test_secure(self) -> None:
+        """Devices that speak DTLS go on in their sessions after kills: no number serves twice, nor is a record."""
+        torture = self.made(4, dtls=True)
+        assert torture.secure is not None
+        await self.held(torture, 5)
+        self.assertGreater(torture.secure.records, 100)
+        self.assertGreater(torture.secure.replays, 20)
 
     async def test_notices(self) -> None:
         """On a disk that says that it had synced what it had not, the same torture finds what is lost."""

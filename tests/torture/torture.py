@@ -21,12 +21,14 @@ from tests.torture.device import DEVIATION, OBSERVED, SENT, Device
 from tests.torture.model import Model, Violation
 from tests.torture.power import Power
 from tests.torture.reader import Reader, logged
+from tests.torture.secure import BEHIND, SecureFleet
 from tests.web import ServerSentEvent
 
 _CALLERS: Final = 4
 _SAMPLE: Final = 30
 _BEFORE_READY: Final = 0.15
 _IN_ORDER: Final = 0.1
+_LONG: Final = 0.1
 _NETWORK: Final[Mapping[str, float]] = {"loss": 0.05, "duplication": 0.05, "delay": 0.2, "longest_delay": 0.05}
 _MARKER: Final = "marker"
 _STORED: Final = frozenset({"device.registered", "device.deregistered", "device.value", "device.forgotten"})
@@ -53,11 +55,15 @@ class Figures:
             f"{torture.callers.calls} API calls, {len(model.asked)} operations, {requests} carried out, "
             f"{sum(device.number for device in torture.devices.values())} values, "
             f"{sum(len(reader.events) for reader in torture.readers)} events read, {model.checked} facts checked"
+            f"{'' if torture.secure is None else f', {torture.secure.text()}'}"
         )
 
 
 class Torture:
-    """A daemon under a seed. ``settings`` go to it; ``power`` makes kills into power cuts, ``bus`` reads, too."""
+    """A daemon under a seed. ``settings`` go to it; ``power`` makes kills into power cuts, ``bus`` reads, too.
+
+    The fleet speaks DTLS where it is ``dtls``.
+    """
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Torture:
         fleet: int = 8,
         power: Power | None = None,
         bus: Bus | None = None,
+        dtls: bool = False,
         settings: Sequence[str] = (),
     ) -> None:
         self.random = random = Random(seed)
@@ -74,15 +81,19 @@ class Torture:
         self.figures = Figures()
         self.power = power
         self.bus = bus
-        settings = (*settings, *(() if bus is None else bus.settings))
-        self.daemon = Daemon(directory, Place.find(), settings, {} if power is None else power.environment)
+        place = Place.find()
+        self.secure = SecureFleet(directory, (place.host, place.coaps), seed, **_NETWORK) if dtls else None
+        settings = (*settings, *(each for part in (bus, self.secure) if part is not None for each in part.settings))
+        self.daemon = Daemon(directory, place, settings, {} if power is None else power.environment)
+        if self.secure is not None:
+            self.secure.attach(self.daemon)
         proxy = Proxy(self.daemon.coap, seed, **_NETWORK)
         self._proxy = reactor.listenUDP(0, proxy, interface="127.0.0.1")
         self._relay = proxy
         where = ("127.0.0.1", self._proxy.getHost().port)
         names = [f"device-{number}" for number in range(fleet)]
         self.devices = {
-            name: Device(name, where, self.model, Random(random.random()), sleepy=number % 2 == 1)
+            name: self._device(name, where, Random(random.random()), sleepy=number % 2 == 1)
             for number, name in enumerate(names)
         }
         for number, name in enumerate(names):
@@ -105,6 +116,11 @@ class Torture:
             for path in OBSERVED:
                 self.model.cell("wish", device.endpoint, path)
 
+    def _device(self, name: str, where: tuple[str, int], random: Random, *, sleepy: bool) -> Device:
+        if self.secure is not None:
+            return self.secure.device(name, self.model, random, sleepy=sleepy)
+        return Device(name, where, self.model, random, sleepy=sleepy)
+
     async def run(self, kills: int) -> None:
         """Kill so often, and check everything after each. Raises Violation."""
         self.daemon.spawn()
@@ -126,12 +142,14 @@ class Torture:
             task.cancel()
         for device in (*self.devices.values(), self.marker):
             device.abandon()
-            await device.transport.stopListening()
+            await device.close()
         for reader in self.readers:
             await reader.close()
         if self.bus is not None:
             self.bus.close()
         await self._relay.close()
+        if self.secure is not None:
+            await self.secure.close()
         self.daemon.close()
 
     # The load
@@ -167,7 +185,10 @@ class Torture:
         gate, self._gate = self._gate, []
         for each in gate:
             each.callback(None)
-        await deferLater(reactor, self.random.choice([0.05, 0.2, 0.4, 0.8]) * self.random.random() + 0.01)
+        longest = self.random.choice([0.05, 0.2, 0.4, 0.8])
+        if self.secure is not None and self.random.random() < _LONG:
+            longest = 2 * BEHIND  # so long that sessions are stored again
+        await deferLater(reactor, longest * self.random.random() + 0.01)
         self._check()
 
     def _check(self) -> None:
@@ -191,6 +212,8 @@ class Torture:
             self._kill("while it starts")
             self.daemon.spawn()
         await self.daemon.ready()
+        if self.secure is not None:
+            await self.secure.play()
         self._check()
 
     def _kill(self, when: str) -> None:

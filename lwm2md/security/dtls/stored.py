@@ -2,8 +2,10 @@
 
 RULES: what is stored is older than the session in memory, by whatever happened since. So it names a number to send with
 that lies `RESERVE` above the one that is next; a session has to be stored again long before it gets there
-(`Sessions.note`), since no number may serve twice with one key. And of what was received it names only the highest
-number: a restored session accepts what is above it, as the records below may be replays. The bytes hold the keys.
+(`Sessions.note`), since no number may serve twice with one key. It also names the life of the daemon in which it was
+stored: one that is restored again and again without being stored begins a `RESERVE` higher each time. And of what was
+received it names only the highest number: a restored session accepts what is above it, as the records below may be
+replays. The bytes hold the keys.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _Identity = tuple[Literal["psk", "x509"], str, tuple[str, ...], str, str, str]
 
 
 class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is kept of a `DtlsSession`; ``sent`` is the number that a restored one sends first."""
+    """What is kept of a `DtlsSession`; ``sent`` is the number that one restored in this ``life`` would send first."""
 
     version: int
     peer: bytes
@@ -40,10 +42,11 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sent: int
     top: int
     seen: float
+    life: int = 0
 
     @classmethod
-    def of(cls, session: DtlsSession) -> StoredSession:
-        """Return what is to be stored of a session now."""
+    def of(cls, session: DtlsSession, life: int = 0) -> StoredSession:
+        """Return what is to be stored of a session now; ``life`` counts how often the daemon was started."""
         who = session.identity
         return cls(
             _VERSION,
@@ -58,6 +61,7 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
             session.sent + RESERVE,
             session.top,
             session.seen,
+            life,
         )
 
     @classmethod
@@ -74,8 +78,10 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """Return the bytes to store."""
         return _ENCODER.encode(self)
 
-    def session(self) -> DtlsSession:
-        """Return the session, as far as it was stored."""
+    def session(self, life: int = 0) -> DtlsSession:
+        """Return the session, as far as it was stored; raise ValueError if that was in a life that is yet to come."""
+        if life < self.life:
+            raise ValueError(f"a stored session of life {self.life}, and this is {life}")
         session = DtlsSession(
             self.peer,
             self.address,
@@ -86,7 +92,7 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
             cid=self.cid,
             scope=self.scope,
         )
-        session.sent = self.sent
+        session.sent = self.sent + (life - self.life) * RESERVE
         session.top, session.bits = self.top, ALL
         session.seen = self.seen
         return session
@@ -103,6 +109,7 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True, gc=False):
             or not self.peer.startswith(PEER)
             or len(self.cid) > _MAX_CID
             or self.sent < FIRST
+            or self.life < 0
             or not EPOCH_1 - 1 <= self.top <= LAST
         ):
             raise ValueError("not a stored session: lengths or numbers that none has")

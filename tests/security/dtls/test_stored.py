@@ -59,6 +59,28 @@ class RestoreTests(SynchronousTestCase):
         assert after is not None
         self.assertLess(before[3:11], after[3:11])
 
+    def test_no_number_serves_twice_in_many_lives(self) -> None:
+        """Nor where one life after the other ends before the session was stored again."""
+        server, _ = pair(CCM_8)
+        stored = StoredSession.of(server, 1)
+        seen = set()
+        for life in range(2, 6):
+            again = stored.session(life)
+            for _ in range(3):
+                seen.add((again.seal(APPLICATION_DATA, b"") or b"")[3:11])
+            again.sent += RESERVE - 4
+            seen.add((again.seal(APPLICATION_DATA, b"") or b"")[3:11])
+        self.assertEqual(len(seen), 4 * 4)
+        with self.assertRaises(ValueError):
+            stored.session(0)
+
+    def test_rows_without_a_life(self) -> None:
+        """A row of before there were lives counts as of the one before the first."""
+        server, _ = pair(CCM_8)
+        row = StoredSession.of(server).to_bytes()
+        shorter = msgspec.msgpack.encode(msgspec.msgpack.decode(row)[:-1])
+        self.assertEqual(StoredSession.from_bytes(shorter).session(1).sent, server.sent + 2 * RESERVE)
+
     def test_records_below_what_was_stored_are_replays(self) -> None:
         """What may have been received before the restart is not accepted after it."""
         server, client = pair(CCM_8)
@@ -92,6 +114,7 @@ class RefusalTests(SynchronousTestCase):
             ("keys", bytes(39)),
             ("cid", bytes(256)),
             ("sent", EPOCH_1),
+            ("life", -1),
             ("top", EPOCH_1 - 2),
             ("top", LAST + 1),
         ):
