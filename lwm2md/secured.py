@@ -144,9 +144,9 @@ class Secured(Observer):
         """Take sessions up from storage, and give what is wrong with those that can't be."""
         return self.keeper.restore(rows)
 
-    def revoke(self, identity: str) -> None:
-        """End the sessions of an identity."""
-        self.port.associations.revoke((identity,))
+    def revoke(self, identities: Sequence[str]) -> None:
+        """End the sessions of identities."""
+        self.port.associations.revoke(identities)
 
     def watch(self, wire: Wire | None) -> None:
         """Let somebody look at what passes as it is on the wire; None for nobody."""
