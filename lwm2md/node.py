@@ -43,7 +43,7 @@ from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.effects import Commit
 from lwm2md.server.records import Registration
 from lwm2md.server.state import Environment
 from lwm2md.starting import PAGE, Starting
@@ -224,8 +224,8 @@ class Node:
         if not self._submitting:
             self._driver.settle()
 
-    def _store(self, write: Write, then: Resume | None) -> None:
-        self.delivery.submit((Commit((write,), (), then),))
+    def _store(self, commit: Commit) -> None:
+        self.delivery.submit((commit,))
 
     def _credentials_changed(self, identities: Sequence[str]) -> None:
         self.server.gate.review(identities, self.now())
