@@ -115,7 +115,7 @@ class Engine:
         self._slices = Slices(context)
         self._serving = Serving(context, self._exchanges, self._replies, self._slices, handler)
         self._notices = Notices(context, self._exchanges, self._slices)
-        self._noticing = Noticing(context, self._replies, self._requests.observations, self._requests.asks)
+        self._noticing = Noticing(context, self._replies, self._requests)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
         """Take the datagrams that arrived, return those to send."""
@@ -256,11 +256,8 @@ class Engine:
 
     def acknowledge_all(self, receipts: Sequence[Receipt], now: float) -> None:
         """Acknowledge notifications that are still to be acknowledged."""
-        send, store = self._outbox.append, self._replies.store_acknowledgement
-        for receipt in receipts:
-            key, peer = receipt
-            send((b"\x60\x00" + key[:2], peer))
-            store(peer, key, now)
+        self._outbox += [(b"\x60\x00" + key[:2], peer) for key, peer in receipts]
+        self._replies.store_acknowledgements(receipts, now)
         self._requests.acknowledged(receipts)
 
     def adopt(

@@ -124,11 +124,19 @@ class Notice(Protocol):
     """Takes the newest notification of an observation, as nearly all are: whole, and with a Content-Format."""
 
     def __call__(
-        self, peer: Peer, token: bytes, content_format: int, payload: bytes, *, key: bytes, now: float
-    ) -> bool:
-        """Tell whether it was taken; if not, nothing has happened, and it comes as a `Notification`.
+        self,
+        subject: object | None,
+        receipt: Receipt,
+        content_format: int,
+        payload: bytes,
+        *,
+        confirmable: bool,
+        now: float,
+    ) -> object | None:
+        """Return None if it was not taken: then nothing has happened, and it comes as a `Notification`.
 
-        ``key`` is that of its `Receipt`, to be acknowledged after this call; empty for a Non-confirmable one.
+        Anything else is kept for the observation, and comes as the ``subject`` of the next one. A Confirmable one is to
+        be acknowledged by its ``receipt``, after this call.
         """
 
 
@@ -138,5 +146,8 @@ class Handler(Protocol):
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request, or return None and answer later with `Engine.respond`."""
 
-    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
-        """Take a response or notification whose token nobody waits for; return True to have it Reset."""
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool | None:
+        """Take a response or notification whose token nobody waits for; return True to have it Reset.
+
+        None lets it go unanswered, so that it comes again.
+        """

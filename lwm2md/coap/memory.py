@@ -8,10 +8,10 @@ flood of made-up addresses costs memory up to the limit and nothing more.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, TypeVar
 
-from lwm2md.coap.interfaces import Peer
+from lwm2md.coap.interfaces import Peer, Receipt
 from lwm2md.coap.numbers import EMPTY
 
 Key = TypeVar("Key", bound=Hashable)
@@ -133,9 +133,11 @@ class Replies:
             reply = bytes(((reply[0] if reply else _SILENCE) | len(key) - _MID, EMPTY)) + key
         self.store_response(peer, reply, now)
 
-    def store_acknowledgement(self, peer: Peer, key: bytes, now: float) -> None:
-        """Remember that the message `key` of `peer` got an empty acknowledgement."""
-        self.store_response(peer, _EMPTY[len(key)] + key, now)
+    def store_acknowledgements(self, receipts: Iterable[Receipt], now: float) -> None:
+        """Remember that these messages, each a key and a peer, got an empty acknowledgement."""
+        store = self.store_response
+        for key, peer in receipts:
+            store(peer, _EMPTY[len(key)] + key, now)
 
     def store_response(self, peer: Peer, reply: bytes, now: float) -> None:
         """Remember an acknowledgement with a response, which holds the key that it is found by."""

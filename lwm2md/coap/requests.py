@@ -54,7 +54,10 @@ class Ask(Exchange, kw_only=True):
 
 
 class Requests:
-    """All requests and observations of one engine, by their tokens: ``asks`` are those under way."""
+    """All requests and observations of one engine, by their tokens.
+
+    ``asks`` are under way, ``fetches`` are those that ask for the rest of a notification, by the observation's.
+    """
 
     def __init__(self, context: Context, exchanges: Exchanges, handler: Handler) -> None:
         self._context = context
@@ -63,6 +66,7 @@ class Requests:
         self._counters = context.counters
         self.asks: dict[bytes, Ask] = {}
         self.observations: dict[bytes, Observation] = {}
+        self.fetches: dict[bytes, Ask] = {}
         # A separate response may come again under a new message ID after its request is over: still acknowledged.
         self._finished: Generations[bytes, Peer] = Generations(
             context.parameters.exchange_lifetime, context.limits.peers
@@ -155,9 +159,8 @@ class Requests:
 
     def forget(self, token: bytes) -> None:
         """Let notifications with `token` be unexpected from now on."""
-        observation = self.observations.pop(token, None)
-        if observation is not None:
-            self._drop(observation, None)
+        self.observations.pop(token, None)
+        self._drop(token, None)
         ask = self.asks.get(token)
         if ask is not None:
             ask.observation = None
@@ -202,10 +205,11 @@ class Requests:
             self._counters["late"] += 1
             return True
         try:
-            return not self._handler.unexpected(peer, message, now)
+            refused = self._handler.unexpected(peer, message, now)
         except Exception:
             self._context.report()
             return None
+        return None if refused is None else not refused
 
     def _heard(self, peer: Peer, now: float) -> None:
         self._exchanges.heard(peer, now)
@@ -281,8 +285,7 @@ class Requests:
         if ask.observation is None:
             return False
         old = self.observations.pop(ask.token, None)
-        if old is not None:
-            self._drop(old, now)
+        self._drop(ask.token, now)
         sequence = message.observe
         if sequence is None or not numbers.is_success(message.code):
             return False
@@ -308,7 +311,7 @@ class Requests:
             del self.observations[message.token]
         self._counters["reordered"] += not fresh
         if fresh:
-            self._drop(observation, now)
+            self._drop(message.token, now)
         if kind == BLOCKS:
             if fresh:
                 self._fetch(observation, peer, message, now)
@@ -323,8 +326,7 @@ class Requests:
         confirmable = message.type == numbers.CON
         if observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now):
             fresh = True
-            if observation.fetch is not None:
-                self._drop(observation, now)
+            self._drop(message.token, now)
         else:
             fresh = False
             self._counters["reordered"] += 1
@@ -343,20 +345,21 @@ class Requests:
             return
 
         def done(result: Received | str, then: float) -> None:
-            observation.fetch = None
+            self.fetches.pop(message.token, None)
             if isinstance(result, Received) and numbers.is_success(result.message.code):
                 self._context.call(observation.on_notification, result, True)
             else:
                 self._counters["incomplete"] += 1
 
-        observation.fetch = rest = self._rest(Received(peer, message, now), request.code, step, transfer, done)
+        self.fetches[message.token] = rest = self._rest(
+            Received(peer, message, now), request.code, step, transfer, done
+        )
         self._exchanges.start(rest, now, first=True)
 
-    def _drop(self, observation: Observation, now: float | None) -> None:
+    def _drop(self, token: bytes, now: float | None) -> None:
         """Give up asking for the rest of a notification; without the time, let it run out unheard."""
-        fetch = observation.fetch
-        observation.fetch = None
-        if isinstance(fetch, Ask):
+        fetch = self.fetches.pop(token, None)
+        if fetch is not None:
             fetch.on_outcome = _ignore
             if now is not None and fetch.state != OVER:
                 self._exchanges.finish(fetch, now)

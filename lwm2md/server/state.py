@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import msgspec
 
-from lwm2md.coap.engine import Engine, Peer
+from lwm2md.coap.engine import Engine, IncomingRequest, Peer
 from lwm2md.coap.message import encode_body, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
@@ -95,8 +95,9 @@ class State:
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
-    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
-    leaves that waits. What is read back is ``outdated`` where it is from a backup: much may have happened since.
+    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing leaves that
+    waits. Nor does it while the fleet is taken up: then there is a ``hold``, which takes requests of devices that have
+    to wait for that. What is read back is ``outdated`` where it is from a backup: much may have happened since.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -120,6 +121,7 @@ class State:
         self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
         self.draining = False
+        self.hold: Callable[[IncomingRequest], None] | None = None
         self.outdated = False
 
     def registered(self, registration_id: str) -> Registration | None:
