@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.coap.memory import Generations, Replies
+from lwm2md.coap.memory import Generations, MessageIds, Replies
 
 
 class GenerationsTests(SynchronousTestCase):
@@ -41,6 +41,32 @@ class GenerationsTests(SynchronousTestCase):
         memory.put("b", 2, 0.0)
         self.assertEqual((memory.pop("a", 1.0), memory.pop("b", 1.0), memory.pop("c", 1.0)), (1, 2, None))
         self.assertEqual(len(memory), 0)
+
+
+class MessageIdsTests(SynchronousTestCase):
+    """The message IDs of what we send."""
+
+    def setUp(self) -> None:
+        self.drawn = 0
+
+    def _random(self, size: int) -> bytes:
+        self.drawn += 1
+        return b"\xff\xfe"[:size]
+
+    def test_one_more(self) -> None:
+        """Each peer has a random start and one more each time, modulo 65536, over a period and not for ever."""
+        ids = MessageIds(10.0, 100, self._random)
+        self.assertEqual([ids.next(b"a", float(now)) for now in (0, 1, 10, 19)], [65534, 65535, 0, 1])
+        self.assertEqual((ids.next(b"b", 19.0), self.drawn), (65534, 2))
+        self.assertEqual((ids.next(b"a", 60.0), self.drawn), (65534, 3))
+
+    def test_limit(self) -> None:
+        """However many peers there are, twice the limit is the most that is kept, and the newest are there."""
+        ids = MessageIds(10.0, 10, self._random)
+        for number in range(1000):
+            ids.next(b"%d" % number, 0.0)
+            self.assertLessEqual(len(ids._young) + len(ids._old), 20)
+        self.assertEqual([ids.next(b"%d" % number, 0.0) for number in range(990, 1000)], [65535] * 10)
 
 
 class RepliesTests(SynchronousTestCase):

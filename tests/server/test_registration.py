@@ -8,6 +8,7 @@ from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode, encode_body, options
 from lwm2md.lwm2m.models import default_version
+from lwm2md.security.rules import Policy
 from lwm2md.server.settings import ServerSettings
 from tests.server.fixtures import LINKS, START, Bench, peer
 
@@ -229,6 +230,22 @@ class RegisterTests(SynchronousTestCase):
         for number, name in enumerate(("urn:dev:os:32473-1", "größe/7 ☃", "a&b=c", "x" * 240)):
             self.bench.registered(name, number)
             self.assertIn(name, self.bench.server.devices)
+
+    def test_alike(self) -> None:
+        """Of devices that say the same but their names each is admitted or refused for itself, by the rules as they are."""
+        links = '</>;ct="112 60",</1/0>,</3303/0>'
+        for number, name in enumerate(("d-1", "d-2", "d-3")):
+            self.bench.registered(name, number, "farm=north", links=links)
+        self.bench.server.configure(ServerSettings(policy=Policy(block=("d-5",))), self.bench.now)
+        for name, code in (("d-4", n.CREATED), ("d-5", n.FORBIDDEN), ("d\0x", n.BAD_REQUEST), ("d-6", n.CREATED)):
+            answer = self.bench.device(name, 9).register("lwm2m=1.1", "lt=300", "farm=north", links=links)
+            assert answer is not None
+            self.assertEqual(answer.code, code, name)
+        found = [device.registration for device in self.bench.server.devices.values()]
+        self.assertEqual([each and each.endpoint for each in found], ["d-1", "d-2", "d-3", "d-4", "d-6"])
+        self.assertEqual([each and dict(each.labels) for each in found], [{"farm": "north"}] * 5)
+        self.assertEqual(len({each and each.id for each in found}), 5)
+        self.assertEqual(len({id(each and each.objects) for each in found}), 1)
 
 
 class CommitTests(SynchronousTestCase):
@@ -657,6 +674,17 @@ class LifetimeTests(SynchronousTestCase):
         answer = device.update()
         assert answer is not None
         self.assertEqual((answer.code, faults), (n.CHANGED, []))
+
+    def test_one_row(self) -> None:
+        """A device of which nothing but its registration is known has one row, and is whole after a restart."""
+        bench = Bench()
+        bench.registered("d", 1)
+        self.assertEqual((list(bench.tables["registrations"]), list(bench.tables["devices"])), (["d"], []))
+        after, faults = bench.restart(10)
+        device = after.server.devices["d"]
+        self.assertEqual((faults, device.last_seen, device.secured, device.labels), ([], bench.now, False, None))
+        after.advance(400)
+        self.assertEqual((list(after.tables["registrations"]), list(after.tables["devices"])), ([], ["d"]))
 
     def test_shared_lists(self) -> None:
         """Devices that registered the same Objects share one list, after a restart, too."""
