@@ -232,7 +232,7 @@ class RegisterTests(SynchronousTestCase):
             self.assertIn(name, self.bench.server.devices)
 
     def test_alike(self) -> None:
-        """Of devices that say the same but their names each is admitted or refused for itself, by the rules as they are."""
+        """Of devices that say the same but their names each is admitted or refused for itself, by the rules of now."""
         links = '</>;ct="112 60",</1/0>,</3303/0>'
         for number, name in enumerate(("d-1", "d-2", "d-3")):
             self.bench.registered(name, number, "farm=north", links=links)
