@@ -85,8 +85,10 @@ class _Changes:
         """What brings them into their tables, some rows each."""
         for table, changes in self.rows.items():
             ordered = sorted(changes.items(), key=itemgetter(0))
-            puts = in_rows(_PUT[table], _PUT_MANY[table], [row for row in ordered if row[1] is not None])
-            deletions = ((_DELETE[table], (key,)) for key, value in ordered if value is None)
+            there = [row for row in ordered if row[1] is not None]
+            puts = in_rows(_PUT[table], _PUT_MANY[table], there)
+            gone = ordered if len(there) < len(ordered) else ()
+            deletions = ((_DELETE[table], (key,)) for key, value in gone if value is None)
             yield from (partial(_execute, statement) for statement in chain(puts, deletions))
         owners = sorted(self.samples)
         for start in range(0, len(owners), ROWS):
