@@ -36,7 +36,7 @@ _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?
 _PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (ROWS - 1) for table in TABLES}
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
 
-_WRITE: Final = "INSERT INTO journal (id, value) VALUES (?, ?)"
+_WRITE: Final = "INSERT OR REPLACE INTO journal (id, value) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM journal WHERE id <= ?"
 
 Step = Callable[[sqlite3.Connection], object]
