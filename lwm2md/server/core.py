@@ -68,6 +68,8 @@ _DISCOVERED: Final = Response(n.CONTENT, _LINKS, _LINK_FORMAT)
 class Server:
     """The LwM2M Server's decisions over one fleet."""
 
+    neighbour: Neighbour | None = None
+
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
         self.device_profiles = Profiling(state)
@@ -113,7 +115,6 @@ class Server:
         self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
         self.glance, self.notice = self._registration.glance, self._observations.notifications.notice
-        self.neighbour: Neighbour | None = None
         self.library = Library(state)
         self.take_up = self._make_take_up()
         self.devices: Mapping[str, Device] = state.devices

@@ -111,6 +111,7 @@ class Exchanges:
         self._twin = twin
         self._presence = presence
         self.again: Callable[[Device, Operation], None]
+        self.probe: Callable[[Device, Operation, float], None]
         self.over: Callable[[Device, Operation, float], None]
 
     def send(self, device: Device, operation: Operation, now: float) -> None:
@@ -277,12 +278,16 @@ class Exchanges:
         return Result()
 
     def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float, *, asleep: bool) -> None:
-        if device.registration is not None and self._comes_again(operation, outcome, asleep):
+        registered = device.registration is not None
+        if registered and self._comes_again(operation, outcome, asleep):
             self.again(device, operation)
-            return
-        unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
-        error = OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome)
-        self._ledger.end(operation, "failed", now, error=error)
+        else:
+            unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
+            error = OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome)
+            self._ledger.end(operation, "failed", now, error=error)
+        silent = registered and outcome == Failure.TIMEOUT
+        if silent and self._abilities.doubtful(device, operation, sleeper=asleep):
+            self.probe(device, operation, now)
 
     @staticmethod
     def _comes_again(operation: Operation, outcome: str, asleep: bool) -> bool:
