@@ -154,13 +154,14 @@ def told_documents(told: Told, texts: Sequence[bytes], ids: Sequence[str]) -> li
         if around is None:
             around = known[heading] = _around(heading.path, heading.type, heading.name, heading.unit)
         before, after = around
+        shown = text
         kind = type(value)
         if not (kind is float or kind is bool or (kind is int and heading.type != "time")) or value - value != 0:  # type: ignore[operator]
             # Anything but a number is shown in another way than it is kept.
-            before, text, after = b"", render(value_document(heading.row(value, None))).removesuffix(b"null}"), b""
+            before, shown, after = b"", render(value_document(heading.row(value, None))).removesuffix(b"null}"), b""
         where = _encode(endpoint if endpoint.isascii() else _text(endpoint))
         named = b',"labels":%b,"source":"observe","values":[' % _encode(_mapping(labels)) if labels else _UNLABELLED
-        documents.append(join((b'{"id":"', event_id.encode(), head, where, named, before, text, after, tail)))
+        documents.append(join((b'{"id":"', event_id.encode(), head, where, named, before, shown, after, tail)))
     return documents
 
 
