@@ -76,8 +76,10 @@ class Drain:
             self._timer = self._reactor.callLater(PAUSE, self._look)
             return
         since = self.since
-        self._server.stop(self._reactor.seconds())
+        self._server.stop(self._reactor.seconds(), lambda: self._stored(since))
         self._settle()
+
+    def _stored(self, since: float | None) -> None:
         self._delivery.drain().addCallback(lambda _: self._flushed(since))
 
     def _flushed(self, since: float | None) -> None:

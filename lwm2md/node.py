@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
@@ -43,7 +43,7 @@ from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.effects import Commit
 from lwm2md.server.records import Registration
 from lwm2md.server.state import Environment
 from lwm2md.starting import PAGE, Starting
@@ -224,8 +224,8 @@ class Node:
         if not self._submitting:
             self._driver.settle()
 
-    def _store(self, write: Write, then: Resume | None) -> None:
-        self.delivery.submit((Commit((write,), (), then),))
+    def _store(self, commit: Commit) -> None:
+        self.delivery.submit((commit,))
 
     def _credentials_changed(self, identities: Sequence[str]) -> None:
         self.server.gate.review(identities, self.now())
@@ -261,6 +261,11 @@ class Node:
             except OSError:
                 self._close_ports()
                 raise
+
+    def follow(self, before: Node) -> None:
+        """Go on with the DTLS sessions of a daemon in this process that has stopped; before `start`."""
+        if self._peers.secured is not None and before._peers.secured is not None:
+            self._peers.secured.inherit(before._peers.secured)
 
     async def start(self) -> None:
         """Open the storage, serve devices, take the fleet up, then serve everybody."""
@@ -335,8 +340,7 @@ class Node:
         if self._trees is not None:
             self._trees.close()
         if self._taken_up:
-            self.server.stop(self.now())
-            self.settle()
+            await self._store_all()
         if self._peers.secured is not None:
             self._peers.secured.stop(store=self._taken_up)
         self._driver.stop()
@@ -345,7 +349,15 @@ class Node:
         self._close_ports()
         if self._served:
             await self.delivery.stop()
+        self._served = self._taken_up = False  # whoever stops it again finds nothing left to do
         await self.storage.close()
+
+    def _store_all(self) -> Deferred[None]:
+        """Store what is written behind, part by part: of a large fleet it is too much for the memory at once."""
+        stored: Deferred[None] = Deferred()
+        self.server.stop(self.now(), lambda: stored.callback(None))
+        self.settle()
+        return stored
 
     def _close_ports(self) -> None:
         for port in self._ports:

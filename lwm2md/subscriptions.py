@@ -27,8 +27,8 @@ STOPPED: Final = "stopped"
 CLOSED: Final = "closed"
 
 _CHUNK: Final = 200
-_AT_ONCE: Final = 50
-_NO_LABELS: Final[Mapping[str, str]] = {}
+_AT_ONCE: Final = 1 << 16
+"""How many bytes of documents are pushed at once, about."""
 _WILD: Final = frozenset("*?[")
 
 
@@ -96,14 +96,19 @@ class Filter:
             return True
         return any(pattern.match(event_type) for pattern in self._patterns)
 
-    def matches(self, event: Delivered) -> bool:
-        """Whether the reader gets this event."""
-        return (
-            (self._endpoint is None or self._endpoint == event.endpoint)
-            and (event.stored or not self._stored)
+    def select(self, events: Sequence[Delivered]) -> Sequence[Delivered]:
+        """Those of these events that the reader gets."""
+        endpoint, selector, stored = self._endpoint, self._selector, self._stored
+        if endpoint is None and selector is None and not stored and self._exact is None:
+            return events
+        return [
+            event
+            for event in events
+            if (endpoint is None or endpoint == event.endpoint)
+            and (event.stored or not stored)
             and self._names(event.type)
-            and (self._selector is None or self._selector(event.labels))
-        )
+            and (selector is None or selector(event.labels))
+        ]
 
 
 class Source(Protocol):
@@ -202,29 +207,32 @@ class Subscription:
 
     def offer(self, events: Sequence[Delivered]) -> None:
         """Take events that go to live readers now; a replaying one finds the stored ones in the log."""
-        for event in events:
-            if not self.live or event.id <= self.position or not self._matches(event):
-                continue
-            self.position = event.id
-            if len(self._queue) >= self._limit:
-                self._pump()
-                if len(self._queue) >= self._limit:
-                    self.close(TOO_SLOW)
-                    return
-            self._queue.append(event)
-        self._pump()
+        if not self.live:
+            return
+        if events and events[0].id <= self.position:
+            events = [event for event in events if event.id > self.position]
+        chosen = self._select(events)
+        while chosen:
+            self.position = chosen[-1].id
+            room = self._limit - len(self._queue)
+            self._queue += chosen[:room]
+            chosen = chosen[room:]
+            self._pump()
+            if chosen and len(self._queue) >= self._limit:
+                self.close(TOO_SLOW)
+                return
 
     def _lost(self, position: str) -> None:
         self.position = position
         self._queue.append(self._source.gap(position))
 
-    def _matches(self, event: Delivered) -> bool:
+    def _select(self, events: Sequence[Delivered]) -> Sequence[Delivered]:
         try:
-            return self._filter.matches(event)
+            return self._filter.select(events)
         except Exception:
             self._log.failure("the filter of a reader of events failed")
             self.close(FAILED)
-            return False
+            return ()
 
     def _pump(self) -> None:
         if self._pumping:
@@ -244,15 +252,23 @@ class Subscription:
         if self._paused or self.reason is not None:
             return False
         if self._queue:
-            # Not all of them at once: the reader may want to pause in between.
-            events = [self._queue.popleft() for _ in range(min(len(self._queue), _AT_ONCE))]
-            self._push(events)
+            self._push(self._piece())
             return True
         if self.live or self._reading:
             return False
         self._reading = True
         self._source.read(self.position, self._chunk_size).addCallbacks(self._chunk, self._unreadable)
         return not self._reading
+
+    def _piece(self) -> list[Delivered]:
+        """What waits, but not all at once: the reader may want to pause in between."""
+        piece: list[Delivered] = []
+        size = 0
+        while self._queue and size < _AT_ONCE:
+            event = self._queue.popleft()
+            size += len(event.document)
+            piece.append(event)
+        return piece
 
     def _chunk(self, rows: Rows) -> None:
         self._reading = False
@@ -274,8 +290,7 @@ class Subscription:
         except msgspec.DecodeError:
             self._log.error("event {id} in the log is damaged and was left out", id=event_id)
             return
-        if self._matches(event):
-            self._queue.append(event)
+        self._queue += self._select((event,))
 
     def _unreadable(self, failure: Failure) -> None:
         self._reading = False

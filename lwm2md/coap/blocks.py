@@ -15,7 +15,6 @@ from lwm2md.coap.message import Options, encode_body, uint
 
 MAX_SZX: Final = 6
 """The exponent of the largest block, 1024 bytes."""
-RESERVED_SZX: Final = 7
 MOST: Final = 1 << 20
 """How many blocks a body may have."""
 

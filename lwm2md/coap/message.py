@@ -25,7 +25,6 @@ _MARKER: Final = 0xFF
 _HEADER: Final = 4
 _ONE_BYTE: Final = 13
 _TWO_BYTES: Final = 14
-_RESERVED: Final = 15
 _BASE_TWO: Final = 269
 _MAX_NUMBER: Final = 0xFFFF
 

@@ -7,8 +7,8 @@ this kind, nobody has touched: it goes the ordinary way, by `decode`, which says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
+from struct import Struct
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -16,59 +16,64 @@ from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Peer
 from lwm2md.coap.memory import Replies
 from lwm2md.coap.message import FormatError, Message, decode, encode
-from lwm2md.coap.observing import Observation, is_newer
 from lwm2md.coap.options import FINE, response_kind
+from lwm2md.coap.requests import Requests
 
 SHORT: Final = frozenset(bytes((1 << 6 | kind << 4 | 8, numbers.CONTENT)) for kind in (numbers.CON, numbers.NON))
 """How nearly every notification begins."""
 _NON: Final = 0x58
 _TOKEN_END: Final = 12
+_HEAD: Final = Struct(">H8sI")
+"""Message ID, token, and the head of the first option with up to three bytes of its value."""
+_BEHIND_HEAD: Final = _TOKEN_END + 1
+_SHORTEST: Final = 16
+"""No datagram with an Observe, a Content-Format and a payload is shorter."""
 _OBSERVE: Final = numbers.OBSERVE << 4
 _LONGEST_SEQUENCE: Final = 3
-_HALF: Final = 1 << 23
 _OBSERVE_ONLY: Final = encode(Message(numbers.NON, numbers.CONTENT, 0, b"", ((numbers.OBSERVE, b""),)))
 
 
 class Noticing:
-    """Takes notifications of ``observations`` by their bytes, but those whose token is among the ``asks`` under way."""
+    """Takes notifications of observations by their bytes, but those about which a request is under way."""
 
-    def __init__(
-        self,
-        context: Context,
-        replies: Replies,
-        observations: Mapping[bytes, Observation],
-        asks: Mapping[bytes, object],
-    ) -> None:
+    def __init__(self, context: Context, replies: Replies, requests: Requests) -> None:
         self._context = context
         self._counters = context.counters
         self._notice = context.notice
         self._replies = replies
-        self._observations = observations
-        self._asks = asks
+        self._observations = requests.observations
+        self._asks = requests.asks
+        self._fetches = requests.fetches
 
     def take(self, data: bytes, peer: Peer, now: float) -> bool:
         """Take a datagram that begins as in `SHORT`; tell whether that was done."""
-        token, key = data[4:_TOKEN_END], data[2:_TOKEN_END]
+        if self._notice is None or len(data) < _SHORTEST:
+            return False
+        mid, token, head = _HEAD.unpack_from(data, 2)
         observation = self._observations.get(token)
-        length = data[_TOKEN_END] - _OBSERVE if len(data) > _TOKEN_END else -1
-        if observation is None or self._notice is None or token in self._asks or not 0 <= length <= _LONGEST_SEQUENCE:
+        length = (head >> 24) - _OBSERVE
+        if observation is None or token in self._asks or token in self._fetches or not 0 <= length <= _LONGEST_SEQUENCE:
             return False
-        end = _TOKEN_END + 1 + length
-        options, _, payload = data[end:].partition(b"\xff")
+        sequence = (head & 0xFFFFFF) >> 24 - 8 * length
+        if not observation.expects(mid, sequence, now):
+            return False
+        options, _, payload = data[_BEHIND_HEAD + length :].partition(b"\xff")
         content_format = _format_in(options)
-        mid, sequence = data[2] << 8 | data[3], int.from_bytes(data[_TOKEN_END + 1 : end], "big")
-        if content_format is None or not payload or not _is_next(observation, mid, sequence, now):
-            return False
-        if self._replies.find(peer, key, now) is not None:
+        key = data[2:_TOKEN_END]
+        if content_format is None or not payload or self._replies.find(peer, key, now) is not None:
             return False
         confirmable = data[0] != _NON
         try:
-            if not self._notice(peer, token, content_format, payload, key=key if confirmable else b"", now=now):
-                return False
+            subject = self._notice(
+                observation.subject, (key, peer), content_format, payload, confirmable=confirmable, now=now
+            )
         except Exception:
             self._context.report()  # it is not acknowledged, and comes again
             return True
+        if subject is None:
+            return False
         self._counters["notifications"] += 1
+        observation.subject = subject
         observation.newest = sequence
         observation.time = now
         if confirmable:
@@ -77,14 +82,6 @@ class Noticing:
             observation.outdate()
             self._replies.store(peer, key, b"", now)
         return True
-
-
-def _is_next(observation: Observation, mid: int, sequence: int, now: float) -> bool:
-    """Whether it is newer than the newest, and not that which is still to be acknowledged; and nothing else is due."""
-    if observation.fetch is not None or observation.open in (mid, ~mid):
-        return False
-    newest = observation.newest
-    return newest is None or 0 < sequence - newest < _HALF or is_newer(newest, observation.time, sequence, now)
 
 
 @lru_cache(maxsize=1024)

@@ -34,7 +34,6 @@ FACTORY_RESET: Final = 5
 RESET_ERRORS: Final = 12
 RESET_EXTREMES: Final = 5605
 
-SHORT_SERVER_ID: Final = Path((1, 0, 0))
 LIFETIME: Final = Path((1, 0, 1))
 DISABLE_TIMEOUT: Final = Path((1, 0, 5))
 STORING: Final = Path((1, 0, 6))

@@ -22,8 +22,6 @@ from lwm2md.security.dtls.suites import Suite, cipher_list
 
 CONNECTION_ID: Final = 54
 """The extension of RFC 9146."""
-NO_CRL: Final = 3
-"""X509_V_ERR_UNABLE_TO_GET_CRL: the issuer of a certificate has no list."""
 
 _CURVES: Final = b"P-256:X25519:P-384"
 _SIGNATURES: Final = (

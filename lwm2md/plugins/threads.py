@@ -53,11 +53,6 @@ class Worker:
         self._stopped = False
 
     @property
-    def stuck(self) -> str | None:
-        """The name of a call that was given up and has not come back."""
-        return None if self._stuck is None else self._stuck.name
-
-    @property
     def waiting(self) -> int:
         """Calls that have not been answered."""
         return self._waiting

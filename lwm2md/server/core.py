@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Notice, Peer, Response
+from lwm2md.coap.engine import Engine, IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import Models, ObjectModel
@@ -68,6 +68,8 @@ _DISCOVERED: Final = Response(n.CONTENT, _LINKS, _LINK_FORMAT)
 class Server:
     """The LwM2M Server's decisions over one fleet."""
 
+    neighbour: Neighbour | None = None
+
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
         self.device_profiles = Profiling(state)
@@ -104,23 +106,15 @@ class Server:
             gone=self._gone,
             relisted=self._relisted,
         )
+        lifetimes = self._registration.lifetimes
         self._forgetting = Forgetting(
             state,
-            Parts(
-                self._gateways,
-                self._observations,
-                self._operations,
-                self._twin,
-                self._findings,
-                self._registration.lifetimes,
-            ),
+            Parts(self._gateways, self._observations, self._operations, self._twin, self._findings, lifetimes),
         )
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
-        self.glance: Final[Glance] = self._registration.glance
-        self.notice: Final[Notice] = self._observations.notifications.notice
-        self.neighbour: Neighbour | None = None
+        self.glance, self.notice = self._registration.glance, self._observations.notifications.notice
         self.library = Library(state)
         self.take_up = self._make_take_up()
         self.devices: Mapping[str, Device] = state.devices
@@ -282,10 +276,6 @@ class Server:
         """The wish for a path, or for a set of paths in their order. Raises UnknownObservation."""
         return self._observations.wishes.find(endpoint, target)
 
-    def set_labels(self, endpoint: str, labels: Mapping[str, str | None], now: float, then: Resume) -> None:
-        """Change the operator's labels of a device; None removes one. Raises UnknownDevice, LimitReached."""
-        self.amend(endpoint, now, then, labels=labels)
-
     def amend(
         self,
         endpoint: str,
@@ -419,11 +409,10 @@ class Server:
         self._flush(now)
         self._findings.flush(now)
 
-    def stop(self, now: float) -> None:
-        """Ask for everything to be stored that is written behind."""
-        self._findings.finish()
+    def stop(self, now: float, then: Callable[[], None] = lambda: None) -> None:
+        """Ask for everything to be stored that is written behind, part by part; ``then`` is called at the end."""
         self.refused.flush()
-        self._registration.lifetimes.refreshes.finish(now)
+        self._findings.finish(lambda: self._registration.lifetimes.refreshes.finish(now, then))
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)

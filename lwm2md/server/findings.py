@@ -6,6 +6,7 @@ be stored is tried again. Of a device that was forgotten nothing is stored any m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
@@ -47,12 +48,16 @@ class Findings:
         pause = _SOON if self._state.found_out else self._state.settings.flush_interval
         self._state.deadlines.at(now + pause, lambda _, then: self.flush(then))
 
-    def finish(self) -> None:
-        """Ask for everything to be stored that is not: nothing is found out any more."""
+    def finish(self, then: Callable[[], None]) -> None:
+        """Ask for everything to be stored that is not, part by part; ``then`` is called at the end."""
         unstored = {device for device in self._state.devices.values() if _is_unstored(device)}
-        unstored |= self._state.found_out
-        while unstored:
-            self._store(unstored)
+        self._finish(unstored | self._state.found_out, then)
+
+    def _finish(self, unstored: set[Device], then: Callable[[], None]) -> None:
+        if unstored:
+            self._store(unstored, lambda: self._finish(unstored, then))
+        else:
+            then()
 
     def removal(self, device: Device) -> Write:
         """The write that removes what was found out of a device."""
@@ -75,7 +80,7 @@ class Findings:
         }
         device.deviations, device.learned, device.profile = deviations or None, found.learned, None
 
-    def _store(self, unstored: set[Device]) -> None:
+    def _store(self, unstored: set[Device], then: Callable[[], None] | None = None) -> None:
         chosen = list(islice(unstored, _MOST))
         unstored.difference_update(chosen)
         if not chosen:
@@ -87,6 +92,8 @@ class Findings:
         def ended(committed: bool, now: float) -> None:
             if not committed:
                 self._state.found_out.update(each for each in chosen if self._is_known(each))
+            if then is not None:
+                then()
 
         writes = [Write(stored.FINDINGS, each.endpoint, _row(each)) for each in chosen]
         self._state.commit(writes, (), ended)

@@ -5,11 +5,12 @@ bit, each device once a sweep however often it was refreshed, so that a large fl
 changes of address go first. A sweep goes through the devices in the order in which they became known, which after a
 start is that of their rows: neighbours in storage are written together, where in the order of the refreshes each row
 would be a page of its own. With the end of a sweep goes the time until which nothing is missing, from which the next
-start counts.
+start counts. At the end of the daemon a part goes when the one before it is stored, and that time with the last one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from lwm2md.server import stored
@@ -48,6 +49,8 @@ class Refreshes:
         self._under_way = 0
         self._since: float | None = None
         self._failed = False
+        self._rest: list[Device] = []
+        self._ends: list[Callable[[], None]] = []
 
     def take(self, device: Device) -> None:
         """Take a device that has registered, or was read back."""
@@ -90,13 +93,30 @@ class Refreshes:
         self._store(chosen, writes)
         return bool(self._left or self._moved)
 
-    def finish(self, now: float) -> None:
-        """Ask for everything to be stored: nothing is refreshed any more."""
-        everything = [*self._moved, *(each for part in (self._swept, self._fleet) for each in part if each.noted)]
+    def finish(self, now: float, then: Callable[[], None]) -> None:
+        """Ask for everything to be stored that was refreshed until now, part by part; ``then`` is called at the end."""
+        noted = (each for part in (self._swept, self._fleet) for each in part if each.noted)
+        self._rest = [*self._moved, *noted][::-1]  # taken from its end
         self._moved.clear()
-        for start in range(0, len(everything), _MOST):
-            self._store(everything[start : start + _MOST], [])
-        self._state.commit((_alive(now),))
+        self._since, self._failed = now, False
+        self._ends.append(then)
+        if len(self._ends) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._rest:
+            part = self._rest[: -_MOST - 1 : -1]
+            del self._rest[-len(part) :]
+            if self._store(part, [], self._go_on):
+                return
+        ends, self._ends = self._ends, []
+
+        def ended(committed: bool, now: float) -> None:
+            for end in ends:
+                end()
+
+        until = None if self._failed else self._since
+        self._state.commit(() if until is None else (_alive(until),), (), ended)
 
     def _turn(self, now: float) -> list[Write]:
         """Begin a sweep; with the last one everything is stored that was noted before it began."""
@@ -126,7 +146,8 @@ class Refreshes:
         if self._passed == len(self._swept):
             self._swept, self._passed, self._left = [], 0, 0
 
-    def _store(self, chosen: list[Device], writes: list[Write]) -> None:
+    def _store(self, chosen: list[Device], writes: list[Write], then: Callable[[], None] | None = None) -> bool:
+        """Ask for some to be stored, and call ``then`` when that has ended; whether there is anything to store."""
         stored_now = []
         for device in chosen:
             # The row has what is true now: it is enough for what was refreshed since the sweep began.
@@ -135,7 +156,7 @@ class Refreshes:
                 stored_now.append(device)
                 writes.append(Write(stored.REFRESHES, device.endpoint, refresh_row(device.registration)))
         if not writes:
-            return
+            return False
         self._under_way += 1
 
         def ended(committed: bool, now: float) -> None:
@@ -145,8 +166,11 @@ class Refreshes:
                 for device in stored_now:
                     if device.registration is not None:
                         self.note(device)
+            if then is not None:
+                then()
 
         self._state.commit(writes, (), ended)
+        return True
 
     def _written(self, device: Device) -> None:
         if device.noted:

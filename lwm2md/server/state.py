@@ -7,6 +7,7 @@ refreshes, address changes, twin values). What belongs to one endpoint is decide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -20,7 +21,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
-from lwm2md.server.effects import Commit, Resume, Sample, Write
+from lwm2md.server.effects import Commit, Joint, Resume, Sample, Write
 from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
@@ -49,7 +50,7 @@ _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
 
-class PeerDescription(msgspec.Struct, frozen=True):
+class PeerDescription(msgspec.Struct, frozen=True, gc=False):
     """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
 
     ``proved`` is that identity with all that it is known by.
@@ -110,6 +111,7 @@ class State:
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
+        self._joint = Joint()
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.deviations: dict[str, int] = {}
@@ -184,15 +186,25 @@ class State:
     ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []
+        ended = partial(self._ended, endpoint, resume)
+        if dropped:
+            self.commit(writes, events, ended, dropped=dropped)
+            return
+        effects, joint = self.effects, self._joint
+        if not effects or effects[-1] is not joint.commit or joint.is_full:
+            joint = self._joint = Joint()
+            effects.append(joint.commit)
+        joint.add(writes, events, ended)
 
-        def ended(committed: bool, now: float) -> None:
-            waiting = self.busy.pop(endpoint)
-            try:
-                resume(committed, now)
-            finally:
-                self._go_on(endpoint, waiting, now)
-
-        self.commit(writes, events, ended, dropped=dropped)
+    def _ended(self, endpoint: str, resume: Resume, committed: bool, now: float) -> None:
+        waiting = self.busy.pop(endpoint)
+        if not waiting:
+            resume(committed, now)
+            return
+        try:
+            resume(committed, now)
+        finally:
+            self._go_on(endpoint, waiting, now)
 
     def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
         """Take the decisions that waited; one that fails does not keep the others from being taken."""

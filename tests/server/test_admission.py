@@ -151,7 +151,7 @@ class RuleTests(GateCase):
         self.grants = {"id-1": Grant(("*",), {"farm": "north", "row": "1"})}
         self.proved(1, "id-1")
         self.register("d", 1, "farm=mine")
-        self.bench.server.set_labels("d", {"row": "2"}, self.bench.now, lambda *_: None)
+        self.bench.server.amend("d", self.bench.now, lambda *_: None, labels={"row": "2"})
         self.bench.settle()
         self.register("d")
         device = self.bench.server.devices["d"]

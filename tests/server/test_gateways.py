@@ -401,7 +401,7 @@ class UsingTests(SynchronousTestCase):
 
     def test_labels(self) -> None:
         """Labels of the operator are the device's own, and survive the gateway's absence."""
-        self.bench.server.set_labels("gw/d01", {"room": "3"}, self.bench.now, lambda ok, now: None)
+        self.bench.server.amend("gw/d01", self.bench.now, lambda ok, now: None, labels={"room": "3"})
         self.bench.settle()
         self.device.deregister()
         self.device.register("lwm2m=1.1", "lt=300", links=LINKS)
@@ -498,7 +498,7 @@ class RestartTests(SynchronousTestCase):
         device.answers[n.GET, "/d01/3303/0/5700"] = Answer(payload=b"20", content_format=n.TEXT, observe=1)
         bench.submit("gw/d01", "observe", "/3303/0/5700")
         wish = bench.server.observation("gw/d01", Path((3303, 0, 5700)))
-        bench.server.set_labels("gw/d01", {"room": "3"}, bench.now, lambda ok, now: None)
+        bench.server.amend("gw/d01", bench.now, lambda ok, now: None, labels={"room": "3"})
         del device.answers[n.GET, "/d02/3304/0/5700"]
         waiting = bench.submit("gw/d02", "read", "/3304/0/5700")
         bench.server.keep(waiting, bench.now, lambda ok, now: None)

@@ -34,7 +34,7 @@ def come_and_go(bench: Bench, *names: str) -> list[FakeDevice]:
 
 def label(bench: Bench, endpoint: str, **labels: str | None) -> None:
     """Set labels of the operator, or remove them."""
-    bench.server.set_labels(endpoint, labels, bench.now, lambda ok, now: None)
+    bench.server.amend(endpoint, bench.now, lambda ok, now: None, labels=labels)
     bench.settle()
 
 

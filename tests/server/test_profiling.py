@@ -137,10 +137,10 @@ class MatchTests(ProfilingCase):
         self.assertIsNone(self.awake())
         device.update("farm=north")
         self.assertEqual(self.awake(), 5)
-        self.bench.server.set_labels("d", {"farm": "south"}, self.bench.now, lambda ok, now: None)
+        self.bench.server.amend("d", self.bench.now, lambda ok, now: None, labels={"farm": "south"})
         self.bench.settle()
         self.assertIsNone(self.awake())
-        self.bench.server.set_labels("d", {"farm": None}, self.bench.now, lambda ok, now: None)
+        self.bench.server.amend("d", self.bench.now, lambda ok, now: None, labels={"farm": None})
         self.bench.settle()
         self.assertEqual(self.awake(), 5)
 

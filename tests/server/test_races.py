@@ -120,7 +120,7 @@ class Story:
             if choice == 0:
                 server.forget(device.endpoint, now, self.end)
             elif choice == 1:
-                server.set_labels(device.endpoint, {str(self.chance.randrange(5)): "x"}, now, self.end)
+                server.amend(device.endpoint, now, self.end, labels={str(self.chance.randrange(5)): "x"})
             elif choice == 2 and server.operations:
                 server.cancel(self.chance.choice(list(server.operations)), now, self.end)
             elif choice == 3 and server.observations:

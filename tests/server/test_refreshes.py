@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lwm2md.server import refreshes
 from lwm2md.server.records import Registration
 from lwm2md.server.refreshes import PARTS
 from lwm2md.server.registrationrows import refresh_row
@@ -144,3 +145,55 @@ class RefreshesTests(SynchronousTestCase):
         self.bench.server.stop(self.bench.now)
         self.bench.settle()
         self.assertEqual((self.stored(), self.missing(), self.alive()), (DEVICES, [], self.bench.now))
+
+    def refreshed(self) -> list[int]:
+        """How many refreshes each commit that is held has."""
+        return [sum(write.table == "refreshes" for write in held.writes) for held in self.bench.held]
+
+    def test_stop_part_by_part(self) -> None:
+        """A large fleet is stored part by part, and the time until which nothing is missing with the last one."""
+        self.patch(refreshes, "_MOST", 30)
+        self.refresh()
+        self.bench.hold()
+        ended: list[bool] = []
+        began = self.bench.now
+        self.bench.server.stop(began, lambda: ended.append(True))
+        self.bench.settle()
+        parts = []
+        while not ended:
+            parts += self.refreshed()
+            self.bench.now += 1
+            self.bench.release(only=len(self.bench.held))
+        self.assertEqual((max(parts), sum(parts), len(self.bench.held)), (30, DEVICES, 0))
+        self.assertEqual((self.missing(), self.alive()), ([], began))
+
+    def test_stop_twice(self) -> None:
+        """What is refreshed while that goes on is stored as well where it is asked for again; both end together."""
+        self.patch(refreshes, "_MOST", 30)
+        self.refresh()
+        self.bench.hold()
+        ended: list[float] = []
+        self.bench.server.stop(self.bench.now, lambda: ended.append(self.bench.now))
+        self.bench.settle()
+        self.bench.release(only=1)
+        self.bench.now += 10
+        self.refresh()
+        self.bench.server.stop(self.bench.now, lambda: ended.append(self.bench.now))
+        self.bench.release()
+        self.assertEqual(ended, [self.bench.now] * 2)
+        self.assertEqual((self.missing(), self.alive()), ([], self.bench.now))
+
+    def test_stop_fails(self) -> None:
+        """Where a part can't be stored nothing is claimed, and it ends; asked again everything is stored."""
+        self.bench.advance(20)
+        claimed = self.alive()
+        self.refresh()
+        ended: list[bool] = []
+        self.bench.failing = True
+        self.bench.server.stop(self.bench.now, lambda: ended.append(True))
+        self.bench.settle()
+        self.bench.failing = False
+        self.assertEqual((ended, self.alive()), ([True], claimed))
+        self.bench.server.stop(self.bench.now, lambda: ended.append(True))
+        self.bench.settle()
+        self.assertEqual((ended, self.missing(), self.alive()), ([True, True], [], self.bench.now))

@@ -149,7 +149,7 @@ class RegisterTests(SynchronousTestCase):
     def test_labels(self) -> None:
         """Parameters that the specification doesn't know are labels; those of the operator win."""
         device = self.bench.registered("d", 1, "farm=north", "row=3")
-        self.bench.server.set_labels("d", {"row": "4", "crop": "rye"}, self.bench.now, lambda ok, now: None)
+        self.bench.server.amend("d", self.bench.now, lambda ok, now: None, labels={"row": "4", "crop": "rye"})
         self.bench.settle()
         self.assertEqual(self.bench.server.devices["d"].all_labels(), {"farm": "north", "row": "4", "crop": "rye"})
         device.register("lwm2m=1.1", "lt=300", "farm=south")
@@ -464,7 +464,7 @@ class UpdateTests(SynchronousTestCase):
 
     def test_changed_labels_told(self) -> None:
         """The event about changed labels carries the new ones, those of the operator on top."""
-        self.bench.server.set_labels("d", {"row": "4"}, self.bench.now, lambda ok, now: None)
+        self.bench.server.amend("d", self.bench.now, lambda ok, now: None, labels={"row": "4"})
         self.bench.settle()
         self.code("farm=west", "row=1")
         self.assertEqual(self.bench.events[-1].labels, {"farm": "west", "row": "4"})
@@ -698,8 +698,8 @@ class OperatorTests(SynchronousTestCase):
         """Two changes of labels under way at once are both there in the end, in memory and in storage."""
         self.bench.registered()
         self.bench.hold()
-        self.bench.server.set_labels("d", {"a": "1"}, self.bench.now, self.done)
-        self.bench.server.set_labels("d", {"b": "2"}, self.bench.now, self.done)
+        self.bench.server.amend("d", self.bench.now, self.done, labels={"a": "1"})
+        self.bench.server.amend("d", self.bench.now, self.done, labels={"b": "2"})
         self.bench.settle()
         self.bench.release()
         self.assertEqual((self.bench.server.devices["d"].labels, self.outcomes), ({"a": "1", "b": "2"}, [True, True]))
@@ -710,7 +710,7 @@ class OperatorTests(SynchronousTestCase):
         """A De-register that is decided meanwhile does not write the old labels back."""
         device = self.bench.registered()
         self.bench.hold()
-        self.bench.server.set_labels("d", {"a": "1"}, self.bench.now, self.done)
+        self.bench.server.amend("d", self.bench.now, self.done, labels={"a": "1"})
         self.bench.settle()
         device.deregister()
         self.bench.release()
@@ -721,7 +721,7 @@ class OperatorTests(SynchronousTestCase):
         """Labels that could not be stored are not there."""
         self.bench.registered()
         self.bench.failing = True
-        self.bench.server.set_labels("d", {"a": "1"}, self.bench.now, self.done)
+        self.bench.server.amend("d", self.bench.now, self.done, labels={"a": "1"})
         self.bench.settle()
         self.assertEqual((self.bench.server.devices["d"].labels, self.outcomes), (None, [False]))
 
@@ -754,7 +754,7 @@ class OperatorTests(SynchronousTestCase):
     def test_register_during_forget(self) -> None:
         """A Register that comes while a device is being forgotten is a new device's."""
         device = self.bench.registered()
-        self.bench.server.set_labels("d", {"a": "1"}, self.bench.now, self.done)
+        self.bench.server.amend("d", self.bench.now, self.done, labels={"a": "1"})
         self.bench.settle()
         self.bench.hold()
         self.bench.server.forget("d", self.bench.now, self.done)

@@ -60,10 +60,10 @@ class FaultTestCase(TestCase):
         """Change a label."""
         return await self.daemon.api("PATCH", "/v1/devices/served", body=_LABEL)
 
-    async def refusing(self, why: str) -> None:
+    async def refusing(self, why: str, *, readable: bool = True) -> None:
         """While it can't write: refreshes are served, what is new is refused, and the API says why.
 
-        A notification that comes meanwhile is not acknowledged.
+        A notification that comes meanwhile is not acknowledged. What is there is read, where it can be.
         """
         self.notifying = ensureDeferred(self.device.notify(_PATH))
         self.assertEqual(await self.device.update(), n.CHANGED)
@@ -81,7 +81,20 @@ class FaultTestCase(TestCase):
         self.assertEqual(await self.failing(), 1)
         status, read = await self.daemon.api("GET", "/v1/devices/served/resources/3/0/0?wait=5")
         self.assertEqual((status, len(read["values"])), (200, 1))
+        if readable:
+            await self.reading()
         self.assertFalse(self.notifying.called)
+
+    async def reading(self) -> None:
+        """History, summed up too, events and the audit log are read from what was stored last."""
+        for query in ("", "?aggregate=count"):
+            status, told = await self.daemon.api("GET", f"/v1/devices/served/history{_PATH}{query}")
+            self.assertEqual((status, [row["path"] for row in told.get("items", ())]), (200, [_PATH]), told)
+        replay = Reader(self.daemon, "?types=device.value")
+        self.addCleanup(replay.close)
+        await replay.resume()
+        await replay.until(lambda event: event.type == "device.value")
+        self.assertEqual((await self.daemon.api("GET", "/v1/audit"))[0], 200)
 
     async def failing(self) -> int:
         """What the metric says."""
@@ -113,10 +126,10 @@ class FaultTestCase(TestCase):
 
     notifying: Deferred[None] = succeed(None)
 
-    async def fault(self, why: str, **faults: Any) -> None:
+    async def fault(self, why: str, *, readable: bool = True, **faults: Any) -> None:
         """One fault, and its end."""
         self.power.faults(**faults)
-        await self.refusing(why)
+        await self.refusing(why, readable=readable)
         self.power.faults()
         await self.recovered()
 
@@ -201,7 +214,7 @@ class FaultTests(FaultTestCase):
 
     async def test_broken(self) -> None:
         """The disk can neither be read nor written."""
-        await self.fault("lwm2md.sqlite: ", read=errno.EIO, write=errno.EIO)
+        await self.fault("lwm2md.sqlite: ", readable=False, read=errno.EIO, write=errno.EIO)
 
     async def test_damaged(self) -> None:
         """The files are overwritten while it runs: devices are served, and nobody starts on what is left."""

@@ -18,7 +18,6 @@ SERVER_HELLO: Final = 2
 HELLO_VERIFY_REQUEST: Final = 3
 SERVER_HELLO_DONE: Final = 14
 CLIENT_KEY_EXCHANGE: Final = 16
-FINISHED: Final = 20
 
 HEAD: Final = 12
 """Octets before a fragment: type, length (3), message sequence (2), offset (3), fragment length (3)."""

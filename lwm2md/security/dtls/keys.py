@@ -1,4 +1,4 @@
-"""Keys from secrets: the PRF of TLS 1.2 (RFC 5246 section 5), master secrets, key blocks, and what a Finished proves.
+"""Keys from secrets: the PRF of TLS 1.2 (RFC 5246 section 5), master secrets and key blocks.
 
 RULES: OpenSSL shakes hands and gives the master secret; this cuts it into the keys of the records. For a plain
 pre-shared key the master secret is computed here too (RFC 4279 section 2, RFC 7627), so that the keys of a rotation can
@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from lwm2md.security.dtls.suites import Hash, Suite
 
 MASTER_LENGTH: Final = 48
-VERIFY_LENGTH: Final = 12
 _HASHES: Final = {"sha256": SHA256(), "sha384": SHA384()}
 
 
@@ -62,9 +61,3 @@ def extended_master_secret(suite: Suite, premaster: bytes, messages: bytes) -> b
     """
     digest = hashlib.new(suite.hash, messages).digest()
     return prf(suite.hash, premaster, b"extended master secret", digest, MASTER_LENGTH)
-
-
-def verify_data(suite: Suite, master: bytes, *, by_client: bool, messages: bytes) -> bytes:
-    """Return what a Finished holds (RFC 5246 section 7.4.9); ``messages`` are all that came before it."""
-    label = b"client finished" if by_client else b"server finished"
-    return prf(suite.hash, master, label, hashlib.new(suite.hash, messages).digest(), VERIFY_LENGTH)

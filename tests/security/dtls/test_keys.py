@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.security.dtls.handshake import FINISHED, Reassembly, transcript
+from lwm2md.security.dtls.handshake import Reassembly, transcript
 from lwm2md.security.dtls.keys import (
     extended_master_secret,
     key_block,
     master_secret,
     prf,
     psk_premaster,
-    verify_data,
 )
 from lwm2md.security.dtls.records import HEADER, number, split
-from lwm2md.security.dtls.suites import BY_NAME, DEFAULT
+from lwm2md.security.dtls.suites import BY_NAME, DEFAULT, Suite
 from lwm2md.security.dtls.trial import Agreed
 from tests.security.dtls.pair import KEY, Handshake
 
+_FINISHED = 20
 CCM_8 = BY_NAME["PSK-AES128-CCM8"]
 
 
@@ -84,13 +86,17 @@ class OpenSslTests(SynchronousTestCase):
             master = shake.server.keys()[1]
             messages = _bound(shake)
             data = shake.client.connection.get_finished()
-            self.assertEqual(verify_data(suite, master, by_client=True, messages=messages), data)
+            self.assertEqual(_verify_data(suite, master, b"client finished", messages), data)
             assert data is not None
             # Type, length, message sequence 3 (its hello was 1, its key exchange 2), offset and length again.
-            messages += bytes((FINISHED,)) + b"\0\0\x0c\0\3\0\0\0\0\0\x0c" + data
-            self.assertEqual(
-                verify_data(suite, master, by_client=False, messages=messages), shake.server.connection.get_finished()
-            )
+            messages += bytes((_FINISHED,)) + b"\0\0\x0c\0\3\0\0\0\0\0\x0c" + data
+            answer = shake.server.connection.get_finished()
+            self.assertEqual(_verify_data(suite, master, b"server finished", messages), answer)
+
+
+def _verify_data(suite: Suite, master: bytes, label: bytes, messages: bytes) -> bytes:
+    """What a Finished holds (RFC 5246 section 7.4.9); ``messages`` are all that came before it."""
+    return prf(suite.hash, master, label, hashlib.new(suite.hash, messages).digest(), 12)
 
 
 class TrialTests(SynchronousTestCase):
