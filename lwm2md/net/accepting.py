@@ -95,7 +95,7 @@ class ServerHandshake(Handshake):
         self._identity: bytes | None = None
         self._key = b""
         self._known = False
-        self._received = Reassembly()
+        self._received: Reassembly | None = None
         self._held: list[bytes] = []
         self._waiting = False
         self._changed_cipher = False
@@ -141,12 +141,18 @@ class ServerHandshake(Handshake):
             self._held.append(datagram)
             body = _whole(datagram, CLIENT_KEY_EXCHANGE)
             if body is None:
-                self._received.add(datagram)
-                body = self._received.find(CLIENT_KEY_EXCHANGE)
+                body = self._put_together(CLIENT_KEY_EXCHANGE)
             if body is not None:
                 self._ask(psk_identity(body), now)
             elif len(self._held) > _HELD:
                 del self._held[0]
+
+    def _put_together(self, kind: int) -> bytes | None:
+        """The body of a message of the client that came in fragments; None while some of it is missing."""
+        if self._received is None:
+            self._received = Reassembly()
+        self._received.add(self._held[-1])
+        return self._received.find(kind)
 
     def _learn(self, data: bytes) -> None:
         if self._suite is None:

@@ -142,8 +142,8 @@ class Handshake:
             del self._connection
 
     def expire(self, now: float) -> None:
-        """Send the last flight again, or give up."""
-        if self.over:
+        """Send the last flight again, or give up, if it is time for that."""
+        if self.over or self.wakes is None or now < self.wakes:
             return
         if now >= self._ends:
             self._fail("timeout", now)
