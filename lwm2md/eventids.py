@@ -16,6 +16,7 @@ LOG: Final = "events"
 META: Final = "meta"
 NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
+_BEYOND: Final = 10**_WIDTH
 
 
 def text(number: int) -> str:
@@ -25,7 +26,8 @@ def text(number: int) -> str:
 
 def texts(first: int, count: int) -> list[str]:
     """The ids with so many numbers from the first on."""
-    return [f"{number:0{_WIDTH}}" for number in range(first, first + count)]
+    start = _BEYOND + first  # one digit more, so that nothing has to be filled in
+    return [number[1:] for number in map(str, range(start, start + count))]
 
 
 def reservation(end: int) -> Write:

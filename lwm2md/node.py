@@ -2,12 +2,12 @@
 
 RULES: everything that has to be decided is decided elsewhere; here is only who is told what, in which order. After each
 batch of datagrams, deadline or call of the API the core's effects go to delivery, and what those cause goes out with
-the same flush. Sockets are bound first, so that devices get no ICMP error while a large fleet is read back.
+the same flush. Sockets are bound first, so that devices get no ICMP error, and served while a large fleet is read back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +45,9 @@ from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit
 from lwm2md.server.records import Registration
-from lwm2md.server.restoring import RESTORED
 from lwm2md.server.state import Environment
-from lwm2md.storage.interface import Rows, Storage
+from lwm2md.starting import PAGE, Starting
+from lwm2md.storage.interface import Storage
 from lwm2md.tracing import traces
 from lwm2md.tracing.traces import Tracing
 
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from lwm2md.net.txthings import Render, Trees
     from lwm2md.restoration import Restoration
 
-_PAGE = 5000
 SESSIONS = "sessions"
 
 
@@ -120,7 +119,8 @@ class Node:
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []
-        self._taken_up = self._abandoned = False
+        self._starting = Starting(self.server, storage, reactor, self.settle)
+        self._served = self._taken_up = False
         self.delivery.on_settled = self._settled
         self.routes = PluginRoutes(ROUTES, self._extend)
         self.plugins = Running(Hosting(self), storage, loaded or Loaded(), settings.plugins)
@@ -262,29 +262,29 @@ class Node:
                 self._close_ports()
                 raise
 
+    def follow(self, before: Node) -> None:
+        """Go on with the DTLS sessions of a daemon in this process that has stopped; before `start`."""
+        if self._peers.secured is not None and before._peers.secured is not None:
+            self._peers.secured.inherit(before._peers.secured)
+
     async def start(self) -> None:
-        """Open the storage, take the fleet up from it, then serve."""
+        """Open the storage, serve devices, take the fleet up, then serve everybody."""
         await self.storage.open()
         await self.delivery.start()
         await self.vault.start()
         began = self.now()
-        for table in RESTORED:
-            await self._restore(table)
-        if self._peers.secured is not None:
-            await self._peers.secured.begin(self.storage)
-            await self._restore(SESSIONS, self._peers.secured.restore)
-        kept = await self.storage.scan(traces.TABLE, traces.PREFIX, _PAGE)
-        if self._abandoned:
+        await self._starting.prepare()
+        kept = await self.storage.scan(traces.TABLE, traces.PREFIX, PAGE)
+        if self._starting.abandoned:
+            return
+        self.tracing.restore(kept, self.now())
+        await self._serve()
+        await self._starting.take_up()
+        if self._starting.abandoned:
             return
         self._taken_up = True
-        self.tracing.restore(kept, self.now())
-        self.server.start(self.now())
         await self.plugins.start()
-        for port in self._ports:
-            self._driver.add(port)
-            self._log.info("listening on coap://{address}", address=port.local)
-        if self._peers.secured is not None:
-            self._peers.secured.start(self._driver)
+        self.server.started(self.now())
         if self.server.devices:
             self._log.info(
                 "{count} devices taken up in {seconds:.1f} s",
@@ -302,19 +302,22 @@ class Node:
             self._log.info("api on http://{address}", address=_tcp(port))
         self.ready = True
 
-    async def _restore(self, table: str, restore: Callable[[Rows], Iterable[str]] | None = None) -> None:
-        after = ""
-        while not self._abandoned:
-            rows = await self.storage.scan(table, after, _PAGE)
-            for fault in restore(rows) if restore is not None else self.server.restore(table, rows, self.now()):
-                self._log.error("a row of the storage is left out: {fault}", fault=fault)
-            if len(rows) < _PAGE:
-                return
-            after = rows[-1][0]
+    async def _serve(self) -> None:
+        """Answer devices from now on, those of a secure transport when their sessions are there."""
+        self._served = True
+        for port in self._ports:
+            self._driver.add(port)
+            self._log.info("listening on coap://{address}", address=port.local)
+        secured = self._peers.secured
+        if secured is not None:
+            await secured.begin(self.storage)
+            await self._starting.read(SESSIONS, lambda rows, _: secured.restore(rows))
+            if not self._starting.abandoned:
+                secured.start(self._driver)
 
     def abandon(self) -> None:
         """Let a start that is under way end at its next step, before `stop`."""
-        self._abandoned = True
+        self._starting.abandoned = True
 
     async def stop(self) -> None:
         """Take no more requests, end what is under way, store what was written behind, end readers, close the storage.
@@ -344,7 +347,7 @@ class Node:
         self.history.stop()
         self._gatekeeper.stop()
         self._close_ports()
-        if self._taken_up:
+        if self._served:
             await self.delivery.stop()
         await self.storage.close()
 

@@ -80,7 +80,7 @@ class Peers:
 
     def reaches(self, peer: Peer) -> bool:
         """Whether there is a way to a peer: to one named by its session only with that."""
-        return not is_secure(peer) or (self.secured is not None and self.secured.reaches(peer))
+        return not peer.startswith(PEER) or (self.secured is not None and self.secured.reaches(peer))
 
     def locate(self, peer: Peer) -> bytes:
         """The address of a peer that is named by its session; empty for others, and if it is not known."""

@@ -144,6 +144,10 @@ class Secured(Observer):
         """Take sessions up from storage, and give what is wrong with those that can't be."""
         return self.keeper.restore(rows)
 
+    def inherit(self, before: Secured) -> None:
+        """Go on with the sessions of a port that has stopped; whose records OpenSSL has made have to begin anew."""
+        self.keeper.inherit(before.port.associations.sessions.by_peer.values())
+
     def revoke(self, identities: Sequence[str]) -> None:
         """End the sessions of identities."""
         self.port.associations.revoke(identities)

@@ -27,7 +27,8 @@ STOPPED: Final = "stopped"
 CLOSED: Final = "closed"
 
 _CHUNK: Final = 200
-_AT_ONCE: Final = 50
+_AT_ONCE: Final = 1 << 16
+"""How many bytes of documents are pushed at once, about."""
 _WILD: Final = frozenset("*?[")
 
 
@@ -251,15 +252,23 @@ class Subscription:
         if self._paused or self.reason is not None:
             return False
         if self._queue:
-            # Not all of them at once: the reader may want to pause in between.
-            events = [self._queue.popleft() for _ in range(min(len(self._queue), _AT_ONCE))]
-            self._push(events)
+            self._push(self._piece())
             return True
         if self.live or self._reading:
             return False
         self._reading = True
         self._source.read(self.position, self._chunk_size).addCallbacks(self._chunk, self._unreadable)
         return not self._reading
+
+    def _piece(self) -> list[Delivered]:
+        """What waits, but not all at once: the reader may want to pause in between."""
+        piece: list[Delivered] = []
+        size = 0
+        while self._queue and size < _AT_ONCE:
+            event = self._queue.popleft()
+            size += len(event.document)
+            piece.append(event)
+        return piece
 
     def _chunk(self, rows: Rows) -> None:
         self._reading = False

@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.documents import event_document, plain, render, time_text, value_document, value_rows
+from lwm2md.documents import event_document, plain, render, time_text, told_documents, value_document, value_rows
 from lwm2md.events import Event, Timestamp
-from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.lwm2m.rows import Heading, ValueRow
 from lwm2md.lwm2m.values import ObjectLink, ResourceType, Value
+from lwm2md.server import telling
+from lwm2md.server.effects import Told
 
+_TEXT = st.text(st.characters())
 _VALUES = st.one_of(
-    st.text(st.characters()),
+    st.text(),
     st.integers(-(2**63), 2**64 - 1),
     st.floats(),
     st.booleans(),
@@ -96,7 +99,7 @@ class ValueTests(SynchronousTestCase):
             self.assertIsNone(time_text(seconds))
             self.assertIsNone(value_document(ValueRow("/3/0/0", 1, "integer", time=seconds))["time"])
 
-    @given(_VALUES, st.sampled_from(ResourceType), st.floats() | st.none(), st.text(st.characters()))
+    @given(_TEXT | _VALUES, st.sampled_from(ResourceType), st.floats() | st.none(), _TEXT)
     def test_anything(self, value: Value, kind: ResourceType, time: float | None, text: str) -> None:
         """Whatever a device can send is shown as strict JSON."""
         fields = {"values": (ValueRow("/3/0/0", value, kind, text, text, time),), text: {"error": text}}
@@ -172,3 +175,20 @@ class DocumentTests(SynchronousTestCase):
     def test_mistakes(self) -> None:
         """What is no document is refused with TypeError."""
         self.assertRaises(TypeError, render, {"x": object()})
+
+    @given(
+        st.lists(st.tuples(_TEXT, st.dictionaries(_TEXT, _TEXT, max_size=2), _VALUES), max_size=4),
+        st.sampled_from(ResourceType),
+        st.none() | _TEXT,
+        st.floats(allow_nan=True),
+    )
+    def test_told(
+        self, found: list[tuple[str, dict[str, str], Value]], kind: ResourceType, name: str | None, time: float
+    ) -> None:
+        """What was told together has the documents that its events have."""
+        heading = Heading("/3303/0/5700", kind.value, name, None)
+        told = Told(time, False, [(endpoint, labels, heading, value) for endpoint, labels, value in found])
+        ids = [f"{number:016}" for number in range(len(found))]
+        expected = [event_document(event, each) for event, each in zip(telling.events(told), ids, strict=True)]
+        texts = telling.rows(told)[2]
+        self.assertEqual(told_documents(told, texts, ids), expected)

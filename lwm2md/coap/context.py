@@ -15,7 +15,7 @@ import attrs
 
 from lwm2md.coap.echo import Guard
 from lwm2md.coap.interfaces import Datagram, Glance, Notice, Peer
-from lwm2md.coap.memory import Generations
+from lwm2md.coap.memory import MessageIds
 from lwm2md.coap.parameters import Limits, Parameters
 
 _CHANCES: Final = Struct(">16H")
@@ -60,17 +60,11 @@ class Context:
     outbox: list[Datagram] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(COUNTERS, 0))
     _chances: list[int] = attrs.field(init=False, factory=list)
-    _last_mid: Generations[Peer, int] = attrs.field(init=False)
+    next_mid: Callable[[Peer, float], int] = attrs.field(init=False)
+    """Takes a peer and the time; returns the message ID for the next message to it."""
 
     def __attrs_post_init__(self) -> None:
-        self._last_mid = Generations(self.parameters.exchange_lifetime, self.limits.peers)
-
-    def next_mid(self, peer: Peer, now: float) -> int:
-        """Return the message ID for the next message to `peer`: a random start, then one more each time."""
-        last = self._last_mid.get(peer, now)
-        mid = int.from_bytes(self.random(2), "big") if last is None else (last + 1) & 0xFFFF
-        self._last_mid.put(peer, mid, now)
-        return mid
+        self.next_mid = MessageIds(self.parameters.exchange_lifetime, self.limits.peers, self.random).next
 
     def spread(self) -> float:
         """Return a random number from 0 to 1."""

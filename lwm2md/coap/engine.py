@@ -13,7 +13,7 @@ from typing import Final
 from lwm2md.coap import numbers
 from lwm2md.coap.context import Context
 from lwm2md.coap.echo import Guard
-from lwm2md.coap.exchange import Exchanges
+from lwm2md.coap.exchange import EMPTY_ACKNOWLEDGEMENT, Exchanges
 from lwm2md.coap.interfaces import (
     Datagram,
     Delivery,
@@ -36,6 +36,7 @@ from lwm2md.coap.notices import Notices
 from lwm2md.coap.noticing import SHORT, Noticing
 from lwm2md.coap.observing import packed
 from lwm2md.coap.parameters import Limits, Parameters
+from lwm2md.coap.prepared import Prepared
 from lwm2md.coap.requests import Requests
 from lwm2md.coap.serving import CONFIRMABLE_POSTS, Serving
 from lwm2md.coap.slicing import Slices
@@ -54,6 +55,7 @@ __all__ = (
     "Outcome",
     "Parameters",
     "Peer",
+    "Prepared",
     "Progress",
     "Receipt",
     "Received",
@@ -63,6 +65,7 @@ __all__ = (
 _MINUTE: Final = 60.0
 _RESPONSES: Final = 0x40
 _NON: Final = numbers.NON
+_HEADER: Final = 4
 
 
 class Engine:
@@ -108,13 +111,14 @@ class Engine:
         self._slices = Slices(context)
         self._serving = Serving(context, self._exchanges, self._replies, self._slices, handler)
         self._notices = Notices(context, self._exchanges, self._slices)
-        self._noticing = Noticing(context, self._replies, self._requests.observations, self._requests.asks)
+        self._noticing = Noticing(context, self._replies, self._requests)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
         """Take the datagrams that arrived, return those to send."""
         find = self._replies.find
         serve = self._serving.serve
         take_post = self._serving.take_post
+        acknowledged = self._exchanges.acknowledged
         notice = self._noticing.take
         for data, peer in batch:
             head = data[:2]
@@ -122,6 +126,9 @@ class Engine:
                 if take_post(data, peer, now):
                     continue
             elif head in SHORT and notice(data, peer, now):
+                continue
+            elif head == EMPTY_ACKNOWLEDGEMENT and len(data) == _HEADER:
+                acknowledged(data, peer, now)
                 continue
             try:
                 message = decode(data)
@@ -198,6 +205,10 @@ class Engine:
             on_progress=on_progress,
         )
 
+    def send(self, peer: Peer, request: Prepared, on_outcome: Outcome, timeout: float, now: float) -> bytes:
+        """Like `request`, Confirmable, with a request that is ready: for what many peers are asked."""
+        return self._requests.send(peer, request, on_outcome, timeout, now)
+
     def observe(
         self,
         peer: Peer,
@@ -241,11 +252,8 @@ class Engine:
 
     def acknowledge_all(self, receipts: Sequence[Receipt], now: float) -> None:
         """Acknowledge notifications that are still to be acknowledged."""
-        send, store = self._outbox.append, self._replies.store_acknowledgement
-        for receipt in receipts:
-            key, peer = receipt
-            send((b"\x60\x00" + key[:2], peer))
-            store(peer, key, now)
+        self._outbox += [(b"\x60\x00" + key[:2], peer) for key, peer in receipts]
+        self._replies.store_acknowledgements(receipts, now)
         self._requests.acknowledged(receipts)
 
     def adopt(
@@ -345,8 +353,6 @@ class Engine:
                 self.counters["ignored"] += 1
         elif message.code >= _RESPONSES:
             self._requests.acknowledged_with(exchange, peer, message, now)
-        elif message.code == numbers.EMPTY and exchange is not None:
-            self._exchanges.acknowledge(exchange, now)
         else:
             self.counters["ignored"] += 1
 

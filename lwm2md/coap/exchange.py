@@ -13,10 +13,13 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+import msgspec
+
 from lwm2md.coap import numbers
 from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Failure, Peer
 from lwm2md.coap.memory import Generations
+from lwm2md.coap.parameters import Parameters
 from lwm2md.coap.timers import Timers
 
 QUEUED: Final = 0
@@ -25,54 +28,39 @@ WAITING: Final = 2
 OVER: Final = 3
 
 _LONGEST_PROBE: Final = 1500.0
+EMPTY_ACKNOWLEDGEMENT: Final = bytes((1 << 6 | numbers.ACK << 4, numbers.EMPTY))
+"""The first two of the four bytes of an empty acknowledgement."""
 _HEADERS: Final = Struct(">BBH")
+_CONFIRMABLE: Final = 1 << 6 | numbers.CON << 4
+_NON_CONFIRMABLE: Final = 1 << 6 | numbers.NON << 4
 
 
-class Exchange:
-    """One message of ours; subclasses say what its end means."""
+class Exchange(msgspec.Struct, eq=False):
+    """One message of ours; subclasses say what its end means.
 
-    __slots__ = (
-        "again_at",
-        "attempt",
-        "code",
-        "confirmable",
-        "datagram",
-        "due",
-        "exclusive",
-        "failure",
-        "interval",
-        "limit",
-        "mid",
-        "peer",
-        "retries",
-        "state",
-        "tail",
-        "timeout",
-        "token",
-    )
-    urgent = False
-    """Whether it goes out whatever else flies to that peer."""
+    `tail` is what follows the message ID: token, options and payload. While an `exclusive` one is not over nothing else
+    goes to that peer. A flying one is to be looked at `again_at` that time; `due` may come before that.
+    """
 
-    def __init__(self, peer: Peer, code: int, token: bytes, body: bytes, *, confirmable: bool, timeout: float) -> None:
-        self.peer = peer
-        self.code = code
-        self.token = token
-        self.tail = token + body
-        self.confirmable = confirmable
-        self.timeout = timeout
-        self.exclusive = False
-        """Whether nothing else goes to that peer until it is over."""
-        self.state = QUEUED
-        self.failure: Failure | None = None
-        self.due: float | None = None
-        self.again_at = 0.0
-        """When a flying one is to be looked at; `due` may come before that."""
-        self.mid = 0
-        self.attempt = 0
-        self.retries = 0
-        self.interval = 0.0
-        self.limit = 0.0
-        self.datagram = b""
+    peer: Peer
+    code: int
+    token: bytes
+    tail: bytes
+    confirmable: bool
+    timeout: float
+    exclusive: bool = False
+    state: int = QUEUED
+    failure: Failure | None = None
+    due: float | None = None
+    again_at: float = 0.0
+    mid: int = 0
+    attempt: int = 0
+    retries: int = 0
+    interval: float = 0.0
+    limit: float = 0.0
+    datagram: bytes = b""
+
+    urgent = False  # whether it goes out whatever else flies to that peer
 
     def acknowledged(self, now: float) -> bool:
         """Take an empty acknowledgement; return True if the exchange goes on, waiting for a response."""
@@ -110,18 +98,31 @@ class Exchanges:
         """Return when `expire` has something to do."""
         return self._timers.next_deadline()
 
+    def acknowledged(self, data: bytes, peer: Peer, now: float) -> None:
+        """Take a datagram that is an empty acknowledgement."""
+        exchange = self._flying.get((peer, data[2] << 8 | data[3]))
+        if exchange is None:
+            self._counters["ignored"] += 1
+        else:
+            self.acknowledge(exchange, now)
+
     def find(self, peer: Peer, mid: int) -> Exchange | None:
         """Return the flying exchange that `peer` may acknowledge or reset under `mid`."""
         return self._flying.get((peer, mid))
 
-    def start(self, exchange: Exchange, now: float, *, first: bool = False) -> None:
-        """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many."""
+    def start(
+        self, exchange: Exchange, now: float, *, first: bool = False, parameters: Parameters | None = None
+    ) -> None:
+        """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many.
+
+        `parameters` are those of its peer, if they are at hand.
+        """
         lane = self._lanes.get(exchange.peer)
         if lane is None and exchange.confirmable and self._outstanding < self._limits.outstanding:
             # Nearly always there is nothing else: then there is nothing to compare it with.
             self._lanes[exchange.peer] = [exchange]
             self._outstanding += 1
-            self._transmit(exchange, now)
+            self._transmit(exchange, now, parameters)
             return
         if self._outstanding >= self._limits.outstanding or (lane and len(lane) >= self._limits.queued_per_peer):
             self._counters["overloaded"] += 1
@@ -159,7 +160,7 @@ class Exchanges:
             self._land(exchange)
             exchange.state = WAITING
             exchange.datagram = exchange.tail = b""
-            self._timers.schedule(exchange, exchange.limit)
+            exchange.again_at = exchange.limit  # the timer stays: it finds out that there is time left
             lane = self._lanes[exchange.peer]
             if len(lane) > 1:
                 self._advance(exchange.peer, lane, now)
@@ -203,7 +204,7 @@ class Exchanges:
                 self._advance(exchange.peer, self._lanes[exchange.peer], now)
             elif exchange.failure is not None:
                 exchange.failed(exchange.failure, now)
-            elif exchange.state == FLYING and now < exchange.again_at:
+            elif now < exchange.again_at:
                 self._timers.schedule(exchange, exchange.again_at)
             elif exchange.state == FLYING and exchange.attempt < exchange.retries and now < exchange.limit:
                 self._retransmit(exchange, now)
@@ -242,8 +243,8 @@ class Exchanges:
         self._timers.schedule(exchange, free)
         return True
 
-    def _transmit(self, exchange: Exchange, now: float) -> None:
-        parameters = self._context.parameters_for(exchange.peer)
+    def _transmit(self, exchange: Exchange, now: float, parameters: Parameters | None = None) -> None:
+        parameters = parameters or self._context.parameters_for(exchange.peer)
         exchange.state = FLYING
         exchange.limit = now + exchange.timeout
         if exchange.confirmable:
@@ -258,11 +259,11 @@ class Exchanges:
 
     def _launch(self, exchange: Exchange, now: float) -> None:
         """Give a message ID, build the datagram and send it."""
-        mid = exchange.mid = self._context.next_mid(exchange.peer, now)
-        kind = numbers.CON if exchange.confirmable else numbers.NON
-        first = 0x40 | kind << 4 | len(exchange.token)
+        peer = exchange.peer
+        mid = exchange.mid = self._context.next_mid(peer, now)
+        first = (_CONFIRMABLE if exchange.confirmable else _NON_CONFIRMABLE) | len(exchange.token)
         exchange.datagram = _HEADERS.pack(first, exchange.code, mid) + exchange.tail
-        self._flying[exchange.peer, mid] = exchange
+        self._flying[peer, mid] = exchange
         self._send(exchange, now)
 
     def _retransmit(self, exchange: Exchange, now: float) -> None:
@@ -278,7 +279,8 @@ class Exchanges:
     def _send(self, exchange: Exchange, now: float) -> None:
         self._outbox.append((exchange.datagram, exchange.peer))
         when = now + exchange.interval
-        when = min(when, exchange.limit)
+        if when > exchange.limit:  # noqa: PLR1730  min would be a call for each message
+            when = exchange.limit
         exchange.again_at = when
         # Between the blocks of a transfer the timer stays: it finds out that there is time left.
         if exchange.due is None or exchange.due > when:

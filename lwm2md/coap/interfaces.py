@@ -56,7 +56,7 @@ class Received(msgspec.Struct, gc=False):
         return self.message.mid.to_bytes(2, "big") + self.message.token, self.peer
 
 
-class Response(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """What a handler answers: a code, the whole body, options in the order of their numbers."""
 
     code: int
@@ -64,7 +64,7 @@ class Response(msgspec.Struct, frozen=True):
     options: Options = ()
 
 
-class IncomingRequest(msgspec.Struct, eq=False):
+class IncomingRequest(msgspec.Struct, eq=False, gc=False):
     """A request of a peer with its whole body as payload; `received` is when it came.
 
     `key`, `stage`, `terms` and `due` belong to the engine.
@@ -107,11 +107,19 @@ class Notice(Protocol):
     """Takes the newest notification of an observation, as nearly all are: whole, and with a Content-Format."""
 
     def __call__(
-        self, peer: Peer, token: bytes, content_format: int, payload: bytes, *, key: bytes, now: float
-    ) -> bool:
-        """Tell whether it was taken; if not, nothing has happened, and it comes as a `Notification`.
+        self,
+        subject: object | None,
+        receipt: Receipt,
+        content_format: int,
+        payload: bytes,
+        *,
+        confirmable: bool,
+        now: float,
+    ) -> object | None:
+        """Return None if it was not taken: then nothing has happened, and it comes as a `Notification`.
 
-        ``key`` is that of its `Receipt`, to be acknowledged after this call; empty for a Non-confirmable one.
+        Anything else is kept for the observation, and comes as the ``subject`` of the next one. A Confirmable one is to
+        be acknowledged by its ``receipt``, after this call.
         """
 
 
@@ -121,5 +129,8 @@ class Handler(Protocol):
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request, or return None and answer later with `Engine.respond`."""
 
-    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
-        """Take a response or notification whose token nobody waits for; return True to have it Reset."""
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool | None:
+        """Take a response or notification whose token nobody waits for; return True to have it Reset.
+
+        None lets it go unanswered, so that it comes again.
+        """

@@ -8,10 +8,10 @@ flood of made-up addresses costs memory up to the limit and nothing more.
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, TypeVar
 
-from lwm2md.coap.interfaces import Peer
+from lwm2md.coap.interfaces import Peer, Receipt
 from lwm2md.coap.numbers import EMPTY
 
 Key = TypeVar("Key", bound=Hashable)
@@ -63,6 +63,35 @@ class Generations(Generic[Key, Value]):
         self._turn = now + self._period
 
 
+class MessageIds:
+    """The message ID of the last message to each peer, for `period` seconds at least, of up to twice `limit` peers."""
+
+    __slots__ = ("_limit", "_old", "_period", "_random", "_turn", "_young")
+
+    def __init__(self, period: float, limit: int, random: Callable[[int], bytes]) -> None:
+        self._period = period
+        self._limit = limit
+        self._random = random
+        self._turn = float("-inf")
+        self._young: dict[Peer, int] = {}
+        self._old: dict[Peer, int] = {}
+
+    def next(self, peer: Peer, now: float) -> int:
+        """Return the message ID for the next message to `peer`: a random start, then one more each time."""
+        young = self._young
+        if now >= self._turn or len(young) >= self._limit:
+            # After a whole period of silence the young ones are old enough to be forgotten, too.
+            self._old = {} if now >= self._turn + self._period else young
+            self._turn = now + self._period
+            young = self._young = {}
+        last = young.get(peer)
+        if last is None:
+            last = self._old.get(peer)
+        mid = int.from_bytes(self._random(2), "big") if last is None else (last + 1) & 0xFFFF
+        young[peer] = mid
+        return mid
+
+
 class Replies:
     """The replies to the last few messages of each peer, for duplicates (RFC 7252 4.2, 4.5).
 
@@ -104,9 +133,11 @@ class Replies:
             reply = bytes(((reply[0] if reply else _SILENCE) | len(key) - _MID, EMPTY)) + key
         self.store_response(peer, reply, now)
 
-    def store_acknowledgement(self, peer: Peer, key: bytes, now: float) -> None:
-        """Remember that the message `key` of `peer` got an empty acknowledgement."""
-        self.store_response(peer, _EMPTY[len(key)] + key, now)
+    def store_acknowledgements(self, receipts: Iterable[Receipt], now: float) -> None:
+        """Remember that these messages, each a key and a peer, got an empty acknowledgement."""
+        store = self.store_response
+        for key, peer in receipts:
+            store(peer, _EMPTY[len(key)] + key, now)
 
     def store_response(self, peer: Peer, reply: bytes, now: float) -> None:
         """Remember an acknowledgement with a response, which holds the key that it is found by."""

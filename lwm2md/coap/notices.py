@@ -26,14 +26,12 @@ class _Content:
     on_result: Delivery | None
 
 
-class Notice(Exchange):
+class Notice(Exchange, kw_only=True):
     """A Confirmable notification under way, and what has come to replace it."""
 
-    __slots__ = ("on_result", "owner", "successor")
-
     owner: Notices
-    on_result: Delivery | None
-    successor: _Content | None
+    on_result: Delivery | None = None
+    successor: _Content | None = None
 
     def acknowledged(self, now: float) -> bool:
         """Be delivered."""
@@ -112,10 +110,8 @@ class Notices:
             self._context.call(on_result, failure, now)
 
     def _start(self, peer: Peer, token: bytes, content: _Content, now: float) -> None:
-        notice = Notice(peer, content.code, token, content.body, confirmable=True, timeout=float("inf"))
-        notice.owner = self
-        notice.on_result = content.on_result
-        notice.successor = None
+        tail = token + content.body
+        notice = Notice(peer, content.code, token, tail, True, float("inf"), owner=self, on_result=content.on_result)
         self._under_way[peer, token] = notice
         self._exchanges.start(notice, now)
 

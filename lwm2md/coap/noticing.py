@@ -7,7 +7,6 @@ this kind, nobody has touched: it goes the ordinary way, by `decode`, which says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 from typing import Final
@@ -17,8 +16,8 @@ from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Peer
 from lwm2md.coap.memory import Replies
 from lwm2md.coap.message import FormatError, Message, decode, encode
-from lwm2md.coap.observing import Observation, is_newer
 from lwm2md.coap.options import FINE, response_kind
+from lwm2md.coap.requests import Requests
 
 SHORT: Final = frozenset(bytes((1 << 6 | kind << 4 | 8, numbers.CONTENT)) for kind in (numbers.CON, numbers.NON))
 """How nearly every notification begins."""
@@ -31,26 +30,20 @@ _SHORTEST: Final = 16
 """No datagram with an Observe, a Content-Format and a payload is shorter."""
 _OBSERVE: Final = numbers.OBSERVE << 4
 _LONGEST_SEQUENCE: Final = 3
-_HALF: Final = 1 << 23
 _OBSERVE_ONLY: Final = encode(Message(numbers.NON, numbers.CONTENT, 0, b"", ((numbers.OBSERVE, b""),)))
 
 
 class Noticing:
-    """Takes notifications of ``observations`` by their bytes, but those whose token is among the ``asks`` under way."""
+    """Takes notifications of observations by their bytes, but those about which a request is under way."""
 
-    def __init__(
-        self,
-        context: Context,
-        replies: Replies,
-        observations: Mapping[bytes, Observation],
-        asks: Mapping[bytes, object],
-    ) -> None:
+    def __init__(self, context: Context, replies: Replies, requests: Requests) -> None:
         self._context = context
         self._counters = context.counters
         self._notice = context.notice
         self._replies = replies
-        self._observations = observations
-        self._asks = asks
+        self._observations = requests.observations
+        self._asks = requests.asks
+        self._fetches = requests.fetches
 
     def take(self, data: bytes, peer: Peer, now: float) -> bool:
         """Take a datagram that begins as in `SHORT`; tell whether that was done."""
@@ -59,24 +52,28 @@ class Noticing:
         mid, token, head = _HEAD.unpack_from(data, 2)
         observation = self._observations.get(token)
         length = (head >> 24) - _OBSERVE
-        if observation is None or token in self._asks or not 0 <= length <= _LONGEST_SEQUENCE:
+        if observation is None or token in self._asks or token in self._fetches or not 0 <= length <= _LONGEST_SEQUENCE:
             return False
         sequence = (head & 0xFFFFFF) >> 24 - 8 * length
+        if not observation.expects(mid, sequence, now):
+            return False
         options, _, payload = data[_BEHIND_HEAD + length :].partition(b"\xff")
         content_format = _format_in(options)
-        if content_format is None or not payload or not _is_next(observation, mid, sequence, now):
-            return False
         key = data[2:_TOKEN_END]
-        if self._replies.find(peer, key, now) is not None:
+        if content_format is None or not payload or self._replies.find(peer, key, now) is not None:
             return False
         confirmable = data[0] != _NON
         try:
-            if not self._notice(peer, token, content_format, payload, key=key if confirmable else b"", now=now):
-                return False
+            subject = self._notice(
+                observation.subject, (key, peer), content_format, payload, confirmable=confirmable, now=now
+            )
         except Exception:
             self._context.report()  # it is not acknowledged, and comes again
             return True
+        if subject is None:
+            return False
         self._counters["notifications"] += 1
+        observation.subject = subject
         observation.newest = sequence
         observation.time = now
         if confirmable:
@@ -85,14 +82,6 @@ class Noticing:
             observation.outdate()
             self._replies.store(peer, key, b"", now)
         return True
-
-
-def _is_next(observation: Observation, mid: int, sequence: int, now: float) -> bool:
-    """Whether it is newer than the newest, and not that which is still to be acknowledged; and nothing else is due."""
-    if observation.fetch is not None or observation.open in (mid, ~mid):
-        return False
-    newest = observation.newest
-    return newest is None or 0 < sequence - newest < _HALF or is_newer(newest, observation.time, sequence, now)
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Final
 
 from lwm2md.coap import numbers
-from lwm2md.coap.exchange import Exchange
 from lwm2md.coap.interfaces import Notification
 from lwm2md.coap.message import Message, Options, decode, encode
 
@@ -35,12 +34,12 @@ def packed(code: int, options: Options, payload: bytes) -> bytes:
 class Observation:
     """One observation that a peer has accepted."""
 
-    __slots__ = ("_request", "fetch", "newest", "on_notification", "open", "time")
+    __slots__ = ("_request", "newest", "on_notification", "open", "subject", "time")
 
     def __init__(self, on_notification: Notification, request: bytes | None) -> None:
         self.on_notification = on_notification
-        self.fetch: Exchange | None = None
-        """What asks for the rest of a notification."""
+        self.subject: object | None = None
+        """What the layer above keeps for it: see `Notice`."""
         self._request = request
         self.newest: int | None = None
         """The sequence number of the newest notification so far, which came at `time`."""
@@ -52,6 +51,13 @@ class Observation:
     def request(self) -> Message | None:
         """The request that the peer observes for, None if it is not known."""
         return None if self._request is None else decode(self._request)
+
+    def expects(self, mid: int, sequence: int, now: float) -> bool:
+        """Tell whether a notification would be the newest so far, and is not the one that is to be acknowledged."""
+        newest = self.newest
+        if self.open is not None and self.open in (mid, ~mid):
+            return False
+        return newest is None or 0 < sequence - newest < _HALF or is_newer(newest, self.time, sequence, now)
 
     def confirmable(self, mid: int, sequence: int, now: float) -> bool:
         """Take a Confirmable notification that is to be acknowledged; return whether it is the newest so far."""

@@ -23,6 +23,7 @@ from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
 from lwm2md.coap.observing import Observation, packed
 from lwm2md.coap.options import BLOCKS, UNUSABLE, response_kind
+from lwm2md.coap.prepared import Prepared
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
 _TOKEN_LENGTH: Final = 8
@@ -30,31 +31,18 @@ _CANCEL: Final = 1
 _ASKING: Final = (numbers.GET, numbers.FETCH)
 
 
-class Ask(Exchange):
-    """A request under way."""
-
-    __slots__ = (
-        "alias",
-        "cancels",
-        "observation",
-        "on_outcome",
-        "on_progress",
-        "options",
-        "owner",
-        "payload",
-        "transfer",
-    )
+class Ask(Exchange, kw_only=True):
+    """A request under way; `alias` is the token that the upper layer knows it by."""
 
     owner: Requests
     on_outcome: Outcome
-    on_progress: Progress | None
-    options: Options
-    payload: bytes
-    observation: Observation | None
-    transfer: Transfer | None
-    cancels: bool
     alias: bytes
-    """The token that the upper layer knows it by, where that is another."""
+    on_progress: Progress | None = None
+    options: Options = ()
+    payload: bytes = b""
+    observation: Observation | None = None
+    transfer: Transfer | None = None
+    cancels: bool = False
 
     def acknowledged(self, now: float) -> bool:
         """Wait for the separate response."""
@@ -66,7 +54,10 @@ class Ask(Exchange):
 
 
 class Requests:
-    """All requests and observations of one engine, by their tokens: ``asks`` are those under way."""
+    """All requests and observations of one engine, by their tokens.
+
+    ``asks`` are under way, ``fetches`` are those that ask for the rest of a notification, by the observation's.
+    """
 
     def __init__(self, context: Context, exchanges: Exchanges, handler: Handler) -> None:
         self._context = context
@@ -75,6 +66,7 @@ class Requests:
         self._counters = context.counters
         self.asks: dict[bytes, Ask] = {}
         self.observations: dict[bytes, Observation] = {}
+        self.fetches: dict[bytes, Ask] = {}
         # A separate response may come again under a new message ID after its request is over: still acknowledged.
         self._finished: Generations[bytes, Peer] = Generations(
             context.parameters.exchange_lifetime, context.limits.peers
@@ -129,6 +121,30 @@ class Requests:
         self._exchanges.start(ask, now)
         return token
 
+    def send(self, peer: Peer, request: Prepared, on_outcome: Outcome, timeout: float, now: float) -> bytes:
+        """Send a request that is ready, the shortest way that it can go. Return the token."""
+        parameters = self._context.parameters_for(peer)
+        code = request.code
+        if parameters.block_szx != MAX_SZX or not request.whole:
+            options, payload = request.options, request.payload
+            return self.ask(peer, code, options, payload, on_outcome=on_outcome, now=now, timeout=timeout)
+        token = self._token()
+        ask = self.asks[token] = Ask(
+            peer,
+            code,
+            token,
+            token + request.body,
+            True,
+            timeout,
+            owner=self,
+            on_outcome=on_outcome,
+            alias=token,
+            options=request.options,
+            payload=request.payload,
+        )
+        self._exchanges.start(ask, now, parameters=parameters)
+        return token
+
     def adopt(self, token: bytes, on_notification: Notification, request: bytes | None) -> None:
         """Take notifications with `token`, of an observation that was made before with a `packed` request."""
         self.observations[token] = Observation(on_notification, request)
@@ -143,9 +159,8 @@ class Requests:
 
     def forget(self, token: bytes) -> None:
         """Let notifications with `token` be unexpected from now on."""
-        observation = self.observations.pop(token, None)
-        if observation is not None:
-            self._drop(observation, None)
+        self.observations.pop(token, None)
+        self._drop(token, None)
         ask = self.asks.get(token)
         if ask is not None:
             ask.observation = None
@@ -190,10 +205,11 @@ class Requests:
             self._counters["late"] += 1
             return True
         try:
-            return not self._handler.unexpected(peer, message, now)
+            refused = self._handler.unexpected(peer, message, now)
         except Exception:
             self._context.report()
             return None
+        return None if refused is None else not refused
 
     def _heard(self, peer: Peer, now: float) -> None:
         self._exchanges.heard(peer, now)
@@ -269,8 +285,7 @@ class Requests:
         if ask.observation is None:
             return False
         old = self.observations.pop(ask.token, None)
-        if old is not None:
-            self._drop(old, now)
+        self._drop(ask.token, now)
         sequence = message.observe
         if sequence is None or not numbers.is_success(message.code):
             return False
@@ -296,7 +311,7 @@ class Requests:
             del self.observations[message.token]
         self._counters["reordered"] += not fresh
         if fresh:
-            self._drop(observation, now)
+            self._drop(message.token, now)
         if kind == BLOCKS:
             if fresh:
                 self._fetch(observation, peer, message, now)
@@ -311,8 +326,7 @@ class Requests:
         confirmable = message.type == numbers.CON
         if observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now):
             fresh = True
-            if observation.fetch is not None:
-                self._drop(observation, now)
+            self._drop(message.token, now)
         else:
             fresh = False
             self._counters["reordered"] += 1
@@ -331,20 +345,21 @@ class Requests:
             return
 
         def done(result: Received | str, then: float) -> None:
-            observation.fetch = None
+            self.fetches.pop(message.token, None)
             if isinstance(result, Received) and numbers.is_success(result.message.code):
                 self._context.call(observation.on_notification, result, True)
             else:
                 self._counters["incomplete"] += 1
 
-        observation.fetch = rest = self._rest(Received(peer, message, now), request.code, step, transfer, done)
+        self.fetches[message.token] = rest = self._rest(
+            Received(peer, message, now), request.code, step, transfer, done
+        )
         self._exchanges.start(rest, now, first=True)
 
-    def _drop(self, observation: Observation, now: float | None) -> None:
+    def _drop(self, token: bytes, now: float | None) -> None:
         """Give up asking for the rest of a notification; without the time, let it run out unheard."""
-        fetch = observation.fetch
-        observation.fetch = None
-        if isinstance(fetch, Ask):
+        fetch = self.fetches.pop(token, None)
+        if fetch is not None:
             fetch.on_outcome = _ignore
             if now is not None and fetch.state != OVER:
                 self._exchanges.finish(fetch, now)
@@ -364,16 +379,8 @@ class Requests:
         return ask
 
     def _make(self, peer: Peer, code: int, token: bytes, body: bytes, on_outcome: Outcome, *, patience: float) -> Ask:
-        ask = self.asks[token] = Ask(peer, code, token, body, confirmable=True, timeout=patience)
-        ask.owner = self
-        ask.on_outcome = on_outcome
-        ask.on_progress = None
-        ask.options = ()
-        ask.payload = b""
-        ask.observation = None
-        ask.transfer = None
-        ask.cancels = False
-        ask.alias = token
+        ask = Ask(peer, code, token, token + body, True, patience, owner=self, on_outcome=on_outcome, alias=token)
+        self.asks[token] = ask
         return ask
 
     def _token(self) -> bytes:

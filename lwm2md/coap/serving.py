@@ -43,16 +43,13 @@ CONFIRMABLE_POSTS: Final = frozenset(bytes((0x40 | length, numbers.POST)) for le
 _FAILED: Final = Response(numbers.INTERNAL_SERVER_ERROR)
 
 
-class Separate(Exchange):
+class Separate(Exchange, kw_only=True):
     """A Confirmable response of its own message."""
 
-    __slots__ = ("_counters",)
+    counters: dict[str, int]
+
     # A peer may wait for this very response before it answers the request of ours that is under way.
     urgent = True
-
-    def __init__(self, peer: Peer, code: int, token: bytes, body: bytes, counters: dict[str, int]) -> None:
-        super().__init__(peer, code, token, body, confirmable=True, timeout=float("inf"))
-        self._counters = counters
 
     def acknowledged(self, now: float) -> bool:
         """Be content."""
@@ -60,7 +57,7 @@ class Separate(Exchange):
 
     def failed(self, failure: Failure, now: float) -> None:
         """Count; the requester has gone, nobody else asks."""
-        self._counters["undelivered"] += 1
+        self.counters["undelivered"] += 1
 
 
 class Serving:
@@ -264,7 +261,7 @@ class Serving:
             self._reply_non(request, response.code, body, now)
             reply = _empty_ack(key)
         elif request.stage == _ACKNOWLEDGED:
-            self._exchanges.start(Separate(peer, response.code, key[2:], body, self._counters), now)
+            self._exchanges.start(_separate(peer, response.code, key[2:], body, self._counters), now)
             reply = _empty_ack(key)
         else:
             reply = _ACK_HEADS[len(key) - 2][response.code] + key + body
@@ -324,6 +321,10 @@ class Serving:
         token = request.key[2:]
         head = bytes((0x50 | len(token), code, mid >> 8, mid & 0xFF))
         self._outbox.append((head + token + body, request.peer))
+
+
+def _separate(peer: Peer, code: int, token: bytes, body: bytes, counters: dict[str, int]) -> Separate:
+    return Separate(peer, code, token, token + body, True, float("inf"), counters=counters)
 
 
 def _without_blocks(message: Message, whole: bool) -> Message:

@@ -148,7 +148,8 @@ class ProfileDocument(msgspec.Struct):
 class ObservationDocument(msgspec.Struct):
     """One standing wish and how it fares at the device; a composite one has ``paths``, and the root as its path.
 
-    A ``fold`` is the daemon's own: it carries those wishes whose state is ``folded``.
+    A ``fold`` is the daemon's own: it carries those wishes whose state is ``folded``. ``rate`` is in notifications an
+    hour, since it was wished for or the daemon began to count.
     """
 
     id: str
@@ -162,6 +163,7 @@ class ObservationDocument(msgspec.Struct):
     error: str | None
     last_notification: str | None
     notifications: int
+    rate: float | None
     retry_at: str | None
     template: str | None
     fold: bool
@@ -327,8 +329,9 @@ def device_document(device: Device, facts: Facts, now: float, address_of: Callab
     )
 
 
-def observation_document(observation: Observation) -> ObservationDocument:
-    """An observation as ``/v1/observations/{id}`` shows it."""
+def observation_document(observation: Observation, started: float, now: float) -> ObservationDocument:
+    """An observation as ``/v1/observations/{id}`` shows it, in a daemon that was ``started`` at that Unix time."""
+    counted = now - max(observation.created, started)
     return ObservationDocument(
         observation.id,
         observation.endpoint,
@@ -341,6 +344,7 @@ def observation_document(observation: Observation) -> ObservationDocument:
         observation.error,
         time_text(observation.last_notification),
         observation.notifications,
+        round(observation.notifications * 3600.0 / counted, 3) if observation.notifications and counted > 0 else None,
         time_text(observation.aside.retry_at),
         observation.template,
         isinstance(observation, Fold),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -24,6 +25,10 @@ from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.wish import Observation
 
 
+def _document(call: Call, observation: Observation) -> ObservationDocument:
+    return observation_document(observation, call.node.started, call.node.now())
+
+
 def _page(call: Call, endpoint: str | None) -> Reply:
     server = call.node.server
     if endpoint is None:
@@ -32,7 +37,7 @@ def _page(call: Call, endpoint: str | None) -> Reply:
         device = server.devices.get(endpoint)
         source = {each.id: each for each in (device.observations if device is not None else ())}
         keys = SortedKeys(source)
-    items, cursor = page(source, keys, (call.query["limit"], call.query["after"]), observation_document)
+    items, cursor = page(source, keys, (call.query["limit"], call.query["after"]), partial(_document, call))
     return json_reply(Page(items, cursor))
 
 
@@ -54,11 +59,11 @@ def _by_path(call: Call) -> Observation:
 
 
 def _get_by_id(call: Call) -> Reply:
-    return json_reply(observation_document(_by_id(call)))
+    return json_reply(_document(call, _by_id(call)))
 
 
 def _get_by_path(call: Call) -> Reply:
-    return json_reply(observation_document(_by_path(call)))
+    return json_reply(_document(call, _by_path(call)))
 
 
 def _put(call: Call) -> None:
@@ -99,8 +104,8 @@ def _wish(call: Call, request: OperationRequest) -> None:
         return answer_at_end(
             call,
             operation,
-            ended=lambda _: _made(observation, created=created),
-            queued=lambda _: json_reply(observation_document(observation), 202),
+            ended=lambda _: _made(call, observation, created=created),
+            queued=lambda _: json_reply(_document(call, observation), 202),
             keep=False,
         )
 
@@ -116,11 +121,11 @@ def _wish(call: Call, request: OperationRequest) -> None:
     node.settle()
 
 
-def _made(observation: Observation, *, created: bool) -> Reply:
+def _made(call: Call, observation: Observation, *, created: bool) -> Reply:
     if not created:
-        return json_reply(observation_document(observation))
+        return json_reply(_document(call, observation))
     location = b"/v1/observations/" + quote(observation.id, safe="").encode("ascii")
-    return json_reply(observation_document(observation), 201, (*NO_STORE, (b"Location", location)))
+    return json_reply(_document(call, observation), 201, (*NO_STORE, (b"Location", location)))
 
 
 def _delete_by_id(call: Call) -> None:

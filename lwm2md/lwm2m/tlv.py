@@ -13,7 +13,7 @@ from lwm2md.lwm2m.leaves import MULTIPLE_FOR_SINGLE, SINGLE_FOR_MULTIPLE
 from lwm2md.lwm2m.models import ResourceModel, TypeOf
 from lwm2md.lwm2m.nodes import ContentError, Entry, Nodes, Note, ValueReader, ignore
 from lwm2md.lwm2m.paths import MAX_ID, Path
-from lwm2md.lwm2m.tlvvalues import read_value, value_in, write_value
+from lwm2md.lwm2m.tlvvalues import packed_in, read_value, value_in, write_value
 from lwm2md.lwm2m.values import Value
 
 INSTANCE: Final = 0
@@ -95,14 +95,19 @@ def value_reader(path: Path, model: ResourceModel) -> ValueReader | None:
     read = value_in(model)
     # Of a payload of some length there is one head with which it is one record, in the shortest form.
     heads = {
-        len(record): record[: len(record) - size]
+        len(record): (head := record[: len(record) - size], len(head), packed_in(model, size))
         for size in range(_SHORT)
         for record in (_record(VALUE, path[2], bytes(size)),)
     }
 
     def value(payload: bytes, note: Note) -> Value | None:
-        head = heads.get(len(payload))
-        return read(payload[len(head) :], note) if head is not None and payload.startswith(head) else None
+        found = heads.get(len(payload))
+        if found is None:
+            return None
+        head, start, unpack = found
+        if not payload.startswith(head):
+            return None
+        return read(payload[start:], note) if unpack is None else unpack(payload, start)[0]
 
     return value
 

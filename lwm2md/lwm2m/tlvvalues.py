@@ -20,6 +20,7 @@ TIME_AS_TEXT: Final = "tlv-time-as-text"
 
 _SINGLE: Final = struct.Struct(">f")
 _DOUBLE: Final = struct.Struct(">d")
+_PACKED: Final = {4: _SINGLE.unpack_from, 8: _DOUBLE.unpack_from}
 _LINK: Final = struct.Struct(">HH")
 _WIDTHS: Final = (1, 2, 4, 8)
 _MAX_DIGITS: Final = 18
@@ -34,6 +35,11 @@ def read_value(path: Path, payload: bytes, model: ResourceModel | None, note: No
         return _READERS[model.type](payload, note)
     except ContentError as error:
         raise ContentError(f"{path}: {error}") from None
+
+
+def packed_in(model: ResourceModel, size: int) -> Callable[[bytes, int], tuple[Value, ...]] | None:
+    """What unpacks the value in records of so many bytes, from a place in them; None where there is more to be seen."""
+    return _PACKED.get(size) if model.type is ResourceType.FLOAT else None
 
 
 def value_in(model: ResourceModel) -> Callable[[bytes, Note], Value]:

@@ -1,7 +1,8 @@
 """What a device has shown that it can do: FETCH, composite operations, the size of its blocks.
 
 RULES: an answer teaches, also one that refuses. Silence teaches only where the device answered something else right
-after it. What a device can't do is tried again after a week, since firmware is replaced and messages are lost.
+after it, and is asked something else for this alone where need be. What a device can't do is tried again after a week,
+since firmware is replaced and messages are lost.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from lwm2md.server.deviations import noting
 from lwm2md.server.deviceprofiles import UNTRIED, BlockSize, Learned
 from lwm2md.server.errors import BadOperation
 from lwm2md.server.profiling import Profiling
-from lwm2md.server.records import READ_COMPOSITE, WRITE_COMPOSITE, Device, Operation, OperationRequest
+from lwm2md.server.records import (
+    OBSERVE_COMPOSITE,
+    READ_COMPOSITE,
+    WRITE_COMPOSITE,
+    Device,
+    Operation,
+    OperationRequest,
+)
 from lwm2md.server.state import State
 
 UNANSWERED: Final = "fetch-unanswered"
@@ -26,6 +34,7 @@ WITHOUT_TOKEN: Final = "answer-without-token"
 _WEEK: Final = 7 * 86400.0
 _UNABLE: Final = frozenset({n.METHOD_NOT_ALLOWED, n.NOT_IMPLEMENTED})
 _LARGEST: Final = 1024
+_OTHERS: Final = frozenset({OBSERVE_COMPOSITE, WRITE_COMPOSITE})
 
 
 class Abilities:
@@ -77,6 +86,16 @@ class Abilities:
         operation.misses += 1
         operation.singly = operation.misses >= 1 + sleeper
         return operation.singly and not sleeper
+
+    def doubtful(self, device: Device, operation: Operation, *, sleeper: bool) -> bool:
+        """Take that another composite operation was not answered; whether to see now if the device answers a Read.
+
+        Nothing can be asked in its place, as Reads are in that of a Read-Composite.
+        """
+        if operation.op not in _OTHERS or (device.learned or UNTRIED).fetch is not None:
+            return False
+        operation.misses += 1
+        return operation.misses == 1 + sleeper
 
     def silent(self, device: Device, now: float) -> None:
         """Learn that a FETCH was not answered by a device that answers a Read."""

@@ -37,7 +37,7 @@ _MOST_WAITING: Final = 10_000
 _EVERYTHING: Final = Grant(("*",))
 
 
-class Admission(msgspec.Struct, frozen=True):
+class Admission(msgspec.Struct, frozen=True, gc=False):
     """Who wants to register as what: ``labels`` are the device's claims, ``identity`` what it proved."""
 
     endpoint: str
@@ -47,7 +47,7 @@ class Admission(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = NO_LABELS
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Whether it may, else the ``cause``, a stable word; ``labels`` count as the operator's."""
 
     allowed: bool

@@ -14,13 +14,12 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Notice, Peer, Response
+from lwm2md.coap.engine import Engine, IncomingRequest, Peer, Response
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m.attributes import NotificationAttributes
 from lwm2md.lwm2m.models import Models, ObjectModel
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
-from lwm2md.server import stored
 from lwm2md.server.abilities import Abilities
 from lwm2md.server.admission import Gate
 from lwm2md.server.amendments import NO_LABELS, Amendments
@@ -47,12 +46,12 @@ from lwm2md.server.records import CANCEL_OBSERVE, ESTABLISHING, Device, Operatio
 from lwm2md.server.refreshes import PARTS
 from lwm2md.server.refused import Inbox
 from lwm2md.server.registration import RD, RegistrationInterface
-from lwm2md.server.registry import Registry
 from lwm2md.server.requests import changes_of
-from lwm2md.server.restoring import Reader, Restoring
 from lwm2md.server.sending import DP, Sends
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, State
+from lwm2md.server.takeup import Parts as Stored
+from lwm2md.server.takeup import TakeUp
 from lwm2md.server.templating import Templating
 from lwm2md.server.twin import Twin
 from lwm2md.server.wish import Observation, Target
@@ -68,6 +67,8 @@ _DISCOVERED: Final = Response(n.CONTENT, _LINKS, _LINK_FORMAT)
 
 class Server:
     """The LwM2M Server's decisions over one fleet."""
+
+    neighbour: Neighbour | None = None
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
         self._state = state = State(settings, models, environment)
@@ -113,17 +114,31 @@ class Server:
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
-        self.glance: Final[Glance] = self._registration.glance
-        self.notice: Final[Notice] = self._observations.notifications.notice
-        self.neighbour: Neighbour | None = None
+        self.glance, self.notice = self._registration.glance, self._observations.notifications.notice
         self.library = Library(state)
-        self._registry = Registry(state, self._registration, self._gateways)
-        self._restoring = Restoring(self._readers(self._registry))
+        self.take_up = self._make_take_up()
         self.devices: Mapping[str, Device] = state.devices
         self.operations: Mapping[str, Operation] = state.operations
         self.observations: Mapping[str, Observation] = state.observations
         self.effects: list[Commit] = state.effects
         self.counters: Mapping[str, int] = state.counters
+
+    def _make_take_up(self) -> TakeUp:
+        parts = Stored(
+            registration=self._registration,
+            gateways=self._gateways,
+            observations=self._observations,
+            operations=self._operations,
+            twin=self._twin,
+            findings=self._findings,
+            idle=self._idle,
+            presence=self._presence,
+            profiling=self.device_profiles,
+            templates=self.templates,
+            refused=self.refused,
+            library=self.library,
+        )
+        return TakeUp(self._state, parts, self.handle)
 
     @property
     def models(self) -> Models:
@@ -143,6 +158,8 @@ class Server:
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request of a device; None when the answer follows a commit."""
+        if self._state.hold is not None and self.take_up.holds(request):
+            return None
         options = request.message.options
         if options and options[0] == RD:
             return self._registration.handle(request, now)
@@ -161,13 +178,15 @@ class Server:
         links = "" if self.neighbour is None else self.neighbour.links()
         return Response(n.CONTENT, _LINKS + b"," + links.encode(), _LINK_FORMAT) if links else _DISCOVERED
 
-    def unexpected(self, peer: Peer, message: Message, now: float) -> bool:
-        """Whether a response that nobody waits for is answered with Reset.
+    def unexpected(self, peer: Peer, message: Message, now: float) -> bool | None:
+        """Whether a response that nobody waits for is answered with Reset; None where it is not answered at all.
 
         It is where the token was cancelled, where the device has refused or ended the observation and goes on all the
         same, and where no registered device speaks: modems that are reset by a server that should know them stop
         reporting.
         """
+        if self._state.hold is not None:
+            return None  # it may well be known when it comes again
         if self._observations.wishes.was_cancelled(message.token):
             return True
         wish = self._observations.wishes.with_token(message.token)
@@ -326,6 +345,8 @@ class Server:
     def _session_goes_on(self, device: Device, peer: Peer, now: float, then: Callable[[float], None]) -> None:
         """A proved identity notifies in another session: it is the device's path from now on, if it may be."""
         registration = device.registration
+        if self._state.hold is not None:
+            return  # whom to ask is not there yet; it is not acknowledged, and comes again
 
         def asked(cause: str, now: float) -> None:
             if not cause and registration is not None and device.registration is registration:
@@ -378,20 +399,13 @@ class Server:
 
     def start(self, now: float) -> None:
         """Go on with what waited, and begin to write refreshes behind; after everything was restored."""
-        self._registry.start(now)
-        self.device_profiles.start(now)
-        self.refused.start()
-        self._observations.start(now)
-        self.templates.start(now)
-        self._gateways.start(now)
-        for device in self._state.devices.values():
-            self._presence.start(device)
-            if device.queue:
-                self._operations.start(device, now)
-            if device.registration is None:
-                self._idle.add(device, now)
-        self._registration.start(now)
-        self._state.commit(self._registration.lifetimes.grants())
+        for _ in self.take_up.go_on(now):
+            pass
+        self.started(now)
+
+    def started(self, now: float) -> None:
+        """The same at the end of what `TakeUp.go_on` does step by step."""
+        self.take_up.end(now)
         self._flush(now)
         self._findings.flush(now)
 
@@ -413,26 +427,4 @@ class Server:
 
     def restore(self, table: str, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
         """Take up rows of a table, in the order of `RESTORED`; returns what could not be read, a line each."""
-        if table == stored.OBSERVATIONS:
-            self._gateways.restore()
-        faults = self._restoring.take(table, rows, now)
-        if table == stored.MODELS:
-            self.library.refresh()
-        return faults
-
-    def _readers(self, registry: Registry) -> Mapping[str, Reader]:
-        return {
-            stored.META: registry.meta,
-            stored.MODELS: lambda _, value, __: self.library.restore(value),
-            stored.DEVICES: registry.device,
-            stored.REGISTRATIONS: registry.registration,
-            stored.REFRESHES: registry.refresh,
-            stored.TWIN: lambda key, value, _: self._twin.restore(*stored.read_twin(key, value)),
-            stored.OBSERVATIONS: lambda key, value, _: self._observations.restore(stored.read_observation(key, value)),
-            stored.FINDINGS: lambda key, value, _: self._findings.restore(key, value),
-            stored.DEVICE_PROFILES: lambda _, value, __: self.device_profiles.restore(value),
-            stored.TEMPLATES: lambda _, value, __: self.templates.restore(value),
-            stored.PROFILES: lambda key, value, _: self.profiles.restore(key, value),
-            stored.REFUSED: lambda key, value, _: self.refused.restore(key, value),
-            stored.OPERATIONS: lambda key, value, now: self._operations.restore(stored.read_operation(key, value), now),
-        }
+        return self.take_up.restore(table, rows, now)

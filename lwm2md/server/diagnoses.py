@@ -18,6 +18,7 @@ class Diagnosis(NamedTuple):
 
 _LINKS: Final = "Nothing: the list is understood. Its maker should write it as RFC 6690 says."
 _VALUES: Final = "Nothing: the value is understood. Its maker should encode it as OMA Core, data types, says."
+_SINGLY: Final = "Nothing: several paths are read one by one, and so observed by templates."
 _SHOWN: Final = "Look at the sample: the value was left out. Its maker has to correct it."
 
 UNKNOWN: Final = Diagnosis("It departs from the specifications.", "Look at the sample.")
@@ -39,7 +40,7 @@ DIAGNOSES: Final = {
     "bad-ver": Diagnosis("A version in its object list is no version; it is passed over.", "See that a model fits."),
     "composite-refused": Diagnosis(
         "It has no composite operations, though its version of LwM2M may have them.",
-        "Nothing: a Read-Composite is carried out as single Reads; tried again after a week.",
+        f"{_SINGLY} Tried again after a week.",
     ),
     "draft-content-format": Diagnosis(
         "It uses the numbers that Content-Formats had in drafts, 1541 to 1544.",
@@ -48,9 +49,8 @@ DIAGNOSES: Final = {
     "empty-attribute": Diagnosis("There is a link attribute without a name in its object list.", _LINKS),
     "empty-link": Diagnosis("There is a comma too many in its object list.", _LINKS),
     "fetch-unanswered": Diagnosis(
-        "It does not answer FETCH at all, not even to refuse it.",
-        "Nothing: a Read-Composite is carried out as single Reads; tried again after a week. A profile with "
-        "`fetch: false` spares the first wait.",
+        "It does not answer FETCH or iPATCH at all, not even to refuse them.",
+        f"{_SINGLY} Tried again after a week. A profile with `fetch: false` spares the first wait.",
     ),
     "float-for-integer": Diagnosis("It sends integers as floats, such as 5.0.", _VALUES),
     "gateway-limit": Diagnosis(

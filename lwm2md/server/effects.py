@@ -6,13 +6,18 @@ RULES: a decision that must survive a crash is returned as a ``Commit`` and take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
 import msgspec
 
 from lwm2md.events import Event
 from lwm2md.lwm2m.rows import Heading
 from lwm2md.lwm2m.values import Value
+
+_MOST: Final = 256
+_LARGEST: Final = 1 << 18
 
 Resume = Callable[[bool, float], None]
 """``resume(committed, now)``: whether the writes are durable, and the Unix time at which that became known."""
@@ -67,3 +72,44 @@ class Commit(msgspec.Struct, frozen=True):
     def weight(self) -> int:
         """How many changes it counts as: as many as it has events."""
         return len(self.events) + (len(self.told.values) if self.told is not None else 0) or 1
+
+
+class Joint:
+    """Decisions that came one right after the other, and share a ``commit`` that grows until somebody takes it."""
+
+    __slots__ = ("_events", "_resumes", "_size", "_writes", "commit")
+
+    def __init__(self) -> None:
+        self._writes: list[Write] = []
+        self._events: list[Event] = []
+        self._resumes: list[Resume] = []
+        self._size = 0
+        self.commit = Commit(self._writes, self._events, partial(_resume, self._resumes))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another one is worth another commit."""
+        return len(self._resumes) >= _MOST or self._size >= _LARGEST
+
+    def add(self, writes: Iterable[Write], events: Iterable[Event], resume: Resume) -> None:
+        """Let a decision become durable with the others."""
+        for write in writes:
+            self._writes.append(write)
+            self._size += len(write.value or b"")
+        self._events.extend(events)
+        self._resumes.append(resume)
+
+
+def _resume(resumes: list[Resume], committed: bool, now: float) -> None:
+    resumes.reverse()
+    _go_on(resumes, committed, now)
+
+
+def _go_on(waiting: list[Resume], committed: bool, now: float) -> None:
+    """Take those that wait off the end; one that fails keeps no other from going on."""
+    try:
+        while waiting:
+            waiting.pop()(committed, now)
+    except Exception:
+        _go_on(waiting, committed, now)
+        raise

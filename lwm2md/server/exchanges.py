@@ -8,6 +8,7 @@ What may have been done is never sent again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from lwm2md.coap import numbers as n
@@ -110,55 +111,46 @@ class Exchanges:
         self._twin = twin
         self._presence = presence
         self.again: Callable[[Device, Operation], None]
+        self.probe: Callable[[Device, Operation, float], None]
         self.over: Callable[[Device, Operation, float], None]
 
     def send(self, device: Device, operation: Operation, now: float) -> None:
         """Send an operation whose turn has come; it has ended at once where that can't be done any more."""
-
-        heard = device.carrier.last_seen
-
-        def done(outcome: Outcome, then: float) -> None:
-            silence = now - heard if device.carrier.last_seen == heard else None
-            self._outcome(device, operation, outcome, then, silence)
-
+        done = partial(self._done, device, operation, (device.carrier.last_seen, now))
+        op = operation.request.op
         try:
-            if operation.op in _SPECIAL:
+            if op in _SPECIAL:
                 operation.token = self._special.send(device, operation, done, now)
                 return
-            if self._abilities.singly(device, operation, now):
+            if op == READ_COMPOSITE and self._abilities.singly(device, operation, now):
                 self._singly.begin(device, self.registration(device), operation, now)
                 return
+            registration = self.registration(device)
             composed = self.composed(device, operation)
         except Refused as error:
             # The registration changed since it was checked, or the wish is gone.
             device.carrier.current = None
             self._ledger.end(operation, "failed", now, error=str(error))
             return
-        operation.token = self._state.engine.request(
-            self.registration(device).peer,
-            composed.code,
-            composed.options,
-            composed.payload,
-            on_outcome=done,
-            timeout=self._state.patience(operation),
-            now=now,
-        )
+        engine, patience = self._state.engine, self._state.patience(operation)
+        operation.token = engine.send(registration.peer, composed.prepared, done, patience, now)
 
     def composed(self, device: Device, operation: Operation) -> Composed:
         """The message of an operation, made anew where the list of Objects is another one since. Raises a Refused."""
         registration = self.registration(device)
         known = operation.composed
-        if known is None or known.objects is not registration.objects:
-            known = compose(
-                operation.request,
-                operation.path,
-                operation.paths,
-                registration,
-                self._state.models,
-                home=home_of(device),
-                preferred=negotiation.preferred_by(self._state.profile(device)),
-            )
-            operation.composed = known
+        if known is not None and known.objects is registration.objects:
+            return known
+        profile = device.profile or self._state.profile(device)
+        operation.composed = known = compose(
+            operation.request,
+            operation.path,
+            operation.paths,
+            registration,
+            self._state.models,
+            home=None if device.behind is None else home_of(device),
+            preferred=negotiation.preferred_by(profile) if profile.formats else (),
+        )
         return known
 
     @staticmethod
@@ -169,6 +161,14 @@ class Exchanges:
         return device.registration
 
     # What comes back
+
+    def _done(
+        self, device: Device, operation: Operation, times: tuple[float, float], outcome: Outcome, now: float
+    ) -> None:
+        """Take what came of a request; ``times`` are when the device was last heard of before, and when it left."""
+        heard, left = times
+        silence = left - heard if device.carrier.last_seen == heard else None
+        self._outcome(device, operation, outcome, now, silence)
 
     def _outcome(
         self, device: Device, operation: Operation, outcome: Outcome, now: float, silence: float | None
@@ -278,12 +278,16 @@ class Exchanges:
         return Result()
 
     def _unanswered(self, device: Device, operation: Operation, outcome: str, now: float, *, asleep: bool) -> None:
-        if device.registration is not None and self._comes_again(operation, outcome, asleep):
+        registered = device.registration is not None
+        if registered and self._comes_again(operation, outcome, asleep):
             self.again(device, operation)
-            return
-        unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
-        error = OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome)
-        self._ledger.end(operation, "failed", now, error=error)
+        else:
+            unknown = operation.op in AT_MOST_ONCE and outcome in (Failure.TIMEOUT, Failure.CANCELLED)
+            error = OUTCOME_UNKNOWN if unknown else _ERRORS.get(outcome, outcome)
+            self._ledger.end(operation, "failed", now, error=error)
+        silent = registered and outcome == Failure.TIMEOUT
+        if silent and self._abilities.doubtful(device, operation, sleeper=asleep):
+            self.probe(device, operation, now)
 
     @staticmethod
     def _comes_again(operation: Operation, outcome: str, asleep: bool) -> bool:

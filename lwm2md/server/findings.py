@@ -78,7 +78,7 @@ class Findings:
             each.kind: Deviation(each.kind, each.first, each.last, each.count, each.sample, each.count)
             for each in found.deviations
         }
-        device.deviations, device.learned = deviations or None, found.learned
+        device.deviations, device.learned, device.profile = deviations or None, found.learned, None
 
     def _store(self, unstored: set[Device], then: Callable[[], None] | None = None) -> None:
         chosen = list(islice(unstored, _MOST))

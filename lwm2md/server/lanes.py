@@ -49,6 +49,10 @@ def remove(device: Device, operation: Operation) -> None:
 def take(carrier: Device, *, is_open: bool) -> tuple[Device, Operation] | None:
     """Take the next operation that may leave out of its queue: of a device and those behind it, the longest waiting."""
     chosen, operation = carrier, _first(carrier, carrier, is_open)
+    if carrier.queue is not None and operation is carrier.queue[0] and not carrier.children:
+        del carrier.queue[0]  # as nearly always
+        carrier.queue = carrier.queue or None
+        return carrier, operation
     for child in (carrier.children or {}).values():
         other = _first(child, carrier, is_open)
         if other is not None and (operation is None or _rank(other) < _rank(operation)):

@@ -174,15 +174,16 @@ class Lifetimes:
             registration.peer = peer
             self._take_peer(registration)
 
-    def start(self) -> None:
-        """Plan for all that was read back, when nothing of it is missing any more."""
-        plans = []
-        for registration in self._state.registrations.values():
-            when = self._next_look(registration)
-            if when is not None:
-                registration.expiry = plan = Plan(when, self._due, registration)
-                plans.append(plan)
-        self._state.deadlines.extend(plans)
+    def start(self, registration: Registration) -> tuple[Plan, ...]:
+        """The plan for one that was read back, when nothing is missing any more that it depends on.
+
+        There are many: whoever starts hands them to `Deadlines.extend` together.
+        """
+        when = self._next_look(registration) if registration.expiry is None else None
+        if when is None:
+            return ()
+        registration.expiry = plan = Plan(when, self._due, registration)
+        return (plan,)
 
     def grant(self, seconds: float, now: float) -> None:
         """Let what was last heard of before ``now`` live so much longer."""

@@ -17,6 +17,7 @@ from lwm2md.lwm2m.rows import ValueRow
 from lwm2md.server import negotiation, stored
 from lwm2md.server.answers import BadAnswer, diagnostic
 from lwm2md.server.effects import Commit, Resume, Told, Write
+from lwm2md.server.places import Place
 from lwm2md.server.reading import Reading, refuse
 from lwm2md.server.records import Device
 from lwm2md.server.state import State
@@ -76,39 +77,61 @@ class Notifications:
         if not wish.aside.superseded:
             self._state.commit((Write(stored.OBSERVATIONS, wish.id, stored.observation_row(wish)),))
 
-    def notice(self, peer: Peer, token: bytes, content_format: int, payload: bytes, *, key: bytes, now: float) -> bool:
-        """Take what nearly every notification is, and tell whether it was that (see `coap.engine.Notice`).
+    def notice(
+        self,
+        subject: object | None,
+        receipt: Receipt,
+        content_format: int,
+        payload: bytes,
+        *,
+        confirmable: bool,
+        now: float,
+    ) -> Place | None:
+        """Take what nearly every notification is: see `coap.engine.Notice`.
 
         It comes from where the device registered, and has the value of a single Resource in the place of a known one.
         What becomes of it is what becomes of any other.
         """
-        wish = self._wishes.with_token(token)
-        device = self._devices.get(wish.endpoint) if wish is not None else None
-        if wish is None or device is None:
-            return False
-        registration, path = device.registration, wish.path
-        known = device.twin.get(path) if device.twin is not None else None
-        if known is None or known.time > now or registration is None or registration.peer != peer:
-            return False
-        line = self._reading.line(registration, path, content_format)
+        place = subject if type(subject) is Place and subject.holds(content_format, self._state.models) else None
+        if place is None:
+            place = self._place(receipt[0][2:], content_format)
+            if place is None:
+                return None
+        known, registration = place.known, place.registration
+        if registration.peer != receipt[1] or known.time > now:
+            return None
         try:
-            value = line.read(payload, refuse) if line.read is not None and line.bare else None
+            value = place.read(payload, refuse)
         except ContentError:
-            return False
+            return None
         if value is None:
-            return False
+            return None
+        device = place.device
         self._uplink(device, now)
-        wish.came(now)
+        place.wish.came(now)
         known.value, known.time, known.source = value, now, "observe"
         effects = self._state.effects
         if not effects or effects[-1] is not self._commit or self._told.time != now:
             effects.append(self._begin(now))
-        self._told.values.append((device.endpoint, device.all_labels(), line.heading, value))
-        if key:
-            receipt = (key, peer)
+        self._told.values.append((device.endpoint, device.all_labels(), place.line.heading, value))
+        if confirmable:
             self._storing.add(receipt)
             self._receipts.append(receipt)
-        return True
+        return place
+
+    def _place(self, token: bytes, content_format: int) -> Place | None:
+        """Where values of an observation go; None where there is more to be done with them than to keep them."""
+        wish = self._wishes.with_token(token)
+        device = self._devices.get(wish.endpoint) if wish is not None else None
+        if wish is None or device is None or device.registration is None or device.twin is None:
+            return None
+        known, registration = device.twin.get(wish.path), device.registration
+        if known is None:
+            return None
+        line = self._reading.line(registration, wish.path, content_format)
+        if line.read is None or not line.bare:
+            return None
+        return Place(wish, device, registration, registration.objects, known, line, line.read)
 
     def _begin(self, now: float) -> Commit:
         """A commit for what is told from now on, until there is another one behind it."""

@@ -30,6 +30,7 @@ from lwm2md.server.records import (
     CANCEL_OBSERVE,
     ESTABLISHING,
     OBSERVE,
+    OBSERVE_COMPOSITE,
     Composed,
     Device,
     Operation,
@@ -282,12 +283,19 @@ class Observations:
         wish = self._cancelling.get(operation.id) or self.wishes.find(device.endpoint, operation.target)
         registration = self.operations.registration(device)
         composed = self.operations.composed(device, operation)
+        if operation.op == OBSERVE_COMPOSITE and operation.internal and not self._takes_several(device, now):
+            raise BadOperation("the device takes no composite operations")
         if operation.op == CANCEL_OBSERVE:
             # It has the options of the request that it cancels (RFC 7641 3.6).
             same = parametrized(wish, registration, composed) or composed
             return self._cancel(operation, wish, same, done, now)
         listener = self.notifications.listener
         return Asking(self._state, registration, operation, wish, composed, listener, done).start(now)
+
+    def _takes_several(self, device: Device, now: float) -> bool:
+        """Whether a device is to be asked for several paths; one that took none before, when some time has passed."""
+        again = device.learned is not None and device.learned.retry is not None and device.learned.retry <= now
+        return again or self._state.profile(device).composes
 
     def answered(self, device: Device, operation: Operation, received: Received, now: float) -> Result:
         """The result of an observe or its cancellation. Raises BadAnswer."""

@@ -7,6 +7,7 @@ What was accepted for later (`keep`) is stored until it ends, or until what over
 
 from __future__ import annotations
 
+from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.server import lanes, reach
 from lwm2md.server.abilities import Abilities
 from lwm2md.server.effects import Resume
@@ -20,7 +21,9 @@ from lwm2md.server.records import (
     AT_MOST_ONCE,
     CANCEL_OBSERVE,
     ESTABLISHING,
+    MOST_PRIORITY,
     MOST_RETRIES,
+    READ_COMPOSITE,
     Composed,
     Device,
     Operation,
@@ -35,6 +38,7 @@ from lwm2md.server.wish import Target
 
 _LONGEST_ANSWER = 3600
 _LONGEST_TTL = 30 * 86400
+_ANYTHING = Path((3, 0, 0))
 
 
 class Operations:
@@ -59,6 +63,7 @@ class Operations:
         )
         self._exchanges.again = self._again
         self._exchanges.over = self._over
+        self._exchanges.probe = self._probe
         self.asked_before = self._ledger.asked_before
 
     @property
@@ -159,6 +164,13 @@ class Operations:
             self._ledger.add(operation)
         return operation
 
+    def _probe(self, device: Device, operation: Operation, now: float) -> None:
+        """Ask a device that left a composite operation without an answer for what any device answers, before all."""
+        request = OperationRequest(op=READ_COMPOSITE, paths=(str(_ANYTHING),), priority=MOST_PRIORITY)
+        probe = self.make(device, Order(request, ROOT, (_ANYTHING,)), now, internal=True)
+        probe.singly, probe.misses = True, operation.misses
+        self.queue(device, probe, now)
+
     def queue(self, device: Device, operation: Operation, now: float) -> None:
         """Put an operation in its place in the queue, and see whether it can leave."""
         lanes.insert(device, operation)
@@ -202,8 +214,8 @@ class Operations:
 
     def dispatch(self, device: Device, now: float) -> None:
         """Send the next request, if the device is there to take it and owes no answer."""
-        carrier = device.carrier
-        if self._state.draining:
+        carrier = device if device.behind is None else device.behind.gateway
+        if self._state.draining or self._state.hold is not None:
             return
         while (
             (carrier.queue or carrier.children)
@@ -215,13 +227,14 @@ class Operations:
             if taken is None:
                 return
             chosen, operation = taken
-            self._unplan(chosen)
+            if not chosen.queue:
+                self._unplan(chosen)
             if operation.expires <= now:
                 self._ledger.end(operation, "expired", now)
                 continue
             carrier.current = operation
             operation.state, operation.sent = "sent", now
-            if operation.op in AT_MOST_ONCE:
+            if operation.request.op in AT_MOST_ONCE:
                 self._commit_sent(chosen, operation)
             else:
                 self._exchanges.send(chosen, operation, now)

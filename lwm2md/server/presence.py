@@ -94,7 +94,7 @@ class Presence:
 
     def _awake(self, device: Device, now: float) -> None:
         if now >= device.awake_until:
-            device.turned(now, AWAKE)
+            device.changed, device.reason = now, AWAKE  # as in `Device.turned`
             device.awake_until = now + reach.awake_time(self._state, device)
             wants = self._state.environment.wants
             if wants(events.DEVICE_AWAKE):

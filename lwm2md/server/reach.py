@@ -66,7 +66,7 @@ def awake_time(state: State, device: Device) -> float:
 
 def nat_time(state: State, device: Device) -> float | None:
     """How long a device can be reached after its last uplink, in seconds; None as long as it is registered."""
-    told = state.profile(device).nat
+    told = (device.profile or state.profile(device)).nat  # once for each Update of a sleeper that is waited for
     if told is not None:
         return told or None
     habits = device.habits
@@ -86,8 +86,8 @@ def is_open(state: State, device: Device, now: float) -> bool:
         return False
     if not state.environment.reaches(registration.peer):
         return False
-    until = reachable_until(state, device)
-    return until is None or now < until
+    time = nat_time(state, device)
+    return time is None or now < device.last_seen + time
 
 
 def next_expected(device: Device) -> float | None:

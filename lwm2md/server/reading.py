@@ -6,6 +6,7 @@ of arrival.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.formats import ALIASES
-from lwm2md.lwm2m.models import ResourceModel
+from lwm2md.lwm2m.models import Models
 from lwm2md.lwm2m.nodes import ContentError, ValueReader
 from lwm2md.lwm2m.paths import Path, covered
 from lwm2md.lwm2m.rows import Heading, ValueRow
@@ -109,19 +110,22 @@ class Reading:
         line = lines.get(path)
         if line is None:
             self._count += 1
-            line = lines[path] = _line(path, content_format, models.resource(path, versions))
+            line = lines[path] = _line(path, content_format, models, versions)
         return line
 
 
 class Line(msgspec.Struct, frozen=True):
     """How the row of a Resource is made: what reads the value, if it can be read the short way, and all the rest.
 
-    The value is ``bare`` where it changes nothing but what is known of the Resource.
+    ``content_format`` and ``models`` are what it was made for. The value is ``bare`` where it changes nothing but what
+    is known of the Resource.
     """
 
     heading: Heading
-    read: ValueReader | None = None
-    bare: bool = True
+    content_format: int | None
+    models: Models
+    read: ValueReader | None
+    bare: bool
 
 
 def refuse(deviation: str) -> None:
@@ -129,8 +133,10 @@ def refuse(deviation: str) -> None:
     raise ContentError(deviation)
 
 
-def _line(path: Path, content_format: int | None, model: ResourceModel | None) -> Line:
+def _line(path: Path, content_format: int | None, models: Models, versions: Mapping[int, str]) -> Line:
+    model = models.resource(path, versions)
     if model is None:
-        return Line(Heading(str(path), ""))
+        return Line(Heading(str(path), ""), content_format, models, None, False)
+    heading = Heading(str(path), model.type.value, model.name, model.unit or None)
     read = formats.value_reader(content_format, path, model)
-    return Line(Heading(str(path), model.type.value, model.name, model.unit or None), read, not meaningful(path))
+    return Line(heading, content_format, models, read, not meaningful(path))

@@ -15,6 +15,7 @@ import msgspec
 
 from lwm2md.coap.engine import Peer
 from lwm2md.coap.message import Options
+from lwm2md.coap.prepared import Prepared, prepare
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import ValueRow
@@ -284,11 +285,11 @@ class OperationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     retries: Annotated[int, msgspec.Meta(ge=0, le=MOST_RETRIES)] | None = None
 
 
-class Composed(msgspec.Struct, frozen=True):
+class Composed(msgspec.Struct, frozen=True, gc=False):
     """A request ready for the engine, and the list of ``objects`` that it was made from.
 
     ``accept`` is the Content-Format that was asked for, if one was. ``replaceable`` is the format that was chosen here,
-    with its use, where another can be tried if the device refuses it.
+    with its use, where another can be tried if the device refuses it. ``ready`` are its bytes, if they are at hand.
     """
 
     code: int
@@ -297,6 +298,12 @@ class Composed(msgspec.Struct, frozen=True):
     objects: ObjectList
     accept: int | None = None
     replaceable: tuple[str, int | None] | None = None
+    ready: Prepared | None = None
+
+    @property
+    def prepared(self) -> Prepared:
+        """What the engine sends: ``ready`` where others are asked the same."""
+        return self.ready or prepare(self.code, self.options, self.payload)
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -381,3 +388,11 @@ class Operation:
     def ending(self) -> bool:
         """Whether its end is on its way to the storage: ``watchers``, a list then, are told when it is durable."""
         return self.watchers is not None and self.finished
+
+    @property
+    def certain(self) -> Operation:
+        """The operation as it may be told to anybody: without an end that a crash could take back."""
+        if not self.ending:
+            return self
+        state: OperationState = "queued" if self.sent is None else "sent"
+        return attrs.evolve(self, state=state, ended=None, result=None, error=None, coap_code=None, format=None)

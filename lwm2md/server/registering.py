@@ -60,7 +60,7 @@ class Parts:
     relisted: Callable[[Device], None]
 
 
-class _Said(msgspec.Struct, frozen=True):
+class _Said(msgspec.Struct, frozen=True, gc=False):
     """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
 
     parameters: RegistrationParameters
@@ -69,7 +69,7 @@ class _Said(msgspec.Struct, frozen=True):
     labels: Mapping[str, str]
 
 
-class _Coming(msgspec.Struct, frozen=True):
+class _Coming(msgspec.Struct, frozen=True, gc=False):
     """A Register that is being stored. ``kept`` is the device as it is stored too, if it is."""
 
     request: IncomingRequest

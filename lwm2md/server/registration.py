@@ -22,6 +22,7 @@ from lwm2md.server.admission import Gate, rejection
 from lwm2md.server.arrivals import address_of, facts_of
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
+from lwm2md.server.gateways import listed as listed_by_gateway
 from lwm2md.server.idle import Idle
 from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
@@ -105,8 +106,7 @@ class RegistrationInterface:
         self.reviewing.rules(before.policy, now)
 
     def start(self, now: float) -> None:
-        """Plan for all that was read back, by the rules as they are today."""
-        self.lifetimes.start()
+        """Look at all that was read back by the rules as they are today."""
         self.reviewing.rules(Policy(), now)
 
     def glance(self, options: bytes, peer: Peer, now: float) -> int:
@@ -221,6 +221,9 @@ class RegistrationInterface:
         _, parameters = parse(request.message.options)
         listed = self.lists.said(request.message, registration.version, parameters.deviations)
         changes = self._changes(device, registration, parameters, listed)
+        if self._state.hold is not None and (changes or listed_by_gateway(registration)):
+            self._state.hold(request)
+            return
         if not changes:
             reason = "refresh" if request.peer == registration.peer else "address"
             self._accept(device, registration, request, now)

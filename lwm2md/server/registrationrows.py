@@ -43,6 +43,10 @@ class _Registration(msgspec.Struct, omit_defaults=True, gc=False):
     labels: dict[str, str] | None = None
 
 
+class _Id(msgspec.Struct, gc=False):
+    id: str
+
+
 class _Refresh(msgspec.Struct, array_like=True, gc=False):
     """More than this in a row is passed over: other versions wrote more."""
 
@@ -63,6 +67,7 @@ class _Parts(NamedTuple):
 
 _encode = msgspec.json.Encoder().encode
 _read_registration = msgspec.json.Decoder(_Registration).decode
+_read_id = msgspec.json.Decoder(_Id).decode
 _read_refresh = msgspec.json.Decoder(_Refresh).decode
 _read_texts = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
@@ -125,6 +130,14 @@ def read_registration(value: bytes, endpoint: str) -> Registration:
         row.registered_at,
         row.updated_at,
     )
+
+
+def read_id(value: bytes) -> str | None:
+    """The id in the Location of a registration of a row; None where the row can't be read."""
+    try:
+        return _read_id(value).id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def refresh_row(registration: Registration) -> bytes:

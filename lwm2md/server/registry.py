@@ -42,6 +42,8 @@ class Registry:
 
     def device(self, key: str, value: bytes, now: float) -> None:
         """What is kept of a device without its registration."""
+        if key in self._state.devices:
+            return  # it was fetched before the others
         device = self._state.devices[key] = stored.read_device(key, value, self._gateway)
         if device.profiles is not None:
             device.profiles = {profile: self._lists.share(listed) for profile, listed in device.profiles.items()}
@@ -53,6 +55,8 @@ class Registry:
         device = self._state.devices.get(key)
         if device is None:
             device = self._state.devices[key] = self._awaited(key)
+        elif device.registration is not None:
+            return
         registration = read_registration(value, device.endpoint)
         device.last_seen = max(device.last_seen, registration.updated_at)
         self._lifetimes.restore(device, registration)
@@ -60,8 +64,8 @@ class Registry:
     def refresh(self, key: str, value: bytes, now: float) -> None:
         """When a registration was refreshed last, and from where."""
         device = self._state.devices.get(key)
-        if device is None or device.registration is None:
-            return
+        if device is None or device.registration is None or device.noted:
+            return  # of one that is noted something newer is known
         refreshed, peer = read_refresh(value)
         if refreshed > device.registration.updated_at:
             self._lifetimes.restore_refresh(device.registration, refreshed, peer)

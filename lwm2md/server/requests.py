@@ -8,14 +8,12 @@ written always says its Content-Format: a PUT without one is a Write-Attributes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 
 from lwm2md.coap import numbers as n
-from lwm2md.coap.message import Options, options
 from lwm2md.lwm2m import formats
 from lwm2md.lwm2m.attributes import (
     NAMES,
@@ -33,6 +31,7 @@ from lwm2md.lwm2m.paths import ROOT, Path
 from lwm2md.server import negotiation
 from lwm2md.server.checking import check, check_level, check_values
 from lwm2md.server.errors import BadOperation
+from lwm2md.server.messages import message, read
 from lwm2md.server.negotiation import COMPOSITE, ETCH, SINGLE, WRITING
 from lwm2md.server.payloads import instance_of, parse_path, written
 from lwm2md.server.records import (
@@ -124,8 +123,7 @@ def compose(
     names in it have the prefix of the device. ``preferred`` are the formats that are to be tried first.
     """
     if request.op == READ and request.format is None:  # of all that is asked for the most, and of the least
-        accept, replaceable = negotiation.default_accept(registration, one=len(path) > 2, preferred=preferred)
-        return _message(n.GET, path, registration, accept=accept, replaceable=replaceable)
+        return read(path, registration, preferred)
     return _MAKERS[request.op](_Made(request, path, paths, registration, models, home, preferred))
 
 
@@ -169,7 +167,7 @@ def changes_of(
 
 def write_attributes(changes: Mapping[str, float | int | None], path: Path, registration: Registration) -> Composed:
     """A Write-Attributes: a PUT with the attributes in its query, and neither payload nor Content-Format."""
-    return _message(n.PUT, path, registration, query=to_query(changes))
+    return message(n.PUT, path, registration, query=to_query(changes))
 
 
 def with_parameters(composed: Composed, attributes: NotificationAttributes) -> Composed:
@@ -210,18 +208,17 @@ def _read(made: _Made) -> Composed:
     request, path = made.request, made.path
     one = len(path) > 2
     if request.format is None:
-        accept, replaceable = negotiation.default_accept(made.registration, one=one, preferred=made.preferred)
-        return _message(n.GET, path, made.registration, accept=accept, replaceable=replaceable)
+        return read(path, made.registration, made.preferred)
     accept = _format(request.format)
     if accept in ETCH or (accept in SINGLE and not one and not request.force):
         raise BadOperation(f"{request.format} can't hold the values of {path}", "format")
-    return _message(n.GET, path, made.registration, accept=accept)
+    return message(n.GET, path, made.registration, accept=accept)
 
 
 def _discover(made: _Made) -> Composed:
     depth = made.request.depth
     query = () if depth is None else (f"depth={depth}",)
-    return _message(n.GET, made.path, made.registration, query=query, accept=n.LINK_FORMAT)
+    return message(n.GET, made.path, made.registration, query=query, accept=n.LINK_FORMAT)
 
 
 def _execute(made: _Made) -> Composed:
@@ -231,12 +228,12 @@ def _execute(made: _Made) -> Composed:
     except ValueError as error:
         raise BadOperation(str(error), "arguments") from None
     if not payload:
-        return _message(n.POST, made.path, made.registration)
-    return _message(n.POST, made.path, made.registration, content_format=n.TEXT, payload=payload)
+        return message(n.POST, made.path, made.registration)
+    return message(n.POST, made.path, made.registration, content_format=n.TEXT, payload=payload)
 
 
 def _delete(made: _Made) -> Composed:
-    return _message(n.DELETE, made.path, made.registration)
+    return message(n.DELETE, made.path, made.registration)
 
 
 def _write_attributes(made: _Made) -> Composed:
@@ -307,7 +304,7 @@ def _fetch(made: _Made) -> Composed:
     if number not in _FETCHED:
         raise BadOperation(f"{request.format} is no format of composite operations", "format")
     listing = _LISTING.get(number, number)
-    return _message(
+    return message(
         n.FETCH,
         ROOT,
         registration,
@@ -374,7 +371,7 @@ def _with_nodes(made: _Made, code: int, base: Path, nodes: Nodes, candidates: tu
             reason, good = reason or str(error), good - 1
             continue
         replaceable = (use, number) if request.format is None and good > 1 else None
-        return _message(
+        return message(
             code,
             made.path,
             registration,
@@ -409,27 +406,3 @@ def _format(name: str) -> int:
     if number is None:
         raise BadOperation(f"format {name[:40]!r} is none of {', '.join(formats.NUMBERS)}", "format")
     return number
-
-
-def _message(
-    code: int,
-    path: Path,
-    registration: Registration,
-    *,
-    query: tuple[str, ...] = (),
-    content_format: int | None = None,
-    accept: int | None = None,
-    payload: bytes = b"",
-    replaceable: tuple[str, int | None] | None = None,
-    home: str | None = None,
-) -> Composed:
-    objects = registration.objects
-    asked = _options(path, objects.root if home is None else home, query, content_format, accept)
-    return Composed(code, asked, payload, objects, accept, replaceable)
-
-
-@lru_cache(maxsize=4096)
-def _options(path: Path, root: str, query: tuple[str, ...], content_format: int | None, accept: int | None) -> Options:
-    """The options of a request; a fleet is asked for the same few paths over and over."""
-    segments = (*(segment for segment in root.split("/") if segment), *map(str, path))
-    return options(path=segments, query=query, content_format=content_format, accept=accept)

@@ -6,7 +6,7 @@ it is left out and told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from lwm2md.server import stored
@@ -19,32 +19,27 @@ RESTORED: Final = (
     stored.MODELS,
     stored.PROFILES,
     stored.DEVICE_PROFILES,
+    stored.TEMPLATES,
+    stored.REFUSED,
     stored.DEVICES,
     stored.REGISTRATIONS,
     stored.REFRESHES,
     stored.FINDINGS,
     stored.TWIN,
     stored.OBSERVATIONS,
-    stored.TEMPLATES,
     stored.OPERATIONS,
-    stored.REFUSED,
 )
 """The tables that a server is restored from, in the order in which it needs them."""
+FLEET: Final = RESTORED[RESTORED.index(stored.DEVICES) :]
+"""Those that grow with the fleet."""
 
 
-class Restoring:
-    """Hands each row to whom it belongs; ``readers`` by table."""
-
-    def __init__(self, readers: Mapping[str, Reader]) -> None:
-        self._readers = readers
-
-    def take(self, table: str, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
-        """Take up rows of a table; returns what could not be read, a line each."""
-        faults = []
-        read = self._readers[table]
-        for key, value in rows:
-            try:
-                read(key, value, now)
-            except Exception as error:
-                faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
-        return faults
+def taken(table: str, read: Reader, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
+    """Take up rows of a table; returns what could not be read, a line each."""
+    faults = []
+    for key, value in rows:
+        try:
+            read(key, value, now)
+        except Exception as error:
+            faults.append(f"{table} {key!r}: {type(error).__name__}: {error}")
+    return faults

@@ -7,12 +7,13 @@ refreshes, address changes, twin values). What belongs to one endpoint is decide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import attrs
 import msgspec
 
-from lwm2md.coap.engine import Engine, Peer
+from lwm2md.coap.engine import Engine, IncomingRequest, Peer
 from lwm2md.coap.message import encode_body, options
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
@@ -20,7 +21,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
-from lwm2md.server.effects import Commit, Resume, Sample, Write
+from lwm2md.server.effects import Commit, Joint, Resume, Sample, Write
 from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
@@ -49,7 +50,7 @@ _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
 
-class PeerDescription(msgspec.Struct, frozen=True):
+class PeerDescription(msgspec.Struct, frozen=True, gc=False):
     """What the shell knows of a peer: ``address`` as text, ``transport`` (``coap``), its authenticated ``identity``.
 
     ``proved`` is that identity with all that it is known by.
@@ -94,8 +95,9 @@ class State:
     ``identities`` those of a proved identity; an endpoint is ``busy`` while a decision on it is being committed, and
     others wait for that. ``deviations`` counts by kind what was passed over since the start; of those in ``found_out``
     something was found out that is not stored yet. ``fit`` works out the profile of a device that has none at hand,
-    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing
-    leaves that waits. What is read back is ``outdated`` where it is from a backup: much may have happened since.
+    ``profile_names`` which profiles are for one. While ``draining`` nothing new is taken, and nothing leaves that
+    waits. Nor does it while the fleet is taken up: then there is a ``hold``, which takes requests of devices that have
+    to wait for that. What is read back is ``outdated`` where it is from a backup: much may have happened since.
     """
 
     def __init__(self, settings: ServerSettings, models: Models, environment: Environment) -> None:
@@ -109,6 +111,7 @@ class State:
         self.operations: dict[str, Operation] = {}
         self.observations: dict[str, Observation] = {}
         self.effects: list[Commit] = []
+        self._joint = Joint()
         self.deadlines = Deadlines()
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.deviations: dict[str, int] = {}
@@ -118,6 +121,7 @@ class State:
         self.profile_names: Callable[[Device], tuple[str, ...]]
         self.busy: dict[str, list[Decide]] = {}
         self.draining = False
+        self.hold: Callable[[IncomingRequest], None] | None = None
         self.outdated = False
 
     def registered(self, registration_id: str) -> Registration | None:
@@ -182,15 +186,25 @@ class State:
     ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []
+        ended = partial(self._ended, endpoint, resume)
+        if dropped:
+            self.commit(writes, events, ended, dropped=dropped)
+            return
+        effects, joint = self.effects, self._joint
+        if not effects or effects[-1] is not joint.commit or joint.is_full:
+            joint = self._joint = Joint()
+            effects.append(joint.commit)
+        joint.add(writes, events, ended)
 
-        def ended(committed: bool, now: float) -> None:
-            waiting = self.busy.pop(endpoint)
-            try:
-                resume(committed, now)
-            finally:
-                self._go_on(endpoint, waiting, now)
-
-        self.commit(writes, events, ended, dropped=dropped)
+    def _ended(self, endpoint: str, resume: Resume, committed: bool, now: float) -> None:
+        waiting = self.busy.pop(endpoint)
+        if not waiting:
+            resume(committed, now)
+            return
+        try:
+            resume(committed, now)
+        finally:
+            self._go_on(endpoint, waiting, now)
 
     def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
         """Take the decisions that waited; one that fails does not keep the others from being taken."""

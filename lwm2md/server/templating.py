@@ -92,7 +92,7 @@ class Templating:
 
     def start(self, now: float) -> None:
         """Look at every device after a start: a change may not have come to its end before."""
-        if self._patterns or any(map(_has_made, self._state.devices.values())):
+        if self._patterns or any(wish.template is not None for wish in self._state.observations.values()):
             self._all(now)
 
     # Devices

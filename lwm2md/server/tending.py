@@ -186,11 +186,15 @@ class Tending:
         else:
             self._plan(wish, now + period, self._look)
 
-    @staticmethod
-    def _period(wish: Observation) -> float | None:
+    def _period(self, wish: Observation) -> float | None:
         """How long nothing may come; longer each time that nothing came although the device observed anew."""
-        pmax = None if wish.attributes is None else wish.attributes.pmax
+        pmax = self._longest(wish) if isinstance(wish, Fold) else _pmax(wish)
         return None if not pmax else (2 * pmax + SLACK) * 2.0 ** min(wish.aside.failures, 10)
+
+    def _longest(self, fold: Fold) -> int:
+        """The longest pmax of those that a fold carries: some devices take one for all."""
+        carried = (each for each in self._state.devices[fold.endpoint].observations if each.target in fold.paths)
+        return max((_pmax(each) or 0 for each in carried), default=0)
 
     def _look(self, wish: Observation, now: float) -> None:
         wish.own.plan = None
@@ -245,6 +249,10 @@ class Tending:
         planned = any(each.aside.retry_at is not None for each in device.observations)
         if wish.state == "waiting" and _shown(device) is not None and not planned:
             self._retry(device, wish, now)
+
+
+def _pmax(wish: Observation) -> int | None:
+    return None if wish.attributes is None else wish.attributes.pmax
 
 
 def _shown(device: Device) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 from heapq import nlargest, nsmallest
+from math import inf
 from typing import Final
 
 from lwm2md import events
@@ -19,6 +20,8 @@ from lwm2md.server.effects import Resume, Sample, Write
 from lwm2md.server.records import Device, Source, TwinValue
 from lwm2md.server.state import State
 
+NEVER: Final = inf
+"""The time of what is known no more: whoever still has it takes no other value for newer."""
 _GATEWAYS: Final = ((), (25,))
 _IDENTITY: Final = frozenset(IDENTITY.values())
 
@@ -90,8 +93,11 @@ class Twin:
             if known is not None and time < known.time <= now and (known.source != "read" or source == "send"):
                 continue
             identified = identified or (place in _IDENTITY and (known is None or known.value != row.value))
-            value = twin[place] = TwinValue(row.value, time, source)
-            writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(value)))
+            if known is None:
+                known = twin[place] = TwinValue(row.value, time, source)
+            else:
+                known.value, known.time, known.source = row.value, time, source
+            writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), stored.twin_row(known)))
         if identified:
             self._identified(device)
         surplus = len(twin) - most
@@ -111,7 +117,7 @@ class Twin:
         twin = device.twin or {}
         writes = []
         for place in places:
-            del twin[place]
+            twin.pop(place).time = NEVER
             writes.append(Write(stored.TWIN, stored.twin_key(device.endpoint, place), None))
         return writes
 
@@ -156,6 +162,7 @@ class Twin:
         if device.twin is None:
             device.twin = {}
         device.twin[path] = value
+        device.profile = None
 
 
 def meaningful(path: Path) -> bool:

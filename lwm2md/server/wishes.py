@@ -50,6 +50,9 @@ class Wishes:
     def add(self, device: Device, wish: Observation) -> None:
         """Take one up, in place of an earlier one for the same."""
         self._cancelled.pop(wish.token, None)
+        before = self._by_token.get(wish.token)
+        if before is not None and before is not wish:
+            before.state = "pending"  # who still has it looks for its token again
         others = tuple(other for other in device.observations if other.id != wish.id and other.target != wish.target)
         device.observations = (*others, wish)
         self._by_token[wish.token] = wish

@@ -10,15 +10,19 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from lwm2md.storage import _history, _logs, _snapshots
 from lwm2md.storage._journal import Journal
-from lwm2md.storage.interface import START, TABLES, Batch, Condition, Place, Rows, Samples, StorageError
+from lwm2md.storage.interface import START, TABLES, Batch, Place, Rows, Samples, StorageError
 
 _APPLICATION: Final = 0x4C774D32
 """``PRAGMA application_id`` of our databases: another program's file is refused, never changed."""
@@ -26,6 +30,10 @@ _APPLICATION: Final = 0x4C774D32
 _GET: Final = {table: f"SELECT value FROM {table} WHERE key = ?" for table in TABLES}
 _SCAN: Final = {table: f"SELECT key, value FROM {table} WHERE key > ? ORDER BY key LIMIT ?" for table in TABLES}
 
+_LONGEST: Final = 0.01
+"""Seconds after which others have their turn."""
+_GATHERING: Final[Place] = ("", "\0")
+"""Before all series still, and not the begin."""
 _PATIENCE: Final = 1.0
 """Seconds that a transaction waits for somebody else's lock: devices wait for their answers meanwhile."""
 
@@ -51,6 +59,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._journal = Journal()
         self._stuck = False
+        self._asked = 0
 
     def open(self) -> None:
         """Lock the database, create it or bring its schema up to date."""
@@ -86,14 +95,9 @@ class Database:
 
     def commit(self, batch: Batch) -> bool:
         """Write a batch in one transaction; False when a condition does not hold."""
-        if batch.conditions or batch.dropped:
-            with self._settled():
-                pass  # they are about the tables
         with self._transaction() as connection:
-            if not all(self._holds(connection, condition) for condition in batch.conditions):
+            if not all(self._get(each.table, each.key) == each.expected for each in batch.conditions):
                 return False
-            if batch.dropped:
-                _history.drop(connection, batch.dropped)
             written = self._journal.write(connection, batch)
         written()
         self._stuck = False
@@ -102,23 +106,20 @@ class Database:
     def get(self, table: str, key: str) -> bytes | None:
         """Return the value of one row, or None."""
         with self._errors():
-            changed, value = self._journal.find(table, key)
-            if changed:
-                return value
-            row = self._opened().execute(_GET[table], (key,)).fetchone()
-        return None if row is None else bytes(row[0])
+            return self._get(table, key)
 
     def scan(self, table: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` rows with keys greater than ``after``."""
-        with self._seen(self._settled) as connection:
-            if self._journal.empty:
-                return connection.execute(_SCAN[table], (after, limit)).fetchall()
-            return self._journal.scan(connection.execute(_SCAN[table], (after, -1)), table, after, limit)
+        with self._errors():
+            if self._journal.changes(table):
+                rows = self._opened().execute(_SCAN[table], (after, -1))
+                return self._journal.scan(rows, table, after, limit)
+            return self._opened().execute(_SCAN[table], (after, limit)).fetchall()
 
     def read(self, log: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` records with ids greater than ``after``."""
-        with self._seen(self._logged) as connection:
-            return self._journal.read(_logs.read(connection, log, after, limit), log, after, limit)
+        with self._errors():
+            return self._journal.read(_logs.read(self._opened(), log, after, limit), log, after, limit)
 
     def trim(self, log: str, keep: int) -> str:
         """Keep the newest ``keep`` records; return the greatest id ever removed, or ``""``."""
@@ -141,10 +142,19 @@ class Database:
             return self._journal.samples(found, series, start, end, limit)
 
     def thin(self, after: Place, before: int, keep: int, limit: int) -> tuple[Place, int]:
-        """Remove a few old samples, see ``Storage.thin``; those that come while it goes on are for the next time."""
+        """Remove a few old samples, see ``Storage.thin``: of those that came before it began.
+
+        First what the journal has of them goes to its table, some milliseconds at a time.
+        """
+        stop = time.monotonic() + _LONGEST
         if after == START:
-            with self._settled():
-                pass
+            self._asked = self._journal.last
+        while self._journal.behind(self._asked):
+            if time.monotonic() >= stop:
+                return _GATHERING, 0
+            with self._transaction() as connection:
+                advanced = self._journal.advance(connection, stop)
+            advanced()
         with self._transaction() as connection:
             return _history.thin(connection, after, before, keep, limit)
 
@@ -242,9 +252,12 @@ class Database:
         with self._errors():
             yield self._opened()
 
-    def _holds(self, connection: sqlite3.Connection, condition: Condition) -> bool:
-        row = connection.execute(_GET[condition.table], (condition.key,)).fetchone()
-        return (None if row is None else row[0]) == condition.expected
+    def _get(self, table: str, key: str) -> bytes | None:
+        changed, value = self._journal.find(table, key)
+        if changed:
+            return value
+        row = self._opened().execute(_GET[table], (key,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -271,6 +284,8 @@ class Database:
             yield
         except sqlite3.DatabaseError as error:
             raise StorageError(f"{self.path}: {_explain(error)}") from error
+        except (msgspec.DecodeError, zlib.error) as error:
+            raise StorageError(f"{self.path}: damaged ({error})") from error
         except OSError as error:
             where = error.filename or self.path
             raise StorageError(f"{where}: {error.strerror or error}") from error

@@ -13,7 +13,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import itemgetter, lt
 from typing import Final
 
 from lwm2md.storage._runs import MOST, pack, unpack
@@ -63,12 +63,18 @@ def add(connection: sqlite3.Connection, owners: Iterable[Sequence[Sample]]) -> N
         _add(connection, series[start : start + ROWS])
 
 
-def _series(samples: Sequence[Sample]) -> Iterator[_Series]:
+def _series(samples: Sequence[Sample]) -> Iterable[_Series]:
     """The samples of an owner by their series, in order."""
-    if len(samples) == 1:
-        owner, name, at, value = samples[0]
-        yield (owner, name), (at,), (value,)
-        return
+    if not samples:
+        return ()
+    owners, names, times, values = zip(*samples, strict=True)
+    # Nearly always they are of one series, and came in order.
+    if names.count(names[0]) == len(names) and all(map(lt, times, times[1:])):
+        return (((owners[0], names[0]), times, values),)
+    return _sorted(samples)
+
+
+def _sorted(samples: Sequence[Sample]) -> Iterator[_Series]:
     for place, several in groupby(sorted(samples, key=itemgetter(1, 2)), itemgetter(0, 1)):
         found = {at: value for _, _, at, value in several}
         yield place, tuple(found), tuple(found.values())

@@ -9,17 +9,20 @@ table and is still in the journal is written there again: that changes nothing, 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from heapq import merge
+from heapq import merge, nsmallest
 from itertools import chain, islice
+from math import inf
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 
 from lwm2md.storage import _history, _logs
+from lwm2md.storage._squeezing import squeeze, unsqueeze
 from lwm2md.storage._statements import ROWS, Statement, in_rows
 from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Place, Sample, Samples, Write
 
@@ -33,7 +36,7 @@ _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?
 _PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (ROWS - 1) for table in TABLES}
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
 
-_WRITE: Final = "INSERT INTO journal (value) VALUES (?)"
+_WRITE: Final = "INSERT INTO journal (id, value) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM journal WHERE id <= ?"
 
 Step = Callable[[sqlite3.Connection], object]
@@ -46,6 +49,7 @@ class _Entry(msgspec.Struct, array_like=True):
     writes: list[Write]
     appends: list[Append]
     samples: list[Sample]
+    dropped: list[str] = []
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -71,6 +75,12 @@ class _Changes:
             by_owner[sample[0]].append(sample)
         self.count += len(writes) + len(samples)
 
+    def drop(self, owners: Sequence[str]) -> None:
+        """Forget the samples of owners, those of steps that are yet to be done too."""
+        for owner in owners:
+            if owner in self.samples:
+                self.samples[owner].clear()
+
     def steps(self) -> Iterator[Step]:
         """What brings them into their tables, some rows each."""
         for table, changes in self.rows.items():
@@ -94,7 +104,9 @@ class Journal:
 
     def _reset(self) -> None:
         self._young = _Changes()
-        self._weight = self._last = 0
+        self._weight = 0
+        # Of the rows of the journal the last one, and the last one of which all is in its table.
+        self.last = self._settled = 0
         self._records: list[Append] = []
         # What is on its way to the tables, how far it has come, and up to which row of the journal it stands for.
         self._old: _Changes | None = None
@@ -109,10 +121,11 @@ class Journal:
     def open(self, connection: sqlite3.Connection) -> None:
         """Gather what the journal has; it is to be settled at once."""
         for number, value in connection.execute("SELECT id, value FROM journal ORDER BY id"):
-            entry = _decode(value)
+            entry = _decode(unsqueeze(value))
+            self._young.drop(entry.dropped)
             self._young.add(entry.writes, entry.samples)
             self._records += entry.appends
-            self._last = number
+            self.last = number
         for log in LOGS:
             first = min((record.id for record in self._records if record.log == log), default=None)
             if first is not None:
@@ -120,6 +133,10 @@ class Journal:
                 self._records = [
                     each for each in self._records if each.log != log or not (each.id <= gone or each.id in there)
                 ]
+
+    def changes(self, table: str) -> bool:
+        """Whether rows of a table were changed and are not there yet."""
+        return bool(self._young.rows[table]) or (self._old is not None and bool(self._old.rows[table]))
 
     def find(self, table: str, key: str) -> tuple[bool, bytes | None]:
         """Whether a row was changed and is not in its table yet, and to what."""
@@ -131,9 +148,11 @@ class Journal:
     def scan(self, rows: Iterable[tuple[str, bytes]], table: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         """The first of a table's ``rows`` as they are with what was changed, behind a key."""
         changes = {**(self._old.rows[table] if self._old is not None else {}), **self._young.rows[table]}
-        changed = [each for each in sorted(changes.items()) if each[0] > after and each[1] is not None]
+        changed = nsmallest(
+            limit, ((key, value) for key, value in changes.items() if key > after and value is not None)
+        )
         kept = (row for row in rows if row[0] not in changes)
-        return list(islice(merge(kept, changed, key=itemgetter(0)), limit))  # type: ignore[arg-type]
+        return list(islice(merge(kept, changed, key=itemgetter(0)), limit))
 
     def names(self, there: list[str], owner: str, start: str, end: str, limit: int) -> list[str]:
         """The first names of an owner's series: those that are ``there``, and those that are yet to come."""
@@ -158,30 +177,52 @@ class Journal:
 
     def write(self, connection: sqlite3.Connection, batch: Batch) -> Callable[[], None]:
         """Write a batch down; and take what came earlier to its tables, faster than it comes."""
-        writes, appends, samples = batch.writes, batch.appends, batch.samples
+        writes, appends, samples, dropped = batch.writes, batch.appends, batch.samples, batch.dropped
         unknown = {write.table for write in writes} - TABLES or {append.log for append in appends} - LOGS
         if unknown:
             raise KeyError(min(unknown))
-        if not (writes or appends or samples):
+        if not (writes or appends or samples or dropped):
             return _nothing
         records = [*self._records, *appends]
         if len(records) >= MANY or self._old is not None:  # before the rows of the journal go that have them
             _append(connection, records)
             records, appends = [], ()
-        value = _encode((writes, appends, samples))
-        last = connection.execute(_WRITE, (value,)).lastrowid or 0
+        value, last = _encode((writes, appends, samples, dropped)), self.last + 1
+        connection.execute(_WRITE, (last, squeeze(value, len(writes) + len(samples))))
         done = self._apply(connection, self._share(len(writes) + len(samples)))
+        _history.drop(connection, dropped)
 
         def written() -> None:
             self._applied(done)
+            if dropped:
+                self._young.drop(dropped)
+                if self._old is not None:
+                    self._old.drop(dropped)
             self._young.add(writes, samples)
             self._records = records
             self._weight += len(value)
-            self._last = last
+            self.last = last
             if self._old is None and (self._young.count >= FULL or self._weight >= _HEAVY):
                 self._turn()
 
         return written
+
+    def behind(self, number: int) -> bool:
+        """Whether something is not in its table yet of the rows of the journal up to this one."""
+        return self._settled < number
+
+    def advance(self, connection: sqlite3.Connection, stop: float) -> Callable[[], None]:
+        """Take some of it to the tables, until a time of `time.monotonic`."""
+        if self._old is None:
+            self._turn()
+        done = self._apply(connection, len(self._due), stop)
+        _append(connection, self._records)
+
+        def advanced() -> None:
+            self._applied(done)
+            self._records.clear()
+
+        return advanced
 
     @property
     def logged(self) -> bool:
@@ -199,29 +240,32 @@ class Journal:
         for step in self._young.steps():
             step(connection)
         _append(connection, self._records)
-        connection.execute(_FORGET, (self._last,))
+        connection.execute(_FORGET, (self.last,))
         return self._reset
 
     def _share(self, changes: int) -> int:
         """How many steps go with so many changes: twice as many, so that it is done before there is as much again."""
         return 1 + 2 * changes * len(self._due) // self._old.count if self._old is not None else 0
 
-    def _apply(self, connection: sqlite3.Connection, most: int) -> int:
-        """Carry out the next steps; how many are done then."""
-        end = min(self._done + most, len(self._due))
-        for step in self._due[self._done : end]:
+    def _apply(self, connection: sqlite3.Connection, most: int, stop: float = inf) -> int:
+        """Carry out the next steps, until a time of `time.monotonic`; how many are done then."""
+        done = self._done
+        for step in self._due[done : done + most]:
             step(connection)
-        if self._old is not None and end == len(self._due):
+            done += 1
+            if time.monotonic() >= stop:
+                break
+        if self._old is not None and done == len(self._due):
             connection.execute(_FORGET, (self._mark,))
-        return end
+        return done
 
     def _applied(self, done: int) -> None:
         self._done = done
-        if done == len(self._due):
-            self._old, self._due, self._done = None, [], 0
+        if self._old is not None and done == len(self._due):
+            self._settled, self._old, self._due, self._done = self._mark, None, [], 0
 
     def _turn(self) -> None:
-        self._old, self._mark = self._young, self._last
+        self._old, self._mark = self._young, self.last
         self._due, self._done = list(self._old.steps()), 0
         self._young, self._weight = _Changes(), 0
 

@@ -1,7 +1,7 @@
 """The logs of the SQLite storage, as functions on its connection.
 
-RULES: a row holds a run of records, packed, under the id of the last one; or a single record as it is, with a count of
-0. A run is never longer than `RUN`, so that little is read beyond what was asked for.
+RULES: a row holds a run of records, packed and squeezed, under the id of the last one; or a single record as it is,
+with a count of 0. A run is never longer than `RUN`, so that little is read beyond what was asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from lwm2md.storage._squeezing import squeeze, unsqueeze
 from lwm2md.storage.interface import LOGS, Append, Rows
 
 RUN: Final = 500
@@ -37,7 +38,10 @@ def rows(log: str, records: Sequence[Append]) -> Iterator[tuple[str, tuple[str, 
     for start in range(0, len(records), RUN):
         run = records[start : start + RUN]
         last = run[-1]
-        yield _APPEND[log], (last.id, 0, last.value) if len(run) == 1 else (last.id, len(run), _encode(run))
+        yield (
+            _APPEND[log],
+            (last.id, 0, last.value) if len(run) == 1 else (last.id, len(run), squeeze(_encode(run), len(run))),
+        )
 
 
 def read(connection: sqlite3.Connection, log: str, after: str, limit: int) -> Rows:
@@ -78,4 +82,4 @@ def trim(connection: sqlite3.Connection, log: str, keep: int) -> str:
 
 
 def _records(log: str, last: str, count: int, value: bytes) -> list[Append]:
-    return _decode(value) if count else [Append(log, last, value)]
+    return _decode(unsqueeze(value)) if count else [Append(log, last, value)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lwm2md.coap import numbers
-from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Limits, Parameters, Received, Response
+from lwm2md.coap.engine import Engine, Glance, IncomingRequest, Limits, Notice, Parameters, Received, Response
 from lwm2md.coap.message import Message, Options, decode, encode
 
 PEER = b"peer-a"
@@ -59,7 +59,11 @@ class Bench:
     """An engine with everything around it that a test looks at."""
 
     def __init__(
-        self, parameters: Parameters | None = None, limits: Limits | None = None, glance: Glance | None = None
+        self,
+        parameters: Parameters | None = None,
+        limits: Limits | None = None,
+        glance: Glance | None = None,
+        notice: Notice | None = None,
     ) -> None:
         self.handler = Recorder()
         self.acknowledge = True
@@ -67,7 +71,9 @@ class Bench:
         self.outcomes: list[tuple[Received | str, float]] = []
         self.notifications: list[tuple[Received, bool]] = []
         self.results: list[tuple[str | None, float]] = []
-        self.engine = Engine(self.handler, Chance(), parameters, limits, on_error=self.errors.append, glance=glance)
+        self.engine = Engine(
+            self.handler, Chance(), parameters, limits, on_error=self.errors.append, glance=glance, notice=notice
+        )
 
     def send(self, message: Message | bytes, now: float = 0.0, peer: bytes = PEER) -> list[Message]:
         """Hand one datagram to the engine and return what it sends."""

@@ -62,6 +62,16 @@ class ObservationsTests(ApiTestCase):
         shown = (await self.call("GET", made.headers["location"])).json
         self.assertEqual(shown["attributes"], {"pmax": 9})
 
+    async def test_rate(self) -> None:
+        """How many notifications come in an hour is shown, at whatever pace the device sends them."""
+        await self.call("PUT", PATH)
+        self.assertIsNone((await self.call("GET", PATH)).json["rate"])
+        for _ in range(6):
+            self.node.clock.advance(300)
+            self.device.notify(b"21")
+        shown = (await self.call("GET", PATH)).json
+        self.assertEqual((shown["notifications"], shown["rate"]), (6, 12.0))
+
     async def test_bad_composite(self) -> None:
         """What is wrong with a composite observation is said by its member."""
         for body, code, field in (

@@ -1,6 +1,8 @@
 """Devices that depart from the specifications, each over a socket: what comes of it in the API, and what is noted.
 
-The numbers are those of the list of quirks of real devices that the project keeps: 1 to 7 of links, 8 to 19 of formats.
+The numbers are those of the list of quirks of real devices that the project keeps: 1 to 7 of links, 8 to 19 of formats,
+25 to 38 of registrations, streams and operations. Those of single messages take a device that makes its octets itself:
+`tests.server.test_quirks_of_exchanges`.
 """
 
 from __future__ import annotations
@@ -143,6 +145,18 @@ ANSWERS = (
 )
 
 
+PARAMETERS: tuple[tuple[str, int | None, bool, frozenset[str]], ...] = (
+    ("lwm2m=1.0", 86400, False, _noted()),
+    ("lwm2m=1.0&lt=0", 86400, False, _noted()),
+    ("lwm2m=1.1&lt=0", None, False, _noted()),
+    ("lwm2m=1.1&lt=30", 30, False, _noted()),
+    ("lwm2m=1.0&lt=60&b=UQS&sms=491234", 60, True, _noted()),
+    ("lwm2m=1.1&lt=60&b=UQ", 60, True, _noted("queue-letter-in-binding")),
+    ("lwm2m=1.2&lt=60&b=U&Q", 60, True, _noted()),
+)
+"""The query of a Register, the lifetime and whether it is queue mode, and the deviations that are told."""
+
+
 class DeviatingDeviceTests(TestCase):
     """One daemon, and a device for each quirk, all on one port."""
 
@@ -185,3 +199,73 @@ class DeviatingDeviceTests(TestCase):
             other = row.expected is not None and given not in (None, accepted)
             expected = row.deviations | (_noted("other-format") if other else _noted())
             self.assertEqual({*await through.deviations()}, expected, row)
+
+    async def test_parameters(self) -> None:
+        """25 and 26: lifetimes of 0, none or short ones, and the letter Q in every version."""
+        await self._start()
+        for number, (query, lifetime, queue_mode, deviations) in enumerate(PARAMETERS):
+            endpoint = f"parametrized-{number}"
+            payload = LINKS.encode()
+            code, _ = await self.device.ask("POST", f"rd?ep={endpoint}&{query}", payload, n.LINK_FORMAT)
+            self.assertEqual(code, "2.01", query)
+            through = Through(self, self.daemon, endpoint)
+            shown = await through.call("GET", "")
+            self.assertEqual((shown["lifetime"], shown["queue_mode"]), (lifetime, queue_mode), query)
+            self.assertEqual({*await through.deviations()}, deviations, query)
+
+    async def test_updates(self) -> None:
+        """27 to 29 and 38: odd Updates lose nothing, and the same Register after a sleep is no other registration."""
+        await self._start()
+        await self.device.register("updater", LINKS)
+        through, location = Through(self, self.daemon, "updater"), self.device.location
+        before = await through.call("GET", "")
+        for query, payload, number, objects in (
+            ("", b"", None, PLAIN),
+            ("", b"", n.LINK_FORMAT, PLAIN),
+            ("?ep=other&lwm2m=1.0", b"", None, PLAIN),
+            ("", b"</1/0>,</3/0>", None, ["/1/0", "/3/0"]),
+            ("", LINKS.encode(), n.LINK_FORMAT, PLAIN),
+        ):
+            self.assertEqual((await self.device.ask("POST", location + query, payload, number))[0], "2.04", query)
+            shown = await through.call("GET", "")
+            self.assertEqual((shown["objects"], shown["version"]), (objects, before["version"]), query)
+        await self.device.register("updater", LINKS)
+        shown = await through.call("GET", "")
+        self.assertEqual((self.device.location, shown["registered_at"]), (location, before["registered_at"]))
+
+    async def test_streams(self) -> None:
+        """32 and 34: what has to be observed is, after each Register; notifications are taken at any pace."""
+        await self._start()
+        template = {"match": {"objects": ["/19/0"]}, "observe": [{"path": "/19/0/0"}]}
+        await self.daemon.api("PUT", "/v1/observation-templates/silent", body=template)
+        await self.device.answers("GET", "/19/0/0", b"", n.OPAQUE)
+        events = await self.daemon.events("types=device.value")
+        for _ in range(2):
+            await self.device.register("streamer", f"{LINKS},</19/0>")
+            asked = await self.device.asked()
+            self.assertEqual((asked.method, asked.path, asked.observe), ("GET", "/19/0/0", 0))
+            await events.next("device.value")
+        through = Through(self, self.daemon, "streamer")
+        await self.device.answers("PUT", ONE, code="2.04")
+        await self.device.answers("GET", ONE, b"1", n.TEXT)
+        await through.call("PUT", f"/observations{ONE}", 201, body={"pmin": 60, "pmax": 600})
+        for value in (1, 2, 3, 4):
+            self.assertEqual(values((await events.next("device.value")).data), {ONE: value})
+            await self.device.notify(ONE, b"%d" % (value + 1), n.TEXT)
+        await events.next("device.value")
+        wish = await through.call("GET", f"/observations{ONE}")
+        self.assertEqual((wish["state"], wish["notifications"], wish["rate"] > 4), ("active", 4, True))
+
+    async def test_fetch(self) -> None:
+        """35: a device without composite operations is read path by path, which is remembered."""
+        await self._start()
+        await self.device.register("unable", LINKS)
+        await self.device.answers("FETCH", "/", code="4.05")
+        await self.device.answers("GET", ONE, b"7", n.TEXT)
+        await self.device.answers("GET", "/3/0/9", b"95", n.TEXT)
+        through = Through(self, self.daemon, "unable")
+        for asked in (["FETCH", "GET", "GET"], ["GET", "GET"]):
+            done = await through.do("read-composite", paths=[ONE, "/3/0/9"])
+            self.assertEqual(values(done["result"]), {ONE: 7, "/3/0/9": 95})
+            self.assertEqual([(await self.device.asked()).method for _ in asked], asked)
+        self.assertIn("composite-refused", await through.deviations())

@@ -13,11 +13,17 @@ class StandingTests(LeshanClientTestCase):
     """What is wished for is observed, whatever restarts."""
 
     async def test_composite_over_restarts(self) -> None:
-        """A composite wish goes on after a restart of the daemon, and is made anew after one of the client."""
+        """A composite wish goes on after a restart of the daemon, and is made anew after one of the client.
+
+        Its attributes are written to each path, since the client is of LwM2M 1.1.
+        """
         device = await self.start()
-        body = {"paths": ["/3442/0/110", "/3303/0/5700"], "format": "senml-cbor"}
+        paths = ["/3442/0/110", "/3303/0/5700"]
+        body = {"paths": paths, "format": "senml-cbor", "pmax": 3600}
         wish = await device.call("POST", "/observations", 201, body=body)
-        self.assertEqual(wish["state"], "active")
+        self.assertEqual((wish["state"], wish["attributes"]), ("active", {"pmax": 3600}))
+        for path in paths:
+            await self.client.done(f"write-attributes {path} 2.04")
         await self.daemon.process.stop()
         self.daemon = await self.daemon.again()
         events = await self.daemon.events("types=device.value")
@@ -27,6 +33,7 @@ class StandingTests(LeshanClientTestCase):
         await self.client.process.kill()
         self.client = LeshanClient.start(self, self.daemon.coap, "leshan")
         await self.client.registered()
+        await self.client.done("write-attributes /3303/0/5700 2.04")
         told = values((await events.next("device.value", source="observe")).data)
         self.assertEqual(set(told), {"/3442/0/110", "/3303/0/5700"})
         self.client.set("/3303/0/5700", 32.5)

@@ -138,6 +138,24 @@ class NewestVersionTests(ScriptedTestCase):
         asked = await device.asked()
         self.assertEqual((asked.format, _nested(cbor2.loads(asked.payload))), (n.LWM2M_CBOR, content))
 
+    async def test_observe_composite(self) -> None:
+        """Several paths are observed as one, with parameters of its own; the request that cancels it has them too."""
+        device, through = await self._registered()
+        answer = b'[{"n":"/3/0/9","v":7},{"n":"/1/0/1","v":60}]'
+        await device.answers("FETCH", "/", answer, n.SENML_JSON)
+        events = await self.daemon.events("types=device.value")
+        body = {"paths": ["/3/0/9", "/1/0/1"], "pmin": 5, "con": True, "format": "senml-json"}
+        made = await through.call("POST", "/observations", 201, body=body)
+        self.assertEqual((made["state"], made["attributes"]), ("active", {"pmin": 5, "con": True}))
+        await events.next("device.value")
+        asked = await device.asked()
+        self.assertEqual((asked.method, asked.query, asked.observe), ("FETCH", ["pmin=5", "con=1"], 0))
+        await device.notify("/", b'[{"n":"/3/0/9","v":8}]', n.SENML_JSON)
+        self.assertEqual(values((await events.next("device.value")).data), {"/3/0/9": 8})
+        await through.do("cancel-observe", paths=body["paths"])
+        asked = await device.asked()
+        self.assertEqual((asked.query, asked.observe), (["pmin=5", "con=1"], 1))
+
     async def test_profiles(self) -> None:
         """A profile id that nobody knows is refused with 4.09, and stands for the list that came with it after that."""
         device, through = await self.start()
@@ -176,6 +194,11 @@ class NewestVersionTests(ScriptedTestCase):
         self.assertEqual(found, {"/3303/0/5700": 20.5, "/3/0/14": "+01"})
         asked = await device.asked()
         self.assertEqual(asked.payload, b'[{"n":"/d01/3303/0/5700"},{"n":"/d01/3/0/14"}]')
+        sent = b'[{"bn":"/d01/3303/0/5700","v":21.5},{"bn":"/3/0/9","v":95}]'
+        self.assertEqual((await device.ask("POST", "dp", sent, n.SENML_JSON))[0], "2.04")
+        for endpoint, path, value in (("gw/d01", "/3303/0/5700", 21.5), ("gw", "/3/0/9", 95)):
+            known = Through(self, self.daemon, endpoint)
+            self.assertEqual(values(await known.call("GET", f"/resources{path}?source=twin")), {path: value})
 
 
 class NegotiationTests(ScriptedTestCase):

@@ -280,6 +280,19 @@ class SessionTest(SynchronousTestCase):
         self.assertEqual(len(server.port.associations.sessions), 0)
         self.assertEqual([cause for _, cause in server.seen.over], ["closed"])
 
+    def test_closed_behind_a_request(self) -> None:
+        """A device that closes right behind a request is heard; a late answer is dropped, and no handshake begins."""
+        net, server, one = self._one()
+        peer = server.seen.sessions[0].peer
+        one.link.send([(b"farewell", b"")])
+        one.link.close()
+        net.run(0.1)
+        self.assertEqual((server.heard[-1], server.seen.over), ((b"farewell", peer), [(peer, "closed")]))
+        before = len(net.log)
+        server.port.send([(b"LATE", peer)])
+        net.run(60)
+        self.assertEqual((len(net.log), server.port.counters["dropped"]), (before, 1))
+
     def test_revocation(self) -> None:
         """Sessions of an identity that is revoked end at once, and their devices are told."""
         net, server, one = self._one()

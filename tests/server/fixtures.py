@@ -20,7 +20,7 @@ from lwm2md.events import Event
 from lwm2md.lwm2m.models import parse
 from lwm2md.server import telling
 from lwm2md.server.core import Server
-from lwm2md.server.effects import Commit, Told
+from lwm2md.server.effects import Commit, Sample, Told
 from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.restoring import RESTORED
 from lwm2md.server.settings import ServerSettings
@@ -39,16 +39,25 @@ def peer(number: int) -> bytes:
 
 
 class Bench:
-    """A server with all around it. ``wanted`` says whether live events have a reader."""
+    """A server with all around it. ``wanted`` says whether live events have a reader.
+
+    Not ``short``, everything that devices tell goes the long way.
+    """
 
     def __init__(
-        self, settings: ServerSettings | None = None, tables: Tables | None = None, now: float = START
+        self,
+        settings: ServerSettings | None = None,
+        tables: Tables | None = None,
+        now: float = START,
+        *,
+        short: bool = True,
     ) -> None:
         self.now = now
         self.settings = settings or ServerSettings(flush_interval=5.0)
         self.tables: Tables = tables if tables is not None else {name: {} for name in RESTORED}
         self.events: list[Event] = []
         self.live: list[Event] = []
+        self.samples: list[Sample] = []
         self.identities: dict[bytes, str] = {}
         self.held: list[Commit] = []
         self.holding = False
@@ -66,7 +75,7 @@ class Bench:
             self._random,
             on_error=self.errors.append,
             glance=self.server.glance,
-            notice=self.server.notice,
+            notice=self.server.notice if short else None,
         )
         self.server.attach(self.engine)
 
@@ -159,12 +168,14 @@ class Bench:
     def _carry_out(self, commit: Commit, ok: bool) -> None:
         if ok:
             told = Told(self.now, False, []) if commit.told is None else commit.told
-            for write in (*commit.writes, *telling.rows(told)[0]):
+            writes, samples, _ = telling.rows(told)
+            for write in (*commit.writes, *writes):
                 if write.value is None:
                     self.tables[write.table].pop(write.key, None)
                 else:
                     self.tables[write.table][write.key] = write.value
             self.events += (*commit.events, *telling.events(told))
+            self.samples += (*commit.samples, *samples)
         if commit.resume is not None:
             commit.resume(ok, self.now)
 

@@ -197,6 +197,23 @@ class GatewayTests(SynchronousTestCase):
         device.notify(token, 5, answer.replace(b"20", b"30"), content_format=n.SENML_JSON)
         self.assertEqual([row.value for row in again.server.twin_rows("gw/d01", Path.parse("/3303/0"))], [30.0])
 
+    def test_attributes(self) -> None:
+        """Attributes of several paths are written under the prefix, and the parameters of 1.2 go to the gateway."""
+        for version, expected in (
+            ("1.1", [("d01/3303/0", ("pmin=5",)), ("d01/3/0", ("pmin=5",)), ("", ())]),
+            ("1.2", [("", ("pmin=5",))]),
+        ):
+            bench = Bench()
+            device = gateway(bench)
+            device.register(f"lwm2m={version}", "lt=300", links="</1/0>,</3/0>,</25/0>,</25/1>")
+            for path in ("/d01/3303/0", "/d01/3/0"):
+                device.answers[n.PUT, path] = Answer(n.CHANGED)
+            device.answers[n.FETCH, "/"] = Answer(n.CONTENT, b"[]", n.SENML_JSON, 1)
+            device.requests.clear()
+            paths, attributes = ("/3303/0", "/3/0"), {"pmin": 5}
+            bench.submit("gw/d01", "observe-composite", None, paths=paths, attributes=attributes)
+            self.assertEqual([("/".join(each.path), each.query) for each in device.requests], expected)
+
 
 class ObserveTests(Base):
     """An Observe-Composite stands like any other wish."""

@@ -8,6 +8,7 @@ from lwm2md.coap import numbers as n
 from lwm2md.server.errors import BadOperation
 from lwm2md.server.records import Operation
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.tending import SLACK
 from lwm2md.server.wish import Fold, Observation
 from tests.server.fixtures import Answer, Bench
 from tests.server.test_observing import OBSERVED, VALUE, Base
@@ -77,6 +78,24 @@ class FoldingTests(Folded):
         expected = [(n.GET, VALUE, 0), (n.GET, SECOND, 0), (n.GET, SECOND, 1), (n.FETCH, "/", 0)]
         self.assertEqual(self.sent(), expected)
         self.assertEqual(wishes[2].error, None)
+
+    def test_silent(self) -> None:
+        """Where one that is carried has a ``pmax`` and nothing comes in time, all are asked for anew."""
+        for path in (SECOND, THIRD):
+            self.device.answers[n.PUT, path] = Answer(n.CHANGED)
+        self.wish(VALUE)
+        self.put(SECOND, attributes={"pmax": 20})
+        self.put(THIRD, attributes={"pmax": 40})
+        self.bench.advance(1)
+        self.device.requests.clear()
+        self.bench.advance(2 * 40 + SLACK - 2)
+        self.assertEqual(self.sent(), [])
+        self.bench.advance(2)
+        self.assertEqual(self.sent(), [(n.FETCH, "/", 0)])
+        self.assertEqual(self.bench.server.counters["observations_silent"], 1)
+        self.device.notify(self.fold().token, 2, senml(SECOND, THIRD), content_format=n.SENML_JSON)
+        self.bench.advance(2 * 40 + SLACK - 2)
+        self.assertEqual(len(self.sent()), 1)
 
     def test_within_the_budget(self) -> None:
         """As long as each wish has a place of its own nothing is carried."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode
+from lwm2md.lwm2m.formats import NAMES as FORMATS
+from lwm2md.lwm2m.formats import encode as encode_nodes
+from lwm2md.lwm2m.nodes import Entry
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import LimitReached, UnknownObservation
 from lwm2md.server.records import Operation, OperationRequest
@@ -225,6 +229,26 @@ class NotificationTests(Base):
         self.assertEqual((self.values(), wish.notifications), ([20.5, 21.5], 1))
         self.assertEqual(wish.last_notification, self.bench.now)
         self.assertEqual(self.bench.server.twin_rows("d", wish.path)[0].value, 21.5)
+
+    def test_formats(self) -> None:
+        """Notifications come in every format that can hold what is observed, of a Resource and of an Instance."""
+        single = {n.TEXT, n.CBOR, n.OPAQUE}
+        self.device.answers[n.GET, VALUE] = OBSERVED
+        self.device.answers[n.GET, "/3303/0"] = Answer(n.CONTENT, b"", n.TLV, observe=1)
+        token = {path: self.put(path)[0].token for path in (VALUE, "/3303/0")}
+        entry = Entry(Path.parse(VALUE), 0.5)
+        formats = FORMATS.keys() - {n.SENML_ETCH_JSON, n.SENML_ETCH_CBOR, n.OPAQUE}
+        for sequence, number in enumerate(sorted(formats), 2):
+            for path in (VALUE, "/3303/0")[: 1 if number in single else 2]:
+                value = sequence + len(path) / 100
+                nodes = (structs.replace(entry, value=value),)
+                payload = encode_nodes(number, Path.parse(path), nodes, self.bench.server.models.type_of({}))
+                self.device.notify(token[path], sequence, payload, content_format=number)
+                self.assertEqual(self.values()[-1], value, (FORMATS[number], path))
+        observation = self.put("/5/0/0", force=True)[0]
+        self.device.reply(Answer(n.CONTENT, b"\x00", n.OPAQUE, observe=1))
+        self.device.notify(observation.token, 9, b"\x01\x02", content_format=n.OPAQUE)
+        self.assertEqual(self.values()[-1], b"\x01\x02")
 
     def test_retransmitted(self) -> None:
         """A retransmission of what is being stored is not stored twice; one that could not be stored is taken again."""

@@ -16,6 +16,7 @@ from lwm2md.coap.message import Message, decode
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.errors import BadOperation
 from lwm2md.server.settings import ServerSettings
+from lwm2md.server.templates import Template, TemplateWish
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 from tests.server.test_quirks import LINKS, PLAIN, RD, location, post
 
@@ -209,6 +210,23 @@ class LateTests(SynchronousTestCase):
         bench.failing = False
         bench.receive(post(10, location(device.location), (), b"", None), peer(1))
         self.assertEqual(n.dotted(device.replies[-1].code), "2.04")
+
+
+class FarewellTests(ExchangeCase):
+    """37: a secure session that ends right behind a De-register."""
+
+    def test_37(self) -> None:
+        """37: the De-register counts, though its answer, which comes when it is stored, finds nobody any more."""
+        self.bench.hold()
+        self.device.deregister()
+        self.bench.server.lost(self.device.peer, self.bench.now)
+        del self.bench.devices[self.device.peer]
+        self.bench.release()
+        self.assertIsNone(self.bench.server.devices["d"].registration)
+        self.assertEqual((self.bench.kinds()[-1], self.bench.errors), (events.DEVICE_DEREGISTERED, []))
+        self.assertEqual([decode(data).code for data, _ in self.bench.unheard], [n.DELETED])
+        self.bench.advance(300)
+        self.assertEqual(len(self.bench.unheard), 1)
 
 
 class TransferTests(ExchangeCase):
@@ -437,6 +455,62 @@ class SilentTests(ExchangeCase):
         self.assertIn("composite", str(error))
         self.bench.submit("d", "write-composite", None, values={"/1/0/1": 5, "/1/0/6": True}, force=True)
         self.assertEqual(self.asked().code, n.IPATCH)
+
+    def test_35_observe(self) -> None:
+        """35: a composite observation that is not answered, by a device that answers a Read, is asked for no more."""
+        self.bench.submit("d", "observe-composite", None, paths=self.PATHS)
+        self.bench.advance(200)
+        self.assertEqual(self.codes()[-2:], [n.FETCH, n.GET])
+        self.assertIn("fetch-unanswered", self.kinds())
+        asked = len(self.device.requests)
+        self.bench.advance(4000)
+        (wish,) = self.bench.server.observations.values()
+        self.assertEqual((wish.state, wish.error), ("pending", "the device takes no composite operations"))
+        self.assertEqual(len(self.device.requests), asked)
+        self.device.answers[n.FETCH, "/"] = Answer(payload=b"[]", content_format=n.SENML_JSON, observe=1)
+        self.bench.now += WEEK
+        self.device.register("lwm2m=1.1", "lt=86400")
+        self.bench.advance(10)
+        profile = self.bench.server._state.profile(self.bench.server.devices["d"])
+        self.assertEqual((wish.state, profile.composes), ("active", True))
+
+    def test_35_template(self) -> None:
+        """35: a template observes path by path what such a device does not answer as one."""
+        for path in self.PATHS:
+            self.device.answers[n.GET, path] = Answer(payload=b"1", content_format=n.TEXT, observe=1)
+        template = Template(name="t", observe=(TemplateWish(paths=self.PATHS),))
+        self.bench.server.templates.put(template, lambda ok, now: self.assertTrue(ok))
+        self.bench.settle()
+        self.bench.advance(200)
+        wishes = {str(wish.path): wish.state for wish in self.bench.server.observations.values()}
+        self.assertEqual(wishes, dict.fromkeys(self.PATHS, "active"))
+
+    def test_35_write_unanswered(self) -> None:
+        """35: a composite Write that is not answered teaches the same, and the next one is refused at once."""
+        written = {"values": {"/3/0/14": "+01"}}
+        operation = self.bench.submit("d", "write-composite", None, **written)
+        self.bench.advance(200)
+        self.assertEqual((operation.state, self.codes()[-2:]), ("failed", [n.IPATCH, n.GET]))
+        self.assertIn("fetch-unanswered", self.kinds())
+        with self.assertRaisesRegex(BadOperation, "path by path"):
+            self.bench.submit("d", "write-composite", None, **written)
+
+    def test_35_observe_asleep(self) -> None:
+        """35: a device in queue mode is asked as before once more, then for a Read, ahead of what waits."""
+        self.device.register("lwm2m=1.1", "lt=86400", "Q")
+        self.bench.submit("d", "observe-composite", None, paths=self.PATHS)
+        codes = []
+        for _ in range(3):
+            self.bench.advance(100)
+            known = len(self.device.requests)
+            self.device.update()
+            codes.append([each.code for each in self.device.requests[known:]])
+        self.assertEqual([each[:1] for each in codes[:2]], [[n.FETCH], [n.GET]])
+        self.assertIn("fetch-unanswered", self.kinds())
+
+    def codes(self) -> list[int]:
+        """The codes of all requests, those sent again once."""
+        return [code for _, code in dict.fromkeys((each.mid, each.code) for each in self.device.requests)]
 
 
 def _path(*ids: int) -> Path:

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
 from lwm2md.lwm2m.paths import Path
+from lwm2md.server.definitions import Definition
 from lwm2md.server.errors import BadOperation, LimitReached, UnknownTemplate
 from lwm2md.server.records import OperationRequest
 from lwm2md.server.settings import ServerSettings
@@ -201,6 +202,27 @@ class MatchTests(Base):
             self.put(template(VALUE, **match))  # type: ignore[arg-type]
             found = {each for each in ("north-1", "south-1") if self.wishes(each)}
             self.assertEqual(found, expected, match)
+
+    def test_profile(self) -> None:
+        """A profile that fits a device, or that it is given by hand, brings its template, and takes it along."""
+        profiles = self.bench.server.device_profiles
+        for name, endpoints in (("north", "north-*"), ("spare", None)):
+            found = {"name": name, "match": {} if endpoints is None else {"endpoint": endpoints}}
+            profiles.put(msgspec.convert(found, Definition), lambda ok, now: self.assertTrue(ok))
+            self.bench.settle()
+        device = self.bench.registered("north-1", 1)
+        self.observable(device, VALUE, "/3/0/9")
+        self.put(template(VALUE, profile="north"))
+        self.put(template("/3/0/9", name="u", profile="spare"))
+        self.assertEqual(self.wishes("north-1"), {VALUE: ("t", "active")})
+        for profile, wishes in (
+            ("spare", {VALUE: ("t", "active"), "/3/0/9": ("u", "active")}),
+            (None, {VALUE: ("t", "active")}),
+        ):
+            self.bench.server.amend("north-1", self.bench.now, lambda ok, now: None, profile=profile)
+            self.bench.settle()
+            self.bench.advance(0.1)
+            self.assertEqual(self.wishes("north-1"), wishes, profile)
 
     def test_model(self) -> None:
         """What a device says it is is asked for, and then the template is for it."""

@@ -6,13 +6,15 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.storage import _journal
+from lwm2md.storage import _database, _journal
 from lwm2md.storage._database import Database
-from lwm2md.storage.interface import LAST, START, Append, Batch, StorageError, Write
+from lwm2md.storage.interface import LAST, START, Append, Batch, Condition, StorageError, Write
+from lwm2md.storage.memory import MemoryStorage
 
 
 def told(first: int, count: int, devices: int = 7) -> Batch:
@@ -38,6 +40,8 @@ class JournalTests(SynchronousTestCase):
         """Open the database."""
         database = Database(self.path)
         database.open()
+        # Nothing here is about what a power cut leaves.
+        database._opened().execute("PRAGMA synchronous = OFF")
         self.addCleanup(database.close)
         return database
 
@@ -77,8 +81,11 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(self.database.get("twin", "device 1"), b"1")
         self.assertEqual(self.rows("SELECT * FROM twin"), [])
         self.assert_whole(2)
+        self.assertEqual(self.rows("SELECT count(*) FROM journal"), [(1,)])
+        self.assertEqual(self.database.thin(START, 0, 1000, 1000), (START, 0))
         self.assertEqual(self.rows("SELECT count(*) FROM journal"), [(0,)])
         self.assertEqual(len(self.rows("SELECT * FROM twin")), 2)
+        self.assert_whole(2)
 
     def test_flows(self) -> None:
         """Under load the journal stays as short as it is, and each row gets to its table without being asked for."""
@@ -118,6 +125,103 @@ class JournalTests(SynchronousTestCase):
         self.killed()
         self.assertEqual(self.database.samples(("device 1", "/3/0/9"), 0, 1000, 10), [(99, b"99")])
         self.assertEqual(self.database.names("device 2", "", LAST, 10), ["/3/0/9"])
+
+    def test_dropped_on_the_way(self) -> None:
+        """What is on its way to its table is dropped too, and does not come back, whether there is a kill or not."""
+        for kill in (False, True):
+            for commits in range(8):
+                self.path = Path(self.mktemp()) / "state.db"
+                self.database = self.opened()
+                for number in range(commits):
+                    self.database.commit(told(9 * number, 9))
+                self.database.commit(Batch(dropped=["device 1"]))
+                for number in range(commits, 12):
+                    self.database.commit(told(9 * number, 9))
+                if kill:
+                    self.killed()
+                expected = [number for number in range(9 * commits, 108) if number % 7 == 1]
+                found = self.database.samples(("device 1", "/3/0/9"), 0, 1000, 1000)
+                self.assertEqual([time for time, _ in found], expected)
+
+    def test_conditions(self) -> None:
+        """A condition is about what was committed, be it in its table or not yet."""
+        self.database.commit(Batch([Write("devices", "a", b"1")]))
+        second = Batch([Write("devices", "a", b"2")], conditions=[Condition("devices", "a", b"1")])
+        self.assertTrue(self.database.commit(second))
+        self.assertFalse(self.database.commit(second))
+        self.database.commit(Batch([Write("devices", "a", None)]))
+        self.assertTrue(self.database.commit(Batch(conditions=[Condition("devices", "a", None)])))
+
+    def test_in_turns(self) -> None:
+        """What has to go to its tables first goes a part at a time: nobody waits for all of it."""
+        self.patch(_database, "_LONGEST", 0.0)
+        self.patch(_journal, "FULL", 100_000)
+        self.database.commit(told(0, 3000, devices=500))
+        self.database.commit(told(3000, 10, devices=500))
+        place, steps = START, 0
+        while steps == 0 or place != START:
+            place, _ = self.database.thin(place, 2000, 1000, 10_000)
+            self.database.commit(told(4000 + steps, 1, devices=500))
+            steps += 1
+        self.assertGreater(steps, 10)
+        found = self.database.samples(("device 1", "/3/0/9"), 0, 4000, 1000)
+        self.assertEqual([time for time, _ in found], [2001, 2501, 3001])
+
+    def test_as_in_memory(self) -> None:
+        """Whatever is asked in whatever order, with kills in between, is answered as the storage in memory does."""
+        for seed in range(25):
+            chance, model = Random(seed), MemoryStorage()
+            model.open()
+            self.path = Path(self.mktemp()) / "state.db"
+            self.database = self.opened()
+            for number in range(60):
+                batch = self.any_batch(chance, number)
+                self.assertEqual(self.database.commit(batch), self.successResultOf(model.commit(batch)))
+                if chance.random() < 0.1:
+                    self.killed()
+                if chance.random() < 0.1:
+                    keep = chance.randrange(40)
+                    self.assertEqual(
+                        self.database.trim("events", keep), self.successResultOf(model.trim("events", keep))
+                    )
+                if chance.random() < 0.05:
+                    limits = (chance.randrange(100), chance.randrange(1, 20), 10_000)
+                    model.thin(START, *limits)
+                    place, _ = self.database.thin(START, *limits)
+                    while place != START:
+                        place, _ = self.database.thin(place, *limits)
+                self.assert_same(chance, model, f"seed {seed}, step {number}")
+
+    def any_batch(self, chance: Random, number: int) -> Batch:
+        """Something to commit."""
+        size = chance.choice((1, 1, 3, 30))
+        names = ("a", "b", "c", "d")
+        writes = [
+            Write("twin", chance.choice(names), b"%d" % number if chance.random() < 0.8 else None) for _ in range(size)
+        ]
+        samples = [
+            (chance.choice(names), chance.choice(names), chance.randrange(100), b"%d" % number) for _ in range(size)
+        ]
+        appends = [
+            Append("events", f"{100 * number + each:06}", b"%d" % each) for each in range(chance.choice((0, size)))
+        ]
+        dropped = [chance.choice(names)] if chance.random() < 0.1 else []
+        return Batch(writes, appends, (), samples, dropped)
+
+    def assert_same(self, chance: Random, model: MemoryStorage, where: str) -> None:
+        """The database says what the storage in memory says."""
+        after, limit = chance.choice(("", "a", "b")), chance.choice((1, 2, 100))
+        expected: Any = self.successResultOf(model.scan("twin", after, limit))
+        self.assertEqual(self.database.scan("twin", after, limit), expected, where)
+        expected = self.successResultOf(model.get("twin", "c"))
+        self.assertEqual(self.database.get("twin", "c"), expected, where)
+        expected = self.successResultOf(model.read("events", "001000", limit))
+        self.assertEqual(self.database.read("events", "001000", limit), expected, where)
+        expected = self.successResultOf(model.names("a", after, LAST, limit))
+        self.assertEqual(self.database.names("a", after, LAST, limit), expected, where)
+        start, end = chance.randrange(100), chance.randrange(100)
+        expected = self.successResultOf(model.samples("a", "b", start, end, limit))
+        self.assertEqual(self.database.samples(("a", "b"), start, end, limit), expected, where)
 
     def test_trimmed(self) -> None:
         """A log is trimmed within a run of records, and what was trimmed stays away after a kill."""

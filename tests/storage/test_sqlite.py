@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import cast
 
@@ -120,6 +121,22 @@ class SQLiteStorageTests(TestCase):
             await storage.close()
         self.assertIn(str(self.path), error)
 
+    async def test_damaged_record(self) -> None:
+        """A packed row that was overwritten fails with the file's name, where it is read."""
+        storage = sqlite(self.path)
+        await storage.open()
+        await storage.commit(conformance.record(*(f"{number:03}" for number in range(100))))
+        await storage.close()
+        connection = sqlite3.connect(self.path)
+        for value in (b"\xc1\xff", b"\x93", b"\xc1" + zlib.compress(b"\x01", wbits=-15)):
+            connection.execute("UPDATE events SET value = ?", (value,))
+            connection.commit()
+            storage = sqlite(self.path)
+            await storage.open()
+            self.assertIn(f"{self.path}: damaged", await conformance.refusal(storage.read("events")))
+            await storage.close()
+        connection.close()
+
     async def test_another_program(self) -> None:
         """A database that is not ours is refused and stays as it is."""
         self.made_by("CREATE TABLE songs (title TEXT); PRAGMA user_version = 1;")
@@ -164,7 +181,7 @@ class SQLiteStorageTests(TestCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
         try:
-            big = Batch([Write("devices", "a", b"2"), Write("devices", "big", bytes(8 << 20))])
+            big = Batch([Write("devices", "a", b"2"), Write("devices", "big", os.urandom(8 << 20))])
             error = await conformance.refusal(storage.commit(big))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
