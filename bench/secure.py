@@ -26,7 +26,7 @@ import attrs
 
 from bench.dtlsecho import KEY
 from bench.servers import LOAD_CORE, SERVER_CORE, Running, daemon, free_port, processor_time
-from bench.shaking import BURST, DEVICES, Caught, Device, dial, enough, name, register
+from bench.shaking import BURST, DEVICES, Device, Owner, dial, enough, name, register
 from lwm2md.chance import Chance
 from lwm2md.coap.message import Message, encode, options
 from lwm2md.coap.numbers import CHANGED, CON, POST
@@ -290,7 +290,7 @@ def _rate(devices: Sequence[Device], locations: Sequence[str], seconds: float) -
 
 def _flood(port: int, rate: int) -> None:
     """Send hellos of one client after another, which never hears the answer."""
-    caught = Caught(dial(port))
+    caught = Owner()
     terms = ClientTerms(Context((CCM_8,), server=False))
     ClientHandshake(caught, b"", PEER + bytes(CID_LENGTH), Timing(), 0.0, terms).start(0.0)
     sockets = [_forged(number) for number in range(_SOURCES)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -26,17 +25,16 @@ _LINKS: Final = b"</1/0>,</3/0>,</3303/0>"
 
 
 class Owner:
-    """Whom the handshakes of a device tell."""
+    """Whom the handshakes of a device tell; ``datagrams`` are to be sent."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self) -> None:
         self.counters = {**dict.fromkeys(COUNTERS, 0), **crossing.counters()}
         self.outcome: Outcome | None = None
-        self._socket = sock
+        self.datagrams: list[bytes] = []
 
     def send_to(self, handshake: Handshake, datagrams: Sequence[bytes]) -> None:
-        """Send."""
-        for datagram in datagrams:
-            self._socket.send(datagram)
+        """Keep datagrams."""
+        self.datagrams += datagrams
 
     def established(self, handshake: Handshake, outcome: Outcome, now: float) -> None:
         """Keep what was agreed on."""
@@ -45,18 +43,6 @@ class Owner:
     def failed(self, handshake: Handshake, cause: str, now: float) -> None:
         """Stop the measurement."""
         raise RuntimeError(cause)
-
-
-class Caught(Owner):
-    """Keeps what is to be sent."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self.datagrams: list[bytes] = []
-
-    def send_to(self, handshake: Handshake, datagrams: Sequence[bytes]) -> None:
-        """Keep datagrams."""
-        self.datagrams += datagrams
 
 
 @attrs.define(eq=False)
@@ -90,35 +76,35 @@ def dial(port: int) -> socket.socket:
 
 
 def shake(port: int, context: Context, numbers: Sequence[int]) -> list[Device]:
-    """Devices with sessions, which shake hands all at once."""
-    begun = []
-    for number in numbers:
-        sock = dial(port)
-        owner = Owner(sock)
-        terms = ClientTerms(context, name(number).encode(), KEY)
-        handshake = ClientHandshake(owner, b"", PEER + bytes(CID_LENGTH), Timing(), 0.0, terms)
-        handshake.start(0.0)
-        begun.append((sock, owner, handshake))
-    devices = []
-    for sock, owner, handshake in begun:
-        while owner.outcome is None:
-            handshake.receive(sock.recv(4096), 0.0)
-            for other, its, another in begun:
-                # One flight of everybody after the other, so that they meet at the server.
-                if another is not handshake and its.outcome is None and _waits(other):
-                    another.receive(other.recv(4096), 0.0)
-        outcome = owner.outcome
-        session = DtlsSession(b"", b"", outcome.suite, outcome.keys, outcome.identity)
-        outcome.hand_over(session)
-        devices.append(Device(sock, session))
-    return devices
+    """Devices with sessions, which shake hands all at once: the flights of all are made before the first is sent, so
+    that they come as one burst, as those of a fleet do after a cut of power.
+    """
+    begun = [_begun(port, context, number) for number in numbers]
+    while waiting := [each for each in begun if each[1].outcome is None]:
+        for sock, owner, _ in waiting:
+            for datagram in owner.datagrams:
+                sock.send(datagram)
+            owner.datagrams.clear()
+        for sock, owner, handshake in waiting:
+            while owner.outcome is None and not owner.datagrams:
+                handshake.receive(sock.recv(4096), 0.0)
+    return [_device(sock, owner) for sock, owner, _ in begun]
 
 
-def _waits(sock: socket.socket) -> bool:
-    # Not `select`, which knows no more than 1024 descriptors.
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def _begun(port: int, context: Context, number: int) -> tuple[socket.socket, Owner, ClientHandshake]:
+    owner = Owner()
+    terms = ClientTerms(context, name(number).encode(), KEY)
+    handshake = ClientHandshake(owner, b"", PEER + bytes(CID_LENGTH), Timing(), 0.0, terms)
+    handshake.start(0.0)
+    return dial(port), owner, handshake
+
+
+def _device(sock: socket.socket, owner: Owner) -> Device:
+    outcome = owner.outcome
+    assert outcome is not None
+    session = DtlsSession(b"", b"", outcome.suite, outcome.keys, outcome.identity)
+    outcome.hand_over(session)
+    return Device(sock, session)
 
 
 def enough(port: int, context: Context, count: int) -> list[Device]:

@@ -351,6 +351,7 @@ class Node:
         self._close_ports()
         if self._served:
             await self.delivery.stop()
+        self._served = self._taken_up = False  # whoever stops it again finds nothing left to do
         await self.storage.close()
 
     def _store_all(self) -> Deferred[None]:

@@ -35,7 +35,7 @@ from lwm2md.security.credentials import (
     rotated,
     to_row,
 )
-from lwm2md.security.csvfile import Packed, Row
+from lwm2md.security.csvfile import Packed
 from lwm2md.security.rules import Grant, exactly
 from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
@@ -169,10 +169,10 @@ class Vault:
         return self._storage.get(TABLE, identity).addCallback(self._found, identity)
 
     def _found(self, row: bytes | None, identity: str) -> Credential | None:
-        listed = self._file.get(identity)
+        listed = self._file.credential(identity)
         kept = self._opened(identity, row)
         if listed is not None:
-            return of_file(listed)
+            return listed
         self.counters["misses"] += kept is None
         return kept
 
@@ -198,7 +198,7 @@ class Vault:
         start = bisect_right(self._names, after)
         listed = self._names[start : start + limit + 1]
         found = {key: self._opened(key, row) for key, row in rows}
-        found |= {name: of_file(row) for name in listed if (row := self._file.get(name)) is not None}
+        found |= {name: self._file.credential(name) for name in listed}
         keys = sorted(found)
         if last is not None:
             keys = [key for key in keys if key <= last]
@@ -375,12 +375,6 @@ class KeysOf:
             then(keys if found is not None and found.type == "psk" and found.scope == self._scope else ())
         except Exception:
             self._vault.log.failure("what followed a lookup of a key failed")
-
-
-def of_file(row: Row) -> Credential:
-    """The credential that a line of a file stands for."""
-    keys = (Key(bytes.fromhex(row.key)),) if row.key else ()
-    return Credential(row.identity, row.type, row.scope, row.endpoints, keys, note=row.note)
 
 
 def _grant(credential: Credential) -> Grant:

@@ -18,9 +18,26 @@ from lwm2md.net.certificates import identity_of, strong
 from lwm2md.net.handshakes import Handshake, Owner, Timing
 from lwm2md.net.openssl import Connection, Context, Material
 from lwm2md.security.credentials import Keys
-from lwm2md.security.dtls.handshake import CLIENT_KEY_EXCHANGE, HEAD, SERVER_HELLO, Reassembly, psk_identity, transcript
+from lwm2md.security.dtls.handshake import (
+    CLIENT_KEY_EXCHANGE,
+    HEAD,
+    SERVER_HELLO,
+    Reassembly,
+    fragment_head,
+    psk_identity,
+    transcript,
+)
 from lwm2md.security.dtls.hello import Offer, server_hello
-from lwm2md.security.dtls.records import HANDSHAKE, HEADER, number, split
+from lwm2md.security.dtls.records import (
+    CHANGE_CIPHER_SPEC,
+    CID_LENGTH,
+    HANDSHAKE,
+    HEADER,
+    TLS12_CID,
+    head,
+    number,
+    split,
+)
 from lwm2md.security.dtls.session import EPOCH_1
 from lwm2md.security.dtls.suites import Suite
 from lwm2md.security.dtls.trial import Agreed
@@ -31,7 +48,6 @@ ACCESS_DENIED: Final = 49
 _SOON: Final = 0.5
 _HELD: Final = 8
 _BEHIND_NUMBER: Final = 11
-_HANDSHAKE: Final = bytes((HANDSHAKE,))
 _LONGEST: Final = 128
 """Bytes of a PSK identity (RFC 7925 section 4.2)."""
 
@@ -79,9 +95,11 @@ class ServerHandshake(Handshake):
         self._identity: bytes | None = None
         self._key = b""
         self._known = False
-        self._received = Reassembly()
+        self._received: Reassembly | None = None
         self._held: list[bytes] = []
         self._waiting = False
+        self._changed_cipher = False
+        self._proof_seen = False
         self._candidates: Sequence[bytes] = ()
         self._now = now
 
@@ -118,17 +136,23 @@ class ServerHandshake(Handshake):
             self._try()
         elif self._key or self._suite is None or not self._suite.psk or self._resumes:
             self._feed(datagram, now)
-            self._judge(now)
+            self._judge(datagram, now)
         else:
             self._held.append(datagram)
             body = _whole(datagram, CLIENT_KEY_EXCHANGE)
             if body is None:
-                self._received.add(datagram)
-                body = self._received.find(CLIENT_KEY_EXCHANGE)
+                body = self._put_together(CLIENT_KEY_EXCHANGE)
             if body is not None:
                 self._ask(psk_identity(body), now)
             elif len(self._held) > _HELD:
                 del self._held[0]
+
+    def _put_together(self, kind: int) -> bytes | None:
+        """The body of a message of the client that came in fragments; None while some of it is missing."""
+        if self._received is None:
+            self._received = Reassembly()
+        self._received.add(self._held[-1])
+        return self._received.find(kind)
 
     def _learn(self, data: bytes) -> None:
         if self._suite is None:
@@ -200,11 +224,16 @@ class ServerHandshake(Handshake):
         for datagram in held:
             if not self.over:
                 self._feed(datagram, now)
-                self._judge(now)
+                self._judge(datagram, now)
 
-    def _judge(self, now: float) -> None:
+    def _judge(self, datagram: bytes, now: float) -> None:
         """Refuse a peer whose Finished was there and could not be opened: it has another key."""
-        if self.over or not self._key or not self._proof_seen:
+        if self.over:
+            return
+        changed_cipher, top = _survey(datagram)
+        self._changed_cipher |= changed_cipher
+        self._proof_seen |= self._changed_cipher and top >= EPOCH_1
+        if not self._key or not self._proof_seen:
             return
         identity = self._identity or b""
         if self._known:
@@ -262,10 +291,24 @@ class ServerHandshake(Handshake):
 
 def _whole(datagram: bytes, kind: int) -> bytes | None:
     """The body of the message that a datagram begins with, if it is of this type and in one piece, as nearly always."""
-    if datagram[:1] != _HANDSHAKE or datagram[3:5] != b"\0\0" or datagram[HEADER : HEADER + 1] != bytes((kind,)):
+    start = HEADER + HEAD
+    if len(datagram) < start or datagram[0] != HANDSHAKE or datagram[3:5] != b"\0\0":
         return None
-    length = datagram[HEADER + 1 : HEADER + 4]
-    if datagram[HEADER + 6 : HEADER + 9] != b"\0\0\0" or datagram[HEADER + 9 : HEADER + HEAD] != length:
-        return None
-    end = HEADER + HEAD + int.from_bytes(length, "big")
-    return datagram[HEADER + HEAD : end] if end <= len(datagram) else None
+    found, length, _, _, size = fragment_head(datagram, HEADER)
+    end = start + length
+    return datagram[start:end] if found == kind and size == length and end <= len(datagram) else None
+
+
+def _survey(datagram: bytes) -> tuple[bool, int]:
+    """Whether a datagram has a ChangeCipherSpec, and the highest number in it that has an epoch; -1 without any."""
+    changed, top, at = False, -1, 0
+    while at + HEADER <= len(datagram):
+        kind, _, numbered, length = head(datagram, at)
+        changed |= kind == CHANGE_CIPHER_SPEC
+        if numbered >= EPOCH_1:
+            top = max(top, numbered)
+        if kind == TLS12_CID:
+            at += CID_LENGTH
+            length = int.from_bytes(datagram[at + 11 : at + HEADER], "big")
+        at += HEADER + length
+    return changed, top

@@ -239,11 +239,12 @@ class Associations:
         return handshake
 
     def follow(self, handshake: Handshake) -> None:
-        """Set the timer of a handshake anew."""
-        if handshake.over or handshake.wakes is None:
+        """Set the timer of a handshake anew; one that rings too early does no harm, and is set anew then."""
+        wakes, due = handshake.wakes, handshake.due
+        if handshake.over or wakes is None:
             self._timers.cancel(handshake)
-        else:
-            self._timers.schedule(handshake, handshake.wakes)
+        elif due is None or wakes < due:
+            self._timers.schedule(handshake, wakes)
 
     def send_to(self, handshake: Handshake, datagrams: Sequence[bytes]) -> None:
         """Send datagrams of a handshake."""

@@ -22,13 +22,8 @@ from lwm2md.security.dtls.hello import ServerHello
 from lwm2md.security.dtls.records import (
     ALERT,
     APPLICATION_DATA,
-    CHANGE_CIPHER_SPEC,
-    CID_LENGTH,
-    HEADER,
-    TLS12_CID,
-    head,
 )
-from lwm2md.security.dtls.session import EPOCH_1, DtlsSession, own_keys
+from lwm2md.security.dtls.session import DtlsSession, own_keys
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
 
@@ -121,8 +116,6 @@ class Handshake:
         self._suite: Suite | None = None
         self._hello: ServerHello | None = None
         self._resumes = False
-        self._changed_cipher = False
-        self._proof_seen = False
         self._keys = b""
 
     @property
@@ -149,8 +142,8 @@ class Handshake:
             del self._connection
 
     def expire(self, now: float) -> None:
-        """Send the last flight again, or give up."""
-        if self.over:
+        """Send the last flight again, or give up, if it is time for that."""
+        if self.over or self.wakes is None or now < self.wakes:
             return
         if now >= self._ends:
             self._fail("timeout", now)
@@ -166,9 +159,6 @@ class Handshake:
 
     def _feed(self, datagram: bytes, now: float) -> None:
         """Give a datagram to OpenSSL, and go on with what it says."""
-        changed_cipher, top = _survey(datagram)
-        self._changed_cipher |= changed_cipher
-        self._proof_seen |= self._changed_cipher and top >= EPOCH_1
         crossing = self._crossing
         if self._suite is not None and not (crossing.own_cid or crossing.cid):
             # OpenSSL can do it all: what it needs no help with is not looked at twice.
@@ -266,18 +256,3 @@ class Handshake:
     def _fail(self, cause: str, now: float) -> None:
         self.end()
         self._owner.failed(self, cause, now)
-
-
-def _survey(datagram: bytes) -> tuple[bool, int]:
-    """Whether a datagram has a ChangeCipherSpec, and the highest number in it that has an epoch; -1 without any."""
-    changed, top, at = False, -1, 0
-    while at + HEADER <= len(datagram):
-        kind, _, numbered, length = head(datagram, at)
-        changed |= kind == CHANGE_CIPHER_SPEC
-        if numbered >= EPOCH_1:
-            top = max(top, numbered)
-        if kind == TLS12_CID:
-            at += CID_LENGTH
-            length = int.from_bytes(datagram[at + 11 : at + HEADER], "big")
-        at += HEADER + length
-    return changed, top

@@ -229,9 +229,7 @@ class Connection:
         self._in, self._out = lib.BIO_new(memory), lib.BIO_new(memory)
         lib.SSL_set_bio(ssl, self._in, self._out)
         lib.SSL_set_mtu(ssl, mtu)
-        if context.server:
-            lib.SSL_set_accept_state(ssl)
-        else:
+        if not context.server:
             lib.SSL_set_connect_state(ssl)
             if session is not None and session.context is context:
                 lib.SSL_set_session(ssl, session.handle)

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from lwm2md.security.credentials import BadCredential, Kind, Scope, checked_identity, key_of, kind_of
+from lwm2md.security.credentials import BadCredential, Credential, Key, Kind, Scope, checked_identity, key_of, kind_of
 
 COLUMNS: Final = ("identity", "key", "endpoint", "scope", "note")
 _DEFAULT: Final = COLUMNS[:3]
@@ -74,6 +74,15 @@ class Packed:
             return None
         line, key, endpoints, scope, note = packed.decode().split(_SEPARATOR, 4)
         return Row(int(line), identity, key, tuple(endpoints.split()), _SCOPES[scope], note)
+
+    def credential(self, identity: str) -> Credential | None:
+        """The credential that the row of an identity stands for."""
+        packed = self._rows.get(identity)
+        if packed is None:
+            return None
+        _, key, endpoints, scope, note = packed.decode().split(_SEPARATOR, 4)
+        keys = (Key(bytes.fromhex(key)),) if key else ()
+        return Credential(identity, kind_of(identity), _SCOPES[scope], tuple(endpoints.split()), keys, note=note)
 
 
 @attrs.frozen(slots=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
+from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.net.addresses import Endpoint
 from lwm2md.net.dtls import Terms
 from lwm2md.net.handshakes import Timing
+from lwm2md.net.openssl import Connection
 from lwm2md.security.dtls.guards import GuardLimits
 from lwm2md.security.dtls.records import HANDSHAKE
 from lwm2md.security.dtls.suites import BY_NAME, SUITES
@@ -161,6 +165,36 @@ class HandshakeTest(SynchronousTestCase):
         server.keys.known.clear()
         self.assertEqual(one.say(b"hello"), [])
         self.assertEqual(server.seen.failures, [("device", "revoked")])
+
+    def test_resumption_by_id(self) -> None:
+        """A client that takes no tickets finds its session by its id, though nothing of its handshake is left."""
+        net = Net()
+        server = SecureServer(net)
+        terms = psk_terms(resumes=True)
+        terms.context._context.set_options(SSL.OP_NO_TICKET)
+        one = device(net, terms)
+        for _ in range(2):
+            self.assertEqual(one.say(b"hello"), [b"HELLO"])
+            one.move(one.link.local.port + 1)
+            net.run(0.1)
+            gc.collect()
+        self.assertEqual([session.outcome.resumed for session in server.seen.sessions], [False, True])
+
+    def test_nothing_is_left_of_a_handshake(self) -> None:
+        """What OpenSSL had for a handshake is gone with its end, well or not, without a collector."""
+        net = Net()
+        server = SecureServer(net)
+        gc.collect()
+        gc.disable()
+        try:
+            self.assertEqual(device(net, psk_terms()).say(b"hello"), [b"HELLO"])
+            device(net, psk_terms(key=OTHER_KEY), 40001).say(b"hello")
+            self.assertEqual(len(server.seen.failures), 1)
+            left = [each for each in gc.get_objects() if isinstance(each, Connection)]
+        finally:
+            gc.enable()
+        # A device begins anew by itself.
+        self.assertEqual([each for each in left if each._context.server], [])
 
 
 class RoughNetworkTest(SynchronousTestCase):

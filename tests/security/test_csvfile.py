@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lwm2md.security.credentials import Credential, Key
 from lwm2md.security.csvfile import Fault, Packed, Row, read
 
 KEY = "000102030405060708090a0b0c0d0e0f"
@@ -106,5 +107,11 @@ class PackedTests(SynchronousTestCase):
         for row in made:
             found.add(row)
         self.assertEqual([found.get(row.identity) for row in made], made)
+        self.assertEqual(
+            found.credential("a"),
+            Credential("a", "psk", "bootstrap", ("x", "y-*"), (Key(bytes.fromhex(KEY)),), note="note\twith tab"),
+        )
+        self.assertEqual(found.credential("x509:b"), Credential("x509:b", "x509"))
+        self.assertIsNone(found.credential("c"))
         self.assertEqual((found.get("c"), "a" in found, "c" in found, len(found)), (None, True, False, 2))
         self.assertEqual(sorted(found), ["a", "x509:b"])

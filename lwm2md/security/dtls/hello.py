@@ -27,6 +27,9 @@ _SESSION_ID: Final = 2 + _RANDOM_LENGTH
 _EXTENDED_MASTER_SECRET: Final = 23
 CONNECTION_ID: Final = 54
 _CONNECTION_ID: Final = CONNECTION_ID.to_bytes(2, "big")
+_NO_COOKIE: Final = DTLS_1_0 + bytes((COOKIE_LENGTH,)) + bytes(COOKIE_LENGTH)
+_VERIFY: Final = Message(HELLO_VERIFY_REQUEST, 0, _NO_COOKIE).hashed[:-COOKIE_LENGTH]
+"""What every HelloVerifyRequest begins with: all but the cookie."""
 _two_shorts: Final = struct.Struct(">HH").unpack_from
 
 
@@ -194,9 +197,7 @@ class Cookies:
 
     def challenge(self, address: bytes, hello: ClientHello, now: float) -> bytes:
         """Return the HelloVerifyRequest, as a datagram, that answers a hello without a valid cookie."""
-        cookie = self.cookie(address, hello, now)
-        body = DTLS_1_0 + bytes((len(cookie),)) + cookie
-        return plain(HANDSHAKE, hello.number, Message(HELLO_VERIFY_REQUEST, 0, body).hashed, DTLS_1_0)
+        return plain(HANDSHAKE, hello.number, _VERIFY + self.cookie(address, hello, now), DTLS_1_0)
 
     def _rotate(self, now: float) -> None:
         if now >= self._turn:
