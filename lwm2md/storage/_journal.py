@@ -13,16 +13,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain
 from math import inf
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from lwm2md.storage import _history, _logs
 from lwm2md.storage._squeezing import squeeze, unsqueeze
-from lwm2md.storage._statements import ROWS, Statement, in_rows
+from lwm2md.storage._statements import ROWS, in_rows
 from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Place, Sample, Samples, Write
 
 FULL: Final = 65_536
@@ -38,8 +37,8 @@ _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLE
 _WRITE: Final = "INSERT OR REPLACE INTO journal (id, value) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM journal WHERE id <= ?"
 
-Step = Callable[[sqlite3.Connection], object]
-"""A part of what brings changes into their tables."""
+Step = tuple[Callable[[sqlite3.Connection], object], dict[str, Any], Sequence[Any]]
+"""A part of what brings changes into their tables; and where they are gathered, by which keys, until it is done."""
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -85,13 +84,14 @@ class _Changes:
         for table, changes in self.rows.items():
             ordered = sorted(changes.items(), key=itemgetter(0))
             there = [row for row in ordered if row[1] is not None]
-            puts = in_rows(_PUT[table], _PUT_MANY[table], there)
-            gone = ordered if len(there) < len(ordered) else ()
-            deletions = ((_DELETE[table], (key,)) for key, value in gone if value is None)
-            yield from (partial(_execute, statement) for statement in chain(puts, deletions))
+            for statement, values in in_rows(_PUT[table], _PUT_MANY[table], there):
+                yield partial(_execute, statement, values), changes, values[::2]
+            for key, _ in (row for row in ordered if row[1] is None) if len(there) < len(ordered) else ():
+                yield partial(_execute, _DELETE[table], (key,)), changes, (key,)
         owners = sorted(self.samples)
         for start in range(0, len(owners), ROWS):
-            yield partial(_history.add, owners=[self.samples[owner] for owner in owners[start : start + ROWS]])
+            some = owners[start : start + ROWS]
+            yield partial(_history.add, owners=[self.samples[owner] for owner in some]), self.samples, some
 
 
 class Journal:
@@ -109,10 +109,11 @@ class Journal:
         # Of the rows of the journal the last one, and the last one of which all is in its table.
         self.last = self._settled = 0
         self._records: list[Append] = []
-        # What is on its way to the tables, how far it has come, and up to which row of the journal it stands for.
+        # What is on its way to the tables, what is yet to be done for that, how many steps go with a change, and up to
+        # which row of the journal it stands for.
         self._old: _Changes | None = None
         self._due: list[Step] = []
-        self._done = self._mark = 0
+        self._pace, self._mark = 0.0, 0
 
     @property
     def empty(self) -> bool:
@@ -185,7 +186,7 @@ class Journal:
             records, appends = [], ()
         value, last = _encode((writes, appends, samples, dropped)), self.last + 1
         connection.execute(_WRITE, (last, squeeze(value, len(writes) + len(samples))))
-        done = self._apply(connection, self._share(len(writes) + len(samples)))
+        done = self._apply(connection, 1 + int(self._pace * (len(writes) + len(samples))))
         _history.drop(connection, dropped)
 
         def written() -> None:
@@ -233,21 +234,17 @@ class Journal:
     def settle(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Take everything to its table."""
         self._apply(connection, len(self._due))
-        for step in self._young.steps():
-            step(connection)
+        for carry_out, _, _ in self._young.steps():
+            carry_out(connection)
         _append(connection, self._records)
         connection.execute(_FORGET, (self.last,))
         return self._reset
 
-    def _share(self, changes: int) -> int:
-        """How many steps go with so many changes: twice as many, so that it is done before there is as much again."""
-        return 1 + 2 * changes * len(self._due) // self._old.count if self._old is not None else 0
-
     def _apply(self, connection: sqlite3.Connection, most: int, stop: float = inf) -> int:
-        """Carry out the next steps, until a time of `time.monotonic`; how many are done then."""
-        done = self._done
-        for step in self._due[done : done + most]:
-            step(connection)
+        """Carry out the next steps, until a time of `time.monotonic`; how many."""
+        done = 0
+        for carry_out, _, _ in self._due[:most]:
+            carry_out(connection)
             done += 1
             if time.monotonic() >= stop:
                 break
@@ -256,18 +253,24 @@ class Journal:
         return done
 
     def _applied(self, done: int) -> None:
-        self._done = done
-        if self._old is not None and done == len(self._due):
-            self._settled, self._old, self._due, self._done = self._mark, None, [], 0
+        """So many steps were done. What is in its table is forgotten here, bit by bit: of all at once it takes long."""
+        for _, gathered, keys in self._due[:done]:
+            for key in keys:
+                gathered.pop(key, None)
+        del self._due[:done]
+        if self._old is not None and not self._due:
+            self._settled, self._old = self._mark, None
 
     def _turn(self) -> None:
         self._old, self._mark = self._young, self.last
-        self._due, self._done = list(self._old.steps()), 0
+        self._due = list(self._old.steps())
+        # Twice as many, so that all is done before there is as much again.
+        self._pace = 2 * len(self._due) / max(1, self._old.count)
         self._young, self._weight = _Changes(), 0
 
 
-def _execute(statement: Statement, connection: sqlite3.Connection) -> None:
-    connection.execute(*statement)
+def _execute(statement: str, values: Sequence[object], connection: sqlite3.Connection) -> None:
+    connection.execute(statement, values)
 
 
 def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:

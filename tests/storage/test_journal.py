@@ -98,6 +98,15 @@ class JournalTests(SynchronousTestCase):
         self.assertGreater(self.rows("SELECT sum(max(count, 1)) FROM events")[0][0], 800)
         self.assert_whole(900)
 
+    def test_keeps_pace(self) -> None:
+        """What was gathered is in its tables before there is as much again, whatever is told at once."""
+        self.patch(_journal, "FULL", 4000)
+        most = 0
+        for number in range(40):
+            self.database.commit(told(500 * number, 500, devices=2000))
+            most = max(most, self.rows("SELECT count(*) FROM journal")[0][0])
+        self.assertLessEqual(most, 6)  # of four commits each portion, and in the midst of the next the last one is done
+
     def test_killed_anywhere(self) -> None:
         """After a kill at any point of it all is there once, in its last state."""
         done = 0
