@@ -38,7 +38,7 @@ _AT_ONCE = 50_000
 _PORT = 20_000
 _UPDATE = b"\xb2rd\x0d\x03million%09d"
 _STRIDE = 618_033
-_TRY, _PATIENCE = 0.1, 30.0
+_TRY, _PATIENCE, _TOO_LONG = 0.1, 30.0, 300.0
 SECONDS, ROUNDS, MINUTE, SWEEPS = 3.0, 3, 60.0, 12.0
 HTTP_OK = 200
 
@@ -160,6 +160,8 @@ class _First:
         number = self._devices - 1
         while not self.answered or not _listens(api):
             sent = time.monotonic()
+            if sent > self.began + _TOO_LONG:
+                raise RuntimeError("the daemon does not start: perhaps its port was taken meanwhile")
             self._update(port, number)
             if self.answered:
                 self.longest = max(self.longest, time.monotonic() - sent)
