@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import select
 import socket
 import statistics
 import subprocess
@@ -27,19 +26,18 @@ import attrs
 
 from bench.dtlsecho import KEY
 from bench.servers import LOAD_CORE, SERVER_CORE, Running, daemon, free_port, processor_time
+from bench.shaking import BURST, DEVICES, Caught, Device, dial, enough, name, register
 from lwm2md.chance import Chance
-from lwm2md.coap.message import Message, decode, encode, options
-from lwm2md.coap.numbers import CHANGED, CON, CONTENT_FORMAT, CREATED, POST
+from lwm2md.coap.message import Message, encode, options
+from lwm2md.coap.numbers import CHANGED, CON, POST
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.lwm2m.paths import Path as ResourcePath
 from lwm2md.net.addresses import Endpoint, pack
-from lwm2md.net.associations import COUNTERS
 from lwm2md.net.calling import ClientHandshake, ClientTerms
-from lwm2md.net.handshakes import Handshake, Outcome, Timing
+from lwm2md.net.handshakes import Timing
 from lwm2md.net.openssl import Context
-from lwm2md.security.dtls import crossing
-from lwm2md.security.dtls.records import APPLICATION_DATA, CID_LENGTH
-from lwm2md.security.dtls.session import DROPS, PEER, DtlsSession
+from lwm2md.security.dtls.records import CID_LENGTH
+from lwm2md.security.dtls.session import PEER, DtlsSession
 from lwm2md.security.dtls.stored import StoredSession
 from lwm2md.security.dtls.suites import BY_NAME
 from lwm2md.security.identity import Identity
@@ -51,133 +49,16 @@ from lwm2md.server.registrationrows import registration_row
 from lwm2md.storage._database import Database
 from lwm2md.storage.interface import Batch
 
-DEVICES: Final = 256
-BURST: Final = 64
 SESSIONS: Final = 50_000
 CCM_8: Final = BY_NAME["PSK-AES128-CCM8"]
-_LINKS: Final = b"</1/0>,</3/0>,</3303/0>"
 _PATHS: Final = ("/1/0", "/3/0", "/4/0", "/5/0", "/6/0", "/7/0", "/3303/0", "/3303/1", "/3304/0", "/3315/0")
 _SPREAD: Final = 2048
 _DAY: Final = 86400.0
+_ROUNDS: Final = 30
+_SETTLED: Final = 100_000
+_SOURCES: Final = 250
 
 chance = Chance()
-
-
-class Owner:
-    """Whom the handshakes of a device tell."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.counters = {**dict.fromkeys(COUNTERS, 0), **crossing.counters()}
-        self.outcome: Outcome | None = None
-        self._socket = sock
-
-    def send_to(self, handshake: Handshake, datagrams: Sequence[bytes]) -> None:
-        """Send."""
-        for datagram in datagrams:
-            self._socket.send(datagram)
-
-    def established(self, handshake: Handshake, outcome: Outcome, now: float) -> None:
-        """Keep what was agreed on."""
-        self.outcome = outcome
-
-    def failed(self, handshake: Handshake, cause: str, now: float) -> None:
-        """Stop the measurement."""
-        raise RuntimeError(cause)
-
-
-class _Caught(Owner):
-    """Keeps what is to be sent."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self.datagrams: list[bytes] = []
-
-    def send_to(self, handshake: Handshake, datagrams: Sequence[bytes]) -> None:
-        """Keep datagrams."""
-        self.datagrams += datagrams
-
-
-@attrs.define(eq=False)
-class Device:
-    """A socket and a session."""
-
-    socket: socket.socket
-    session: DtlsSession
-    counters: dict[str, int] = attrs.Factory(lambda: dict.fromkeys(DROPS, 0))
-
-    def seal(self, data: bytes) -> bytes:
-        """The next record."""
-        record = self.session.seal(APPLICATION_DATA, data)
-        assert record is not None
-        return record
-
-    def answer(self) -> Message:
-        """What came."""
-        record = self.socket.recv(2048)
-        opened = self.session.open(record, int.from_bytes(record[3:11], "big"), self.counters)
-        assert opened is not None
-        return decode(opened[1])
-
-
-def dial(port: int) -> socket.socket:
-    """A socket that speaks with the server only."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(5)
-    sock.connect(("127.0.0.1", port))
-    return sock
-
-
-def shake(port: int, context: Context, numbers: Sequence[int]) -> list[Device]:
-    """Devices with sessions, which shake hands all at once."""
-    begun = []
-    for number in numbers:
-        sock = dial(port)
-        owner = Owner(sock)
-        terms = ClientTerms(context, name(number).encode(), KEY)
-        handshake = ClientHandshake(owner, b"", PEER + bytes(CID_LENGTH), Timing(), 0.0, terms)
-        handshake.start(0.0)
-        begun.append((sock, owner, handshake))
-    devices = []
-    for sock, owner, handshake in begun:
-        while owner.outcome is None:
-            handshake.receive(sock.recv(4096), 0.0)
-            for other, its, another in begun:
-                # One flight of everybody after the other, so that they meet at the server.
-                if another is not handshake and its.outcome is None and _waits(other):
-                    another.receive(other.recv(4096), 0.0)
-        outcome = owner.outcome
-        session = DtlsSession(b"", b"", outcome.suite, outcome.keys, outcome.identity)
-        outcome.hand_over(session)
-        devices.append(Device(sock, session))
-    return devices
-
-
-def _waits(sock: socket.socket) -> bool:
-    # Not `select`, which knows no more than 1024 descriptors.
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def enough(port: int, context: Context, count: int) -> list[Device]:
-    """So many devices with sessions, begun in bursts."""
-    numbers = [number % DEVICES for number in range(count)]
-    return [device for at in range(0, count, BURST) for device in shake(port, context, numbers[at : at + BURST])]
-
-
-def name(number: int) -> str:
-    """The identity, and endpoint, of a device."""
-    return f"bench-{number:06d}"
-
-
-def register(device: Device, number: int) -> str:
-    """Register a device; its Location."""
-    query = (f"ep={name(number)}", "lt=86400", "lwm2m=1.1", "b=U")
-    extra = tuple(sorted((*options(path=("rd",), query=query), (CONTENT_FORMAT, b"\x28"))))
-    device.socket.send(device.seal(encode(Message(CON, POST, 1, b"", extra, _LINKS))))
-    answer = device.answer()
-    assert answer.code == CREATED, answer
-    return answer.location[-1]
 
 
 @contextmanager
@@ -244,10 +125,10 @@ def updates(server: Running, rounds: int, *, registers: bool) -> float:
 def handshakes(server: Running, count: int) -> float:
     """Microseconds of processor time for a handshake."""
     context = Context((CCM_8,), server=False)
-    enough(server.port, context, 1)
-    before = processor_time(server.process)
     # The baseline knows an address for good, so that none may come again.
-    devices = enough(server.port, context, count)
+    devices = enough(server.port, context, BURST)
+    before = processor_time(server.process)
+    devices += enough(server.port, context, count)
     used = processor_time(server.process) - before
     for device in devices:
         device.socket.close()
@@ -342,23 +223,48 @@ def restart(count: int) -> None:
 
 
 def flood(seconds: float, hellos: int) -> None:
-    """Print what a flood of hellos from forged addresses leaves to devices with sessions."""
+    """Print what a flood of hellos from forged addresses takes of the memory, and what it leaves to devices."""
     with secure_daemon(DEVICES) as server:
         context = Context((CCM_8,), server=False)
         devices = enough(server.port, context, DEVICES)
         locations = [register(device, number) for number, device in enumerate(devices)]
         resident = server.resident()
+        with _flooded(server, hellos):
+            time.sleep(seconds)
+            alone = server.resident() - resident
+        filled = _fill(server, devices, locations) - resident - alone
         before = _rate(devices, locations, seconds)
-        command = [sys.executable, "-c", f"from bench.secure import _flood; _flood({server.port}, {hellos})"]
-        with subprocess.Popen(["taskset", "-c", LOAD_CORE, *command]) as process:
-            time.sleep(1)
+        resident = server.resident()
+        with _flooded(server, hellos):
             left = _rate(devices, locations, seconds)
-            process.kill()
-        grown = server.resident() - resident
+            grown = server.resident() - resident
     print(
-        f"flood of {hellos:,} hellos/s: {left / before:.2f} of {before:,.0f} Updates/s left, asked: 0.5; "
-        f"memory grew by {grown / 1e6:.1f} MB"
+        f"flood of {hellos:,} hellos/s: {left / before:.2f} of {before:,.0f} Updates/s left, asked: 0.5; memory grew "
+        f"by {alone / 1e6:.1f} MB from the start, by {grown / 1e6:.1f} MB beside Updates once these had filled what is "
+        f"bounded ({filled / 1e6:.1f} MB, the message ring for the most part)"
     )
+
+
+@contextmanager
+def _flooded(server: Running, hellos: int) -> Iterator[None]:
+    command = [sys.executable, "-c", f"from bench.secure import _flood; _flood({server.port}, {hellos})"]
+    with subprocess.Popen(["taskset", "-c", LOAD_CORE, *command]) as process:
+        time.sleep(1)
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def _fill(server: Running, devices: Sequence[Device], locations: Sequence[str]) -> int:
+    """Send Updates until they let the memory grow no more; the resident memory then."""
+    resident = 0
+    for _ in range(_ROUNDS):
+        before, resident = resident, server.resident()
+        if resident - before < _SETTLED:
+            break
+        _rate(devices, locations, 2.0)
+    return resident
 
 
 def _rate(devices: Sequence[Device], locations: Sequence[str], seconds: float) -> float:
@@ -384,20 +290,28 @@ def _rate(devices: Sequence[Device], locations: Sequence[str], seconds: float) -
 
 def _flood(port: int, rate: int) -> None:
     """Send hellos of one client after another, which never hears the answer."""
-    caught = _Caught(dial(port))
+    caught = Caught(dial(port))
     terms = ClientTerms(Context((CCM_8,), server=False))
     ClientHandshake(caught, b"", PEER + bytes(CID_LENGTH), Timing(), 0.0, terms).start(0.0)
-    sockets = []
-    for number in range(250):
-        forged = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        forged.bind((f"127.{1 + number % 200}.{number % 250}.7", 0))
-        sockets.append(forged)
+    sockets = [_forged(number) for number in range(_SOURCES)]
+    number = 0
     due = time.perf_counter()
     while True:
         for forged in sockets:
             forged.sendto(caught.datagrams[0], ("127.0.0.1", port))
+        # Nobody who floods comes from the same address twice for long.
+        for _ in range(_SOURCES // 10):
+            sockets[number % _SOURCES].close()
+            sockets[number % _SOURCES] = _forged(number)
+            number += 1
         due += len(sockets) / rate
         time.sleep(max(0.0, due - time.perf_counter()))
+
+
+def _forged(number: int) -> socket.socket:
+    forged = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    forged.bind((f"127.{1 + number % 200}.{number % 251}.{1 + number // 251 % 250}", 0))
+    return forged
 
 
 def main() -> None:
@@ -416,7 +330,7 @@ def main() -> None:
             lambda server, ours: updates(server, 40 if short else 400, registers=ours), 1 if short else 5,
         ),
         "handshakes": partial(
-            compare, "handshakes", 0.7, lambda server, _: handshakes(server, 300 if short else 3000), 1 if short else 5
+            compare, "handshakes", 0.7, lambda server, _: handshakes(server, 640 if short else 3200), 1 if short else 5
         ),
         "memory": partial(memory, 5000 if short else SESSIONS),
         "restart": partial(restart, 5000 if short else SESSIONS),

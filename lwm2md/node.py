@@ -43,7 +43,7 @@ from lwm2md.plugins.managing import Managing
 from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.effects import Commit
 from lwm2md.server.records import Registration
 from lwm2md.server.state import Environment
 from lwm2md.starting import PAGE, Starting
@@ -224,8 +224,8 @@ class Node:
         if not self._submitting:
             self._driver.settle()
 
-    def _store(self, write: Write, then: Resume | None) -> None:
-        self.delivery.submit((Commit((write,), (), then),))
+    def _store(self, commit: Commit) -> None:
+        self.delivery.submit((commit,))
 
     def _credentials_changed(self, identities: Sequence[str]) -> None:
         self.server.gate.review(identities, self.now())
@@ -261,6 +261,11 @@ class Node:
             except OSError:
                 self._close_ports()
                 raise
+
+    def follow(self, before: Node) -> None:
+        """Go on with the DTLS sessions of a daemon in this process that has stopped; before `start`."""
+        if self._peers.secured is not None and before._peers.secured is not None:
+            self._peers.secured.inherit(before._peers.secured)
 
     async def start(self) -> None:
         """Open the storage, serve devices, take the fleet up, then serve everybody."""

@@ -65,6 +65,7 @@ class Peers:
             rejoined=rejoined,
         )
         node.vault.revoked.append(self.secured.revoke)
+        node.tracing.watch(self.secured.watch)
         node.server.gate.expelled = self.secured.expel
 
     def describe(self, peer: Peer) -> PeerDescription:

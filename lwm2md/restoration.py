@@ -3,7 +3,8 @@
 RULES: all or nothing. A file that is damaged, or newer than this daemon, is refused before anything is changed. What
 was there before is kept aside, and is taken up again where the new state can't be. Ids of events go on where they were,
 so that none is given out twice. What was under way at the time of the backup may have been carried out since: it ends
-as `outcome-unknown`. Sessions of secure transports are dropped: their counters must never be used again.
+as `outcome-unknown`. Sessions of secure transports that a backup has are dropped: their counters must never be used
+again. Those of the daemon go on, from memory.
 """
 
 from __future__ import annotations

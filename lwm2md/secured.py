@@ -21,7 +21,7 @@ from lwm2md.net.accepting import ServerContexts
 from lwm2md.net.addresses import FAMILY_4, PREFIX_4, PREFIX_6, Endpoint, show
 from lwm2md.net.associations import Established
 from lwm2md.net.driver import Deadlines, Driver
-from lwm2md.net.dtls import DtlsPort, Observer, Terms
+from lwm2md.net.dtls import DtlsPort, Observer, Terms, Wire
 from lwm2md.net.handshakes import Outcome, Timing
 from lwm2md.net.keeping import LIVES, META, Keeper
 from lwm2md.net.openssl import Material
@@ -144,9 +144,17 @@ class Secured(Observer):
         """Take sessions up from storage, and give what is wrong with those that can't be."""
         return self.keeper.restore(rows)
 
-    def revoke(self, identity: str) -> None:
-        """End the sessions of an identity."""
-        self.port.associations.revoke((identity,))
+    def inherit(self, before: Secured) -> None:
+        """Go on with the sessions of a port that has stopped; whose records OpenSSL has made have to begin anew."""
+        self.keeper.inherit(before.port.associations.sessions.by_peer.values())
+
+    def revoke(self, identities: Sequence[str]) -> None:
+        """End the sessions of identities."""
+        self.port.associations.revoke(identities)
+
+    def watch(self, wire: Wire | None) -> None:
+        """Let somebody look at what passes as it is on the wire; None for nobody."""
+        self.port.wire = wire
 
     def expel(self, peer: bytes) -> None:
         """End the session of a peer, which has nothing to say here any more."""

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as LateError
@@ -115,6 +116,9 @@ class DaemonService(Service):
 
     def _make(self, settings: Settings) -> Node:
         """A node that has its addresses, and is to be started. Raises OSError."""
+        loaded = self._loaded
+        if self._node is not None:  # plugins may have come and gone since the start
+            loaded = attrs.evolve(loaded, plugins=self._node.plugins.plugins)
         kept = storage(settings, self._place, self._reactor, self._loaded.backends)
         node = Node(
             settings,
@@ -123,7 +127,7 @@ class DaemonService(Service):
             self._reactor,
             self._reload,
             read=self._read,
-            loaded=self._loaded,
+            loaded=loaded,
             restoration=self._restoration,
             clock_jumps=self._clock_jumps,
         )
@@ -201,7 +205,7 @@ class DaemonService(Service):
             await old.stop()
         try:
             await swap.there(old.storage, int(old.delivery.newest) + 1, self._reactor.seconds())
-            await self._begin(old.settings)
+            await self._begin(old.settings, old)
         except StorageError:
             try:
                 await swap.back(old.storage)
@@ -210,11 +214,14 @@ class DaemonService(Service):
                 raise OSError(str(error)) from None
             raise
 
-    async def _begin(self, settings: Settings) -> None:
+    async def _begin(self, settings: Settings, before: Node | None = None) -> None:
+        """Start another node, which goes on with sessions that are not in its storage. Raises StorageError."""
         try:
             self._node = node = self._make(settings)
         except OSError as error:
             raise StorageError(_reason(error)) from None
+        if before is not None:
+            node.follow(before)
         try:
             await self._start(node)
         except (StorageError, CannotListenError) as error:

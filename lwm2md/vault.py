@@ -83,7 +83,7 @@ class Vault:
         clock: IReactorTime,
         random: Callable[[int], bytes],
     ) -> None:
-        self.revoked: list[Callable[[str], None]] = []
+        self.revoked: list[Callable[[Sequence[str]], None]] = []
         self.changed: list[Callable[[Sequence[str]], None]] = []
         self.counters = dict.fromkeys(("lookups", "misses", "unreadable"), 0)
         self.count = 0
@@ -292,12 +292,11 @@ class Vault:
     def _changed(self, revoked: Sequence[str], changed: Sequence[str]) -> None:
         self._generation += 1
         self._grants.clear()
-        for identity in revoked:
-            for observer in self.revoked:
-                try:
-                    observer(identity)
-                except Exception:
-                    self.log.failure("the sessions of a revoked identity could not be ended")
+        for observer in self.revoked if revoked else ():
+            try:
+                observer(revoked)
+            except Exception:
+                self.log.failure("the sessions of revoked identities could not be ended")
         for told in self.changed:
             try:
                 told(changed)

@@ -87,7 +87,7 @@ class VaultCase(SynchronousTestCase):
         vault = Vault(self.storage, Seal(secret, os.urandom), self.delivery.submit, self.clock, os.urandom)
         self.successResultOf(Deferred.fromCoroutine(vault.start()))
         self.revoked: list[str] = []
-        vault.revoked.append(self.revoked.append)
+        vault.revoked.append(self.revoked.extend)
         return vault
 
     def put(self, identity: str, key: bytes | None = KEY, overlap: float = 0.0, **fields: Any) -> Credential:

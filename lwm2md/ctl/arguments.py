@@ -425,6 +425,7 @@ def _tracing(add: Any) -> None:
         ),
         limit,
         ("--pcapng", {"metavar": "FILE", "help": "write them to a file for Wireshark at the end"}),
+        ("--secrets", {"action": "store_true", "help": "in it, records of DTLS and the secrets that open them"}),
     )
     one = ("trace", {"nargs": "?", "metavar": "ID", "help": "only this one"})
     add("traces", tracing.traces, "List traces that run or have ended", one, _EVERY)

@@ -52,10 +52,14 @@ def trace(options: Namespace, client: Client, output: Output) -> int:
     """``trace``: show messages as they come, for a while or until it is interrupted; then remove the trace."""
     if [options.endpoint, options.address, options.identity].count(None) != 2:
         raise CommandError("trace: one of ENDPOINT, --address and --identity is expected", USAGE)
+    if options.secrets and options.pcapng is None:
+        raise CommandError("trace: --secrets is for the file that --pcapng names", USAGE)
     if options.pcapng is not None:
-        _write(options.pcapng, b"")  # what can't be written is told now, not at the end
+        _write(options.pcapng, b"", options.secrets)  # what can't be written is told now, not at the end
     names = ("endpoint", "address", "identity", "duration")
     asked = {name: getattr(options, name) for name in names}
+    if options.secrets:
+        asked["secrets"] = True
     if options.limit is not None:
         asked["limit"] = options.limit
     where = path_of("traces", client.request("POST", "/v1/traces", body=asked).document["id"])
@@ -63,7 +67,7 @@ def trace(options: Namespace, client: Client, output: Output) -> int:
         with suppress(KeyboardInterrupt):
             _follow(client, where, output)
         if options.pcapng is not None:
-            _write(options.pcapng, client.download(f"{where}/pcapng"))
+            _write(options.pcapng, client.download(f"{where}/pcapng"), options.secrets)
     finally:
         with suppress(CommandError):
             client.request("DELETE", where)
@@ -90,8 +94,12 @@ def _lines(found: Iterable[Mapping[str, Any]], output: Output) -> None:
         output.document(message, [message_line(message)])
 
 
-def _write(name: str, data: bytes) -> None:
+def _write(name: str, data: bytes, secret: bool) -> None:
+    path = Path(name)
     try:
-        Path(name).write_bytes(data)
+        if secret:
+            path.touch(mode=0o600)
+            path.chmod(0o600)
+        path.write_bytes(data)
     except OSError as error:
         raise CommandError(f"{name}: {error.strerror or error}", USAGE) from None

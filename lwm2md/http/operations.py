@@ -81,11 +81,12 @@ def _list(call: Call) -> Reply:
             continue
         if operation.internal or (endpoint or operation.endpoint) != operation.endpoint:
             continue
-        if (state or operation.state) != operation.state:
+        certain = operation.certain
+        if (state or certain.state) != certain.state:
             continue
         if len(items) == limit:
             return json_reply(Page(items, last))
-        items.append(_document(operation, call))
+        items.append(_document(certain, call))
         last = operation.id
     return json_reply(Page(items, None))
 

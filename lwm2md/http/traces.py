@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from lwm2md.http import parameters as p
+from lwm2md.http.authorizing import PRINCIPAL
 from lwm2md.http.bodies import Body
 from lwm2md.http.events import MEDIA_TYPE, EventStream, Push, last_event_id, require_room
 from lwm2md.http.operations import known_device
@@ -57,7 +58,7 @@ def _start(call: Call) -> None:
         return json_reply(trace.document(), 201, (*NO_STORE, (b"Location", where)))
 
     try:
-        node.tracing.start(asked, node.now(), lambda trace, ok: call.complete(lambda: outcome(trace, ok)))
+        node.tracing.start(asked, node.now(), lambda trace, ok: call.complete(lambda: outcome(trace, ok)), PRINCIPAL)
     except ValueError:
         raise wrong_field("bad-body", "address", "an IP address or a prefix such as 10.0.0.0/8 is expected") from None
     node.settle()
@@ -106,10 +107,23 @@ def _stream(call: Call) -> Reply | None:
     return None
 
 
-def _pcapng(call: Call) -> Reply:
-    trace = _known(call)
+def _pcapng(call: Call) -> Reply | None:
+    trace, node = _known(call), call.node
+    if trace.wired is None:
+        return _file(call, trace)
+
+    def outcome(committed: bool) -> Reply:
+        if not committed:
+            raise storage_failed(node.delivery.failure)
+        return _file(call, trace)
+
+    node.tracing.tell_secrets(trace, PRINCIPAL, node.now(), lambda ok, _: call.complete(lambda: outcome(ok)))
+    return None
+
+
+def _file(call: Call, trace: Trace) -> Reply:
     name = f'attachment; filename="{trace.definition.id}.pcapng"'.encode("ascii")
-    file = pcapng.capture(trace.recorded, f"lwm2md {call.node.version}")
+    file = pcapng.capture(trace.recorded, f"lwm2md {call.node.version}", trace.wired)
     return Reply(200, file, pcapng.MEDIA_TYPE.encode("ascii"), (*NO_STORE, (b"Content-Disposition", name)))
 
 
@@ -157,5 +171,6 @@ ROUTES: Final = (
         "The messages of a trace as a file for Wireshark",
         answers={200: None},
         media_type=pcapng.MEDIA_TYPE,
+        fails=(503,),
     ),
 )

@@ -342,7 +342,8 @@ class Associations:
         """End all sessions of identities with these texts; return how many there were."""
         count = self.traffic.revoke(texts)
         self._listener.transmit(self.traffic.take())
-        for whole in [whole for whole in self._whole.values() if whole.identity.goes_by(texts)]:
+        wanted = frozenset(texts)
+        for whole in [whole for whole in self._whole.values() if whole.identity.goes_by(wanted)]:
             self.end(whole.peer, "revoked")
             count += 1
         return count

@@ -10,7 +10,7 @@ operator wants one, goes out to an address once in a while.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -24,6 +24,7 @@ from lwm2md.net.driver import Deadlines
 from lwm2md.net.handshakes import Handshake, Timing
 from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.security.credentials import Keys
+from lwm2md.security.dtls.assembling import Assembly
 from lwm2md.security.dtls.guards import HandshakeGuard, Strangers
 from lwm2md.security.dtls.hello import Cookies, Offer, client_hello
 from lwm2md.security.dtls.records import ALERT, HANDSHAKE, plain
@@ -37,6 +38,7 @@ COUNTERS: Final = (
     "sent",
     "dropped",
     "cookies_sent",
+    "hello_fragments",
     "hellos_malformed",
     "hellos_repeated",
     "handshakes_begun",
@@ -77,6 +79,19 @@ class Observer:
         """Know that a handshake came to nothing, and which identity it named."""
 
 
+class Wire(Protocol):
+    """Who looks at what passes; none of it may fail."""
+
+    def received(self, batch: Sequence[Datagram], now: float) -> None:
+        """Look at what arrived, with the addresses it came from."""
+
+    def sent(self, batch: Sequence[Datagram], now: float) -> None:
+        """Look at what leaves, with the addresses it goes to."""
+
+    def established(self, address: bytes, cid: bytes, identity: str, secrets: tuple[bytes, bytes, bytes]) -> None:
+        """Know of a handshake that went well: the master secret, the client's and the server's random."""
+
+
 class DtlsPort:
     """Many associations behind one prefix, which all secure peers have."""
 
@@ -99,6 +114,8 @@ class DtlsPort:
         self.own = dict.fromkeys(COUNTERS, 0)
         self.on_unreachable: Callable[[bytes], None] | None = None
         self.strangers = Strangers()
+        self.wire: Wire | None = None
+        """Who looks at what passes."""
         self.contexts = contexts
         self.ports = tuple(ports)
         self._clock = clock
@@ -108,6 +125,7 @@ class DtlsPort:
         self._terms = terms
         self._observer = observer
         self._cookies = Cookies(random)
+        self._assembly = Assembly(guard.source)
         self._openings: Generations[bytes, bytes] = Generations(_COPIES_COME, _OPENINGS)
         self._tried: dict[bytes, int] = {}
         self._taking = False
@@ -144,7 +162,10 @@ class DtlsPort:
         """Take datagrams of the network."""
         try:
             self._taking = True
-            data = self.associations.receive(batch, self._clock.seconds())
+            now = self._clock.seconds()
+            if self.wire is not None:
+                self.wire.received(batch, now)
+            data = self.associations.receive(batch, now)
         except Exception:
             # Of the reactor's doing it would be to drop the port.
             self.own["errors"] += 1
@@ -187,6 +208,8 @@ class DtlsPort:
 
     def _transmit(self, datagrams: Sequence[Datagram]) -> None:
         self.own["sent"] += len(datagrams)
+        if self.wire is not None:
+            self.wire.sent(datagrams, self._clock.seconds())
         if len(self.ports) == 1:
             self.ports[0].send(datagrams)
             return
@@ -208,6 +231,9 @@ class DtlsPort:
     def begun(self, session: Established, before: bytes | None, now: float) -> None:
         """Know of a new session."""
         self._guard.release(session.address)
+        if self.wire is not None:
+            outcome = session.outcome
+            self.wire.established(session.address, session.peer[1:], outcome.identity.text, outcome.secrets)
         self._observer.begun(session, before, now)
 
     def ended(self, peer: bytes, address: bytes, identity: Identity, cause: str) -> None:
@@ -237,16 +263,26 @@ class DtlsPort:
         if not self._guard.challenge(now):
             return True
         hello = client_hello(datagram)
-        if hello is None:
+        if hello is None and address in self._assembly:
+            self._put_together(self._assembly.add(address, datagram, now), address, now)
+        elif hello is None:
             self.own["hellos_malformed"] += 1
         elif not self._cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
             self.transmit_soon([(self._cookies.challenge(address, hello, now), address)])
+        elif not hello.whole:
+            self._put_together(self._assembly.begin(address, datagram, hello, now), address, now)
         elif (offer := hello.offer()) is None:
             self.own["hellos_malformed"] += 1
         else:
             self._begin(datagram, offer, address, now)
         return True
+
+    def _put_together(self, whole: bytes | None, address: bytes, now: float) -> None:
+        """Take a hello that came in fragments, if that was the last one."""
+        self.own["hello_fragments"] += 1
+        if whole is not None:
+            self._greeted(whole, address, now)
 
     def _begin(self, datagram: bytes, offer: Offer, address: bytes, now: float) -> None:
         """Begin a handshake with a client that is where it says."""

@@ -2,7 +2,8 @@
 
 RULES: a session is stored when it begins and, while it is used, every few seconds; what was not stored yet is lost
 in a crash, which `stored` allows for, as long as each life of the daemon has another number (`Keeper.count`). Rows are
-sealed like credentials. A row that can't be stored is tried again.
+sealed like credentials. A session that sends on and on while nothing can be stored ends before it needs numbers with
+which another life would begin. A row that can't be stored is tried again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from lwm2md.net.driver import Deadlines
 from lwm2md.security.dtls.session import PEER, DtlsSession
 from lwm2md.security.dtls.sessions import Sessions
-from lwm2md.security.dtls.stored import StoredSession
+from lwm2md.security.dtls.stored import RESERVE, StoredSession
 from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
 
@@ -49,6 +50,8 @@ class Keeper:
         self._deadlines = deadlines
         self._begun: list[bytes] = []
         self._gone: set[str] = set()
+        self._unstored: dict[bytes, int] = {}
+        """Of sessions whose row is on its way, or could not be stored: their number when that was first asked for."""
 
     def count(self, life: int, *, stored: bool) -> None:
         """Know which life of the daemon this is, before `restore`; unless that is ``stored`` it will be beside rows."""
@@ -78,6 +81,7 @@ class Keeper:
     def ended(self, peer: bytes) -> None:
         """Know that a session is gone."""
         self._gone.add(_key(peer))
+        self._unstored.pop(peer, None)
         self._set(SOON)
 
     def wake(self, now: float) -> None:
@@ -87,21 +91,33 @@ class Keeper:
 
     def flush(self) -> bool:
         """Ask for a group of rows to be stored; whether there is more."""
-        sessions = self._sessions.take_changed(_MOST)
+        taken = self._sessions.take_changed(_MOST)
+        sessions = [session for session in taken if not self._is_spent(session)]
         gone, self._gone = self._gone, set()
         if not sessions and not gone:
             return False
         self._ask(sessions, gone)
-        return len(sessions) == _MOST
+        return len(taken) == _MOST
+
+    def _is_spent(self, session: DtlsSession) -> bool:
+        """Whether a session has used up what a restart may count on; it ends then."""
+        spent = session.sent - self._unstored.get(session.peer, session.sent) > RESERVE // 2
+        if spent:
+            self._sessions.drop(session, "exhausted")
+        return spent
 
     def _ask(self, sessions: Sequence[DtlsSession], gone: Collection[str]) -> None:
         """Ask for these to be stored, and those rows to be removed."""
         writes = (*self._rows(sessions), *(Write(TABLE, key, None) for key in gone))
+        for session in sessions:
+            self._unstored.setdefault(session.peer, session.sent)
 
         def ended(committed: bool, _now: float) -> None:
             if committed:
                 self.counters["sessions_stored"] += len(sessions)
                 self._uncounted = False
+                for session in sessions:
+                    self._unstored.pop(session.peer, None)
                 return
             self._gone.update(gone)
             for session in sessions:
@@ -135,6 +151,15 @@ class Keeper:
                 continue
             found.append(session)
         self._sessions.restore(found)
+
+    def inherit(self, sessions: Iterable[DtlsSession]) -> None:
+        """Go on with sessions that another keeper has had, which keeps them no more; they are stored here."""
+        found = tuple(sessions)
+        for session in found:
+            session.ciphers, session.changed = None, False  # whoever counted them counts no more
+        self._sessions.restore(found)
+        for session in found:
+            self._sessions.note(session)
 
     def _rows(self, sessions: Sequence[DtlsSession]) -> tuple[Write, ...]:
         rows = tuple(Write(TABLE, key := _key(session.peer), self._row(session, key)) for session in sessions)

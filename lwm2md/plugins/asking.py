@@ -45,7 +45,7 @@ class SubmittedOperation:
         self._operation = operation
         self._waiting: list[Deferred[Document]] = []
         self._over: Callable[[], None] | None = over
-        if operation.finished:
+        if self.finished:
             self._ended(operation)
         else:
             if operation.watchers is None:
@@ -59,17 +59,17 @@ class SubmittedOperation:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
-        return self._operation.finished
+        """Whether nothing will change any more, not by a crash either."""
+        return self._operation.finished and not self._operation.ending
 
     def document(self) -> Document:
         """The operation as ``/v1/operations/{id}`` shows it now."""
-        return shown(self._operation)
+        return shown(self._operation.certain)
 
     def ended(self) -> Deferred[Document]:
         """Fire with the document when the operation has ended, at once if it has. May be cancelled."""
         waiting: Deferred[Document] = Deferred(self._forget)
-        if self._operation.finished:
+        if self.finished:
             waiting.callback(self.document())
         else:
             self._waiting.append(waiting)

@@ -220,7 +220,7 @@ class PluginContext:
     def operation(self, identifier: str) -> dict[str, Any] | None:
         """An operation by its id, as ``/v1/operations/{id}`` shows it, or None."""
         found = self._node.server.operations.get(identifier)
-        return None if found is None else asking.shown(found)
+        return None if found is None else asking.shown(found.certain)
 
     @_on_reactor
     def keep(self, key: str, value: bytes | None) -> Deferred[bool]:

@@ -85,6 +85,13 @@ class Plugin:
         self._told.add(key)
         return True
 
+    def rest(self) -> None:
+        """Be ready for another start in this process, stopped in order; who can't be started twice has failed."""
+        if self.restartable:
+            self.state = "loaded"
+        else:
+            self.state, self.failure = "failed", "it can be started only with the daemon"
+
     def renewed(self) -> None:
         """Start over: what went wrong before is forgotten."""
         self.failure = self.health = None

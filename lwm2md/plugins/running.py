@@ -86,9 +86,12 @@ class Running:
             raise StartError(f"[plugins] strict: {'; '.join(failed)}")
 
     async def stop(self) -> None:
-        """Stop all plugins."""
+        """Stop all plugins; those that ran can be started by another daemon in this process, if they say so."""
+        ran = [plugin for plugin in self.plugins.values() if plugin.state in ("starting", "running")]
         for ended in [Deferred.fromCoroutine(self.end(plugin)) for plugin in self.plugins.values()]:
             await ended
+        for plugin in ran:
+            plugin.rest()
         self.calls.stop()
 
     async def begin(self, plugin: Plugin) -> bool:

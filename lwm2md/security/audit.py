@@ -19,7 +19,18 @@ CREDENTIALS_IMPORTED: Final = "credentials.imported"
 ADMITTED: Final = "refused.admitted"
 DISMISSED: Final = "refused.dismissed"
 REFUSALS: Final = "refused.summary"
-ACTIONS: Final = (CREDENTIAL_PUT, CREDENTIAL_REMOVED, CREDENTIALS_IMPORTED, ADMITTED, DISMISSED, REFUSALS)
+TRACE_SECRETS: Final = "trace.secrets"
+TRACE_SECRETS_READ: Final = "trace.secrets-read"
+ACTIONS: Final = (
+    CREDENTIAL_PUT,
+    CREDENTIAL_REMOVED,
+    CREDENTIALS_IMPORTED,
+    ADMITTED,
+    DISMISSED,
+    REFUSALS,
+    TRACE_SECRETS,
+    TRACE_SECRETS_READ,
+)
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

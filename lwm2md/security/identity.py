@@ -6,7 +6,7 @@ certificate's begins with `X509`, which no PSK identity may; a common name that 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from typing import Final, Literal
 
 import attrs
@@ -49,14 +49,17 @@ class Identity:
 
         Of a certificate ``x509:sha256:HEX``, ``x509:serial:HEX@ISSUER``, ``x509:san:NAME`` of each name, ``x509:CN``.
         """
-        if self.kind == "psk":
-            return (self.name,)
+        return (self.name,) if self.kind == "psk" else tuple(dict.fromkeys(self._listed()))
+
+    def _listed(self) -> list[str]:
         found = [f"{X509}{HASH}{self.key_hash.lower()}"] if self.key_hash else []
         if self.serial:
             found.append(f"{X509}{SERIAL}{self.serial.lower()}@{self.issuer}")
-        found += [f"{X509}{SAN}{name}" for name in self.sans]
-        return tuple(dict.fromkeys((*found, self.text)))
+        for name in self.sans:
+            found.append(f"{X509}{SAN}{name}")
+        found.append(self.text)
+        return found
 
-    def goes_by(self, names: Collection[str]) -> bool:
+    def goes_by(self, names: AbstractSet[str]) -> bool:
         """Whether one of these is a name of this identity."""
-        return self.name in names if self.kind == "psk" else not set(self.names).isdisjoint(names)
+        return self.name in names if self.kind == "psk" else not names.isdisjoint(self._listed())

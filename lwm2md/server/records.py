@@ -388,3 +388,11 @@ class Operation:
     def ending(self) -> bool:
         """Whether its end is on its way to the storage: ``watchers``, a list then, are told when it is durable."""
         return self.watchers is not None and self.finished
+
+    @property
+    def certain(self) -> Operation:
+        """The operation as it may be told to anybody: without an end that a crash could take back."""
+        if not self.ending:
+            return self
+        state: OperationState = "queued" if self.sent is None else "sent"
+        return attrs.evolve(self, state=state, ended=None, result=None, error=None, coap_code=None, format=None)

@@ -75,7 +75,7 @@ class Reviewing:
                 yield device.registration
             yield from tuple(self._state.identities.find(name))
 
-    def _goes_by(self, registration: Registration, names: Collection[str]) -> bool:
+    def _goes_by(self, registration: Registration, names: frozenset[str]) -> bool:
         if registration.identity is None:
             return False
         proved = self._where(registration).proved

@@ -1,8 +1,9 @@
-"""Datagrams as a pcapng file for Wireshark and tshark (draft-ietf-opsawg-pcapng: blocks 4.1, 4.2, 4.3).
+"""Datagrams as a pcapng file for Wireshark and tshark (draft-ietf-opsawg-pcapng: blocks 4.1, 4.2, 4.3, 4.7).
 
 RULES: one interface of LINKTYPE_RAW: each packet is an IPv4 or IPv6 packet with UDP, made anew around the datagram with
 checksums that are right. What came in DTLS records is shown opened, on the port of plain CoAP. Times are in
-microseconds. What could not be decoded as CoAP says so in a comment.
+microseconds. What could not be decoded as CoAP says so in a comment. With secrets the records are as they were on the
+wire, and a block before them all has the key log that opens them (CLIENT_RANDOM, as NSS writes it).
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Final
 from lwm2md.coap.message import FormatError, decode
 from lwm2md.net.addresses import FAMILY_4, FAMILY_6, PREFIX_4, PREFIX_6
 from lwm2md.tracing.ring import Seen
+from lwm2md.tracing.wire import Wired
 
 MEDIA_TYPE: Final = "application/x-pcapng"
 LINKTYPE_RAW: Final = 101
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
 _PACKET: Final = 6
+_DECRYPTION: Final = 10
+_KEY_LOG: Final = 0x544C534B
 _BYTE_ORDER: Final = 0x1A2B3C4D
 _COMMENT: Final = 1
 _APPLICATION: Final = 4
@@ -35,26 +39,35 @@ _NOWHERE: Final = b"\x06" + bytes(18) + b"\x20\x01\x0d\xb8" + bytes(4)
 """The beginning of an address in 2001:db8::/64, for peers of which only the session is known."""
 
 
-def capture(seen: Iterable[Seen], application: str) -> bytes:
-    """Return the whole file; ``application`` is written into it as what made it."""
-    return b"".join(_blocks(seen, application))
+def capture(seen: Iterable[Seen], application: str, wired: Wired | None = None) -> bytes:
+    """Return the whole file; ``application`` is written into it as what made it. What is ``wired`` takes the place of
+    what was in DTLS records.
+    """
+    return b"".join(_blocks(seen, application, wired))
 
 
-def _blocks(seen: Iterable[Seen], application: str) -> Iterator[bytes]:
+def _blocks(seen: Iterable[Seen], application: str, wired: Wired | None) -> Iterator[bytes]:
     made_by = _option(_APPLICATION, application.encode()) + _END
     yield _block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + made_by)
     yield _block(_INTERFACE, struct.pack("<HHI", LINKTYPE_RAW, 0, 0))
-    for each in seen:
-        if not each.note:
-            yield _packet(each)
+    messages = [(each, _comment(each)) for each in seen if not (each.note or (wired is not None and each.address))]
+    if wired is not None:
+        if wired.keys:
+            yield _secrets("".join(f"{line}\n" for line in wired.keys).encode())
+        messages = sorted([*messages, *((each, "") for each in wired.records)], key=lambda each: each[0].time)
+    for each, comment in messages:
+        yield _packet(each, comment)
 
 
-def _packet(seen: Seen) -> bytes:
+def _secrets(log: bytes) -> bytes:
+    return _block(_DECRYPTION, struct.pack("<II", _KEY_LOG, len(log)) + _padded(log))
+
+
+def _packet(seen: Seen, comment: str) -> bytes:
     frame = packet(seen)
     moment = int(seen.time * _MICROSECONDS)
     head = struct.pack("<IIIII", 0, moment >> 32, moment & 0xFFFFFFFF, len(frame), len(frame))
     options = _option(_FLAGS, struct.pack("<I", _INBOUND if seen.incoming else _OUTBOUND))
-    comment = _comment(seen)
     if comment:
         options += _option(_COMMENT, comment.encode())
     return _block(_PACKET, head + _padded(frame) + options + _END)

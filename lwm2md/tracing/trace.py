@@ -19,6 +19,7 @@ from lwm2md.subscriptions import CLOSED, Delivered
 from lwm2md.tracing.matching import Locate, Secrets, Wanted
 from lwm2md.tracing.ring import Batch, Seen
 from lwm2md.tracing.shown import document
+from lwm2md.tracing.wire import Wired
 
 MESSAGE: Final = "message"
 ENDED: Final = "ended"
@@ -41,7 +42,9 @@ def _nowhere(_peer: bytes) -> bytes:
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """What is stored of a trace: which ``endpoint``, ``address`` (a prefix) or ``identity``, until when, how much."""
+    """What is stored of a trace: which ``endpoint``, ``address`` (a prefix) or ``identity``, until when, how much, and
+    whether it keeps what passes as it is on the wire, with the ``secrets`` of handshakes.
+    """
 
     id: str
     endpoint: str | None
@@ -50,12 +53,14 @@ class Definition(msgspec.Struct, frozen=True):
     ends: float
     limit: int
     identity: str | None = None
+    secrets: bool = False
 
 
 class TraceDocument(msgspec.Struct):
     """A trace: ``state`` is ``running`` or ``ended``, ``reason`` what ended it (``duration``, ``limit``, ``size``).
 
     ``messages`` counts what was recorded, ``undecodable`` what of it is no CoAP; ``size`` is the memory of it in bytes.
+    Where it asked for ``secrets`` its file for Wireshark has the records of DTLS, and what opens them.
     """
 
     id: str
@@ -70,6 +75,7 @@ class TraceDocument(msgspec.Struct):
     messages: int
     undecodable: int
     size: int
+    secrets: bool
 
 
 @attrs.define(slots=True, eq=False)
@@ -89,6 +95,7 @@ class Trace:
     size: int = 0
     undecodable: int = 0
     locate: Locate = _nowhere
+    wired: Wired | None = None
     _secrets: Secrets = attrs.Factory(Secrets)
 
     def record(self, batch: Batch, now: float, incoming: bool) -> None:
@@ -106,6 +113,18 @@ class Trace:
         if self.reason is None:
             self._add(Seen(now, True, b"", address, note=text))
             self.show()
+
+    def wire(self, seen: Seen) -> None:
+        """Record a datagram as it was on the wire."""
+        if self.wired is not None:
+            self.wired.records.append(seen)
+            self._grow(len(seen.data) + _OVERHEAD)
+
+    def key(self, line: str) -> None:
+        """Record the secret of a handshake, as a line of a key log."""
+        if self.wired is not None:
+            self.wired.keys.append(line)
+            self._grow(len(line) + _OVERHEAD)
 
     def end(self, reason: str) -> None:
         """Record no more; the readers are told what they have not seen yet, and then of the end."""
@@ -151,11 +170,11 @@ class Trace:
             len(self.recorded),
             self.undecodable,
             self.size,
+            known.secrets,
         )
 
     def _add(self, seen: Seen) -> None:
         self.recorded.append(seen if seen.note else self._secrets.without(seen))
-        self.size += len(seen.data) + len(seen.note) + _OVERHEAD
         try:
             if not seen.note:
                 decode(seen.data)
@@ -163,8 +182,12 @@ class Trace:
             self.undecodable += 1
         if len(self.recorded) >= self.definition.limit:
             self.reason = LIMIT
-        elif self.size >= self.budget:
-            self.reason = SIZE
+        self._grow(len(seen.data) + len(seen.note) + _OVERHEAD)
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        if self.size >= self.budget:
+            self.reason = self.reason or SIZE
 
 
 class Reader:

@@ -16,21 +16,26 @@ import attrs
 import msgspec
 from twisted.logger import Logger
 
-from lwm2md.server.effects import Resume, Write
+from lwm2md.security import audit
+from lwm2md.server.effects import Commit, Resume, Write
 from lwm2md.server.errors import LimitReached
 from lwm2md.tracing.matching import ByEndpoint, ByIdentity, ByNetwork, Find, Identify, Locate, Secrets, Wanted
 from lwm2md.tracing.ring import Batch, Ring, Seen
 from lwm2md.tracing.trace import DURATION, FAILED, Definition, Trace
+from lwm2md.tracing.wire import Wire, Wired
 
 TABLE: Final = "meta"
 PREFIX: Final = "trace:"
-Store = Callable[[Write, Resume | None], None]
+Store = Callable[[Commit], None]
+Watch = Callable[[Wire | None], None]
+"""Told who looks at what passes on the secure port; None for nobody."""
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to trace (``endpoint``, ``address`` or ``identity``), for ``duration`` seconds, at most ``limit`` messages.
 
-    An address is one such as 10.1.2.3, or a prefix such as 10.0.0.0/8.
+    An address is one such as 10.1.2.3, or a prefix such as 10.0.0.0/8. With ``secrets`` the file for Wireshark has what
+    passes as it is on the wire, and what opens it.
     """
 
     endpoint: str | None = None
@@ -38,6 +43,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: str | None = None
     duration: float = 300.0
     limit: int = 10_000
+    secrets: bool = False
 
 
 _read: Final = msgspec.json.Decoder(Definition).decode
@@ -69,6 +75,8 @@ class Tracing:
         self._locate = locate
         self.traces: dict[str, Trace] = {}
         self._ring = Ring(budget)
+        self._wire = Wire(self._ended)
+        self._watch: Watch = _unwatched
         self._run(())
         self._find = find
         self._identify = identify
@@ -91,6 +99,13 @@ class Tracing:
         self._running = running
         self.received = self._received if running else self._ring.received
         self.sent = self._sent if running else self._ring.sent
+        watching = self._wire.run(tuple(trace for trace in running if trace.wired is not None))
+        self._watch(self._wire if watching else None)
+
+    def watch(self, watch: Watch) -> None:
+        """Know who has the secure port."""
+        self._watch = watch
+        self._run(self._running)
 
     def _received(self, batch: Batch, now: float) -> None:
         self._ring.received(batch, now)
@@ -126,8 +141,9 @@ class Tracing:
                 if trace.reason is not None:
                     self._ended(trace)
 
-    def start(self, asked: Asked, now: float, then: Callable[[Trace, bool], None]) -> None:
-        """Trace a device or a range of addresses; ``then`` is told whether the definition could be stored.
+    def start(self, asked: Asked, now: float, then: Callable[[Trace, bool], None], by: str = audit.DAEMON) -> None:
+        """Trace a device or a range of addresses; ``then`` is told whether the definition could be stored. That ``by``
+        whom secrets were asked for is in the audit log.
 
         Raises ValueError for what is no address or prefix, and LimitReached when too many traces run.
         """
@@ -135,7 +151,9 @@ class Tracing:
         self._make_room()
         trace_id = base64.b32encode(self._random(10)).decode().lower()
         ends = now + asked.duration
-        definition = Definition(trace_id, asked.endpoint, address, now, ends, asked.limit, asked.identity)
+        definition = Definition(
+            trace_id, asked.endpoint, address, now, ends, asked.limit, asked.identity, asked.secrets
+        )
         trace = self._add(definition)
 
         def stored(committed: bool, now: float) -> None:
@@ -143,12 +161,18 @@ class Tracing:
                 self._forget(trace)
             then(trace, committed)
 
-        self._store(Write(TABLE, PREFIX + trace_id, msgspec.json.encode(definition)), stored)
+        write = Write(TABLE, PREFIX + trace_id, msgspec.json.encode(definition))
+        records = (_record(audit.TRACE_SECRETS, definition, by, now),) if asked.secrets else ()
+        self._store(Commit((write,), (), stored, records=records))
+
+    def tell_secrets(self, trace: Trace, by: str, now: float, then: Resume) -> None:
+        """Write into the audit log that ``by`` whom the secrets of a trace are read; ``then`` when that is durable."""
+        self._store(Commit((), (), then, records=(_record(audit.TRACE_SECRETS_READ, trace.definition, by, now),)))
 
     def remove(self, trace: Trace, then: Resume) -> None:
         """End and forget a trace; ``then`` is called when its definition is gone."""
         self._forget(trace)
-        self._store(Write(TABLE, PREFIX + trace.definition.id, None), then)
+        self._store(Commit((Write(TABLE, PREFIX + trace.definition.id, None),), (), then))
 
     # Time
 
@@ -174,7 +198,7 @@ class Tracing:
                     continue
             except (msgspec.DecodeError, ValueError) as error:
                 self._log.error("a trace can't be taken up: {key}: {error}", key=key, error=error)
-            self._store(Write(TABLE, key, None), None)
+            self._store(Commit((Write(TABLE, key, None),)))
 
     def _add(self, definition: Definition) -> Trace:
         wanted: Wanted
@@ -184,7 +208,8 @@ class Tracing:
             wanted = ByIdentity(definition.identity, self._identify)
         else:
             wanted = ByNetwork(definition.address or "", self._locate)
-        trace = Trace(definition, wanted, self._trace_size, self._random(4).hex(), locate=self._locate)
+        wired = Wired() if definition.secrets else None
+        trace = Trace(definition, wanted, self._trace_size, self._random(4).hex(), locate=self._locate, wired=wired)
         self.traces[definition.id] = trace
         self._run((*self._running, trace))
         return trace
@@ -192,7 +217,7 @@ class Tracing:
     def _ended(self, trace: Trace, reason: str = DURATION) -> None:
         self._run(tuple(other for other in self._running if other is not trace))
         trace.end(reason)
-        self._store(Write(TABLE, PREFIX + trace.definition.id, None), None)
+        self._store(Commit((Write(TABLE, PREFIX + trace.definition.id, None),)))
 
     def _forget(self, trace: Trace) -> None:
         self._run(tuple(other for other in self._running if other is not trace))
@@ -209,3 +234,14 @@ class Tracing:
     def counters(self) -> Mapping[str, int]:
         """What metrics show."""
         return {"messages_bytes": self._ring.size, "running": len(self._running)}
+
+
+def _unwatched(_wire: Wire | None) -> None:
+    """Look at nothing: there is no secure port."""
+
+
+def _record(action: str, definition: Definition, by: str, now: float) -> bytes:
+    """A record of the audit log about the secrets of a trace."""
+    asked = {"endpoint": definition.endpoint, "address": definition.address, "identity": definition.identity}
+    details = {name: value for name, value in asked.items() if value is not None}
+    return audit.to_row(audit.Record(now, by, action, definition.id, details))

@@ -332,12 +332,26 @@ class Live(SynchronousTestCase):
         self.assertGreaterEqual(len(read(file.read_bytes())), 2)
         self.assertEqual(self.done("traces"), [])
 
+    def test_trace_secrets(self) -> None:
+        """A file with secrets is for its owner alone, whatever it was before."""
+        file = self.directory / "secret.pcapng"
+        file.write_bytes(b"")
+        file.chmod(0o644)
+        trace = self.following("trace", ENDPOINT, "--limit", "2", "--secrets", "--pcapng", str(file))
+        while not self.done("traces"):
+            pass
+        self.assertTrue(self.done("traces")["secrets"])
+        self.done("read", ENDPOINT, "/3/0/1")
+        self.assertEqual(trace.wait(10), DONE)
+        self.assertEqual((file.stat().st_mode & 0o777, len(read(file.read_bytes()))), (0o600, 2))
+
     def test_trace_refused(self) -> None:
         """What can't be traced, or written, is told before anything is traced."""
         for words, status in (
             (("trace",), USAGE),
             (("trace", ENDPOINT, "--address", "::1"), USAGE),
             (("trace", ENDPOINT, "--pcapng", "/nonexistent/x"), USAGE),
+            (("trace", ENDPOINT, "--secrets"), USAGE),
             (("trace", "--address", "nowhere"), FAILED),
             (("trace", ENDPOINT, "--duration", "0"), FAILED),
         ):

@@ -16,6 +16,7 @@ from collections import deque
 from random import Random
 from typing import Final
 
+from lwm2md.security.dtls.assembling import Assembly
 from lwm2md.security.dtls.crossing import Crossing, counters
 from lwm2md.security.dtls.handshake import (
     CLIENT_KEY_EXCHANGE,
@@ -141,6 +142,7 @@ class Shake:
         self.last: deque[bytes] = deque(maxlen=_KEPT)
         self.sent = 0
         self._cookies = Cookies(random.randbytes)
+        self._assembly = Assembly(bytes)
         self._shakes = []
         for name, own_cid, extended in (
             ("PSK-AES128-CCM8", b"", True),
@@ -171,7 +173,10 @@ class Shake:
                 changed = flights.mutated(random, datagram, every) if random.random() < 0.7 else datagram
                 self.last.append(changed)
                 sent += 1
+                self._assembly.add(b"there", changed, 0.0)
                 hello = client_hello(changed)
+                if hello is not None:
+                    self._assembly.begin(b"there", changed, hello, 0.0)
                 if hello is not None and not self._cookies.valid(b"there", hello, 0.0):
                     self._cookies.challenge(b"there", hello, 0.0)
                 (client if from_client else server).add(changed)

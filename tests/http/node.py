@@ -37,7 +37,7 @@ from lwm2md.restoration import Restoration
 from lwm2md.security.sealing import Seal
 from lwm2md.server.admission import UNAVAILABLE, Known
 from lwm2md.server.core import Server
-from lwm2md.server.effects import Commit, Resume, Write
+from lwm2md.server.effects import Commit
 from lwm2md.server.records import Registration
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.state import Environment, PeerDescription
@@ -176,8 +176,8 @@ class TestNode:
     def _grant(self, names: tuple[str, ...], then: Known) -> None:
         self.vault.grant(names, lambda grant: then(grant, self.now()), lambda: then(UNAVAILABLE, self.now()))
 
-    def _store(self, write: Write, then: Resume | None) -> None:
-        self.delivery.submit((Commit((write,), (), then),))
+    def _store(self, commit: Commit) -> None:
+        self.delivery.submit((commit,))
 
     def settle_soon(self) -> None:
         """The same at once."""

@@ -82,7 +82,12 @@ class OperationsTests(ApiTestCase):
         looked = self.start("GET", f"/v1/operations/{operation.id}")
         await self.until(lambda: len(operation.watchers or ()) > 0)
         self.assertFalse(asked.called or looked.called)
+        (listed,) = (await self.call("GET", "/v1/operations")).json["items"]
+        self.assertEqual([listed[name] for name in ("state", "ended", "coap_code")], ["sent", None, None])
+        self.assertEqual((await self.call("GET", "/v1/operations?state=done")).json["items"], [])
+        self.assertIsNotNone(listed["sent"])
         await release()
+        self.assertEqual((await self.call("GET", "/v1/operations")).json["items"][0]["state"], "done")
         for pending in (asked, looked):
             seen = await pending
             self.assertEqual((seen.status, seen.json["state"]), (200, "done"))

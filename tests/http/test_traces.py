@@ -10,10 +10,11 @@ import msgspec
 from lwm2md.coap import numbers as n
 from lwm2md.config.errors import ConfigError, ConfigErrors
 from lwm2md.config.schema import Limits, Settings
+from lwm2md.security.audit import from_row
 from tests.http.node import TOKEN, Answer
 from tests.http.support import ApiTestCase, Raw
 from tests.http.test_events import parse
-from tests.tracing.test_pcapng import read
+from tests.tracing.test_pcapng import blocks, read
 
 
 class TraceTestCase(ApiTestCase):
@@ -81,6 +82,21 @@ class TracesTests(TraceTestCase):
         self.assertEqual((await self.call("DELETE", where)).status, 204)
         for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/messages"), ("GET", "/pcapng")):
             await self.refused(404, "unknown-trace", method, where + path)
+
+    async def test_secrets(self) -> None:
+        """Secrets are only where they were asked for; asking and reading are in the audit log before the answer."""
+        plain, made = await self.trace(endpoint="a"), await self.trace(identity="b", secrets=True)
+        self.assertEqual((plain["secrets"], made["secrets"]), (False, True))
+        trace = self.node.tracing.traces[made["id"]]
+        trace.key("CLIENT_RANDOM 01 02")
+        for name, kinds in ((plain["id"], [0x0A0D0D0A, 1]), (made["id"], [0x0A0D0D0A, 1, 10])):
+            file = await self.call("GET", f"/v1/traces/{name}/pcapng")
+            self.assertEqual([kind for kind, _ in blocks(file.body)], kinds)
+        for path in ("/v1/traces", f"/v1/traces/{made['id']}"):
+            self.assertNotIn(b"CLIENT_RANDOM", (await self.call("GET", path)).body)
+        found = [from_row(row) for _, row in await self.node.storage.read("audit")]
+        self.assertEqual([record.action for record in found], ["trace.secrets", "trace.secrets-read"])
+        self.assertEqual({(record.by, record.subject) for record in found}, {("admin", made["id"])})
 
     async def test_refused(self) -> None:
         """What is no trace is refused by the member that is wrong; so is one too many."""

@@ -47,6 +47,17 @@ class OpenSslClientTests(TestCase):
             await client.process.await_line("Verify return code: 0")
             await client.process.stop()
 
+    async def test_small_datagrams(self) -> None:
+        """A client whose datagrams are so small that its ClientHello comes in fragments is served like others."""
+        _, daemon, address = await self._start()
+        long = ",".join(letter * 100 for letter in "abcd")
+        words = (*openssl.psk("tool", KEY), "-mtu", "256", "-alpn", long)
+        client = openssl.Client.start(self, address, words)
+        await client.process.await_line("Cipher is PSK-AES128-CCM8")
+        _, text = await daemon.api("GET", "/metrics")
+        found = [line for line in text.splitlines() if line.startswith("lwm2md_dtls_hello_fragments_total")]
+        self.assertGreater(float(found[0].split()[-1]), 1.0)
+
     async def test_cbc(self) -> None:
         """A suite of CBC mode serves where the operator names it."""
         files = Files.make(self, "tool")

@@ -65,6 +65,82 @@ class FragmentTest(SynchronousTestCase):
         self.assertEqual([session.outcome.identity.name for session in server.seen.sessions], ["device"])
 
 
+class Narrow(Net):
+    """A network of which the devices' datagrams have at most ``mtu`` bytes: their hellos come in fragments."""
+
+    mtu = 128
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.cut = 0
+
+    def carry(self, data: bytes, sender: Endpoint, receiver: Endpoint) -> None:
+        """Take a datagram."""
+        if sender == SERVER or data[HEADER : HEADER + 1] != b"\1" or len(data) <= self.mtu:
+            super().carry(data, sender, receiver)
+            return
+        body, room = data[_HEAD:], self.mtu - _HEAD
+        pieces = [(start, body[start : start + room]) for start in range(0, len(body), room)]
+        for index, (start, piece) in enumerate(self.order(pieces)):
+            place = start.to_bytes(3, "big") + len(piece).to_bytes(3, "big")
+            fragment = data[HEADER : HEADER + 6] + place + piece
+            super().carry(plain(HANDSHAKE, 16 * number(data) + index, fragment), sender, receiver)
+        self.cut += 1
+
+    def order(self, pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """What becomes of the pieces."""
+        return pieces
+
+
+class Late(Narrow):
+    """The first piece of every other hello comes last."""
+
+    def order(self, pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """What becomes of the pieces."""
+        return pieces[1:] + pieces[:1] if self.cut % 2 else pieces
+
+
+class HelloTest(SynchronousTestCase):
+    """ClientHellos that come in fragments."""
+
+    def test_a_narrow_network(self) -> None:
+        """A device with small datagrams shakes hands, with a Connection ID and without."""
+        for cid in (None, b"", b"\1\2\3"):
+            net = Narrow()
+            server = SecureServer(net)
+            self.assertEqual(device(net, psk_terms(cid=cid)).say(b"hello", 1.0), [b"HELLO"])
+            self.assertEqual(net.cut, 2)
+            counters = server.port.counters
+            self.assertEqual((counters["cookies_sent"], counters["handshakes_begun"]), (1, 1))
+
+    def test_before_the_cookie(self) -> None:
+        """Nothing is kept of who has no good cookie: a first fragment gets a smaller answer, a rest gets none."""
+        net = Narrow()
+        server = SecureServer(net)
+        device(net, psk_terms()).say(b"hello", 0.0)
+        net.clock.advance(0.001)
+        answers = [data for data, sender, _ in net.log if sender == SERVER]
+        self.assertEqual([data[HEADER] for data in answers], [3])
+        self.assertLess(len(answers[0]), Narrow.mtu)
+        self.assertEqual(server.port.counters["hello_fragments"], 0)
+        self.assertEqual(server.port.counters["half_open"], 0)
+
+    def test_overtaken(self) -> None:
+        """A rest that overtook its first fragment is lost, and comes again with the whole flight."""
+        net = Late()
+        SecureServer(net)
+        self.assertEqual(device(net, psk_terms()).say(b"hello", 10.0), [b"HELLO"])
+
+    def test_a_flight_that_is_lost(self) -> None:
+        """Who sends its hello in fragments once more gets the same answer once more, and no other handshake."""
+        net = Narrow()
+        server = SecureServer(net)
+        lost = iter((True, False))
+        net.fate = lambda data, sender: () if sender == SERVER and data[HEADER] == 2 and next(lost, False) else (0.001,)
+        self.assertEqual(device(net, psk_terms()).say(b"hello", 10.0), [b"HELLO"])
+        self.assertEqual(server.port.counters["handshakes_begun"], 1)
+
+
 class Deafener(Net):
     """Sends a record that nobody sealed, with the highest number of all, before each datagram of a device."""
 

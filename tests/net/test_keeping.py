@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.net.driver import Deadlines
 from lwm2md.net.keeping import LATER, LIVES, META, TABLE, Keeper
+from lwm2md.security.dtls.stored import RESERVE
 from lwm2md.security.sealing import Seal
 from lwm2md.server.effects import Commit, Resume
 from tests.net.dtlsnet import SERVER, Device, Net, SecureServer, device, psk_terms
@@ -144,6 +145,21 @@ class KeepingTest(SynchronousTestCase):
             resume(False, self.net.clock.seconds())
         self.net.run(LATER + 1, 0.5)
         self.assertEqual(self.rows, {})
+
+    def test_never_stored_again(self) -> None:
+        """A session that sends too much while nothing can be stored ends; one that is stored in time goes on."""
+        one = self._device()
+        [session] = self.server.port.associations.sessions.by_peer.values()
+        for works, left in ((True, 1), (False, 0)):
+            self.works = works
+            for _ in range(4):
+                one.say(b"hello")
+                self.net.run(LATER + 1, 0.5)
+                session.sent += RESERVE // 5
+            self.assertEqual(len(self.server.port.associations.sessions), left)
+        self.assertEqual(self.server.seen.over, [(session.peer, "exhausted")])
+        self.keeper.ended(session.peer)
+        self.assertEqual(self.keeper._unstored, {})
 
     def test_other_key(self) -> None:
         """Rows that another key has sealed, or that stand for another session, are left out and told."""

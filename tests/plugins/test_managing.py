@@ -50,6 +50,22 @@ class ManagingTests(Bed):
         self.assertEqual((await self.api("POST", "/v1/plugins/fixed/enable"))[0], 200)
         self.assertEqual(self.plugin("fixed").state, "running")
 
+    async def test_started_anew(self) -> None:
+        """After all were stopped those that ran are started again, but for what can't be started twice."""
+        self.write("again", "@hookimpl\ndef lwm2md_authorize_registration(registration):\n    return deny('again')\n")
+        self.write("fixed", FIXED)
+        self.write("never", "")
+        node = await self.start("again", "fixed", "never")
+        await node.managing.disable("never")
+        await node.plugins.stop()
+        states = {name: plugin.state for name, plugin in node.plugins.plugins.items()}
+        self.assertEqual(states, {"again": "loaded", "fixed": "failed", "never": "disabled"})
+        self.assertEqual(self.plugin("fixed").failure, "it can be started only with the daemon")
+        await node.plugins.start()
+        await self.until(lambda: self.plugin("again").state == "running")
+        self.assertEqual([pair[0].name for pair in node.plugins.pairs("lwm2md_authorize_registration")], ["again"])
+        self.assertEqual([self.plugin(name).state for name in ("fixed", "never")], ["failed", "disabled"])
+
     async def test_unknown(self) -> None:
         """A plugin that nobody knows is not found, nor enabled."""
         await self.start()

@@ -6,7 +6,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
-from lwm2md.server.effects import Resume, Write
+from lwm2md.server.effects import Commit
 from lwm2md.tracing.pcapng import capture, packet
 from lwm2md.tracing.ring import Seen
 from lwm2md.tracing.shown import document
@@ -25,6 +25,7 @@ class SecureTests(SynchronousTestCase):
         """Make it."""
         live = {"a": registration("a", SECURE)}
         self.count = 0
+        self.commits: list[Commit] = []
         self.tracing = Tracing(
             live.get,
             {SECURE: "key-of-a"}.get,
@@ -36,9 +37,10 @@ class SecureTests(SynchronousTestCase):
             locate=lambda found: peer("10.0.0.7") if found == SECURE else b"",
         )
 
-    def _store(self, write: Write, then: Resume | None) -> None:
-        if then is not None:
-            then(True, 0.0)
+    def _store(self, commit: Commit) -> None:
+        self.commits.append(commit)
+        if commit.resume is not None:
+            commit.resume(True, 0.0)
 
     def _random(self, size: int) -> bytes:
         self.count += 1

@@ -8,7 +8,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
-from lwm2md.server.effects import Resume, Write
+from lwm2md.server.effects import Commit
 from lwm2md.server.errors import LimitReached
 from lwm2md.server.records import Registration
 from lwm2md.subscriptions import Delivered
@@ -42,14 +42,15 @@ class TracingTests(SynchronousTestCase):
         self.count += 1
         return self.count.to_bytes(size, "big")
 
-    def store(self, write: Write, then: Resume | None) -> None:
-        """Keep a row, or fail."""
-        if self.stored and write.value is None:
-            self.rows.pop(write.key, None)
-        elif self.stored:
-            self.rows[write.key] = write.value or b""
-        if then is not None:
-            then(self.stored, 0.0)
+    def store(self, commit: Commit) -> None:
+        """Keep rows, or fail."""
+        for write in commit.writes if self.stored else ():
+            if write.value is None:
+                self.rows.pop(write.key, None)
+            else:
+                self.rows[write.key] = write.value
+        if commit.resume is not None:
+            commit.resume(self.stored, 0.0)
 
     def start(self, now: float = 0.0, **asked: object) -> Trace:
         """A new trace."""

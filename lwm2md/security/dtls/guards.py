@@ -77,7 +77,7 @@ class HandshakeGuard:
         self.counters = dict.fromkeys(REFUSALS, 0)
         self.half_open = 0
         self._limits = ours = limits or GuardLimits()
-        self._source = source
+        self.source = source
         self._trusted = trusted
         self._challenges = Bucket(ours.challenges, ours.challenges)
         self._rate = Bucket(ours.rate, ours.rate * ours.burst)
@@ -93,7 +93,7 @@ class HandshakeGuard:
 
     def admit(self, address: bytes, now: float, *, known: bool = False) -> str | None:
         """Let a handshake begin, which is half open from now on, and return None; else the limit that refuses it."""
-        source = self._source(address)
+        source = self.source(address)
         refusal = self._refusal(source, now, 1.0 if known else _SHARE)
         scarce = refusal is not None or self._rate.tokens < self._rate.size / 2
         # Whether somebody is trusted takes longer to find out than all else, and as a rule there is enough for all.
@@ -109,7 +109,7 @@ class HandshakeGuard:
 
     def release(self, address: bytes) -> None:
         """Know that a handshake that was admitted has ended, well or not."""
-        source = self._source(address)
+        source = self.source(address)
         left = self._half_open.get(source, 0) - 1
         if left < 0:
             return
