@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final, Literal
 
 import attrs
+import msgspec
 
 from lwm2md.coap.engine import Peer
 from lwm2md.lwm2m.paths import Path
@@ -169,8 +170,11 @@ class Profiling:
         names = tuple(each.definition.name for each in fitting)
         profile = self._merged.get((names, learned))
         if profile is None:
-            layers = [each.definition.set for each in fitting]
-            profile = merged(names[0] if names else None, (*layers, learned))
+            layers = (*(each.definition.set for each in fitting), learned)
+            profile = merged(names[0] if names else None, layers)
+            shown = learned.observations
+            if shown is not None and (profile.observations or 0) > shown:
+                profile = msgspec.structs.replace(profile, observations=shown)
             if len(self._merged) >= _MERGED:
                 self._merged.clear()
             self._merged[names, learned] = profile
@@ -185,6 +189,8 @@ class Profiling:
             by_hand = definition.name == device.hand
             layer: Layer = "hand" if by_hand else "shipped" if each.shipped else "profile"
             found |= {name: Said(value, layer, definition.name) for name, value in said(definition.set).items()}
+        if (shown := self.fit(device).observations) is not None and found["observations"].value != shown:
+            found["observations"] = Said(shown, "learned")
         return found
 
     def names(self, device: Device) -> tuple[str, ...]:

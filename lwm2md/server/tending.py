@@ -88,8 +88,7 @@ class Tending:
 
     def budget(self, device: Device) -> int | None:
         """How many observations a device can keep, by its profile and by what it has shown; None: as many as wished."""
-        said, shown = self._state.profile(device).observations, _shown(device)
-        return said if said is None or shown is None else min(said, shown)
+        return self._state.profile(device).observations
 
     def _show(self, device: Device, observations: int | None) -> None:
         """Remember, over restarts too, how many a device had when it refused one more; None: it may have room."""

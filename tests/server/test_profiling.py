@@ -154,6 +154,19 @@ class MatchTests(ProfilingCase):
         self.bench.submit("d", "read", "/3/0/3")
         self.assertIsNone(self.awake())
 
+    def test_fewer_observations(self) -> None:
+        """What a device has shown that it keeps counts where that is less than what a profile says."""
+        profiles = self.bench.server.device_profiles
+        self.bench.registered()
+        device = self.bench.server.devices["d"]
+        self.put("p", set={"observations": 20})
+        self.give("p")
+        for shown, value, layer, profile in ((5, 5, "learned", None), (30, 20, "hand", "p"), (None, 20, "hand", "p")):
+            profiles.learn(device, Learned(observations=shown))
+            self.assertEqual(self.bench.server._state.profile(device).observations, value)
+            said = profiles.values(device)["observations"]
+            self.assertEqual((said.value, said.layer, said.profile), (value, layer, profile))
+
     def test_merged(self) -> None:
         """False and 0 are said, None is not."""
         found = merged("p", [ProfileValues(fetch=False, observations=0), ProfileValues(fetch=True, nat=3)])
