@@ -31,7 +31,7 @@ from lwm2md.security.dtls.guards import GuardLimits, HandshakeGuard
 from lwm2md.security.dtls.sessions import Limits
 from lwm2md.security.dtls.suites import BY_NUMBER, Suite
 from lwm2md.security.identity import Identity
-from lwm2md.security.sealing import Seal
+from lwm2md.security.sealing import Seal, SealError
 from lwm2md.server.effects import Commit, Write
 from lwm2md.server.state import PeerDescription
 from lwm2md.storage.interface import Batch, Storage, StorageError
@@ -59,6 +59,7 @@ IANA: Final = {
 _NETWORK_6: Final = 8
 _COAP: Final = (5683).to_bytes(2, "big")
 _REMEMBERED: Final = 10_000
+COOKIES: Final = "dtls-cookies"
 _AHEAD: Final = 2
 """How many octets of chance a life is ahead by that could not be counted."""
 
@@ -87,6 +88,7 @@ class Secured(Observer):
     ) -> None:
         self._reactor = reactor
         self._random = random
+        self._seal = seal
         self._refused = refused
         self._told = told
         self._rejoined = rejoined
@@ -127,14 +129,21 @@ class Secured(Observer):
             self._log.error("the certificates before stay in use: {error}", error=error)
 
     async def begin(self, storage: Storage) -> None:
-        """Count this life of the daemon, durably, before sessions are taken up. Fails with StorageError.
+        """Count this life of the daemon, durably, before sessions are taken up; have the cookies of those before.
 
-        Where the storage can only be read chance sees to it that no other such life has the same number.
+        Where the storage can only be read chance sees to it that no other such life has the same number. Fails with
+        StorageError.
         """
         life = int(await storage.get(META, LIVES) or b"0") + 1
+        writes = [Write(META, LIVES, b"%d" % life)]
+        cookies, seal = self.port.cookies, self._seal
+        try:
+            cookies.keep(seal.open(await storage.get(META, COOKIES) or b"", COOKIES))
+        except SealError:
+            writes.append(Write(META, COOKIES, seal.seal(cookies.root, COOKIES)))
         stored = True
         try:
-            await storage.commit(Batch((Write(META, LIVES, b"%d" % life),)))
+            await storage.commit(Batch(tuple(writes)))
         except StorageError:
             life += int.from_bytes(self._random(_AHEAD), "big")
             stored = False

@@ -27,7 +27,7 @@ KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 class FarewellTests(TestCase):
     """A daemon that listens on coaps, and a device by hand."""
 
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         keys = directory(self) / "keys.csv"

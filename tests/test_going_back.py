@@ -28,7 +28,7 @@ GONE = (ConnectError, ConnectionClosed, ResponseFailed, ResponseNeverReceived)
 class GoingBackTests(TestCase):
     """A daemon that is given a backup while it runs."""
 
-    timeout = 60
+    timeout = 120
     daemon: Daemon
 
     async def start(self, *settings: str) -> None:

@@ -124,7 +124,7 @@ class DtlsPort:
         self._guard = guard
         self._terms = terms
         self._observer = observer
-        self._cookies = Cookies(random)
+        self.cookies = Cookies(random)
         self._assembly = Assembly(guard.source)
         self._openings: Generations[bytes, bytes] = Generations(_COPIES_COME, _OPENINGS)
         self._tried: dict[bytes, int] = {}
@@ -267,9 +267,9 @@ class DtlsPort:
             self._put_together(self._assembly.add(address, datagram, now), address, now)
         elif hello is None:
             self.own["hellos_malformed"] += 1
-        elif not self._cookies.valid(address, hello, now):
+        elif not self.cookies.valid(address, hello, now):
             self.own["cookies_sent"] += 1
-            self.transmit_soon([(self._cookies.challenge(address, hello, now), address)])
+            self.transmit_soon([(self.cookies.challenge(address, hello, now), address)])
         elif not hello.whole:
             self._put_together(self._assembly.begin(address, datagram, hello, now), address, now)
         elif (offer := hello.offer()) is None:

@@ -161,6 +161,19 @@ class KeepingTest(SynchronousTestCase):
         self.keeper.ended(session.peer)
         self.assertEqual(self.keeper._unstored, {})
 
+    def test_restart_amid_a_handshake(self) -> None:
+        """A client that has its cookie of a daemon that was started anew shakes hands with the next one."""
+        one = device(self.net, psk_terms())
+        self.net.fate = lambda data, sender: (0.001,) if sender == SERVER or len(self.net.log) < 2 else ()
+        one.say(b"hello", 0.5)
+        self.assertEqual(self.server.port.own["cookies_sent"], 1)
+        again = SecureServer(self.net, seed=9)
+        again.port.cookies.keep(self.server.port.cookies.root)
+        self.net.fate = lambda _data, _sender: (0.001,)
+        one.say(b"hello", 5.0)
+        self.assertEqual(again.port.own["cookies_sent"], 0)
+        self.assertEqual(again.port.counters["handshakes_established"], 1)
+
     def test_other_key(self) -> None:
         """Rows that another key has sealed, or that stand for another session, are left out and told."""
         self._device()

@@ -20,7 +20,7 @@ from lwm2md.security.dtls.handshake import CLIENT_HELLO, HEAD, HELLO_VERIFY_REQU
 from lwm2md.security.dtls.records import DTLS_1_0, HANDSHAKE, HEADER, plain, span
 
 COOKIE_LENGTH: Final = 20
-_SECRET_LENGTH: Final = 32
+ROOT_LENGTH: Final = 32
 _RANDOM_LENGTH: Final = 32
 _SESSION_ID: Final = 2 + _RANDOM_LENGTH
 """Where it begins, with its length, behind the version and the random."""
@@ -173,13 +173,21 @@ def _cid(extension: bytes | None) -> bytes | None:
 
 
 class Cookies:
-    """Makes and checks the cookies of HelloVerifyRequests. ``period`` (seconds) is how long one secret serves."""
+    """Makes and checks the cookies of HelloVerifyRequests. ``period`` (seconds) is how long one secret serves.
+
+    All secrets follow from one, the ``root``: who keeps it knows the cookies of a life before, so that a client need
+    not wait for the end of a handshake that nobody else has begun.
+    """
 
     def __init__(self, random: Callable[[int], bytes], period: float = 60.0) -> None:
-        self._random = random
+        self.root = random(ROOT_LENGTH)
         self._period = period
-        self._turn = float("-inf")
-        self._secret = self._before = self._drawn()
+        self._turn = -1
+        self._secret = self._before = self._drawn(0)
+
+    def keep(self, root: bytes) -> None:
+        """Have the secrets that follow from this."""
+        self.root, self._turn = root, -1
 
     def cookie(self, address: bytes, hello: ClientHello, now: float) -> bytes:
         """Return the cookie for a client at this address that says this hello."""
@@ -200,15 +208,12 @@ class Cookies:
         return plain(HANDSHAKE, hello.number, _VERIFY + self.cookie(address, hello, now), DTLS_1_0)
 
     def _rotate(self, now: float) -> None:
-        if now >= self._turn:
-            # After a whole period of silence the secret before is older than a cookie may become, too.
-            fresh = self._drawn()
-            self._before = fresh if now >= self._turn + self._period else self._secret
-            self._secret = fresh
-            self._turn = now + self._period
+        turn = int(now // self._period)
+        if turn != self._turn:
+            self._secret, self._before, self._turn = self._drawn(turn), self._drawn(turn - 1), turn
 
-    def _drawn(self) -> blake2s:
-        return blake2s(key=self._random(_SECRET_LENGTH), digest_size=COOKIE_LENGTH)
+    def _drawn(self, turn: int) -> blake2s:
+        return blake2s(key=blake2s(b"%d" % turn, key=self.root).digest(), digest_size=COOKIE_LENGTH)
 
 
 def _cookie(secret: blake2s, address: bytes, hello: ClientHello) -> bytes:

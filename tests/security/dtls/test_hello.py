@@ -176,6 +176,15 @@ class CookieTests(SynchronousTestCase):
         cookie = self.cookies.cookie(HERE, self.hello, 0.0)
         self.assertFalse(self.cookies.valid(HERE, self.second(cookie), 1000.0))
 
+    def test_after_a_restart(self) -> None:
+        """Who keeps the root knows the cookies of before; nobody else does."""
+        cookie = self.cookies.cookie(HERE, self.hello, 50.0)
+        other = Cookies(Random(2).randbytes, period=60.0)
+        self.assertFalse(other.valid(HERE, self.second(cookie), 70.0))
+        other.keep(self.cookies.root)
+        self.assertTrue(other.valid(HERE, self.second(cookie), 70.0))
+        self.assertFalse(other.valid(HERE, self.second(cookie), 120.0))
+
     def test_it_is_good_at_one_address_for_one_hello(self) -> None:
         """From elsewhere, or with another random, the cookie is worth nothing."""
         cookie = self.cookies.cookie(HERE, self.hello, 0.0)
