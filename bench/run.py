@@ -69,9 +69,13 @@ def _registers(seconds: float) -> float:
     with daemon() as server, reader(server, STORED):
         before = processor_time(server.process)
         rate = load("enroll", server.port, devices, 0, IN_FLIGHT)
-        used = processor_time(server.process) - before
-        print(f"  {used / devices * 1e6:.1f} us of processor time a Register")
+        _tell(server, before, devices, "a Register")
         return rate
+
+
+def _tell(server: Running, before: float, count: float, what: str) -> None:
+    used = processor_time(server.process) - before
+    print(f"  {used / count * 1e6:.1f} us of processor time {what}")
 
 
 def _return(pairs: int, seconds: float) -> None:
@@ -133,7 +137,10 @@ def _notifications(kind: str) -> Callable[[float], float]:
                     path = f"/v1/devices/bench-{number:06d}/observations/3303/0/5700"
                     assert ask(server, "PUT", path, {}) == CREATED
                 assert process.stdout is not None
-                return float(process.stdout.readline())
+                before = processor_time(server.process)
+                rate = float(process.stdout.readline())
+                _tell(server, before, rate * seconds, "a notification")
+                return rate
 
     return run
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from lwm2md.events import Event, Timestamp
-from lwm2md.lwm2m.rows import ValueRow
+from lwm2md.lwm2m.rows import Heading, ValueRow
 from lwm2md.lwm2m.values import ObjectLink
 from lwm2md.server.effects import Told
 from lwm2md.timestamps import rfc3339
@@ -146,22 +146,26 @@ def told_documents(told: Told, texts: Sequence[bytes], ids: Sequence[str]) -> li
     """
     time = _encode(time_text(told.time))
     head, tail = b'","time":%b,"type":"device.value","endpoint":' % time, time + b"}]}"
+    known: dict[Heading, tuple[bytes, bytes]] = {}
+    join = b"".join
     documents = []
     for event_id, (endpoint, labels, heading, value), text in zip(ids, told.values, texts, strict=True):
+        around = known.get(heading)
+        if around is None:
+            around = known[heading] = _around(heading.path, heading.type, heading.name, heading.unit)
+        before, after = around
+        shown = text
         kind = type(value)
-        if (kind is float or kind is bool or (kind is int and heading.type != "time")) and value - value == 0:  # type: ignore[operator]
-            before, after = _around(heading.path, heading.type, heading.name, heading.unit)
-            row = before + text + after
-        else:
-            row = render(value_document(heading.row(value, None))).removesuffix(b"null}")
+        if not (kind is float or kind is bool or (kind is int and heading.type != "time")) or value - value != 0:  # type: ignore[operator]
+            # Anything but a number is shown in another way than it is kept.
+            before, shown, after = b"", render(value_document(heading.row(value, None))).removesuffix(b"null}"), b""
         where = _encode(endpoint if endpoint.isascii() else _text(endpoint))
-        named = _encode(_mapping(labels)) if labels else b"{}"
-        parts = (b'{"id":"', event_id.encode(), head, where, b',"labels":', named, _OBSERVED, row, tail)
-        documents.append(b"".join(parts))
+        named = b',"labels":%b,"source":"observe","values":[' % _encode(_mapping(labels)) if labels else _UNLABELLED
+        documents.append(join((b'{"id":"', event_id.encode(), head, where, named, before, shown, after, tail)))
     return documents
 
 
-_OBSERVED: Final = b',"source":"observe","values":['
+_UNLABELLED: Final = b',"labels":{},"source":"observe","values":['
 
 
 def _row(row: ValueRow) -> msgspec.Raw | Document:

@@ -16,7 +16,6 @@ LOG: Final = "events"
 META: Final = "meta"
 NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
-_BEYOND: Final = 10**_WIDTH
 
 
 def text(number: int) -> str:
@@ -26,8 +25,7 @@ def text(number: int) -> str:
 
 def texts(first: int, count: int) -> list[str]:
     """The ids with so many numbers from the first on."""
-    start = _BEYOND + first  # one digit more, so that nothing has to be filled in
-    return [number[1:] for number in map(str, range(start, start + count))]
+    return [str(number).zfill(_WIDTH) for number in range(first, first + count)]
 
 
 def reservation(end: int) -> Write:

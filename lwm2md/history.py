@@ -29,6 +29,8 @@ MICRO: Final = 1e6
 EVER: Final = 2**62
 
 _PAGE: Final = 1000
+_GOING: Final = 5000
+"""Values that one step removes at most: a hundred thousand a second, more than come."""
 _NAMES: Final = 100
 
 
@@ -135,7 +137,7 @@ class History:
     def _step(self, place: Place) -> None:
         self._timer = None
         before = round((self._clock.seconds() - self._retention) * MICRO)
-        self._storage.thin(place, before, self._values, _PAGE).addCallbacks(self._stepped, self._failed)
+        self._storage.thin(place, before, self._values, _GOING).addCallbacks(self._stepped, self._failed)
 
     def _stepped(self, outcome: tuple[Place, int]) -> None:
         place, removed = outcome

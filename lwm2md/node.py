@@ -44,6 +44,7 @@ from lwm2md.plugins.running import Running
 from lwm2md.server.core import Server
 from lwm2md.server.deviceprofiles import engine_values
 from lwm2md.server.effects import Commit
+from lwm2md.server.parameters import NAME
 from lwm2md.server.records import Registration
 from lwm2md.server.state import Environment
 from lwm2md.starting import PAGE, Starting
@@ -136,6 +137,7 @@ class Node:
             verified=lambda peer: is_secure(peer) or self.server.knows(peer),
             glance=self.server.glance,
             notice=self.server.notice,
+            apart=NAME,
             on_error=lambda text: self._log.error("a decision failed: {text}", text=text),
             parameters_for=self._parameters_for,
         )
@@ -349,6 +351,7 @@ class Node:
         self._close_ports()
         if self._served:
             await self.delivery.stop()
+        self._served = self._taken_up = False  # whoever stops it again finds nothing left to do
         await self.storage.close()
 
     def _store_all(self) -> Deferred[None]:

@@ -63,11 +63,12 @@ class Transaction:
         """Take what was told, each with an event; ``first`` is the id of the first."""
         writes, samples, written = rows(told)
         ids = texts(first, len(written))
+        documents = told_documents(told, written, ids)
         self.writes += writes
         self.samples += samples
-        for name, document, (endpoint, labels, _, _) in zip(
-            ids, told_documents(told, written, ids), told.values, strict=True
-        ):
-            self.appends.append(Append(LOG, name, document))
-            self.events.append(Delivered(name, DEVICE_VALUE, endpoint, labels, document))
-            self.size += len(document) + 2 * _SAMPLE
+        self.appends += [Append(LOG, name, document) for name, document in zip(ids, documents, strict=True)]
+        self.events += [
+            Delivered(name, DEVICE_VALUE, value[0], value[1], document)
+            for name, value, document in zip(ids, told.values, documents, strict=True)
+        ]
+        self.size += sum(map(len, documents)) + 2 * _SAMPLE * len(documents)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,7 +22,9 @@ from lwm2md import delivery as delivery_module
 from lwm2md.delivery import Delivery
 from lwm2md.events import Event
 from lwm2md.gathering import GATHER, PATIENCE
-from lwm2md.server.effects import Commit, Write
+from lwm2md.lwm2m.rows import Heading
+from lwm2md.lwm2m.values import Value
+from lwm2md.server.effects import Commit, Told, Write
 from lwm2md.storage.interface import LAST, Append, Batch, Place, Rows, Samples, Storage, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from lwm2md.storage.sqlite import SQLiteStorage
@@ -290,6 +292,28 @@ class CommitTests(DeliveryTestCase):
         ]
         self.assertEqual(found, [(1, 1, [sample]), (0, 0, [sample])])
         self.assertEqual(self.delivery.counters["values_stored"], 2)
+
+    def test_written_out(self) -> None:
+        """What was told together is written out with its events, which have their turn among the others."""
+        reader = Reader(self.delivery)
+        heading = Heading("/3303/0/5700", "float", "Sensor Value", "Cel")
+        values: list[tuple[str, Mapping[str, str], Heading, Value]] = [(name, {}, heading, 20.5) for name in "ab"]
+        told = Commit(told=Told(5.0, True, values))
+        self.storage.slow = True
+        self.delivery.submit([Commit((Write("devices", "first", b""),))])
+        self.delivery.submit([Commit((), (event(1),)), told, Commit((), (event(2),))])
+        self.assertEqual(self.delivery.backlog, 4)
+        self.finish()
+        batch, seen = self.storage.batches[-1], reader.seen
+        self.assertEqual([write.key for write in batch.writes], ["/3303/0/5700 a", "/3303/0/5700 b"])
+        self.assertEqual(list(batch.samples), [(name, "/3303/0/5700", 5_000_000, b"20.5") for name in "ab"])
+        self.assertEqual([each.endpoint for each in seen[1:3]], ["a", "b"])
+        self.assertEqual(sorted({each.id for each in seen}), [each.id for each in seen])
+        logged = [(record.id, record.value) for record in batch.appends]
+        self.assertEqual([(each.id, each.document) for each in seen], logged)
+        self.delivery.submit([Commit((), (event(3),))])
+        self.finish()
+        self.assertGreater(reader.seen[-1].id, seen[-2].id)
 
     def test_dropped(self) -> None:
         """In one transaction what an owner had before it was dropped goes, what it got after that stays."""

@@ -21,6 +21,7 @@ from tests.test_node import Device
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 VALUE = "/3303/0/5700"
 _TURNS = 400
+_PLUGINS = ("mqtt", "gatekeeper")
 GONE = (ConnectError, ConnectionClosed, ResponseFailed, ResponseNeverReceived)
 
 
@@ -110,40 +111,27 @@ class GoingBackTests(TestCase):
         await self.daemon.process.stop()
 
     async def test_plugins(self) -> None:
-        """Plugins that ran run again: who has a say in who may register has it."""
-        plugins = (f"plugins.path={ROOT / 'examples'}", "plugins.enable=gatekeeper,weather")
-        await self.start(*plugins)
-        device = Device(self, self.daemon.coap.removeprefix("coap://"))
-        self.assertEqual((await device.register("farm-1")).code, n.CREATED)
-        data = await self.backup()
-        self.assertEqual((await device.register("farm-2")).code, n.CREATED)
-        await self.restore(data)
-        _, plugins_ = await self.daemon.api("GET", "/v1/plugins")
-        states = {each["name"]: each["state"] for each in plugins_["items"]}
-        self.assertEqual(states["gatekeeper"], "running")
-        self.assertEqual((await device.register("other")).code, n.FORBIDDEN)
-        self.assertEqual((await device.register("farm-2")).code, n.CREATED)
-        _, found = await self.daemon.api("GET", "/v1/devices/farm-2")
-        self.assertEqual(found["labels"], {"gate": "passed"})
-        self.assertNotIn("Traceback", self.daemon.process.output())
-        await self.daemon.process.stop()
-
-    async def test_broker(self) -> None:
-        """A plugin that is connected to a broker is again, and tells what happens from then on."""
-        bridge = await Bridge.start(self, coap=_free(), api=_free(socket.SOCK_STREAM))
+        """Plugins that ran run again: who has a say in who may register has it, and the broker is told what happens."""
+        plugins = ("[plugins.enable=mqtt,gatekeeper", f"[plugins.path={ROOT / 'examples'}")
+        bridge = await Bridge.start(self, *plugins, coap=_free(), api=_free(socket.SOCK_STREAM))
         self.daemon = bridge.daemon
         device = Device(self, self.daemon.coap.removeprefix("coap://"))
-        self.assertEqual((await device.register("before")).code, n.CREATED)
+        self.assertEqual((await device.register("farm-1")).code, n.CREATED)
         data = await self.backup()
         mark = self.daemon.process.mark()
         await self.restore(data)
         await self.daemon.process.await_line(CONNECTED, since=mark)
+        self.assertEqual((await device.register("other")).code, n.FORBIDDEN)
         since = bridge.listener.mark()
-        self.assertEqual((await device.register("after")).code, n.CREATED)
-        told = await bridge.listener.message(r"^lwm2m/after/registered ", since=since)
-        self.assertEqual(told["endpoint"], "after")
+        self.assertEqual((await device.register("farm-2")).code, n.CREATED)
+        told = await bridge.listener.message(r"^lwm2m/farm-2/registered ", since=since)
+        self.assertEqual(told["endpoint"], "farm-2")
+        _, document = await self.daemon.api("GET", "/v1/devices/farm-2")
+        self.assertEqual(document["labels"], {"gate": "passed"})
         answer = await bridge.ask("nobody", "GET", VALUE)
         self.assertEqual(answer["reason"], "unknown-device")
+        _, found = await self.daemon.api("GET", "/v1/plugins")
+        self.assertEqual({each["name"]: each["state"] for each in found["items"]}, dict.fromkeys(_PLUGINS, "running"))
         self.assertNotIn("Traceback", self.daemon.process.output())
 
 

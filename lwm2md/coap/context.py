@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from lwm2md.coap.alike import Alike
 from lwm2md.coap.echo import Guard
 from lwm2md.coap.interfaces import Datagram, Glance, Notice, Peer
 from lwm2md.coap.memory import MessageIds
@@ -57,6 +58,7 @@ class Context:
     guard: Guard | None = None
     glance: Glance | None = None
     notice: Notice | None = None
+    alike: Alike | None = None
     outbox: list[Datagram] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(COUNTERS, 0))
     _chances: list[int] = attrs.field(init=False, factory=list)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from lwm2md.coap import numbers
+from lwm2md.coap.alike import Alike
 from lwm2md.coap.context import Context
 from lwm2md.coap.echo import Guard
 from lwm2md.coap.exchange import EMPTY_ACKNOWLEDGEMENT, Exchanges
@@ -74,7 +75,8 @@ class Engine:
     `random` returns that many unguessable bytes; `on_error` is told the traceback of an exception in the upper layer;
     `parameters_for` may give other transmission parameters for a peer. `counters` is there for metrics.
 
-    `glance` may answer Confirmable POSTs by their bytes, `notice` take notifications, before they are decoded.
+    `glance` may answer Confirmable POSTs by their bytes, `notice` take notifications, before they are decoded. Of those
+    POSTs that only differ in the argument of their query that begins with `apart` one is decoded for all.
 
     With `trusted` or `verified`, a peer for which neither is true gets no large answer before it has shown by an Echo
     (RFC 9175) that it is where it says: `trusted` is asked for addresses, `verified` for what the layer above knows,
@@ -94,12 +96,14 @@ class Engine:
         verified: Callable[[Peer], bool] | None = None,
         glance: Glance | None = None,
         notice: Notice | None = None,
+        apart: bytes = b"",
     ) -> None:
         ours = parameters or Parameters()
         bounds = limits or Limits()
         everybody = trusted is None and verified is None
         guard = None if everybody else Guard(random, trusted, verified, bounds.peers)
         context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard, glance, notice)
+        context.alike = Alike(apart) if apart else None
         self.counters = context.counters
         self._guard = guard
         self._outbox = context.outbox

@@ -64,10 +64,26 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     options: Options = ()
 
 
+class Shape(msgspec.Struct, eq=False, gc=False):
+    """What requests have in common: the options around the argument, and the payload.
+
+    ``meaning`` is whatever the layer above has made of it.
+    """
+
+    before: Options
+    after: Options
+    payload: bytes
+    meaning: object = None
+
+    def argument(self, message: Message) -> bytes:
+        """The argument of a request of this shape."""
+        return message.options[len(self.before)][1]
+
+
 class IncomingRequest(msgspec.Struct, eq=False, gc=False):
     """A request of a peer with its whole body as payload; `received` is when it came.
 
-    `key`, `stage`, `terms` and `due` belong to the engine.
+    Others of its `shape` say the same but for one argument. `key`, `stage`, `terms` and `due` belong to the engine.
     """
 
     peer: Peer
@@ -77,6 +93,7 @@ class IncomingRequest(msgspec.Struct, eq=False, gc=False):
     stage: int = 0
     terms: Terms | None = None
     due: float | None = None
+    shape: Shape | None = None
 
 
 Outcome = Callable[[Received | str, float], None]

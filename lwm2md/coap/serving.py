@@ -17,7 +17,7 @@ from lwm2md.coap.blocks import merged, without
 from lwm2md.coap.context import Context
 from lwm2md.coap.echo import FREE
 from lwm2md.coap.exchange import Exchange, Exchanges
-from lwm2md.coap.interfaces import Failure, Handler, IncomingRequest, Peer, Response
+from lwm2md.coap.interfaces import Failure, Handler, IncomingRequest, Peer, Response, Shape
 from lwm2md.coap.memory import Replies
 from lwm2md.coap.message import MAX_TOKEN, FormatError, Message, decode, encode, encode_body, options
 from lwm2md.coap.options import SPECIAL, request_fault
@@ -78,6 +78,7 @@ class Serving:
         self._store_response = replies.store_response
         self._handle = handler.handle
         self._glance = context.glance
+        self._alike = context.alike
         self._limit = context.limits.pending
         busy = options(max_age=context.limits.busy_max_age)
         self._busy = Response(numbers.SERVICE_UNAVAILABLE, b"too many requests pending", busy)
@@ -104,8 +105,9 @@ class Serving:
         if (self._pending and peer + key in self._pending) or self._find(peer, key, now) is not None:
             return False
         place = len(self._outbox)
+        rest = data[end:]
         try:
-            code = self._glance(data[end:], peer, now)
+            code = self._glance(rest, peer, now)
         except Exception:
             self._context.report()
             code = 0
@@ -114,11 +116,18 @@ class Serving:
             self._outbox.insert(place, (reply, peer))  # ahead of what it has caused
             self._store_response(peer, reply, now)
             return True
+        known = None if self._alike is None else self._alike.find(rest)
+        if known is not None:
+            shape, argument = known
+            options = (*shape.before, (numbers.URI_QUERY, argument), *shape.after)
+            message = Message(_CON, numbers.POST, data[2] << 8 | data[3], key[2:], options, shape.payload)
+            self._serve(peer, message, key, now, shape)
+            return True
         try:
             message = decode(data)
         except FormatError:
             return False
-        self._serve(peer, message, key, now)
+        self._serve(peer, message, key, now, None if self._alike is None else self._alike.learn(rest, message))
         return True
 
     def serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
@@ -126,10 +135,10 @@ class Serving:
         if not (self._pending and self._is_pending(peer, key)):
             self._serve(peer, message, key, now)
 
-    def _serve(self, peer: Peer, message: Message, key: bytes, now: float) -> None:
-        request = IncomingRequest(peer, message, now, key)
+    def _serve(self, peer: Peer, message: Message, key: bytes, now: float, shape: Shape | None = None) -> None:
+        request = IncomingRequest(peer, message, now, key, shape=shape)
         try:
-            fault = request_fault(message.code, message.options)
+            fault = None if shape is not None else request_fault(message.code, message.options)
             if fault is not None:
                 response = self._faulty(request, fault, now)
             elif len(self._pending) < self._limit:

@@ -48,6 +48,7 @@ class Notifications:
         self._wishes = wishes
         self._reading = reading
         self._devices = state.devices
+        self._effects = state.effects
         self._twin = twin
         self._uplink = uplink
         self._tending = tending
@@ -110,7 +111,7 @@ class Notifications:
         self._uplink(device, now)
         place.wish.came(now)
         known.value, known.time, known.source = value, now, "observe"
-        effects = self._state.effects
+        effects = self._effects
         if not effects or effects[-1] is not self._commit or self._told.time != now:
             effects.append(self._begin(now))
         self._told.values.append((device.endpoint, device.all_labels(), place.line.heading, value))

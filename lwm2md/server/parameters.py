@@ -21,6 +21,8 @@ SUPPORTED_VERSIONS: Final = ("1.0", "1.1", "1.2")
 DEFAULT_LIFETIME: Final = 86400
 MAX_PROFILE: Final = 128
 """The longest profile id, in characters."""
+NAME: Final = b"ep="
+"""How the argument of the Endpoint Client Name begins."""
 _URI_QUERY: Final = n.URI_QUERY
 _KNOWN: Final = frozenset({"ep", "lt", "lwm2m", "b", "Q", "sms", "pid"})
 _VERSION: Final = re.compile(r"(0|[1-9]\d?)\.(0|[1-9]\d?)", re.ASCII)
@@ -62,12 +64,12 @@ def parse(options: Options) -> tuple[str | None, RegistrationParameters]:
     named: bytes | None = None
     for number, value in options:
         if number == _URI_QUERY:
-            if value[:3] == b"ep=" or value == b"ep":
+            if value[:3] == NAME or value == b"ep":
                 named = value
             else:
                 rest.append(value)
     said = _parse(tuple(rest))
-    return None if named is None else _endpoint(named), said
+    return None if named is None else name_of(named), said
 
 
 @lru_cache(maxsize=1024)
@@ -105,7 +107,8 @@ def effective_lifetime(asked: int | None, version: str, default: int, floor: int
     return min(max(asked, floor), cap) if cap else max(asked, floor)
 
 
-def _endpoint(item: bytes) -> str:
+def name_of(item: bytes) -> str:
+    """The Endpoint Client Name in its argument; raises `Rejected`."""
     name = item[3:].decode("utf-8", "replace")
     if not name or "\0" in name:
         raise Rejected(n.BAD_REQUEST, "ep is empty")

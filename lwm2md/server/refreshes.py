@@ -95,7 +95,7 @@ class Refreshes:
 
     def finish(self, now: float, then: Callable[[], None]) -> None:
         """Ask for everything to be stored that was refreshed until now, part by part; ``then`` is called at the end."""
-        noted = (each for part in (self._swept, self._fleet) for each in part if each.noted)
+        noted = (each for part in (self._swept[self._passed :], self._fleet) for each in part if each.noted)
         self._rest = [*self._moved, *noted][::-1]  # taken from its end
         self._moved.clear()
         self._since, self._failed = now, False

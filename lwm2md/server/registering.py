@@ -28,7 +28,7 @@ from lwm2md.server.idle import Idle
 from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.moving import Moves
 from lwm2md.server.objectlists import ObjectLists
-from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, parse
+from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, name_of, parse
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
@@ -60,6 +60,13 @@ class Parts:
     relisted: Callable[[Device], None]
 
 
+class _Meaning(msgspec.Struct, frozen=True, gc=False):
+    """What a Register says beside the name: its parameters, and the list of Objects once that was read."""
+
+    parameters: RegistrationParameters
+    listed: ObjectList | None = None
+
+
 class _Said(msgspec.Struct, frozen=True, gc=False):
     """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
 
@@ -88,7 +95,8 @@ class Registering:
 
     def register(self, request: IncomingRequest, now: float) -> None:
         """Decide; the answer goes when that is done. Raises Rejected for what is refused at once."""
-        name, parameters = parse(request.message.options)
+        name, meaning = self._read(request)
+        parameters = meaning.parameters
         where = self._state.environment.describe(request.peer)
         if name is None and where.identity is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
@@ -99,29 +107,35 @@ class Registering:
             self._state.engine.respond(request, busy, now)
             return
         asked = asked_of(where, name, parameters.labels)
-        self._parts.gate.ask(asked, now, partial(self._admitted, request, parameters))
+        self._parts.gate.ask(asked, now, partial(self._admitted, request, meaning))
+
+    def _read(self, request: IncomingRequest) -> tuple[str | None, _Meaning]:
+        """The name that a Register says, and all else: a fleet says the same again and again."""
+        shape = request.shape
+        if shape is not None and isinstance(shape.meaning, _Meaning):
+            return name_of(shape.argument(request.message)), shape.meaning
+        name, parameters = parse(request.message.options)
+        return name, _Meaning(parameters)
 
     def _admitted(
-        self,
-        request: IncomingRequest,
-        parameters: RegistrationParameters,
-        asked: Admission,
-        verdict: Verdict,
-        now: float,
+        self, request: IncomingRequest, meaning: _Meaning, asked: Admission, verdict: Verdict, now: float
     ) -> None:
         """Go on with one that may register, or may not; that can be long after it came."""
         try:
             if not verdict.allowed:
                 raise rejection(verdict.cause)
-            self._take_turn(request, asked, self._said(request, parameters, asked, verdict), now)
+            self._take_turn(request, asked, self._said(request, meaning, asked, verdict), now)
         except Rejected as refusal:
             self._state.engine.respond(request, self._parts.turns.refused(refusal), now)
 
-    def _said(
-        self, request: IncomingRequest, parameters: RegistrationParameters, asked: Admission, verdict: Verdict
-    ) -> _Said:
+    def _said(self, request: IncomingRequest, meaning: _Meaning, asked: Admission, verdict: Verdict) -> _Said:
+        parameters, listed = meaning.parameters, meaning.listed
         version = parameters.version or _DEFAULT_VERSION
-        listed = objects = self._parts.lists.said(request.message, version, parameters.deviations)
+        if listed is None:
+            listed = self._parts.lists.said(request.message, version, parameters.deviations)
+            if request.shape is not None and listed is not None:
+                request.shape.meaning = _Meaning(parameters, listed)
+        objects = listed
         device = self._state.devices.get(asked.endpoint)
         if self._state.draining and (device is None or device.registration is None):
             raise Rejected(n.SERVICE_UNAVAILABLE, "draining")

@@ -127,6 +127,9 @@ class RegistrationInterface:
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request to ``/rd`` or ``/rd/{id}``; None when the answer follows the commit."""
         try:
+            if request.shape is not None and request.shape.meaning is not None:
+                self._registering.register(request, now)
+                return None
             return self._decide(request, now)
         except Rejected as refusal:
             return self._turns.refused(refusal)

@@ -121,7 +121,7 @@ def read_registration(value: bytes, endpoint: str) -> Registration:
         intern(row.transport),
         row.identity,
         intern(row.version),
-        row.lifetime,
+        None if row.lifetime is None else _seconds(row.lifetime),
         intern(row.binding),
         row.queue_mode,
         row.sms,
@@ -149,6 +149,12 @@ def read_refresh(value: bytes) -> tuple[float, bytes]:
     """When a registration was refreshed, and from where."""
     row = _read_refresh(value)
     return row.updated_at, row.peer
+
+
+@lru_cache(maxsize=_MOST)
+def _seconds(lifetime: int) -> int:
+    """The same number for a whole fleet: each of its own would take 32 bytes."""
+    return lifetime
 
 
 @lru_cache(maxsize=_MOST)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
 from typing import Final
 
 from lwm2md.security.credentials import NOSEC, kind_of
@@ -21,8 +20,13 @@ from lwm2md.server.parameters import Rejected
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.state import PeerDescription, State
 
-_AT_ONCE: Final = 500
-_PAUSE: Final = 0.02
+_WORK: Final = 2000
+_OVERHEAD: Final = 20
+_DECISION: Final = 10
+"""What a turn may do: to look at one registration counts as so much and one more for each pattern, and ten times that
+where somebody is asked, or it ends."""
+_OPEN: Final = 500
+_PAUSE: Final = 0.01
 _AGAIN: Final = 30.0
 _UNKNOWN: Final = Grant()
 """A credential that says nothing: who may register with it may with any that was looked at before."""
@@ -40,8 +44,8 @@ class Reviewing:
         self._gate = gate
         self._end_of = end
         self._children = children
-        self._walks: deque[tuple[Iterator[Registration], bool]] = deque()
-        self._ruled: Iterator[Registration] | None = None
+        self._walks: deque[tuple[Iterator[Registration | None], bool]] = deque()
+        self._ruled: Iterator[Registration | None] | None = None
         self._open = 0
         self._due = False
         gate.review = self.credentials
@@ -66,10 +70,12 @@ class Reviewing:
             # One certificate goes by several names, and its registration has one of them.
             wanted = frozenset(names)
             everybody = tuple(self._state.registrations.values())
-            self._walk((each for each in everybody if self._goes_by(each, wanted)), now, asking=True)
+            self._walk((each if self._goes_by(each, wanted) else None for each in everybody), now, asking=True)
 
-    def _of(self, names: Iterable[str]) -> Iterator[Registration]:
+    def _of(self, names: Iterable[str]) -> Iterator[Registration | None]:
+        """The registrations of these identities; None for each step on the way, so that they can be counted."""
         for name in names:
+            yield None
             device = self._state.devices.get(name.removeprefix(NOSEC)) if name.startswith(NOSEC) else None
             if device is not None and device.registration is not None and device.behind is None:
                 yield device.registration
@@ -83,7 +89,7 @@ class Reviewing:
 
     # Turn by turn
 
-    def _walk(self, registrations: Iterator[Registration], now: float, *, asking: bool) -> None:
+    def _walk(self, registrations: Iterator[Registration | None], now: float, *, asking: bool) -> None:
         self._walks.append((registrations, asking))
         self._plan(now)
 
@@ -94,33 +100,45 @@ class Reviewing:
 
     def _turn(self, now: float) -> None:
         self._due = False
-        if self._walks and self._open < _AT_ONCE:
+        if self._walks and self._open < _OPEN:
             registrations, asking = self._walks[0]
-            found = tuple(islice(registrations, _AT_ONCE))
-            for registration in found:
-                self._look(registration, now, asking=asking)
-            if len(found) < _AT_ONCE:
+            left = self._at_once()
+            for registration in registrations:
+                more = registration is not None and self._look(registration, now, asking=asking)
+                left -= _DECISION if more else 1
+                if left <= 0:
+                    break
+            else:
                 self._walks.popleft()
         if self._walks:
             self._plan(now + _PAUSE)
 
+    def _at_once(self) -> int:
+        policy = self._state.settings.policy
+        lists = policy.block, policy.allow, policy.block_identities, policy.rules, policy.unsecured
+        return _WORK // (_OVERHEAD + sum(map(len, lists))) + 1
+
     # One registration
 
-    def _look(self, registration: Registration, now: float, *, asking: bool) -> None:
+    def _look(self, registration: Registration, now: float, *, asking: bool) -> bool:
+        """Look at one; whether more had to be done about it."""
         if self._state.registered(registration.id) is not registration:
-            return
+            return False
         if registration.device.children:
             self._children(registration.device, now)
         where = self._where(registration)
         policy, endpoint = self._state.settings.policy, registration.endpoint
         if registration.identity is not None and where.proved is None:
             # The rest is asked with its next session, which shows the certificate again.
-            if matches(endpoint, policy.block):
-                self._end(registration, "blocked-endpoint", now)
-            elif matches(registration.identity, policy.block_identities):
-                self._end(registration, "blocked-identity", now)
-        elif asking or self._is_doubtful(registration, where.proved, policy):
+            blocked = matches(registration.identity, policy.block_identities)
+            cause = "blocked-endpoint" if matches(endpoint, policy.block) else "blocked-identity" if blocked else ""
+            if cause:
+                self._end(registration, cause, now)
+            return bool(cause)
+        if asking or self._is_doubtful(registration, where.proved, policy):
             self._ask(registration, where, now)
+            return True
+        return False
 
     def _where(self, registration: Registration) -> PeerDescription:
         """Who and where the device is, also where its session is over: of a PSK identity its name is all there is."""
@@ -170,4 +188,7 @@ class Reviewing:
             self._later(registration, now)
 
     def _later(self, registration: Registration, now: float) -> None:
-        self._state.deadlines.at(now + _AGAIN, lambda _, then: self._look(registration, then, asking=True))
+        self._state.deadlines.at(now + _AGAIN, self._again, registration)
+
+    def _again(self, registration: Registration, now: float) -> None:
+        self._look(registration, now, asking=True)

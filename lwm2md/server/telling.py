@@ -15,18 +15,18 @@ from lwm2md.server.records import TwinValue
 
 def rows(told: Told) -> tuple[list[Write], list[Sample], list[bytes]]:
     """The rows of the twin, the samples, and each value as the samples have it."""
-    encode, time = stored.encode, told.time
+    encode, twin, time = stored.encode, stored.TWIN, told.time
     end = b',%b,"observe"]' % encode(time)
-    writes: list[Write] = []
     texts: list[bytes] = []
+    writes: list[Write] = []
     for endpoint, _, heading, value in told.values:
         if type(value) is float and value - value == 0.0:
             text = encode(value)
-            row = b'["plain",%b%b' % (text, end)
+            row = b'["plain",' + text + end
         else:
             text, row = stored.sample_value(value), stored.twin_row(TwinValue(value, time, "observe"))
         texts.append(text)
-        writes.append(Write(stored.TWIN, f"{heading.path} {endpoint}", row))
+        writes.append(Write(twin, f"{heading.path} {endpoint}", row))
     if not told.kept:
         return writes, [], texts
     when = int(time * 1e6 + 0.5)

@@ -110,11 +110,19 @@ class Database:
 
     def scan(self, table: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` rows with keys greater than ``after``."""
+        found: Rows = []
         with self._errors():
-            if self._journal.changes(table):
-                rows = self._opened().execute(_SCAN[table], (after, -1))
-                return self._journal.scan(rows, table, after, limit)
-            return self._opened().execute(_SCAN[table], (after, limit)).fetchall()
+            while len(found) < limit:
+                rows = self._opened().execute(_SCAN[table], (after, limit)).fetchall()
+                end = rows[-1][0] if len(rows) == limit else None
+                changed = self._journal.changes(table, after, end)
+                if changed:
+                    rows = [row for row in sorted({**dict(rows), **changed}.items()) if row[1] is not None]
+                found += rows
+                if end is None:
+                    break
+                after = end
+        return found[:limit]
 
     def read(self, log: str, after: str, limit: int) -> Rows:
         """Return at most ``limit`` records with ids greater than ``after``."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from heapq import merge, nsmallest
-from itertools import chain, islice
+from itertools import chain
 from math import inf
 from operator import itemgetter
 from typing import Final
@@ -36,7 +35,7 @@ _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?
 _PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (ROWS - 1) for table in TABLES}
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
 
-_WRITE: Final = "INSERT INTO journal (id, value) VALUES (?, ?)"
+_WRITE: Final = "INSERT OR REPLACE INTO journal (id, value) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM journal WHERE id <= ?"
 
 Step = Callable[[sqlite3.Connection], object]
@@ -85,8 +84,10 @@ class _Changes:
         """What brings them into their tables, some rows each."""
         for table, changes in self.rows.items():
             ordered = sorted(changes.items(), key=itemgetter(0))
-            puts = in_rows(_PUT[table], _PUT_MANY[table], [row for row in ordered if row[1] is not None])
-            deletions = ((_DELETE[table], (key,)) for key, value in ordered if value is None)
+            there = [row for row in ordered if row[1] is not None]
+            puts = in_rows(_PUT[table], _PUT_MANY[table], there)
+            gone = ordered if len(there) < len(ordered) else ()
+            deletions = ((_DELETE[table], (key,)) for key, value in gone if value is None)
             yield from (partial(_execute, statement) for statement in chain(puts, deletions))
         owners = sorted(self.samples)
         for start in range(0, len(owners), ROWS):
@@ -134,10 +135,6 @@ class Journal:
                     each for each in self._records if each.log != log or not (each.id <= gone or each.id in there)
                 ]
 
-    def changes(self, table: str) -> bool:
-        """Whether rows of a table were changed and are not there yet."""
-        return bool(self._young.rows[table]) or (self._old is not None and bool(self._old.rows[table]))
-
     def find(self, table: str, key: str) -> tuple[bool, bytes | None]:
         """Whether a row was changed and is not in its table yet, and to what."""
         for changes in (self._young, self._old):
@@ -145,14 +142,13 @@ class Journal:
                 return True, changes.rows[table][key]
         return False, None
 
-    def scan(self, rows: Iterable[tuple[str, bytes]], table: str, after: str, limit: int) -> list[tuple[str, bytes]]:
-        """The first of a table's ``rows`` as they are with what was changed, behind a key."""
-        changes = {**(self._old.rows[table] if self._old is not None else {}), **self._young.rows[table]}
-        changed = nsmallest(
-            limit, ((key, value) for key, value in changes.items() if key > after and value is not None)
-        )
-        kept = (row for row in rows if row[0] not in changes)
-        return list(islice(merge(kept, changed, key=itemgetter(0)), limit))
+    def changes(self, table: str, after: str, end: str | None) -> dict[str, bytes | None]:
+        """What was changed of a table and is not there yet, behind a key and up to another one."""
+        found: dict[str, bytes | None] = {}
+        for changes in (self._old, self._young):
+            rows = changes.rows[table] if changes is not None else {}
+            found |= {key: value for key, value in rows.items() if key > after and (end is None or key <= end)}
+        return found
 
     def names(self, there: list[str], owner: str, start: str, end: str, limit: int) -> list[str]:
         """The first names of an owner's series: those that are ``there``, and those that are yet to come."""

@@ -18,7 +18,10 @@ Statement = tuple[str, Sequence[object]]
 def in_rows(one: str, several: str, rows: Sequence[tuple[object, ...]]) -> Iterator[Statement]:
     """The statements that write rows: ``several`` writes `ROWS` at once, ``one`` each of those that are left."""
     whole = len(rows) - len(rows) % ROWS
-    for start in range(0, whole, ROWS):
-        yield several, tuple(chain.from_iterable(rows[start : start + ROWS]))
+    if whole:
+        values = list(chain.from_iterable(rows[:whole]))
+        size = ROWS * len(rows[0])
+        for start in range(0, len(values), size):
+            yield several, values[start : start + size]
     for row in rows[whole:]:
         yield one, row

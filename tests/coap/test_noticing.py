@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
 from lwm2md.coap.engine import Receipt
-from lwm2md.coap.message import Message, Options, encode, options
+from lwm2md.coap.message import Message, Options, decode, encode, options
 from lwm2md.coap.numbers import ACK, CON, NON
 from tests.coap.support import OTHER, PEER, Bench, ack
 
@@ -143,7 +145,7 @@ class LeftTests(Base):
     def test_others(self) -> None:
         """So does one without a format or a payload, with an option that is not understood, or with parts to come."""
         observe = (numbers.OBSERVE, b"\x0b")
-        for given, payload in (
+        for fields, payload in (
             ((observe,), b"x"),
             (options(observe=11, content_format=0), b""),
             ((observe, (numbers.CONTENT_FORMAT, b"\0\0\0")), b"x"),
@@ -153,8 +155,8 @@ class LeftTests(Base):
             (((numbers.OBSERVE, b"\0\0\0\x0b"), (numbers.CONTENT_FORMAT, b"")), b"x"),
         ):
             self.setUp()
-            self.notify(11, given=given, payload=payload)
-            self.assertEqual(self.taken, [], given)
+            self.notify(11, given=fields, payload=payload)
+            self.assertEqual(self.taken, [], fields)
 
     def test_cut_off(self) -> None:
         """A part of one is never taken for one; the whole is."""
@@ -163,6 +165,19 @@ class LeftTests(Base):
             self.setUp()
             self.bench.send(whole[:length])
             self.assertEqual(len(self.taken), int(length == len(whole)), length)
+
+    @given(st.binary(max_size=40), st.sampled_from((CON, NON)))
+    def test_anything(self, rest: bytes, kind: int) -> None:
+        """Whatever follows a token that is known, what is taken is what `decode` reads."""
+        self.setUp()
+        data = bytes((0x48 | kind << 4, numbers.CONTENT, 0, 9)) + self.token + rest
+        self.bench.send(data)
+        self.assertEqual(self.bench.errors, [])
+        for _, receipt, content_format, payload, confirmable in self.taken:
+            message = decode(data)
+            self.assertEqual((message.content_format, message.payload), (content_format, payload))
+            self.assertEqual((receipt, confirmable), ((data[2:12], PEER), message.type == CON))
+            self.assertEqual(message.observe, self.bench.engine._requests.observations[self.token].newest)
 
     def test_while_asked(self) -> None:
         """While a request with its token is under way a notification may be the answer, which is found out then."""

@@ -13,6 +13,8 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -234,7 +236,8 @@ def _plain(shake: Handshake, datagram: bytes) -> list[bytes]:
 class Memory:
     """What this process needs in KiB: at the start, and from when a third of the attack, or a million, is over."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, say: Callable[[str], object]) -> None:
+        self._say = say
         self._found: list[tuple[int, int]] = []
         self._step = max(1, count // 10)
         self._warm = min(count // 3, _WARM)
@@ -243,8 +246,7 @@ class Memory:
         """Say every tenth of the way how much it is."""
         if sent >= len(self._found) * self._step:
             self._found.append((sent, resident(os.getpid())))
-            sys.stdout.write(f"{sent} datagrams, {self._found[-1][1]} KiB resident\n")
-            sys.stdout.flush()
+            self._say(f"{sent} datagrams, {self._found[-1][1]} KiB resident")
 
     def check(self) -> str:
         """The line about it. Raises Lost where it grew."""
@@ -256,12 +258,15 @@ class Memory:
         return found
 
 
-def fuzz(count: int, random: Random) -> str:
-    """The whole attack; returns the line that sums it up. Raises whatever goes wrong, with the last datagrams."""
+def fuzz(count: int, random: Random, say: Callable[[str], object] = str) -> str:
+    """The whole attack; returns the line that sums it up. Raises whatever goes wrong, with the last datagrams.
+
+    ``say`` is told on the way how far it is.
+    """
     began = time.monotonic()
     talk, shake, rows, secure = Talk(random), Shake(random), Rows(random), Secure(random)
     parts = (talk, shake, rows, secure)
-    memory = Memory(count)
+    memory = Memory(count, say)
     while (sent := sum(part.sent for part in parts)) < count:
         memory.look(sent)
         # A round of the last one is some hundred datagrams.
@@ -288,7 +293,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = Random().randrange(1 << 32) if options.seed is None else options.seed
     try:
-        summary = fuzz(options.count, Random(seed))
+        summary = fuzz(options.count, Random(seed), partial(print, flush=True))
     except Exception:
         sys.stderr.write(f"{traceback.format_exc()}fuzz: DTLS FAILED, seed {seed} (the last datagrams are above)\n")
         return 1

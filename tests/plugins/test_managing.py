@@ -16,6 +16,7 @@ from lwm2md.config.errors import ConfigErrors
 from lwm2md.plugins import context
 from lwm2md.plugins.asking import OperationRefused
 from lwm2md.plugins.plugin import PluginFailed
+from lwm2md.storage.interface import Batch
 from tests.plugins.bed import Bed
 
 CONTEXT = """
@@ -195,6 +196,31 @@ class ContextTests(Bed):
         self.assertEqual(await asked.ended(), document)
         self.assertEqual((given._open, given.operation("none")), (0, None))
         self.assertEqual(given.devices.values("d", "/3")[0]["value"], "Acme")
+
+    async def test_end_that_is_not_durable(self) -> None:
+        """A plugin is told of an end when it is durable, and sees none before."""
+        given = await self.given()
+        device = self.device()
+        await device.register("d")
+        asked = await given.submit("d", {"op": "write", "path": "/3/0/14", "value": "+01"})
+        request = await device.hear()
+        held: list[Deferred[bool]] = []
+        real = self.node.storage.commit
+
+        def commit(batch: Batch) -> Deferred[bool]:
+            held.append(Deferred())
+            return held[-1].addCallback(lambda _: real(batch))
+
+        self.patch(self.node.storage, "commit", commit)
+        device.socket.send(encode(Message(n.ACK, n.CHANGED, request.mid, request.token)))
+        await self.until(lambda: held)
+        ended = asked.ended()
+        self.assertEqual((asked.finished, asked.document()["state"], ended.called), (False, "sent", False))
+        self.assertEqual(given.operation(asked.id), asked.document())
+        for each in held:
+            each.callback(True)
+        self.assertEqual((await ended)["state"], "done")
+        self.assertTrue(asked.finished)
 
     async def test_refused(self) -> None:
         """What can't be asked is refused with the code of the API, and so is too much of it."""

@@ -21,6 +21,7 @@ from lwm2md.lwm2m.models import parse
 from lwm2md.server import telling
 from lwm2md.server.core import Server
 from lwm2md.server.effects import Commit, Sample, Told
+from lwm2md.server.parameters import NAME
 from lwm2md.server.records import Operation, OperationRequest
 from lwm2md.server.restoring import RESTORED
 from lwm2md.server.settings import ServerSettings
@@ -76,6 +77,7 @@ class Bench:
             on_error=self.errors.append,
             glance=self.server.glance,
             notice=self.server.notice if short else None,
+            apart=NAME if short else b"",
         )
         self.server.attach(self.engine)
 

@@ -150,6 +150,16 @@ class RefreshesTests(SynchronousTestCase):
         """How many refreshes each commit that is held has."""
         return [sum(write.table == "refreshes" for write in held.writes) for held in self.bench.held]
 
+    def test_stop_amid_sweep(self) -> None:
+        """What a sweep has passed and what is still before it is stored once."""
+        self.refresh()
+        self.bench.advance(5 / PARTS * 4)
+        self.refresh()
+        self.bench.hold()
+        self.bench.server.stop(self.bench.now)
+        self.bench.settle()
+        self.assertEqual(sum(self.refreshed()), DEVICES)
+
     def test_stop_part_by_part(self) -> None:
         """A large fleet is stored part by part, and the time until which nothing is missing with the last one."""
         self.patch(refreshes, "_MOST", 30)

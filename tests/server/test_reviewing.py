@@ -176,22 +176,22 @@ class RuleChangeTests(ReviewCase):
 
     def test_many(self) -> None:
         """However many there are, a turn looks at a few of them."""
-        self.patch(reviewing, "_AT_ONCE", 3)
+        self.patch(reviewing, "_WORK", 2 * reviewing._DECISION * (reviewing._OVERHEAD + 1))
         for number in range(1, 11):
             self.there(f"d-{number}", number)
         settings = attrs.evolve(self.bench.settings, policy=Policy(block=("d-*",)))
         self.bench.server.configure(settings, self.bench.now)
         self.assertEqual(self.ended(), [])
         self.bench.tick()
-        self.assertEqual(len(self.ended()), 3)
-        self.bench.advance(0.021)
-        self.assertEqual(len(self.ended()), 6)
+        self.assertEqual(len(self.ended()), 2)
+        self.bench.advance(0.011)
+        self.assertEqual(len(self.ended()), 4)
         self.bench.advance(1.0)
         self.assertEqual(len(self.ended()), 10)
 
     def test_changed_again(self) -> None:
         """A change amid the work of another begins it again."""
-        self.patch(reviewing, "_AT_ONCE", 1)
+        self.patch(reviewing, "_WORK", 0)
         for number in range(1, 5):
             self.there(f"d-{number}", number)
         self.rule(block=("d-4",))
@@ -259,6 +259,22 @@ class CredentialChangeTests(ReviewCase):
         self.there("gateway-1", 1)
         self.credential("x509:san:gw.example", Grant(blocked=True))
         self.assertEqual(self.ended(), [("gateway-1", "blocked-identity")])
+
+    def test_many_certificates(self) -> None:
+        """However many are looked at for one certificate, a turn looks at a few of them."""
+        self.patch(reviewing, "_WORK", 0)
+        for number in range(1, 6):
+            self.proved(
+                number, Identity("x509", f"gateway-{number}", (f"gw-{number}",), "0A", "CN=ca", f"{number:064}")
+            )
+            self.there(f"gateway-{number}", number)
+        self.grants["x509:san:gw-5"] = Grant(blocked=True)
+        self.bench.server.gate.review(["x509:san:gw-5"], self.bench.now)
+        for _ in range(4):
+            self.bench.advance(0.0101)
+            self.assertEqual(self.ended(), [])
+        self.bench.advance(0.1)
+        self.assertEqual(self.ended(), [("gateway-5", "blocked-identity")])
 
     def test_leave(self) -> None:
         """A leave to come without security may be taken back."""

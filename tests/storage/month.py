@@ -146,7 +146,8 @@ class Month:
             self.fleet[peer] = Thing(f"thing-{number:05d}", peer)
         self._receive: Callable[[Batch], None]
         ensureDeferred(self.node.start())
-        assert self.node.ready
+        while not self.node.ready:  # the fleet is taken up a part at a time
+            self.clock.advance(0.0)
 
     def days(self, count: int) -> Iterator[tuple[int, int]]:
         """Let days pass; after each the bytes of the database, and those of its write-ahead log."""

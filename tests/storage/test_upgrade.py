@@ -7,14 +7,16 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import TestCase
 
 from lwm2md.service import DATABASE
 from lwm2md.storage._database import Database, schemas
-from lwm2md.storage.interface import LOGS, TABLES, StorageError
+from lwm2md.storage.interface import LOGS, START, TABLES, Append, Batch, StorageError
 from tests.daemons import Daemon
 from tests.processes import directory
 
+APPLICATION = 0x4C774D32
 USED = 2
 """The newest version of the schema that was in use before that of today."""
 VERSIONS = sorted(Path(__file__).with_name("versions").glob("*.sql"))
@@ -73,6 +75,32 @@ class UpgradeTests(TestCase):
             self.assertGreater(len(before["registrations"]), 0)
             for name, expected in before.items():
                 self.assertEqual(same_columns(after[name], expected), expected, f"{dump.stem}: {name}")
+
+    def test_packed(self) -> None:
+        """What the eighth schema had of packed records, of samples and in its journal is read, and goes on."""
+        self.path.parent.mkdir(parents=True)
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        for number, script in enumerate(schemas()[:8], 1):
+            connection.executescript(f"{script}; PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION}")
+        records = [("events", f"{number:03}", b"%d" % number) for number in range(5)]
+        packed = msgspec.msgpack.encode(records[:3])
+        connection.execute("INSERT INTO events (id, count, value) VALUES ('002', 3, ?)", (packed,))
+        connection.execute("INSERT INTO events (id, count, value) VALUES ('003', 0, ?)", (records[3][2],))
+        connection.execute("INSERT INTO history VALUES ('a', '/3/0/9', 1, ?), ('a', '/3/0/9', 2, ?)", (b"1", b"2"))
+        waiting = ([("twin", "/3/0/9 a", b"3")], records[4:], [("a", "/3/0/9", 3, b"3")])
+        connection.execute("INSERT INTO journal VALUES (7, ?)", (msgspec.msgpack.encode(waiting),))
+        connection.close()
+        database = Database(self.path)
+        database.open()
+        self.addCleanup(database.close)
+        self.assertEqual(database.read("events", "", 10), [(key, value) for _, key, value in records])
+        self.assertEqual(database.trim("events", 4), "000")
+        self.assertEqual(database.samples(("a", "/3/0/9"), 0, 10, 10), [(1, b"1"), (2, b"2"), (3, b"3")])
+        self.assertEqual(database.get("twin", "/3/0/9 a"), b"3")
+        database.commit(Batch(samples=[("a", "/3/0/9", 4, b"4")], appends=[Append("events", "005", b"5")]))
+        self.assertEqual(database.thin(START, 2, 1000, 1000), (START, 1))
+        self.assertEqual([time for time, _ in database.samples(("a", "/3/0/9"), 0, 10, 10)], [2, 3, 4])
+        self.assertEqual([key for key, _ in database.read("events", "", 10)], ["001", "002", "003", "004", "005"])
 
     def test_interrupted(self) -> None:
         """An upgrade that fails leaves the version and everything else as it was."""

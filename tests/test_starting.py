@@ -1,0 +1,107 @@
+"""Tests of lwm2md.starting: devices are served while a node reads its fleet back."""
+
+from __future__ import annotations
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.trial.unittest import TestCase
+
+from lwm2md.coap import numbers as n
+from lwm2md.config import load
+from lwm2md.node import Node
+from lwm2md.server import stored
+from lwm2md.storage.interface import Rows, StorageError
+from lwm2md.storage.memory import MemoryStorage
+from tests.test_node import TOKEN, Device
+
+
+class Slow(MemoryStorage):
+    """A storage that reads no devices until it is told to, except one at a time; ``broken`` it does not even that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: Deferred[None] | None = None
+        self.broken = False
+
+    def scan(self, table: str, after: str = "", limit: int = 1000) -> Deferred[Rows]:
+        """Return rows, those of devices when it is time."""
+        if table != stored.DEVICES or self.waiting is None:
+            return super().scan(table, after, limit)
+        answer: Deferred[Rows] = Deferred()
+        rows = super().scan(table, after, limit)
+        self.waiting.addCallback(lambda _: rows.chainDeferred(answer))
+        return answer
+
+    def get(self, table: str, key: str) -> Deferred[bytes | None]:
+        """Return a row."""
+        return fail(StorageError("broken: on purpose")) if self.broken else super().get(table, key)
+
+
+class StartingTests(TestCase):
+    """A node that starts on the registrations of two devices, on a storage that takes its time."""
+
+    async def begin(self) -> None:
+        """Let two devices register, and start again."""
+        self.storage = Slow()
+        before = self.node()
+        await before.start()
+        address = before.listeners()[0]["address"]
+        self.one, self.two = (Device(self, address) for _ in range(2))
+        await self.one.register("one")
+        await self.two.register("two")
+        await before.stop()
+        self.storage.waiting = Deferred()
+        self.again = self.node(address)
+        self.started = ensureDeferred(self.again.start())
+
+    def node(self, address: str = "127.0.0.1:0") -> Node:
+        """A node that has its addresses."""
+        node = Node(load(None, [f"coap.listen={address}", "api.listen=127.0.0.1:0"]), self.storage, TOKEN, reactor)
+        node.bind()
+        return node
+
+    async def finish(self) -> None:
+        """Read the rest, and stop."""
+        assert self.storage.waiting is not None
+        self.storage.waiting.callback(None)
+        await self.started
+        self.assertTrue(self.again.ready)
+
+    async def test_served(self) -> None:
+        """An Update is answered before its device was read with the others, a Register when all were."""
+        await self.begin()
+        self.assertEqual((await self.one.ask(n.POST, self.one.location)).code, n.CHANGED)
+        self.assertEqual((await self.one.ask(n.POST, self.one.location)).code, n.CHANGED)
+        self.assertEqual((self.again.ready, [*self.again.server.devices]), (False, ["one"]))
+        asked = ensureDeferred(self.two.register("three"))
+        await self.finish()
+        self.assertEqual((await asked).code, n.CREATED)
+        self.assertEqual(sorted(self.again.server.devices), ["one", "three", "two"])
+        await self.again.stop()
+
+    async def test_storage_fails(self) -> None:
+        """While rows can't be read an Update is answered with 5.03, and taken when they can."""
+        await self.begin()
+        self.storage.broken = True
+        answer = await self.one.ask(n.POST, self.one.location)
+        self.assertEqual((answer.code, answer.max_age), (n.SERVICE_UNAVAILABLE, 30))
+        self.storage.broken = False
+        self.assertEqual((await self.one.ask(n.POST, self.one.location)).code, n.CHANGED)
+        await self.finish()
+        await self.again.stop()
+
+    async def test_stopped(self) -> None:
+        """A node that is stopped meanwhile leaves the storage as it was, but for what it has answered for."""
+        await self.begin()
+        self.assertEqual((await self.one.ask(n.POST, self.one.location)).code, n.CHANGED)
+        kept = await self.storage.scan(stored.META), await self.storage.scan(stored.REGISTRATIONS)
+        self.again.abandon()
+        assert self.storage.waiting is not None
+        self.storage.waiting.callback(None)
+        await self.started
+        self.assertFalse(self.again.ready)
+        await self.again.stop()
+        self.storage.waiting = None
+        await self.storage.open()
+        found = await self.storage.scan(stored.META), await self.storage.scan(stored.REGISTRATIONS)
+        self.assertEqual(found, kept)
