@@ -85,16 +85,13 @@ class _MalformedError(Exception):
 
 def client_hello(datagram: bytes) -> ClientHello | None:
     """Return the ClientHello that a datagram begins with, or the first fragment of one; None if it is none."""
-    end = span(datagram)
-    if end < HEADER + HEAD or datagram[0] != HANDSHAKE or datagram[3:5] != b"\0\0":
+    limit = span(datagram)
+    if limit < HEADER + HEAD or datagram[0] != HANDSHAKE or datagram[3:5] != b"\0\0":
         return None
     kind, length, _, offset, size = fragment_head(datagram, HEADER)
-    if kind != CLIENT_HELLO or offset or size > length or HEADER + HEAD + size > end:
+    if kind != CLIENT_HELLO or offset or size > length or HEADER + HEAD + size > limit:
         return None
-    return _client_hello(datagram, datagram[HEADER + HEAD : HEADER + HEAD + size], size == length)
-
-
-def _client_hello(datagram: bytes, body: bytes, whole: bool) -> ClientHello | None:
+    body = datagram[HEADER + HEAD : HEADER + HEAD + size]
     try:
         session_end = _SESSION_ID + 1 + body[_SESSION_ID]
         cookie_end = session_end + 1 + body[session_end]
@@ -108,7 +105,7 @@ def _client_hello(datagram: bytes, body: bytes, whole: bool) -> ClientHello | No
         int.from_bytes(datagram[5:11], "big"),
         body[session_end + 1 : cookie_end],
         body[:session_end] + body[cookie_end:compression_end],
-        whole,
+        size == length,
         body,
         cookie_end,
         compression_end,
@@ -118,29 +115,12 @@ def _client_hello(datagram: bytes, body: bytes, whole: bool) -> ClientHello | No
 def server_hello(body: bytes) -> ServerHello | None:
     """Return what the body of a ServerHello says; None if it is malformed."""
     try:
-        session_end = _vector(body, _SESSION_ID, 1)
-        if session_end + 3 > len(body):
-            return None
+        session_end = _SESSION_ID + 1 + body[_SESSION_ID]
+        suite = body[session_end] << 8 | body[session_end + 1]
         found = _extensions(body, session_end + 3)
-        return ServerHello(
-            body[2:_SESSION_ID],
-            body[session_end] << 8 | body[session_end + 1],
-            _cid(found.get(CONNECTION_ID)),
-            _EXTENDED_MASTER_SECRET in found,
-        )
-    except _MalformedError:
+        return ServerHello(body[2:_SESSION_ID], suite, _cid(found.get(CONNECTION_ID)), _EXTENDED_MASTER_SECRET in found)
+    except (IndexError, _MalformedError):
         return None
-
-
-def _vector(data: bytes, at: int, width: int) -> int:
-    """Return where a vector ends that begins with a length of ``width`` octets at ``at``. Raises _MalformedError."""
-    start = at + width
-    if start > len(data):
-        raise _MalformedError
-    end = start + int.from_bytes(data[at:start], "big")
-    if end > len(data):
-        raise _MalformedError
-    return end
 
 
 def _extensions(data: bytes, at: int) -> dict[int, bytes]:
@@ -149,7 +129,7 @@ def _extensions(data: bytes, at: int) -> dict[int, bytes]:
     size = len(data)
     if at == size:
         return found
-    if _vector(data, at, 2) != size:
+    if at + 2 > size or at + 2 + (data[at] << 8 | data[at + 1]) != size:
         raise _MalformedError
     at += 2
     while at + 4 <= size:
@@ -167,7 +147,7 @@ def _extensions(data: bytes, at: int) -> dict[int, bytes]:
 def _cid(extension: bytes | None) -> bytes | None:
     if extension is None:
         return None
-    if _vector(extension, 0, 1) != len(extension):
+    if not extension or extension[0] != len(extension) - 1:
         raise _MalformedError
     return extension[1:]
 
