@@ -412,7 +412,8 @@ class Server:
     def stop(self, now: float, then: Callable[[], None] = lambda: None) -> None:
         """Ask for everything to be stored that is written behind, part by part; ``then`` is called at the end."""
         self.refused.flush()
-        self._findings.finish(lambda: self._registration.lifetimes.refreshes.finish(now, then))
+        # What is found out comes last: it is told at once, where a refresh may be missing that came after ``now``.
+        self._registration.lifetimes.refreshes.finish(now, lambda: self._findings.finish(then))
 
     def _flush(self, now: float) -> None:
         more = self.flush(now)

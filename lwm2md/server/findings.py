@@ -41,6 +41,8 @@ class Findings:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._ending = False
+        self._failed: set[Device] = set()
 
     def flush(self, now: float) -> None:
         """Ask for the next rows to be stored, and again when it is time."""
@@ -49,14 +51,23 @@ class Findings:
         self._state.deadlines.at(now + pause, lambda _, then: self.flush(then))
 
     def finish(self, then: Callable[[], None]) -> None:
-        """Ask for everything to be stored that is not, part by part; ``then`` is called at the end."""
-        unstored = {device for device in self._state.devices.values() if _is_unstored(device)}
-        self._finish(unstored | self._state.found_out, then)
+        """Ask for everything to be stored that is not, part by part; ``then`` is called at the end.
+
+        Devices are served meanwhile: what is found out until that moment is stored, too. What can't be stored is not
+        tried again before this is asked for again.
+        """
+        self._ending = True
+        unstored = {device for device in self._state.devices.values() if _is_unstored(device)} | self._failed
+        self._failed.clear()
+        self._finish(unstored, then)
 
     def _finish(self, unstored: set[Device], then: Callable[[], None]) -> None:
+        unstored |= self._state.found_out
+        self._state.found_out.clear()
         if unstored:
             self._store(unstored, lambda: self._finish(unstored, then))
         else:
+            self._ending = False
             then()
 
     def removal(self, device: Device) -> Write:
@@ -91,7 +102,8 @@ class Findings:
 
         def ended(committed: bool, now: float) -> None:
             if not committed:
-                self._state.found_out.update(each for each in chosen if self._is_known(each))
+                again = self._failed if self._ending else self._state.found_out
+                again.update(each for each in chosen if self._is_known(each))
             if then is not None:
                 then()
 

@@ -72,6 +72,30 @@ class FindingsTests(SynchronousTestCase):
         self.bench.settle()
         self.assertEqual(self.known(self.bench.restart()[0]), (7, b"true"))
 
+    def test_found_out_while_stopping(self) -> None:
+        """What is found out while the daemon stores what it knows at its end is stored before that is over."""
+        self.bench.hold()
+        ended: list[int] = []
+        self.device.update()
+        self.bench.server.stop(self.bench.now, lambda: ended.append(self.rows()))
+        self.bench.settle()
+        self.bench.submit("d", "read", "/1/0/6", format="text")
+        while not ended:
+            held = len(self.bench.held)
+            self.device.reply(Answer(n.CONTENT, b"true", n.TEXT))
+            self.bench.release(only=held)
+        self.assertEqual(ended, [1])
+
+    def test_stop_fails(self) -> None:
+        """What can't be stored at the end does not keep it from ending, and is stored when that is asked for again."""
+        self.odd()
+        ended: list[int] = []
+        for failing in (True, False):
+            self.bench.failing = failing
+            self.bench.server.stop(self.bench.now, lambda: ended.append(self.rows()))
+            self.bench.settle()
+        self.assertEqual(ended, [0, 1])
+
     def test_failed(self) -> None:
         """What the storage did not take is stored with a later flush."""
         self.odd()
