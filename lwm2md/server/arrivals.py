@@ -5,6 +5,8 @@ RULES: the same Register again is no other registration (`field.md`); one that t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lwm2md import events
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registrationrows import paths_of
@@ -18,11 +20,14 @@ def register_events(
     registration: Registration,
     *,
     resumed: bool,
+    labels: Mapping[str, str],
     address: str,
     now: float,
 ) -> list[events.Event]:
-    """What is told of a Register from that ``address``: it says nothing new (``resumed``), takes a place, or begins."""
-    labels = device.all_labels(registration)
+    """What is told of a Register from that ``address``: it says nothing new (``resumed``), takes a place, or begins.
+
+    ``labels`` are those that the device has with it: whoever allowed it may have granted some.
+    """
     endpoint = device.endpoint
     if resumed:
         fields = {"reason": "resumed", "registration_id": registration.id}

@@ -173,10 +173,11 @@ class Registering:
         if resumed and previous is not None:
             registration.id, registration.registered_at = previous.id, previous.registered_at
             registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
-        events = register_events(
-            self._state, device, previous, registration, resumed=resumed, address=asked.address, now=now
-        )
         kept = self._kept(device, registration, said, now)
+        labels = (kept or device).all_labels(registration)
+        events = register_events(
+            self._state, device, previous, registration, resumed=resumed, labels=labels, address=asked.address, now=now
+        )
         writes = [Write(stored.REGISTRATIONS, endpoint, registration_row(registration))]
         if kept is not None:
             writes.append(Write(stored.DEVICES, endpoint, stored.device_row(kept)))

@@ -379,6 +379,7 @@ class WaitingTests(GateCase):
         self.answer(Verdict(True, labels={"row": "7"}))
         self.assertEqual(self.device.replies[-1].code, n.CREATED)
         self.assertEqual(self.bench.server.devices["d"].all_labels(), {"farm": "north", "row": "7"})
+        self.assertEqual(self.bench.events[-1].labels, {"farm": "north", "row": "7"})
 
     def test_denied(self) -> None:
         """A no is 4.03 with its cause, an event, and an entry of the inbox; nothing is stored."""
