@@ -6,9 +6,12 @@ RULES: the same as those of `port`. Importing this module fails where the extens
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from lwm2md.net import _batch
 from lwm2md.net.port import BATCH, Batch, Port
+
+_AT_ONCE: Final = 64
 
 
 class BatchedPort(Port):
@@ -17,7 +20,12 @@ class BatchedPort(Port):
     batched = True
 
     def _receive_all(self, batch: Batch) -> None:
-        batch += _batch.receive(self._socket.fileno(), self.prefix, BATCH)
+        number = self._socket.fileno()
+        while len(batch) < BATCH:
+            arrived = _batch.receive(number, self.prefix, _AT_ONCE)
+            batch += arrived
+            if len(arrived) < _AT_ONCE:
+                return
 
     def _send_all(self, datagrams: Sequence[tuple[bytes, bytes]]) -> None:
         try:
