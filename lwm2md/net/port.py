@@ -23,7 +23,7 @@ Batch = list[tuple[bytes, bytes]]
 """Datagrams, each with its peer."""
 
 BATCH: Final = 256
-"""So many are handed on at once: what a turn of the reactor costs is shared by them, and they take a few milliseconds."""
+"""So many are handed on at once: they share what a turn of the reactor costs, and take a few milliseconds."""
 
 
 class DatagramPort(Protocol):
