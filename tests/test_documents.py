@@ -17,7 +17,7 @@ from lwm2md.server import telling
 from lwm2md.server.effects import Told
 
 _TEXT = st.text(st.characters())
-_VALUES = st.one_of(
+VALUES = st.one_of(
     st.text(),
     st.integers(-(2**63), 2**64 - 1),
     st.floats(),
@@ -99,7 +99,7 @@ class ValueTests(SynchronousTestCase):
             self.assertIsNone(time_text(seconds))
             self.assertIsNone(value_document(ValueRow("/3/0/0", 1, "integer", time=seconds))["time"])
 
-    @given(_TEXT | _VALUES, st.sampled_from(ResourceType), st.floats() | st.none(), _TEXT)
+    @given(_TEXT | VALUES, st.sampled_from(ResourceType), st.floats() | st.none(), _TEXT)
     def test_anything(self, value: Value, kind: ResourceType, time: float | None, text: str) -> None:
         """Whatever a device can send is shown as strict JSON."""
         fields = {"values": (ValueRow("/3/0/0", value, kind, text, text, time),), text: {"error": text}}
@@ -177,7 +177,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertRaises(TypeError, render, {"x": object()})
 
     @given(
-        st.lists(st.tuples(_TEXT, st.dictionaries(_TEXT, _TEXT, max_size=2), _VALUES), max_size=4),
+        st.lists(st.tuples(_TEXT, st.dictionaries(_TEXT, _TEXT, max_size=2), VALUES), max_size=4),
         st.sampled_from(ResourceType),
         st.none() | _TEXT,
         st.floats(allow_nan=True),

@@ -422,13 +422,7 @@ class SilentTests(ExchangeCase):
         """35: a device in queue mode may have fallen asleep: it is asked by FETCH once more at its next contact."""
         self.device.register("lwm2m=1.1", "lt=86400", "Q")
         self.bench.submit("d", "read-composite", None, paths=self.PATHS)
-        codes = []
-        for _ in range(3):
-            self.bench.advance(100)
-            known = len(self.device.requests)
-            self.device.update()
-            codes.append([each.code for each in self.device.requests[known:]])
-        self.assertEqual([each[:1] for each in codes], [[n.FETCH], [n.GET], []])
+        self.assertEqual([each[:1] for each in self.contacts()], [[n.FETCH], [n.GET], []])
 
     def test_35_nothing(self) -> None:
         """35: where no path can be read the last refusal is the answer; a bad value is an error; / is every Object."""
@@ -499,14 +493,18 @@ class SilentTests(ExchangeCase):
         """35: a device in queue mode is asked as before once more, then for a Read, ahead of what waits."""
         self.device.register("lwm2m=1.1", "lt=86400", "Q")
         self.bench.submit("d", "observe-composite", None, paths=self.PATHS)
+        self.assertEqual([each[:1] for each in self.contacts()[:2]], [[n.FETCH], [n.GET]])
+        self.assertIn("fetch-unanswered", self.kinds())
+
+    def contacts(self) -> list[list[int]]:
+        """Let the device update three times, long apart; the codes of what it is asked each time."""
         codes = []
         for _ in range(3):
             self.bench.advance(100)
             known = len(self.device.requests)
             self.device.update()
             codes.append([each.code for each in self.device.requests[known:]])
-        self.assertEqual([each[:1] for each in codes[:2]], [[n.FETCH], [n.GET]])
-        self.assertIn("fetch-unanswered", self.kinds())
+        return codes
 
     def codes(self) -> list[int]:
         """The codes of all requests, those sent again once."""

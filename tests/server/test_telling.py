@@ -8,19 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.lwm2m.paths import Path
 from lwm2md.lwm2m.rows import Heading
-from lwm2md.lwm2m.values import ObjectLink, Value
+from lwm2md.lwm2m.values import Value
 from lwm2md.server import stored, telling
 from lwm2md.server.effects import Told, Write
 from lwm2md.server.records import TwinValue
+from tests.test_documents import VALUES
 
-VALUES = st.one_of(
-    st.text(),
-    st.integers(-(2**63), 2**64 - 1),
-    st.floats(),
-    st.booleans(),
-    st.binary(),
-    st.builds(ObjectLink, st.integers(0, 65535), st.integers(0, 65535)),
-)
 HEADING = Heading("/3303/0/5700", "float", "Sensor Value", "Cel")
 
 
