@@ -30,7 +30,7 @@ from lwm2md.coap.message import Message, decode, encode, options
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Address
 from lwm2md.net.addresses import Endpoint, pack
-from lwm2md.net.port import BATCH, Batch, DatagramPort
+from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.net.udp import listen
 from lwm2md.node import Node
 from lwm2md.server.records import OperationRequest
@@ -44,6 +44,8 @@ LINKS = b"</1/0>,</3/0>,</4/0>,</5/0>,</6/0>,</7/0>,</3303/0>,</3303/1>,</3304/0
 _VALUE = bytes.fromhex("e816440840358000")  # TLV: Resource 5700, a double that begins so
 _PATH = "/3303/0/5700"
 _BATCHES = 4
+BATCH = 64
+"""Datagrams of one batch: less than a turn of the daemon takes, that what answers four fits in a socket."""
 _GROUP = _BATCHES * BATCH
 """What a transaction has under load."""
 reactor: Any = _reactor

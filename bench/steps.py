@@ -27,7 +27,7 @@ from lwm2md.coap.message import Message, encode, options
 from lwm2md.config import Settings
 from lwm2md.config.addresses import Address
 from lwm2md.net.addresses import Endpoint, pack
-from lwm2md.net.port import BATCH, Batch, DatagramPort
+from lwm2md.net.port import Batch, DatagramPort
 from lwm2md.net.udp import listen
 from lwm2md.node import Node
 from lwm2md.service import COLLECT
@@ -37,6 +37,8 @@ from lwm2md.subscriptions import Filter
 
 LINKS = b"</1/0>,</3/0>,</4/0>,</5/0>,</6/0>,</7/0>,</3303/0>,</3303/1>,</3304/0>,</3315/0>"
 _COMMANDS = 5
+BATCH = 64
+"""Datagrams of one batch: less than a turn of the daemon takes, that what answers four fits in a socket."""
 _GROUP = 4
 """Batches that a transaction has under load."""
 _MEMORY_ORDER = 7919
