@@ -333,7 +333,7 @@ def storage(settings: Settings, state: Path, reactor: Any, backends: Mapping[str
             raise OSError(f"can't use the storage {scheme}: {error}") from None
     if scheme == "memory":
         return MemoryStorage()
-    return SQLiteStorage(state / (path or DATABASE), reactor)
+    return SQLiteStorage(state / (path or DATABASE), reactor, cache=settings.storage.cache_size)
 
 
 def _reason(error: BaseException) -> str:

@@ -350,6 +350,7 @@ class Storage:
     events: int = setting(
         values.integer(0, 1_000_000_000), "100000", "Events kept for readers that come back", reloadable=True
     )
+    cache_size: int = setting(values.size(1 << 20, 1 << 40), "16MiB", "Memory for pages of SQLite's database")
     flush_interval: float = setting(
         values.duration(0.1, 3600), "60s", "How long refreshed lifetimes may be in memory only", reloadable=True
     )

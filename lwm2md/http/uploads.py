@@ -38,11 +38,11 @@ class Upload:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
-        self._error: OSError | None = None
+        self._error: str | None = None
         try:
             self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         except OSError as error:
-            self._error = error
+            self._error = str(error.strerror)
 
     def write(self, data: bytes) -> None:
         """Take a part of the body."""
@@ -50,7 +50,7 @@ class Upload:
             try:
                 self._file.write(data)
             except OSError as error:
-                self._error = error
+                self._error = str(error.strerror)
                 self.discard()
 
     def take(self) -> Path:
@@ -59,10 +59,10 @@ class Upload:
             if self._file is not None:
                 self._file.close()
         except OSError as error:
-            self._error = error
+            self._error = str(error.strerror)
         if self._error is not None:
             self.discard()
-            raise storage_failed(f"{self.path}: {self._error.strerror}")
+            raise storage_failed(f"{self.path}: {self._error}")
         self._file = None
         return self.path
 

@@ -9,6 +9,7 @@ the first request that waits for it leaves. Nothing is taken of a payload that c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -215,16 +216,22 @@ class Sends:
         return found
 
     def _part(self, device: Device, part: Part, roots: tuple[str, ...]) -> _Part:
-        """What a device tells, with names that begin with one of the roots. Raises ContentError."""
-        type_of = self._state.resource_model(device)
-        failure: ContentError | None = None
-        for root in roots:
-            deviations: list[str] = []
-            try:
-                return _Part(device, part(type_of, deviations.append, root), deviations)
-            except ContentError as error:
-                failure = failure or error
-        raise failure or ContentError("no root")
+        """What a device tells, with names that begin with one of the roots.
+
+        Raises ContentError as the first root has it. No name holds the error: with its frames it would be a cycle that
+        keeps the message until the garbage collector comes.
+        """
+        try:
+            return self._below(device, part, roots[0])
+        except ContentError:
+            for root in roots[1:]:
+                with suppress(ContentError):
+                    return self._below(device, part, root)
+            raise
+
+    def _below(self, device: Device, part: Part, root: str) -> _Part:
+        deviations: list[str] = []
+        return _Part(device, part(self._state.resource_model(device), deviations.append, root), deviations)
 
 
 def _whole(number: int, payload: bytes, type_of: TypeOf, note: Note, root: str) -> Nodes:

@@ -34,6 +34,8 @@ _LONGEST: Final = 0.01
 """Seconds after which others have their turn."""
 _GATHERING: Final[Place] = ("", "\0")
 """Before all series still, and not the begin."""
+CACHE: Final = 16 << 20
+"""Bytes of pages in memory, where nothing else is said."""
 _PATIENCE: Final = 1.0
 """Seconds that a transaction waits for somebody else's lock: devices wait for their answers meanwhile."""
 
@@ -49,11 +51,12 @@ def schemas() -> list[str]:
 class Database:
     """One open database file. What SQLite and the system raise leaves every method as ``StorageError``.
 
-    With ``check`` all of it is read when it is opened.
+    With ``check`` all of it is read when it is opened; ``cache`` bytes of its pages are kept in memory.
     """
 
-    def __init__(self, path: Path, *, check: bool = False) -> None:
+    def __init__(self, path: Path, *, check: bool = False, cache: int = CACHE) -> None:
         self.path = path
+        self.cache = cache
         self._check = check
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
@@ -203,7 +206,7 @@ class Database:
             os.close(directory)
         self._connection = connection = sqlite3.connect(self.path, _PATIENCE, isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -16384")
+        connection.execute(f"PRAGMA cache_size = {-(self.cache >> 10)}")
         connection.execute("PRAGMA secure_delete = FAST")
         self._upgrade(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":

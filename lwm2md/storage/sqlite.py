@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 
 from lwm2md.storage import _snapshots
-from lwm2md.storage._database import Database
+from lwm2md.storage._database import CACHE, Database
 from lwm2md.storage.interface import LAST, Batch, Place, Rows, Samples, Storage, StorageError
 from lwm2md.storage.snapshots import Progress
 
@@ -30,11 +30,14 @@ _TOGETHER: Final = 256
 class SQLiteStorage:
     """Tables and logs in the database file ``path``; its directory is made when it is missing.
 
-    With ``check`` the whole file is read when it is opened, and refused where it is damaged.
+    With ``check`` the whole file is read when it is opened, and refused where it is damaged. Of its pages ``cache``
+    bytes are kept in memory.
     """
 
-    def __init__(self, path: str | Path, reactor: IReactorFromThreads, *, check: bool = False) -> None:
-        self._database = Database(Path(path), check=check)
+    def __init__(
+        self, path: str | Path, reactor: IReactorFromThreads, *, check: bool = False, cache: int = CACHE
+    ) -> None:
+        self._database = Database(Path(path), check=check, cache=cache)
         self._reactor = reactor
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._state = "not open"
@@ -134,7 +137,7 @@ class SQLiteStorage:
 
     def staged(self, source: Path, *, check: bool) -> Storage:
         """Return a storage on a copy, see ``Snapshots.staged``."""
-        return SQLiteStorage(source, self._reactor, check=check)
+        return SQLiteStorage(source, self._reactor, check=check, cache=self._database.cache)
 
     def swap(self, source: Path) -> Deferred[Path]:
         """Let a copy be the state, see ``Snapshots.swap``."""

@@ -32,6 +32,7 @@ SMALL_LIMITS: Final = (
     "limits.messages-size=2MiB",
     "limits.trace-size=256KiB",
     "storage.events=2000",
+    "storage.cache-size=2MiB",
     "history.values-per-resource=20",
 )
 """Limits that an attack reaches soon, and short times, so that devices that don't answer don't hold it up."""

@@ -90,3 +90,13 @@ class GarbageTests(SynchronousTestCase):
             self.bench.submit("d", "cancel-observe", "/3303/0/5700")
 
         self.assert_none(step)
+
+    def test_send_that_cannot_be_read(self) -> None:
+        """A Send of which nothing can be read leaves nothing of its errors: each holds the frames it went through."""
+
+        def step(_: int) -> None:
+            device = self.bench.registered(links='</lw>;rt="oma.lwm2m",</lw/3/0>')
+            answer = device.request(n.POST, "dp", payload=b"\x81\xa1", content_format=n.SENML_CBOR)
+            self.assertEqual(answer and answer.code, n.BAD_REQUEST)
+
+        self.assert_none(step)

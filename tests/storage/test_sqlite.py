@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -80,6 +81,18 @@ class SQLiteStorageTests(TestCase):
         for file in self.path.parent.iterdir():
             self.assertEqual(file.stat().st_mode & 0o77, 0, file)
         await storage.close()
+
+    async def test_cache(self) -> None:
+        """As much of the database is kept in memory as was said, also of a copy that takes its place."""
+        storage = SQLiteStorage(self.path, cast(IReactorFromThreads, reactor), cache=2 << 20)
+        staged = storage.staged(self.path.with_name("copy"), check=False)
+        for each in (storage, cast(SQLiteStorage, staged)):
+            await each.open()
+            connection = each._database._connection
+            assert connection is not None
+            found = await each._ask(partial(connection.execute, "PRAGMA cache_size"))
+            self.assertEqual(await each._ask(found.fetchone), (-2048,))
+            await each.close()
 
     async def test_locked(self) -> None:
         """A second storage on the same file is refused, with the process that has it, until the first is closed."""
