@@ -100,15 +100,20 @@ class Presence:
             if wants(events.DEVICE_AWAKE):
                 self._state.live(events.DEVICE_AWAKE, device, now, awake_until=events.Timestamp(device.awake_until))
             if wants(events.DEVICE_SLEEPING):
-                self._state.deadlines.at(device.awake_until, self._drowse, (device, now))
+                self._state.deadlines.at(device.awake_until, self._drowse, (device.endpoint, now))
         else:
             device.awake_until = now + reach.awake_time(self._state, device)
 
-    def _drowsed(self, subject: tuple[Device, float], now: float) -> None:
-        """Tell that a device fell asleep, if it has not been heard of since that was planned."""
-        device, since = subject
-        registration = device.registration
-        if registration is None or not registration.queue_mode or device.changed != since:
+    def _drowsed(self, subject: tuple[str, float], now: float) -> None:
+        """Tell that a device fell asleep, if it has not been heard of since that was planned.
+
+        It was planned for a name: devices that are forgotten in between are not kept for it.
+        """
+        endpoint, since = subject
+        device = self._state.devices.get(endpoint)
+        if device is None or device.registration is None or not device.registration.queue_mode:
+            return
+        if device.changed != since:
             return
         if now < device.awake_until:
             self._state.deadlines.at(device.awake_until, self._drowse, subject)

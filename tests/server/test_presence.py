@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md import events
@@ -64,6 +66,17 @@ class StateTests(PresenceCase):
             (events.DEVICE_SLEEPING, 343, "asleep"),
         ]
         self.assertEqual(self.changes(), expected)
+
+    def test_forgotten(self) -> None:
+        """What is planned for when a device falls asleep does not keep one that is forgotten, nor tell of its heir."""
+        self.use("Q")
+        before = self.record
+        self.bench.server.forget("d", self.bench.now, lambda *_: None)
+        self.assertFalse([each for each in gc.get_referrers(before) if isinstance(each, tuple)])
+        self.bench.advance(50)
+        self.bench.device("d").register("lwm2m=1.1", "lt=3600", "Q")
+        self.bench.advance(60)
+        self.assertEqual(self.standing(), ("online", 50, "awake"))
 
     def test_cut_short(self) -> None:
         """A device that does not answer while it should listen is taken to be asleep, which is told once."""
