@@ -12,7 +12,9 @@ import signal
 import socket
 import sysconfig
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from twisted.internet import error
@@ -36,11 +38,15 @@ class GoneError(AssertionError):
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port on 127.0.0.1 that nobody listens on at the moment, for UDP (the default) or TCP."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on 127.0.0.1 that nobody listens on, for UDP (the default) or TCP.
+
+    It is below those that the system gives to whoever asks for any, so that it is still free when it is used.
+    """
+    while True:
+        port = randrange(20_000, 32_000)
+        with suppress(OSError), socket.socket(socket.AF_INET, kind) as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def directory(case: TestCase) -> Path:
