@@ -73,6 +73,7 @@ class Member:
         """Give the port back and do nothing any more."""
         self._deadlines.set(self, None)
         self.port.close()
+        self.client.engine.close()
 
     def _flush(self, out: list[Datagram], now: float) -> None:
         if out:

@@ -181,6 +181,7 @@ class LeshanDeviceTests(TestCase):
         status, _ = await daemon.api("GET", f"{self.DEVICE}/observations/3303/1/5700")
         self.assertEqual(status, 404)
         client.set("/3303/1/5700", 25.5)
+        await client.command("echo set", "echo set")
         await self._ok(daemon, 200, "GET", "/resources/3303/1/5700")
         told = (await events.next("device.value", source="read")).data
         self.assertEqual(values(told), {"/3303/1/5700": 25.5})

@@ -68,12 +68,12 @@ class Context:
     def __attrs_post_init__(self) -> None:
         self.next_mid = MessageIds(self.parameters.exchange_lifetime, self.limits.peers, self.random).next
 
-    def spread(self) -> float:
-        """Return a random number from 0 to 1."""
+    def spread(self, most: float) -> float:
+        """Return a random number from 1 to ``most``."""
         if not self._chances:
             # Of the system, 32 bytes cost as much as two.
             self._chances += _CHANCES.unpack(self.random(_CHANCES.size))
-        return self._chances.pop() / 0xFFFF
+        return 1 + (most - 1) * (self._chances.pop() / 0xFFFF)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Call the upper layer; one bad callback must not cost the rest of the batch."""

@@ -112,6 +112,8 @@ class Engine:
         self._replies = Replies(ours.exchange_lifetime, ours.non_lifetime, bounds.reply_bytes, bounds.reply_tail)
         self._exchanges = Exchanges(context)
         self._requests = Requests(context, self._exchanges, handler)
+        self.send = self._requests.send
+        """Like `request`, Confirmable, with a request that is ready: for what many peers are asked."""
         self._slices = Slices(context)
         self._serving = Serving(context, self._exchanges, self._replies, self._slices, handler)
         self._notices = Notices(context, self._exchanges, self._slices)
@@ -163,6 +165,12 @@ class Engine:
         self.counters["sent"] += len(out)
         return out
 
+    def close(self) -> None:
+        """Forget all that is under way, without telling anybody; nothing may be asked of it any more."""
+        self._exchanges.close()
+        self._requests.close()
+        self._notices.close()
+
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do, or None; 0 stands for at once."""
         when = self._exchanges.next_deadline()
@@ -208,10 +216,6 @@ class Engine:
             timeout=timeout,
             on_progress=on_progress,
         )
-
-    def send(self, peer: Peer, request: Prepared, on_outcome: Outcome, timeout: float, now: float) -> bytes:
-        """Like `request`, Confirmable, with a request that is ready: for what many peers are asked."""
-        return self._requests.send(peer, request, on_outcome, timeout, now)
 
     def observe(
         self,

@@ -19,7 +19,6 @@ from lwm2md.coap import numbers
 from lwm2md.coap.context import Context
 from lwm2md.coap.interfaces import Failure, Peer
 from lwm2md.coap.memory import Generations
-from lwm2md.coap.parameters import Parameters
 from lwm2md.coap.timers import Timers
 
 QUEUED: Final = 0
@@ -35,11 +34,13 @@ _CONFIRMABLE: Final = 1 << 6 | numbers.CON << 4
 _NON_CONFIRMABLE: Final = 1 << 6 | numbers.NON << 4
 
 
-class Exchange(msgspec.Struct, eq=False):
+class Exchange(msgspec.Struct, eq=False, gc=False):
     """One message of ours; subclasses say what its end means.
 
     `tail` is what follows the message ID: token, options and payload. While an `exclusive` one is not over nothing else
-    goes to that peer. A flying one is to be looked at `again_at` that time; `due` may come before that.
+    goes to that peer. A flying one is to be looked at `again_at` that time; `due` may come before that. The next one
+    to that peer is `behind` it. There are very many, and the garbage collector does not look at them: so nothing that
+    they lead to may keep one that is over, and whoever gives an engine up has to close it.
     """
 
     peer: Peer
@@ -59,6 +60,7 @@ class Exchange(msgspec.Struct, eq=False):
     interval: float = 0.0
     limit: float = 0.0
     datagram: bytes = b""
+    behind: Exchange | None = None
 
     urgent = False  # whether it goes out whatever else flies to that peer
 
@@ -84,9 +86,8 @@ class Exchanges:
         self._limits = context.limits
         self._counters = context.counters
         self._timers: Timers[Exchange] = Timers()
-        self._flying: dict[tuple[Peer, int], Exchange] = {}
-        # Every exchange that is not over, by peer, in the order of their start.
-        self._lanes: dict[Peer, list[Exchange]] = {}
+        # Every exchange that is not over: the first to each peer, with the others behind it.
+        self._lanes: dict[Peer, Exchange] = {}
         self._outstanding = 0
         # Until when a peer gets no further Non-confirmable request, unless it answers (PROBING_RATE).
         self._probed: Generations[Peer, float] = Generations(_LONGEST_PROBE, context.limits.peers)
@@ -98,9 +99,15 @@ class Exchanges:
         """Return when `expire` has something to do."""
         return self._timers.next_deadline()
 
+    def close(self) -> None:
+        """Forget everything; nobody is told."""
+        self._lanes.clear()
+        self._timers = Timers()
+        self._outstanding = 0
+
     def acknowledged(self, data: bytes, peer: Peer, now: float) -> None:
         """Take a datagram that is an empty acknowledgement."""
-        exchange = self._flying.get((peer, data[2] << 8 | data[3]))
+        exchange = self.find(peer, data[2] << 8 | data[3])
         if exchange is None:
             self._counters["ignored"] += 1
         else:
@@ -108,62 +115,71 @@ class Exchanges:
 
     def find(self, peer: Peer, mid: int) -> Exchange | None:
         """Return the flying exchange that `peer` may acknowledge or reset under `mid`."""
-        return self._flying.get((peer, mid))
+        exchange = self._lanes.get(peer)
+        while exchange is not None and (exchange.mid != mid or exchange.state != FLYING):
+            exchange = exchange.behind
+        return exchange
 
-    def start(
-        self, exchange: Exchange, now: float, *, first: bool = False, parameters: Parameters | None = None
-    ) -> None:
-        """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many.
+    def is_free(self, peer: Peer) -> bool:
+        """Whether nothing is under way to a peer, and something may be."""
+        return peer not in self._lanes and self._outstanding < self._limits.outstanding
 
-        `parameters` are those of its peer, if they are at hand.
-        """
-        lane = self._lanes.get(exchange.peer)
-        if lane is None and exchange.confirmable and self._outstanding < self._limits.outstanding:
+    def fly(self, exchange: Exchange, when: float) -> None:
+        """Send what is ready to fly to a peer that is free; it is to be looked at again at that time."""
+        self._lanes[exchange.peer] = exchange
+        self._outstanding += 1
+        self._outbox.append((exchange.datagram, exchange.peer))
+        exchange.again_at = when
+        self._timers.schedule(exchange, when)
+
+    def start(self, exchange: Exchange, now: float, *, first: bool = False) -> None:
+        """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many."""
+        if exchange.confirmable and self.is_free(exchange.peer):
             # Nearly always there is nothing else: then there is nothing to compare it with.
-            self._lanes[exchange.peer] = [exchange]
+            self._lanes[exchange.peer] = exchange
             self._outstanding += 1
-            self._transmit(exchange, now, parameters)
+            self._transmit(exchange, now)
             return
-        if self._outstanding >= self._limits.outstanding or (lane and len(lane) >= self._limits.queued_per_peer):
+        lane = _lane(self._lanes.get(exchange.peer))
+        if self._outstanding >= self._limits.outstanding or len(lane) >= self._limits.queued_per_peer:
             self._counters["overloaded"] += 1
             self._fail_later(exchange, Failure.OVERLOADED)
             return
-        if lane is None:
-            lane = self._lanes[exchange.peer] = []
-        lane.insert(0 if first else len(lane), exchange)
+        if first or not lane:
+            exchange.behind = self._lanes.get(exchange.peer)
+            self._lanes[exchange.peer] = exchange
+        else:
+            lane[-1].behind = exchange
         self._outstanding += 1
         if exchange.urgent:
             self._transmit(exchange, now)
         else:
-            self._advance(exchange.peer, lane, now)
+            self._advance(exchange.peer, now)
 
     def again(self, exchange: Exchange, tail: bytes, now: float) -> None:
         """Send another part of what is under way, under a new message ID, before all that waits for that peer."""
-        self._land(exchange)
         exchange.tail = tail
         exchange.attempt = 0
         exchange.exclusive = True
-        lane = self._lanes[exchange.peer]
-        if lane[0] is not exchange:
-            lane.remove(exchange)
-            lane.insert(0, exchange)
+        if self._lanes[exchange.peer] is not exchange:
+            self._leave(exchange)
+            exchange.behind = self._lanes[exchange.peer]
+            self._lanes[exchange.peer] = exchange
         if exchange.state == FLYING and exchange.confirmable:
             self._transmit(exchange, now)
         else:
             self._timers.cancel(exchange)
             exchange.state = QUEUED
-            self._advance(exchange.peer, lane, now)
+            self._advance(exchange.peer, now)
 
     def acknowledge(self, exchange: Exchange, now: float) -> None:
         """Take an empty acknowledgement of a flying exchange."""
         if exchange.acknowledged(now):
-            self._land(exchange)
             exchange.state = WAITING
             exchange.datagram = exchange.tail = b""
             exchange.again_at = exchange.limit  # the timer stays: it finds out that there is time left
-            lane = self._lanes[exchange.peer]
-            if len(lane) > 1:
-                self._advance(exchange.peer, lane, now)
+            if exchange.behind is not None or self._lanes[exchange.peer] is not exchange:
+                self._advance(exchange.peer, now)
         else:
             self.finish(exchange, now)
 
@@ -173,13 +189,13 @@ class Exchanges:
 
     def finish(self, exchange: Exchange, now: float) -> None:
         """Let `exchange` be over, and the next one to that peer begin."""
-        lane = self._remove(exchange)
-        if lane:
-            self._advance(exchange.peer, lane, now)
+        self._remove(exchange)
+        if exchange.peer in self._lanes:
+            self._advance(exchange.peer, now)
 
     def abort(self, peer: Peer) -> None:
         """Let every exchange with `peer` be over; each is told at the next `expire`."""
-        for exchange in tuple(self._lanes.get(peer, ())):
+        for exchange in _lane(self._lanes.get(peer)):
             self._remove(exchange)
             self._fail_later(exchange, Failure.CANCELLED)
 
@@ -211,7 +227,7 @@ class Exchanges:
                 # A callback before it in this row has ended it, or given it another deadline.
                 continue
             if exchange.state == QUEUED:
-                self._advance(exchange.peer, self._lanes[exchange.peer], now)
+                self._advance(exchange.peer, now)
             elif exchange.failure is not None:
                 exchange.failed(exchange.failure, now)
             elif now < exchange.again_at:
@@ -231,7 +247,8 @@ class Exchanges:
         exchange.failure = failure
         self._timers.schedule(exchange, 0.0)
 
-    def _advance(self, peer: Peer, lane: list[Exchange], now: float) -> None:
+    def _advance(self, peer: Peer, now: float) -> None:
+        lane = _lane(self._lanes.get(peer))
         nstart = self._context.parameters_for(peer).nstart
         free = nstart - sum([exchange.state == FLYING and not exchange.urgent for exchange in lane])
         for exchange in lane:
@@ -253,13 +270,12 @@ class Exchanges:
         self._timers.schedule(exchange, free)
         return True
 
-    def _transmit(self, exchange: Exchange, now: float, parameters: Parameters | None = None) -> None:
-        parameters = parameters or self._context.parameters_for(exchange.peer)
+    def _transmit(self, exchange: Exchange, now: float) -> None:
+        parameters = self._context.parameters_for(exchange.peer)
         exchange.state = FLYING
         exchange.limit = now + exchange.timeout
         if exchange.confirmable:
-            spread = (parameters.ack_random_factor - 1) * self._context.spread()
-            exchange.interval = parameters.ack_timeout * (1 + spread)
+            exchange.interval = parameters.ack_timeout * self._context.spread(parameters.ack_random_factor)
             exchange.retries = parameters.max_retransmit
         else:
             exchange.interval = exchange.timeout
@@ -269,18 +285,15 @@ class Exchanges:
 
     def _launch(self, exchange: Exchange, now: float) -> None:
         """Give a message ID, build the datagram and send it."""
-        peer = exchange.peer
-        mid = exchange.mid = self._context.next_mid(peer, now)
+        mid = exchange.mid = self._context.next_mid(exchange.peer, now)
         first = (_CONFIRMABLE if exchange.confirmable else _NON_CONFIRMABLE) | len(exchange.token)
         exchange.datagram = _HEADERS.pack(first, exchange.code, mid) + exchange.tail
-        self._flying[peer, mid] = exchange
         self._send(exchange, now)
 
     def _retransmit(self, exchange: Exchange, now: float) -> None:
         exchange.attempt += 1
         exchange.interval *= 2
         if exchange.renew():
-            self._flying.pop((exchange.peer, exchange.mid), None)
             self._launch(exchange, now)
         else:
             self._counters["retransmitted"] += 1
@@ -288,29 +301,40 @@ class Exchanges:
 
     def _send(self, exchange: Exchange, now: float) -> None:
         self._outbox.append((exchange.datagram, exchange.peer))
-        when = now + exchange.interval
-        if when > exchange.limit:  # noqa: PLR1730  min would be a call for each message
-            when = exchange.limit
-        exchange.again_at = when
+        when = exchange.again_at = min(now + exchange.interval, exchange.limit)
         # Between the blocks of a transfer the timer stays: it finds out that there is time left.
         if exchange.due is None or exchange.due > when:
             self._timers.schedule(exchange, when)
 
-    def _land(self, exchange: Exchange) -> None:
-        key = (exchange.peer, exchange.mid)
-        if self._flying.get(key) is exchange:
-            del self._flying[key]
-
-    def _remove(self, exchange: Exchange) -> list[Exchange] | None:
-        """Take `exchange` out of every index; return what is left of its lane."""
+    def _remove(self, exchange: Exchange) -> None:
+        """Take `exchange` out of every index."""
         self._timers.cancel(exchange)
-        self._land(exchange)
         exchange.state = OVER
-        lane = self._lanes.get(exchange.peer)
-        if lane is None or exchange not in lane:
-            return lane
-        lane.remove(exchange)
-        self._outstanding -= 1
-        if not lane:
-            del self._lanes[exchange.peer]
-        return lane
+        self._outstanding -= self._leave(exchange)
+
+    def _leave(self, exchange: Exchange) -> bool:
+        """Take `exchange` out of its lane; whether it was there."""
+        first = self._lanes.get(exchange.peer)
+        if first is exchange:
+            if exchange.behind is None:
+                del self._lanes[exchange.peer]
+            else:
+                self._lanes[exchange.peer] = exchange.behind
+        else:
+            before = first
+            while before is not None and before.behind is not exchange:
+                before = before.behind
+            if before is None:
+                return False
+            before.behind = exchange.behind
+        exchange.behind = None
+        return True
+
+
+def _lane(first: Exchange | None) -> list[Exchange]:
+    """The exchanges with one peer, in their order."""
+    found = []
+    while first is not None:
+        found.append(first)
+        first = first.behind
+    return found

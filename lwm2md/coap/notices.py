@@ -65,6 +65,10 @@ class Notices:
             context.parameters.non_lifetime, context.limits.peers
         )
 
+    def close(self) -> None:
+        """Forget everything; nobody is told."""
+        self._under_way.clear()
+
     def send(
         self, peer: Peer, token: bytes, response: Response, *, confirmable: bool, on_result: Delivery | None, now: float
     ) -> None:

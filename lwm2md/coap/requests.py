@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from struct import Struct
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -27,6 +28,8 @@ from lwm2md.coap.prepared import Prepared
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
 _TOKEN_LENGTH: Final = 8
+_HEADERS: Final = Struct(">BBH")
+_WITH_TOKEN: Final = 1 << 6 | numbers.CON << 4 | _TOKEN_LENGTH
 _CANCEL: Final = 1
 _ASKING: Final = (numbers.GET, numbers.FETCH)
 
@@ -123,27 +126,41 @@ class Requests:
 
     def send(self, peer: Peer, request: Prepared, on_outcome: Outcome, timeout: float, now: float) -> bytes:
         """Send a request that is ready, the shortest way that it can go. Return the token."""
-        parameters = self._context.parameters_for(peer)
-        code = request.code
-        if parameters.block_szx != MAX_SZX or not request.whole:
+        context, exchanges, code = self._context, self._exchanges, request.code
+        parameters = context.parameters_for(peer)
+        if parameters.block_szx != MAX_SZX or not request.whole or not exchanges.is_free(peer):
             options, payload = request.options, request.payload
             return self.ask(peer, code, options, payload, on_outcome=on_outcome, now=now, timeout=timeout)
         token = self._token()
+        interval = parameters.ack_timeout * context.spread(parameters.ack_random_factor)
+        mid, limit = context.next_mid(peer, now), now + timeout
         ask = self.asks[token] = Ask(
             peer,
             code,
             token,
-            token + request.body,
+            b"",
             True,
             timeout,
+            state=FLYING,
+            mid=mid,
+            retries=parameters.max_retransmit,
+            interval=interval,
+            limit=limit,
+            datagram=_HEADERS.pack(_WITH_TOKEN, code, mid) + token + request.body,
             owner=self,
             on_outcome=on_outcome,
             alias=token,
             options=request.options,
             payload=request.payload,
         )
-        self._exchanges.start(ask, now, parameters=parameters)
+        exchanges.fly(ask, now + interval if interval < timeout else limit)
         return token
+
+    def close(self) -> None:
+        """Forget everything; nobody is told."""
+        self.asks.clear()
+        self.fetches.clear()
+        self.observations.clear()
 
     def adopt(self, token: bytes, on_notification: Notification, request: bytes | None) -> None:
         """Take notifications with `token`, of an observation that was made before with a `packed` request."""

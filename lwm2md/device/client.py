@@ -150,6 +150,7 @@ class Client:
         """Lose power for ``down`` seconds: message IDs and tokens start anew, and nobody knows of a registration."""
         if self.registration.state is not State.STOPPED:
             self._restart(now, down)
+            self.engine.close()
             self.engine = self._new_engine()
         return []
 

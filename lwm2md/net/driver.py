@@ -193,6 +193,7 @@ class Driver:
         self._deadlines.remove(self)
         for port in self._ports.values():
             port.close()
+        self.engine.close()
 
     def _flush(self, out: Batch, now: float, pause: float = 0.0) -> None:
         if self._stopped:

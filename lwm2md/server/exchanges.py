@@ -8,8 +8,9 @@ What may have been done is never sent again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Protocol
+
+import msgspec
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import Failure, Received
@@ -77,6 +78,24 @@ class Special(Protocol):
         ...
 
 
+class _Asked(msgspec.Struct, eq=False, gc=False):
+    """A request that left: when its carrier was last ``heard`` of before, and when it ``left``, until its end.
+
+    The garbage collector does not see it: only the engine has it, until it has called it.
+    """
+
+    exchanges: Exchanges
+    device: Device
+    operation: Operation
+    heard: float
+    left: float
+
+    def __call__(self, outcome: Outcome, now: float) -> None:
+        """Take what came of it."""
+        silence = self.left - self.heard if self.device.carrier.last_seen == self.heard else None
+        self.exchanges.took(self.device, self.operation, outcome, now, silence)
+
+
 class Exchanges:
     """The requests that are under way, one to each device.
 
@@ -116,7 +135,8 @@ class Exchanges:
 
     def send(self, device: Device, operation: Operation, now: float) -> None:
         """Send an operation whose turn has come; it has ended at once where that can't be done any more."""
-        done = partial(self._done, device, operation, (device.carrier.last_seen, now))
+        carrier = device if device.behind is None else device.behind.gateway
+        done = _Asked(self, device, operation, carrier.last_seen, now)
         op = operation.request.op
         try:
             if op in _SPECIAL:
@@ -126,18 +146,20 @@ class Exchanges:
                 self._singly.begin(device, self.registration(device), operation, now)
                 return
             registration = self.registration(device)
-            composed = self.composed(device, operation)
+            composed = self._composed(device, registration, operation)
         except Refused as error:
             # The registration changed since it was checked, or the wish is gone.
             device.carrier.current = None
             self._ledger.end(operation, "failed", now, error=str(error))
             return
-        engine, patience = self._state.engine, self._state.patience(operation)
-        operation.token = engine.send(registration.peer, composed.prepared, done, patience, now)
+        state, ready = self._state, composed.ready or composed.prepared
+        operation.token = state.engine.send(registration.peer, ready, done, state.patience(operation), now)
 
     def composed(self, device: Device, operation: Operation) -> Composed:
         """The message of an operation, made anew where the list of Objects is another one since. Raises a Refused."""
-        registration = self.registration(device)
+        return self._composed(device, self.registration(device), operation)
+
+    def _composed(self, device: Device, registration: Registration, operation: Operation) -> Composed:
         known = operation.composed
         if known is not None and known.objects is registration.objects:
             return known
@@ -162,17 +184,7 @@ class Exchanges:
 
     # What comes back
 
-    def _done(
-        self, device: Device, operation: Operation, times: tuple[float, float], outcome: Outcome, now: float
-    ) -> None:
-        """Take what came of a request; ``times`` are when the device was last heard of before, and when it left."""
-        heard, left = times
-        silence = left - heard if device.carrier.last_seen == heard else None
-        self._outcome(device, operation, outcome, now, silence)
-
-    def _outcome(
-        self, device: Device, operation: Operation, outcome: Outcome, now: float, silence: float | None
-    ) -> None:
+    def took(self, device: Device, operation: Operation, outcome: Outcome, now: float, silence: float | None) -> None:
         """Take what came of a request; ``silence`` is that before it left, None if something else was heard since."""
         spoke = isinstance(outcome, Received) or outcome in (Failure.RESET, Failure.BAD_RESPONSE)
         if spoke and device.registration is not None:

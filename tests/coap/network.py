@@ -103,7 +103,6 @@ class Node:
         parts: dict[str, Sized] = {
             "exchanges": engine._exchanges,
             "lanes": engine._exchanges._lanes,
-            "flying": engine._exchanges._flying,
             "requests": engine._requests.asks,
             "observations": engine._requests.observations,
             "pending": engine._serving,

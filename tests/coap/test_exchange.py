@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
-from lwm2md.coap.engine import Engine, Limits, Parameters, Received, Response
+from lwm2md.coap.engine import Engine, Limits, Parameters, Response
+from lwm2md.coap.interfaces import Received
 from lwm2md.coap.message import Message, decode
+from lwm2md.coap.prepared import prepare
 from tests.coap.support import OTHER, PEER, Bench, Chance, Recorder, ack, reply, rst, run_out
 
 CON, NON = numbers.CON, numbers.NON
@@ -20,6 +25,16 @@ class ParametersTests(SynchronousTestCase):
         ours = Parameters()
         self.assertEqual((ours.max_transmit_span, ours.max_transmit_wait), (45.0, 93.0))
         self.assertEqual((ours.exchange_lifetime, ours.non_lifetime), (247.0, 145.0))
+
+
+class _Keeping:
+    """An outcome that leads back to its engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __call__(self, result: Received | str, now: float) -> None:
+        """Do nothing."""
 
 
 class RetransmissionTests(SynchronousTestCase):
@@ -245,8 +260,24 @@ class QueueTests(SynchronousTestCase):
         run_out(bench)
         self.assertEqual(len(bench.outcomes), 200)
         exchanges = bench.engine._exchanges
-        self.assertEqual((exchanges._lanes, exchanges._flying, len(exchanges._timers)), ({}, {}, 0))
+        self.assertEqual((exchanges._lanes, len(exchanges), len(exchanges._timers)), ({}, 0, 0))
         self.assertEqual(bench.engine._requests.asks, {})
+
+    def test_closed(self) -> None:
+        """An engine that is closed with all kinds of messages under way tells nobody, and nothing keeps it."""
+        bench = Bench()
+        bench.ask()
+        bench.ask()
+        bench.engine.observe(PEER, 1, on_outcome=bench.outcome, on_notification=bench.notification, now=0.0)
+        bench.engine.notify(OTHER, b"t", reply_constant(), confirmable=True, on_result=bench.result, now=0.0)
+        bench.engine.send(b"third", prepare(numbers.GET), _Keeping(bench.engine), 90.0, 0.0)
+        self.assertEqual(len(bench.engine.take()), 2)
+        engine = weakref.ref(bench.engine)
+        bench.engine.close()
+        self.assertEqual((bench.engine.next_deadline(), bench.outcomes, bench.results), (None, [], []))
+        del bench
+        gc.collect()
+        self.assertIsNone(engine())
 
     def test_message_ids(self) -> None:
         """Message IDs start at random, go up by one per peer, and wrap."""

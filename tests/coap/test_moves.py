@@ -156,7 +156,7 @@ class ClientMovesTests(SynchronousTestCase):
         self.assertEqual(len(client.bench.outcomes), 1)
         self.assertEqual(client.bench.errors, [])
         engine = client.bench.engine
-        left = (engine._exchanges._lanes, engine._exchanges._flying, engine._requests.asks)
+        left = (engine._exchanges._lanes, engine._exchanges, engine._requests.asks)
         self.assertEqual([len(part) for part in left], [0, 0, 0])
         self.assertEqual(engine._requests.observations, {})
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
 from lwm2md.coap.blocks import parse
-from lwm2md.coap.engine import Parameters, Received
-from lwm2md.coap.message import Message, Options, options
+from lwm2md.coap.engine import Parameters, Received, Response
+from lwm2md.coap.message import Message, Options, decode, encode, options
 from lwm2md.coap.prepared import prepare
-from tests.coap.support import OTHER, PEER, Bench, ack, reply
+from tests.coap.support import OTHER, PEER, Bench, ack, reply, run_out
 
 READ = options(path=("3", "0"), accept=numbers.TLV)
 
@@ -84,3 +86,75 @@ class SendTests(SynchronousTestCase):
         sent(bench, numbers.GET, READ, peer=OTHER)
         (second,) = bench.send(reply(first))
         self.assertEqual((second.options, second.mid), (READ, (first.mid + 1) & 0xFFFF))
+
+    @given(
+        st.sampled_from((0.5, 2.0, 90.0)),
+        st.lists(
+            st.sampled_from(("send", "ack", "answer", "reset", "separate", "wait", "abort", "withdraw", "notify")),
+            max_size=12,
+        ),
+    )
+    def test_like_a_request(self, timeout: float, moves: list[str]) -> None:
+        """Whatever happens to it, the same comes of it, at the same time, as of a request with that timeout."""
+        one, other = _Moved(timeout, ready=True), _Moved(timeout, ready=False)
+        for move in ("send", *moves):
+            one.make(move)
+            other.make(move)
+            self.assertEqual(one.seen, other.seen)
+            self.assertEqual(one.bench.engine.next_deadline(), other.bench.engine.next_deadline())
+        self.assertEqual((one.bench.errors, other.bench.errors), ([], []))
+        self.assertEqual(run_out(one.bench), run_out(other.bench))
+        self.assertEqual(_shown(one.bench), _shown(other.bench))
+        self.assertEqual(one.bench.engine.counters, other.bench.engine.counters)
+
+
+class _Moved:
+    """An engine that sends one kind of request, and everything that was seen of it."""
+
+    def __init__(self, timeout: float, *, ready: bool) -> None:
+        self.bench = Bench(Parameters(max_retransmit=2))
+        self.seen: list[object] = []
+        self._timeout = timeout
+        self._ready = ready
+        self._now = 0.0
+        self._tokens: list[bytes] = []
+        self._last = Message(numbers.CON, numbers.GET, 0, b"", (), b"")
+
+    def make(self, move: str) -> None:
+        """Make a move, and see what comes of it."""
+        engine, last = self.bench.engine, self._last
+        if move == "send":
+            self._tokens.append(self._send())
+        elif move == "abort":
+            engine.abort(PEER)
+        elif move == "withdraw":
+            engine.withdraw(self._tokens[-1], self._now)
+        elif move == "notify":
+            engine.notify(PEER, b"t", Response(numbers.CONTENT), confirmable=True, now=self._now)
+        elif move == "wait":
+            self._now += 1.3
+            self._saw(engine.expire(self._now))
+        else:
+            self._now += 0.1
+            separate = Message(numbers.CON, numbers.CONTENT, 7, last.token, (), b"z")
+            answers = {"ack": ack(last), "answer": reply(last), "separate": separate}
+            answer = answers.get(move, Message(numbers.RST, 0, last.mid, b"", (), b""))
+            self._saw(engine.receive([(encode(answer), PEER)], self._now))
+        self._saw(engine.take())
+        self.seen.append(_shown(self.bench))
+
+    def _send(self) -> bytes:
+        engine, outcome, now = self.bench.engine, self.bench.outcome, self._now
+        if self._ready:
+            return engine.send(PEER, prepare(numbers.GET, READ), outcome, self._timeout, now)
+        return engine.request(PEER, numbers.GET, READ, on_outcome=outcome, now=now, timeout=self._timeout)
+
+    def _saw(self, out: list[tuple[bytes, bytes]]) -> None:
+        self.seen += out
+        for data, _ in out:
+            if decode(data).code == numbers.GET:
+                self._last = decode(data)
+
+
+def _shown(bench: Bench) -> list[object]:
+    return [(result.message.payload if isinstance(result, Received) else result, now) for result, now in bench.outcomes]

@@ -210,7 +210,7 @@ class PushTests(SynchronousTestCase):
         transfer = self.bench.engine._requests.asks[message.token].transfer
         assert transfer is not None
         transfer._offset = 16 << 20
-        sent = self.bench.engine._exchanges._lanes[PEER][0]
+        sent = self.bench.engine._exchanges._lanes[PEER]
         answer = Message(ACK, numbers.CONTINUE, sent.mid, message.token)
         self.assertEqual(self.bench.send(answer, 2.0), [])
         self.assertEqual(self.bench.outcomes, [("bad-response", 2.0)])

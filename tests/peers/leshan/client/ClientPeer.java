@@ -57,7 +57,7 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClien
  *
  * Commands, one a line on standard input: {@code set PATH VALUE}, {@code update}, {@code deregister}, {@code register},
  * {@code send FORMAT PATH...} (a Send of the values as they are), {@code collect PATH} and {@code flush FORMAT} (a Send of
- * what was collected, with its times), {@code stop}. The end of the input stops it too, without De-register, so that no peer outlives its test.
+ * what was collected, with its times), {@code echo WORD} (said when all before it is done), {@code stop}. The end of the input stops it too, without De-register, so that no peer outlives its test.
  *
  * The lines that it prints are listed in tests/peers/README.md.
  */
@@ -221,6 +221,7 @@ public final class ClientPeer {
         List<String> words = List.of(line.trim().split(" ", 3));
         switch (words.get(0)) {
         case "set" -> set(words.get(1), words.get(2));
+        case "echo" -> OUT.println("echo " + words.get(1));
         case "send" -> send(ContentFormat.fromName(words.get(1)), List.of(words.get(2).split(" ")));
         case "collect" -> collected().collectData(List.of(new LwM2mPath(words.get(1))));
         case "flush" -> flush(ContentFormat.fromName(words.get(1)));
