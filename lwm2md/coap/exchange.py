@@ -204,7 +204,7 @@ class Exchanges:
 
         The first time it may be in the midst of a restart, or somebody else may say so.
         """
-        for exchange in tuple(self._lanes.get(peer, ())):
+        for exchange in _lane(self._lanes.get(peer)):
             if exchange.state == FLYING and exchange.attempt:
                 self._counters["timeouts"] += 1
                 self._fail(exchange, Failure.TIMEOUT, now)
