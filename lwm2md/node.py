@@ -116,7 +116,7 @@ class Node:
         self.tracing = self._make_tracing(settings, chance)
         timed = (self.server, self.tracing)
         self.waits = Deadlines(reactor)
-        self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing)
+        self._driver = Driver(reactor, self.engine, timed=timed, settle=self._submit, tap=self.tracing, heeds=True)
         self.drain = Drain(self.server, self.delivery, reactor, self.settle)
         self._ports: list[DatagramPort] = []
         self._api_ports: list[IListeningPort] = []

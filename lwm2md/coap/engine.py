@@ -348,6 +348,10 @@ class Engine:
         """Let everything that is outstanding to `peer` fail with `cancelled`, told at the next `expire`."""
         self._exchanges.abort(peer)
 
+    def unreachable(self, peer: Peer, now: float) -> None:
+        """Take that nobody listens where `peer` is (RFC 7252 4.2): what was sent to it again has failed."""
+        self._exchanges.unreachable(peer, now)
+
     def withdraw(self, token: bytes, now: float) -> None:
         """Let one request fail with `cancelled`, told at the next `expire`; one that is over is no error."""
         self._requests.withdraw(token, now)

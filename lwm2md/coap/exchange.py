@@ -199,6 +199,16 @@ class Exchanges:
             self._remove(exchange)
             self._fail_later(exchange, Failure.CANCELLED)
 
+    def unreachable(self, peer: Peer, now: float) -> None:
+        """Take that nobody listens where `peer` is: what was sent again by then is given up.
+
+        The first time it may be in the midst of a restart, or somebody else may say so.
+        """
+        for exchange in _lane(self._lanes.get(peer)):
+            if exchange.state == FLYING and exchange.attempt:
+                self._counters["timeouts"] += 1
+                self._fail(exchange, Failure.TIMEOUT, now)
+
     def heard(self, peer: Peer, now: float) -> None:
         """Take that `peer` answers."""
         if self._probed:

@@ -1,4 +1,4 @@
-"""Which options are understood, and what is answered where one is not (RFC 7252 5.4, 5.7.2, 5.8).
+"""Which options are understood, and what is answered where one is not (RFC 7252 5.4, 5.7.2, 5.8; RFC 8768 3).
 
 Rules: odd numbers are critical. A value of a length out of range, and each further occurrence of an option that may
 stand once, count as an option that is not understood: elective ones are ignored (by the accessors of `Message`),
@@ -14,6 +14,7 @@ from lwm2md.coap.interfaces import Response
 from lwm2md.coap.message import Options
 
 _LONGEST: Final = 255
+_MOST_HOPS: Final = 255
 # number: shortest, longest value
 _URI: Final = (numbers.URI_PATH, numbers.URI_QUERY)
 _BLOCK: Final = (numbers.BLOCK2, numbers.BLOCK1)
@@ -29,6 +30,7 @@ _TWICE: Final = Response(numbers.BAD_OPTION, b"critical option repeated")
 _LENGTH: Final = Response(numbers.BAD_OPTION, b"critical option of a wrong length")
 _PROXY: Final = Response(numbers.PROXYING_NOT_SUPPORTED, b"no proxy here")
 _TEXT: Final = Response(numbers.BAD_REQUEST, b"URI is not UTF-8")
+_HOPS: Final = Response(numbers.BAD_REQUEST, b"Hop-Limit is not 1 to 255")
 _BLOCK_SIZE: Final = Response(numbers.BAD_REQUEST, b"reserved block size")
 _METHOD: Final = Response(numbers.METHOD_NOT_ALLOWED, b"unknown method")
 
@@ -58,6 +60,8 @@ def request_fault(code: int, options: Options) -> Response | None:
                 return fault
         elif number == numbers.OBSERVE or number >= numbers.ECHO:
             result = SPECIAL
+        elif number == numbers.HOP_LIMIT and not 1 <= int.from_bytes(value, "big") <= _MOST_HOPS:
+            return _HOPS
         previous = number
     return result if code <= numbers.IPATCH else _METHOD
 

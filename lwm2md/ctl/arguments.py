@@ -243,7 +243,7 @@ def _asking(add: Any) -> None:
     partial = ("--partial", {"action": "store_true", "help": "leave what is not named as it is"})
     arguments = {"nargs": "*", "type": values.execute_argument, "metavar": "ARG=VALUE", "help": "such as 0=text"}
     initial = {"nargs": "*", "type": values.resource_pair, "metavar": "KEY=VALUE", "help": "such as 5700=21.5"}
-    identifier = ("--id", {"type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
+    identifier = ("--id", {"dest": "instance", "type": _instance, "metavar": "N", "help": "the new Object Instance ID"})
     changes = {"nargs": "+", "type": values.attribute, "metavar": "NAME=VALUE", "help": "such as pmin=10; pmin= unsets"}
     how = (_FORMAT, _FORCE, *_WAITING)
     once = (_FORCE, *_WAITING[:2])
@@ -327,7 +327,7 @@ def _templating(add: Any) -> None:
         "template",
         managing.template,
         "Show, put or take back an observation template",
-        ("name", {"metavar": "NAME", "help": "the name of a template"}),
+        ("template", {"metavar": "NAME", "help": "the name of a template"}),
         ("file", {"metavar": "FILE", "nargs": "?", "help": "put what is in it, JSON, in force"}),
         ("--remove", {"action": "store_true", "help": "take it back, and what it observed"}),
     )
@@ -345,7 +345,7 @@ def _doctoring(add: Any) -> None:
         "profile",
         doctoring.profile,
         "Show, put or take back a device profile",
-        ("name", {"metavar": "NAME", "help": "the name of a profile"}),
+        ("profile", {"metavar": "NAME", "help": "the name of a profile"}),
         ("--match", match),
         ("--set", says),
         ("--priority", {"type": int, "metavar": "N", "help": "the highest comes first (default: 0)"}),
@@ -428,4 +428,6 @@ def _tracing(add: Any) -> None:
         ("--secrets", {"action": "store_true", "help": "in it, records of DTLS and the secrets that open them"}),
     )
     one = ("trace", {"nargs": "?", "metavar": "ID", "help": "only this one"})
-    add("traces", tracing.traces, "List traces that run or have ended", one, _EVERY)
+    file = ("--pcapng", {"metavar": "FILE", "help": "write what it has to a file for Wireshark"})
+    remove = ("--remove", {"action": "store_true", "help": "end it, and remove what it has"})
+    add("traces", tracing.traces, "List, show, save and end traces", one, file, remove, _EVERY)

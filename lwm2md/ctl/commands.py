@@ -186,10 +186,10 @@ def create(options: Namespace, client: Client, output: Output) -> int:
     """``create``: an instance of an Object."""
     _level(options, 1, "create", "an Object")
     types = None if options.string else _types(options, client)
-    instance = Path((options.path[0], options.id or 0))
+    instance = Path((options.path[0], options.instance or 0))
     body: dict[str, object] = {"values": _values(instance, options.values, types)}
-    if options.id is not None:
-        body["id"] = options.id
+    if options.instance is not None:
+        body["id"] = options.instance
     return _ask("POST", options, client, output, body)
 
 

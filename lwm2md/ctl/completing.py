@@ -18,6 +18,12 @@ _PATIENCE: Final = 2.0
 _MOST: Final = 200
 _HIGHEST: Final = "\U0010ffff"
 _LEVELS: Final = 3
+_LISTED: Final = 1000
+FORMATS: Final = ("cbor", "json", "lwm2m-cbor", "opaque", "senml-cbor", "senml-json", "text", "tlv")
+"""The Content-Formats by name, without what it takes to read them."""
+
+Source = Callable[[Client, Mapping[str, str], str], Iterator[str]]
+"""``source(client, given, begun)``: candidates, by what was given before, for a word that is begun."""
 
 _BASH: Final = r"""# lwm2mctl in bash: source <(lwm2mctl completion bash)
 _lwm2mctl() {
@@ -182,11 +188,43 @@ def _models(client: Client, given: Mapping[str, str], begun: str) -> Iterator[st
     return (str(item["id"]) for item in pages(client, "/v1/models", {}, None))
 
 
-_SOURCES: Final[Mapping[str, Callable[[Client, Mapping[str, str], str], Iterator[str]]]] = {
+def _credentials(client: Client, given: Mapping[str, str], begun: str) -> Iterator[str]:
+    """Identities; files to import are for the shell to complete, and one to add is new."""
+    if given.get("action") not in (None, "show", "rotate", "block", "unblock", "revoke"):
+        return iter(())
+    return _names("/v1/credentials", "identity")(client, given, begun)
+
+
+def _formats(client: Client, given: Mapping[str, str], begun: str) -> Iterator[str]:
+    return iter(FORMATS)
+
+
+def _names(path: str, field: str) -> Source:
+    """What the items of a list are called."""
+    return lambda client, given, begun: (str(item[field]) for item in pages(client, path, {}, _LISTED))
+
+
+def _all_names(path: str, field: str) -> Source:
+    """The same of a list that comes whole."""
+    return lambda client, given, begun: (str(item[field]) for item in client.get(path)["items"])
+
+
+_SOURCES: Final[Mapping[str, Source]] = {
+    "credential": _credentials,
     "endpoint": _endpoints,
+    "format": _formats,
+    "id": _operations,
+    "identity": _credentials,
+    "kind": _names("/v1/deviations", "kind"),
     "of": _endpoints,
     "path": _paths,
     "paths": _paths,
-    "id": _operations,
+    "pid": _names("/v1/profile-ids", "pid"),
+    "plugin": _all_names("/v1/plugins", "name"),
+    "profile": _names("/v1/profiles", "name"),
+    "refused": _names("/v1/refused", "id"),
+    "template": _names("/v1/observation-templates", "name"),
+    "trace": _all_names("/v1/traces", "id"),
     "what": _models,
 }
+"""Who knows the values of an argument, by where argparse puts it: what differs needs names that differ."""

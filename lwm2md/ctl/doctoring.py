@@ -63,10 +63,10 @@ def profiles(options: Namespace, client: Client, output: Output) -> int:
 
 def profile(options: Namespace, client: Client, output: Output) -> int:
     """``profile``: show, put or take back one of them."""
-    path = path_of("profiles", options.name)
+    path = path_of("profiles", options.profile)
     if options.remove:
         client.request("DELETE", path)
-        output.said(f"{show(options.name)} is taken back")
+        output.said(f"{show(options.profile)} is taken back")
         return DONE
     body = _definition(options)
     output.facts(client.get(path) if not body else client.request("PUT", path, body=body).document)

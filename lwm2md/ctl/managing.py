@@ -100,10 +100,10 @@ def templates(options: Namespace, client: Client, output: Output) -> int:
 
 def template(options: Namespace, client: Client, output: Output) -> int:
     """``template``: show, put or take back one of them."""
-    path = path_of("observation-templates", options.name)
+    path = path_of("observation-templates", options.template)
     if options.remove:
         client.request("DELETE", path)
-        output.said(f"{show(options.name)} is taken back, and what it observed")
+        output.said(f"{show(options.template)} is taken back, and what it observed")
     elif options.file is None:
         output.facts(client.get(path))
     else:

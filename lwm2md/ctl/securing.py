@@ -23,19 +23,19 @@ def credentials(options: Namespace, client: Client, output: Output) -> int:
     """``credentials``: what proves an identity, and what is done with it."""
     from lwm2md.ctl import credentials as found  # noqa: PLC0415  who asks for something else doesn't pay for it
 
-    return found.ACTIONS[options.action](options.what, options, client, output)
+    return found.ACTIONS[options.action](options.credential, options, client, output)
 
 
 def refused(options: Namespace, client: Client, output: Output) -> int:
     """``refused``: the inbox, or one of it, or one out of it."""
-    if options.id is None:
+    if options.refused is None:
         found = pages(client, "/v1/refused", {"cause": options.cause}, options.limit)
         output.items(found, [name.upper() for name in _REFUSED], _REFUSED)
         return DONE
-    path = path_of("refused", options.id)
+    path = path_of("refused", options.refused)
     if options.dismiss:
         client.request("DELETE", path)
-        output.said(f"{show(options.id)} is off the list")
+        output.said(f"{show(options.refused)} is off the list")
     else:
         output.facts(client.get(path))
     return DONE
@@ -47,13 +47,13 @@ def admit(options: Namespace, client: Client, output: Output) -> int:
 
     key = given_key(options)
     body = {} if key is None else {"key": key}
-    output.facts(client.request("POST", path_of("refused", options.id, "admit"), body=body).document)
+    output.facts(client.request("POST", path_of("refused", options.refused, "admit"), body=body).document)
     return DONE
 
 
 def audit(options: Namespace, client: Client, output: Output) -> int:
     """``audit``: the last records of the audit log, the newest below."""
-    query = {"action": options.of, "subject": options.subject}
+    query = {"action": options.deed, "subject": options.subject}
     found = deque(pages(client, "/v1/audit", query, None), maxlen=options.limit)
     output.items(found, [name.upper() for name in _AUDIT], _AUDIT)
     return DONE
@@ -72,7 +72,7 @@ def arguments(add: Any, limit: Any, every: Any) -> None:
         credentials,
         "List, show, add, generate, rotate, block, revoke and import credentials",
         ("action", action),
-        ("what", what),
+        ("credential", what),
         ("--endpoint", endpoint),
         ("--scope", {"choices": ("registration", "bootstrap"), "default": "registration"}),
         key_file,
@@ -89,18 +89,18 @@ def arguments(add: Any, limit: Any, every: Any) -> None:
         "refused",
         refused,
         "List devices that were refused, and why",
-        ("id", {**one, "nargs": "?"}),
+        ("refused", {**one, "nargs": "?"}),
         ("--cause", {"metavar": "CAUSE", "help": "those of this cause only"}),
         ("--dismiss", {"action": "store_true", "help": "take it off the list"}),
         limit,
         every,
     )
-    add("admit", admit, "Let a refused device in", ("id", one), key_file)
+    add("admit", admit, "Let a refused device in", ("refused", one), key_file)
     add(
         "audit",
         audit,
         "Show who did what when",
-        ("--action", {"dest": "of", "metavar": "ACTION", "help": "records of this action only"}),
+        ("--action", {"dest": "deed", "metavar": "ACTION", "help": "records of this action only"}),
         ("--subject", {"metavar": "SUBJECT", "help": "records on this subject only"}),
         limit,
     )

@@ -39,12 +39,22 @@ def messages(options: Namespace, client: Client, output: Output) -> int:
 
 
 def traces(options: Namespace, client: Client, output: Output) -> int:
-    """``traces``: those that run or have ended, or one of them."""
-    if options.trace is not None:
-        output.facts(client.get(path_of("traces", options.trace)))
+    """``traces``: those that run or have ended; or one of them, its file for Wireshark, or its end."""
+    if options.trace is None:
+        if options.pcapng is not None or options.remove:
+            raise CommandError("traces: --pcapng and --remove take the ID of a trace", USAGE)
+        heads = [name.upper() for name in _TRACES]
+        output.items(client.get("/v1/traces")["items"], heads, _TRACES)
         return DONE
-    heads = [name.upper() for name in _TRACES]
-    output.items(client.get("/v1/traces")["items"], heads, _TRACES)
+    where = path_of("traces", options.trace)
+    if options.pcapng is not None:
+        secret = client.get(where)["secrets"]
+        _write(options.pcapng, client.download(f"{where}/pcapng"), secret)
+    if options.remove:
+        client.request("DELETE", where)
+        output.said(f"{show(options.trace)} has ended, and is removed")
+    elif options.pcapng is None:
+        output.facts(client.get(where))
     return DONE
 
 

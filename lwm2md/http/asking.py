@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from lwm2md.http.problems import Problem, storage_failed, wrong_field
+from lwm2md.http.problems import storage_failed, unreadable, wrong_field
 from lwm2md.http.replies import Reply
 from lwm2md.http.request import Call
 from lwm2md.security.credentials import BadCredential
@@ -32,5 +32,5 @@ def _failed(call: Call, failure: Failure) -> Reply:
     if isinstance(error, NotStored):
         raise storage_failed(call.node.delivery.failure)
     if isinstance(error, StorageError):
-        raise Problem("storage-failed", "the storage can not be read", headers=((b"Retry-After", b"5"),))
+        raise unreadable(error)
     failure.raiseException()

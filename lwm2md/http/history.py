@@ -14,7 +14,7 @@ from lwm2md.history import EVER, MICRO, Aggregate, Point, Question
 from lwm2md.http import parameters as p
 from lwm2md.http.documents import Page, ValueDocument, values_of
 from lwm2md.http.operations import known_device
-from lwm2md.http.problems import Problem
+from lwm2md.http.problems import unreadable
 from lwm2md.http.replies import Reply, json_reply
 from lwm2md.http.request import Call
 from lwm2md.http.resources import lwm2m_path
@@ -84,7 +84,7 @@ def _row(call: Call, question: Question, point: Point) -> ValueRow:
 
 def _failed(failure: Failure) -> Reply:
     if isinstance(failure.value, StorageError):
-        raise Problem("storage-failed", "the storage can not be read", headers=((b"Retry-After", b"5"),))
+        raise unreadable(failure.value)
     failure.raiseException()
 
 

@@ -128,15 +128,15 @@ def _delete_all(call: Call) -> None:
     count = 0
 
     def durable(committed: bool, now: float) -> None:
-        call.complete(lambda: _all_cancelled(count, committed))
+        call.complete(lambda: _all_cancelled(count, call, committed))
 
     count = node.server.cancel_all(device.endpoint, node.now(), durable)
     node.settle()
 
 
-def _all_cancelled(count: int, committed: bool) -> Reply:
+def _all_cancelled(count: int, call: Call, committed: bool) -> Reply:
     if not committed:
-        raise storage_failed()
+        raise storage_failed(call.node.delivery.failure)
     return json_reply(CancelledDocument(count))
 
 

@@ -15,6 +15,7 @@ import msgspec
 from lwm2md.config.errors import ConfigError, ConfigErrors
 from lwm2md.http.replies import Reply
 from lwm2md.server.errors import Refused
+from lwm2md.storage.interface import StorageError
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "bad-request": (400, "The request is not HTTP as we understand it"),
@@ -148,6 +149,11 @@ def from_refusal(refused: Refused) -> Problem:
     headers = ((b"Retry-After", b"5"),) if CODES[code][0] in _LATER else ()
     errors = (FieldError(refused.field, str(refused)),) if refused.field else ()
     return Problem(code, str(refused), errors=errors, headers=headers)
+
+
+def unreadable(why: StorageError) -> Problem:
+    """The storage did not tell what it has; later it may."""
+    return Problem("storage-failed", f"the storage can not be read: {why}", headers=((b"Retry-After", b"5"),))
 
 
 def storage_failed(why: str | None = None) -> Problem:

@@ -32,12 +32,12 @@ def lwm2m_path(call: Call) -> Path:
         raise Problem("bad-path", f"/{call.path_arguments['path'][:40]}: {error}") from None
 
 
-def failure(operation: Operation) -> Problem:
-    """The problem document for an operation that ended otherwise than done."""
+def failure(operation: Operation, storage: str | None) -> Problem:
+    """The problem document for an operation that ended otherwise than done; ``storage`` is why that fails."""
     what = f"{operation.op} {operation.path} of {operation.endpoint}"
     about = operation.id
     if operation.error is not None and operation.error.startswith("storage failed"):
-        return storage_failed()
+        return storage_failed(storage)
     if operation.state == "cancelled":
         return Problem("cancelled", f"{what} was cancelled", operation=about)
     if operation.state == "expired":
@@ -57,7 +57,7 @@ def _run(call: Call, request: OperationRequest) -> Reply | None:
 
 def _ended(operation: Operation, call: Call) -> Reply:
     if operation.state != "done":
-        raise failure(operation)
+        raise failure(operation, call.node.delivery.failure)
     as_string = call.query.get("int64") == "string"
     result = operation.result
     if operation.op == "read":

@@ -101,7 +101,8 @@ class Driver:
     """One engine on its ports.
 
     `settle` is called with the time after each batch, deadline and call of the API; `timed` are further objects with
-    deadlines. Many drivers may share one `deadlines`. A `tap` sees all datagrams.
+    deadlines. Many drivers may share one `deadlines`. A `tap` sees all datagrams. One that `heeds` ICMP errors tells
+    its engine of peers that are gone; a device that waits for its server to come back must not.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Driver:
         settle: Callable[[float], None] | None = None,
         deadlines: Deadlines | None = None,
         tap: Tap | None = None,
+        heeds: bool = False,
         log: Logger | None = None,
     ) -> None:
         self.due: float | None = None
@@ -123,6 +125,7 @@ class Driver:
         self._timed = tuple(timed)
         self._settle = settle
         self._tap = tap
+        self._heeds = heeds
         self._deadlines = deadlines or Deadlines(clock)
         self._log = log or Logger()
         self._ports: dict[bytes, DatagramPort] = {}
@@ -140,6 +143,8 @@ class Driver:
         # The same link-local address may be there on two interfaces.
         self._ports[port.prefix + scope.to_bytes(4, "big") if scope else port.prefix] = port
         self._only = port if len(self._ports) == 1 else None
+        if self._heeds:
+            port.on_unreachable = self.unreachable
         port.start(self.receive)
 
     def receive(self, batch: Batch) -> None:
@@ -153,6 +158,15 @@ class Driver:
             self._failed("receiving")
         else:
             self._flush(out, now)
+
+    def unreachable(self, peer: bytes) -> None:
+        """Take an ICMP error from a port."""
+        now = self._clock.seconds()
+        try:
+            self.engine.unreachable(peer, now)
+        except Exception:
+            self._failed("an ICMP error")
+        self._flush([], now)
 
     def settle(self) -> None:
         """Do what a call from outside has made necessary: settle, send, set the timer."""

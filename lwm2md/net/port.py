@@ -2,8 +2,9 @@
 
 RULES: one wake-up of the reactor drains up to `BATCH` datagrams and hands them on together. What can't be sent is
 dropped and counted, as the network would: nothing here raises once the port is bound. ICMP errors (RFC 7252 section
-4.2) come through the socket's error queue. They are hints that anybody may forge; they are counted and told, and never
-close a port. Whoever uses a port knows `DatagramPort` only.
+4.2) come through the socket's error queue. They are hints that anybody may forge, and most of them pass: they are
+counted, those by which nobody listens there are told, and none closes a port. Whoever uses a port knows
+`DatagramPort` only.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class DatagramPort(Protocol):
     prefix: bytes
     batched: bool
     on_unreachable: Callable[[bytes], None] | None
-    """Told a peer for each ICMP error about it, or nobody is; must not raise."""
+    """Told a peer for each ICMP error that says that nobody listens there, or nobody is; must not raise."""
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -132,7 +133,7 @@ class Port:
             # A datagram that was too large is split the next time.
             if number != errno.EMSGSIZE:
                 self.counters["unreachable"] += 1
-                if self.on_unreachable is not None:
+                if number == errno.ECONNREFUSED and self.on_unreachable is not None:
                     self.on_unreachable(peer)
 
     def _receive_all(self, batch: Batch) -> None:

@@ -247,11 +247,20 @@ class ElectiveTests(SynchronousTestCase):
     """Options that a server may ignore."""
 
     def test_hop_limit(self) -> None:
-        """Hop-Limit is for proxies: any value is ignored."""
-        for value in (b"", b"\x00", b"\x01", b"\xff", bytes(9)):
+        """Hop-Limit is for proxies, and ignored; a value that none may have is refused by any server (RFC 8768 3)."""
+        refused = (numbers.BAD_REQUEST, b"Hop-Limit is not 1 to 255")
+        for value, expected in (
+            (b"\x01", (numbers.CHANGED, b"")),
+            (b"\xff", (numbers.CHANGED, b"")),
+            (b"\x00\x05", (numbers.CHANGED, b"")),
+            (b"", refused),
+            (b"\x00", refused),
+            (b"\x01\x00", refused),
+            (bytes(9), refused),
+        ):
             bench = Bench()
             (answer,) = bench.send(Message(CON, numbers.GET, 1, b"t", ((numbers.HOP_LIMIT, value),)))
-            self.assertEqual(answer.code, numbers.CHANGED)
+            self.assertEqual((answer.code, answer.payload), expected, value)
 
     def test_of_a_wrong_length(self) -> None:
         """Echo, No-Response and Observe of a wrong length are as if absent."""

@@ -99,6 +99,38 @@ class RetransmissionTests(SynchronousTestCase):
             times += [when for _ in engine.expire(when)]
         self.assertEqual((times, outcomes), ([22.5, 67.5, 157.5, 337.5], [697.5]))
 
+    def test_unreachable(self) -> None:
+        """An ICMP error gives up what was sent again to that peer, and lets the next one go; the first one does not."""
+        bench = Bench(Parameters(ack_random_factor=1.0))
+        first = bench.ask(0.0)
+        self.assertIsNone(bench.ask(0.0))
+        other = bench.ask(0.0, OTHER)
+        bench.engine.unreachable(PEER, 0.1)
+        self.assertEqual((bench.outcomes, bench.engine.take()), ([], []))
+        self.assertEqual(bench.expire(2.0), [first, other])
+        bench.engine.unreachable(PEER, 2.1)
+        second = bench.sent()
+        self.assertEqual((bench.outcomes, bench.engine.counters["timeouts"]), ([("timeout", 2.1)], 1))
+        assert first is not None
+        assert second is not None
+        self.assertNotEqual(first.token, second.token)
+        bench.engine.unreachable(PEER, 2.2)
+        bench.send(reply(second), 2.3)
+        self.assertIsInstance(bench.outcomes[1][0], Received)
+        bench.engine.unreachable(PEER, 2.4)
+        self.assertEqual(len(bench.outcomes), 2)
+
+    def test_unreachable_while_it_answers(self) -> None:
+        """What was acknowledged waits for its response, whatever ICMP says; so does what is sent once."""
+        bench = Bench(Parameters(ack_random_factor=1.0))
+        sent = bench.ask(0.0)
+        assert sent is not None
+        bench.expire(2.0)
+        bench.send(ack(sent), 2.1)
+        bench.ask(2.1, confirmable=False)
+        bench.engine.unreachable(PEER, 2.2)
+        self.assertEqual(bench.outcomes, [])
+
     def test_own_timeout(self) -> None:
         """A timeout of the request's own ends it before its retransmissions do."""
         bench = Bench()

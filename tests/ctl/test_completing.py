@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.ctl.arguments import parser
-from lwm2md.ctl.completing import candidates, commands_of
+from lwm2md.ctl.completing import FORMATS, candidates, commands_of
+from lwm2md.lwm2m.formats import NUMBERS
 from tests.ctl.support import Canned, as_json
 
 NOBODY = {"LWM2MD_URL": "http://127.0.0.1:1"}
@@ -67,6 +68,33 @@ class Candidates(SynchronousTestCase):
             self.assertIn(b"/v1/devices/e%2F1/objects", server.requests[0])
         server = Canned(self, [as_json(OBJECTS)])
         self.assertEqual(self._with_token(server.url, "read-composite", "e/1", "/33", "/3/"), ["/3/0"])
+
+    def test_names(self) -> None:
+        """What has a name or an id is offered where one of its kind is expected, and nowhere else."""
+        for words, path, document in (
+            (("admit", ""), b"/v1/refused", b'{"id":"a1"}'),
+            (("refused", ""), b"/v1/refused", b'{"id":"a1"}'),
+            (("credentials", "rotate", "a"), b"/v1/credentials", b'{"identity":"a1"}'),
+            (("trace", "--identity", "a"), b"/v1/credentials", b'{"identity":"a1"}'),
+            (("profile", "a"), b"/v1/profiles", b'{"name":"a1"}'),
+            (("device", "e", "--profile", "a"), b"/v1/profiles", b'{"name":"a1"}'),
+            (("template", "a"), b"/v1/observation-templates", b'{"name":"a1"}'),
+            (("profile-id", "a"), b"/v1/profile-ids", b'{"pid":"a1"}'),
+            (("traces", "a"), b"/v1/traces", b'{"id":"a1"}'),
+            (("plugins", "show", "a"), b"/v1/plugins", b'{"name":"a1"}'),
+            (("deviations", "--kind", "a"), b"/v1/deviations", b'{"kind":"a1"}'),
+            (("cancel", "a"), b"/v1/operations", b'{"id":"a1"}'),
+        ):
+            server = Canned(self, [as_json(b'{"items":[%b],"next":null}' % document)])
+            self.assertEqual(self._with_token(server.url, *words), ["a1"], words)
+            self.assertEqual(server.requests[0].split()[1].partition(b"?")[0], path)
+        for nothing in (("create", "e", "/3", "--id", ""), ("audit", "--action", ""), ("credentials", "add", "")):
+            self.assertEqual(complete(*nothing), [])
+
+    def test_formats(self) -> None:
+        """Formats are offered by the names that the API takes."""
+        self.assertEqual(complete("read", "e", "/3", "--format", "senml"), ["senml-cbor", "senml-json"])
+        self.assertEqual({*FORMATS}, {*NUMBERS} - {"link-format", "senml-etch-json", "senml-etch-cbor"})
 
     def test_nobody_there(self) -> None:
         """Without a daemon there are no candidates, and no error."""

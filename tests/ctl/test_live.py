@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lwm2md.ctl.client import Client, find_token
 from lwm2md.ctl.errors import DONE, FAILED, PENDING, USAGE
 from tests.ctl.support import Ran, run
 from tests.fuzz.daemon import ROOT, Daemon, Device
@@ -331,6 +332,22 @@ class Live(SynchronousTestCase):
         self.assertEqual(trace.wait(10), DONE)
         self.assertGreaterEqual(len(read(file.read_bytes())), 2)
         self.assertEqual(self.done("traces"), [])
+
+    def test_trace_left_behind(self) -> None:
+        """A trace that nobody follows, such as one whose command was killed, is saved and ended by its id."""
+        file = self.directory / "left.pcapng"
+        where, token = self._environment().values()
+        client = Client(where, find_token(token, {}))
+        client.request("POST", "/v1/traces", body={"endpoint": ENDPOINT, "duration": 60})
+        self.done("read", ENDPOINT, "/3/0/1")
+        found = self.done("traces")["id"]
+        self.assertEqual(self.done("traces", found)["state"], "running")
+        self.assertEqual(self.shown("traces", found, "--pcapng", str(file)), "")
+        self.assertGreaterEqual(len(read(file.read_bytes())), 2)
+        self.assertEqual(self.shown("traces", found, "--remove"), f"{found} has ended, and is removed\n")
+        self.assertEqual(self.done("traces"), [])
+        self.assertEqual(self.ctl("traces", "--remove").status, USAGE)
+        self.assertEqual(self.ctl("traces", found, "--remove").status, FAILED)
 
     def test_trace_secrets(self) -> None:
         """A file with secrets is for its owner alone, whatever it was before."""

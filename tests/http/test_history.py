@@ -158,10 +158,10 @@ class HistoryTests(HistoryCase):
             self.assertEqual(refused["errors"][0]["field"], query.partition("=")[0])
 
     async def test_storage_fails(self) -> None:
-        """Where the storage can't be read the caller is told to try again."""
+        """Where the storage can't be read the caller is told why, and to try again."""
         self.node.storage.names = lambda *_: fail(StorageError("gone"))  # type: ignore[method-assign]
         refused = await self.refused(503, "storage-failed", "GET", "/v1/devices/d/history/3303")
-        self.assertEqual(refused["detail"], "the storage can not be read")
+        self.assertEqual(refused["detail"], "the storage can not be read: gone")
 
 
 class PeriodTests(HistoryCase):

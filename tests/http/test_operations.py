@@ -244,3 +244,11 @@ class OperationsTests(ApiTestCase):
         self.device.mute = True
         self.node.storage.close()
         await self.refused(503, "storage-failed", "POST", POST + "?wait=0", {"op": "read", "path": "/3/0/0"})
+
+    async def test_storage_failed_why(self) -> None:
+        """Whatever was asked for, who is refused for the storage's sake is told what is wrong with it."""
+        await self.call("POST", POST + "?wait=0", {"op": "read", "path": "/3/0/0", "when": "next-contact"})
+        self.node.storage.close()
+        for method, path in (("POST", "/v1/devices/a/resources/3/0/4"), ("DELETE", POST)):
+            refused = await self.refused(503, "storage-failed", method, path)
+            self.assertIn(str(self.node.delivery.failure), refused["detail"])

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers
-from lwm2md.coap.engine import Engine
+from lwm2md.coap.engine import Engine, Received
 from lwm2md.coap.message import Message, decode, encode
 from lwm2md.net.addresses import Endpoint, pack, prefix
 from lwm2md.net.driver import Deadlines, Driver
@@ -68,6 +68,11 @@ class Timed:
         self.when = None
 
 
+def told_to(outcomes: list[Received | str]) -> Callable[[Received | str, float], None]:
+    """Return what keeps the outcomes of requests."""
+    return lambda result, _: outcomes.append(result)
+
+
 class DriverTests(SynchronousTestCase):
     """An engine with a port and a clock."""
 
@@ -101,6 +106,23 @@ class DriverTests(SynchronousTestCase):
         self.assertEqual([decode(data).mid for data, _ in self.port.sent], [1, 2, 3])
         self.assertEqual((self.port.flushes, self.settled), (1, [1000.0]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unreachable(self) -> None:
+        """A driver that heeds ICMP errors lets what was sent again to such a peer fail; another one waits on."""
+        for heeds, expected in ((False, []), (True, ["timeout"])):
+            clock, port = Clock(), FakePort(Endpoint("127.0.0.1", 5683))
+            outcomes: list[Received | str] = []
+            driver = Driver(clock, Engine(Recorder(), Chance()), heeds=heeds)
+            driver.add(port)
+            driver.engine.request(port.peer(1), numbers.GET, on_outcome=told_to(outcomes), now=0.0)
+            driver.settle()
+            clock.advance(4.0)
+            self.assertEqual(port.on_unreachable is not None, heeds)
+            if port.on_unreachable is not None:
+                port.on_unreachable(port.peer(2))
+                self.assertEqual(outcomes, [])
+                port.on_unreachable(port.peer(1))
+            self.assertEqual(outcomes, expected)
 
     def test_tap(self) -> None:
         """A tap sees what arrives before it is answered, and what leaves, with the time."""

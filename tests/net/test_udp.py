@@ -321,6 +321,16 @@ class PlainTests(SynchronousTestCase):
             self.assertGreaterEqual(len(told), 2)
             self.assertEqual(port.counters["send_errors"], 0)
 
+    def test_passing_errors(self) -> None:
+        """An error of the way there, such as an unreachable host, is counted and not told: it may pass."""
+        port, _ = self.listen("127.0.0.1")
+        told: list[bytes] = []
+        port.on_unreachable = told.append
+        numbers = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE, errno.ECONNREFUSED)
+        self.patch(port, "_errors", lambda: [(b"peer", number) for number in numbers])
+        port._hear()
+        self.assertEqual((told, port.counters["unreachable"]), ([b"peer"], 3))
+
     def test_only_errors(self) -> None:
         """The reactor takes a socket that has only errors to be read for closed: the port reads them and goes on."""
         port, arrived = self.listen("127.0.0.1")
