@@ -56,10 +56,11 @@ class Lifetimes:
             self._state.identities.add(registration.identity, registration)
         self.plan(registration)
 
-    def begin(self, registrations: Sequence[Registration]) -> list[bytes]:
-        """The same for the first registrations of devices of which nothing else is known, and nobody is to be told.
+    def begin(self, registrations: Sequence[Registration], *, told: bool) -> list[bytes]:
+        """The same for the first registrations of devices of which nothing else is known, each with its ``device``.
 
-        Each has its ``device``. Their Locations are returned, as `location` writes them.
+        The profiles need not be ``told`` where they have nothing to say of such. The Locations are returned, as
+        `location` writes them.
         """
         state, take = self._state, self.refreshes.take
         paths = []
@@ -74,7 +75,9 @@ class Lifetimes:
             state.peers.add(registration.peer, registration)
             when = self._next_look(registration)
             if when is not None:
-                registration.expiry = state.deadlines.at(when, self._due, registration)
+                self._look(registration, when)
+            if told:
+                self._profiling.changed(device)
         return paths
 
     def remove(self, registration: Registration) -> None:

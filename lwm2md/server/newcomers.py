@@ -30,6 +30,7 @@ from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import NO_LABELS, Device, Registration
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import PeerDescription, State
+from lwm2md.server.turns import UNAVAILABLE
 
 _MOST: Final = 256
 _LOCATION_PATH: Final = b"\x82"
@@ -42,19 +43,20 @@ Coming = tuple[IncomingRequest, Registration]
 """A Register that is being stored, and what comes of it."""
 
 
-@attrs.frozen
-class Parts:
-    """Who has a say; ``indifferent`` tells that no part has anything to do for a device that is known by its
-    registration only, ``uplink`` is told of each in queue mode, ``ended`` goes on with one the general way.
+@attrs.frozen(kw_only=True)
+class Concerned:
+    """Who has a say. Those who are told, ``arrived`` of a device and ``relisted`` of its list of Objects, have nothing
+    to do for one that is known by its registration only while they are ``indifferent``: then it is just an ``uplink``.
     """
 
     gate: Gate
     idle: Idle
     lifetimes: Lifetimes
     ramp: Ramp
+    arrived: Callable[[Device, float], None]
+    relisted: Callable[[Device], None]
     indifferent: Callable[[], bool]
     uplink: Callable[[Device, float], None]
-    ended: Callable[[IncomingRequest, Registration, bool, float], None]
 
 
 class _Together:
@@ -72,7 +74,7 @@ class _Together:
 class Newcomers:
     """Takes Registers that are as plain as that."""
 
-    def __init__(self, state: State, parts: Parts) -> None:
+    def __init__(self, state: State, parts: Concerned) -> None:
         self._state = state
         self._parts = parts
         self._together: _Together | None = None
@@ -143,30 +145,37 @@ class Newcomers:
 
     def _ended(self, coming: list[Coming], committed: bool, now: float) -> None:
         """They are durable, or could not be made so."""
-        state, ended = self._state, self._parts.ended
         if self._together is not None and self._together.coming is coming:
             self._together = None  # it holds what nobody needs any more
-        if committed and self._parts.indifferent():
-            state.end_all([each.endpoint for _, each in coming], partial(self._take, coming), now)
-        else:
-            resume_all(
-                [partial(state.end, each.endpoint, partial(ended, request, each)) for request, each in coming],
-                committed,
-                now,
-            )
+        parts = self._parts
+        for _ in coming:
+            parts.ramp.end(now)
+        parts.idle.arrived_all(registration.endpoint for _, registration in coming)
+        go_on = self._install if committed else self._refuse
+        self._state.end_all([registration.endpoint for _, registration in coming], partial(go_on, coming), now)
 
-    def _take(self, coming: Sequence[Coming], now: float) -> None:
-        """Let committed registrations be those of their devices, and answer."""
+    def _refuse(self, coming: Sequence[Coming], now: float) -> None:
+        for request, _ in coming:
+            self._state.engine.respond(request, UNAVAILABLE, now)
+
+    def _install(self, coming: Sequence[Coming], now: float) -> None:
+        """Let committed registrations be those of their devices, answer, and tell of them."""
         parts = self._parts
         registrations = [registration for _, registration in coming]
-        parts.ramp.end(now, len(coming))
-        parts.idle.arrived_all(each.endpoint for each in registrations)
-        paths = parts.lifetimes.begin(registrations)
+        indifferent = parts.indifferent()
+        paths = parts.lifetimes.begin(registrations, told=not indifferent)
         answers = [(request, _LOCATION_PATH + path[1:]) for (request, _), path in zip(coming, paths, strict=True)]
         for each in registrations:
             each.device.turned(now, "registered")
         self._state.engine.respond_all(n.CREATED, answers, now)
+        if not indifferent:
+            resume_all([partial(self._tell, each.device) for each in registrations], True, now)
+            return
         for each in registrations:
             each.device.last_seen = now
             if each.queue_mode:
                 parts.uplink(each.device, now)
+
+    def _tell(self, device: Device, _committed: bool, now: float) -> None:
+        self._parts.relisted(device)
+        self._parts.arrived(device, now)

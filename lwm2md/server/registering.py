@@ -6,7 +6,7 @@ rule says who wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -18,21 +18,17 @@ from lwm2md.coap.engine import IncomingRequest, Response
 from lwm2md.coap.message import uint
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
-from lwm2md.server.admission import ANOTHER, TOO_MANY, Admission, Gate, Verdict, asked_of, rejection
+from lwm2md.server.admission import ANOTHER, TOO_MANY, Admission, Verdict, asked_of, rejection
 from lwm2md.server.arrivals import register_events, same
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
-from lwm2md.server.idle import Idle
-from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.meanings import Meaning, lifetime_of, new_id, registration_of
 from lwm2md.server.moving import Moves
-from lwm2md.server.newcomers import Newcomers
-from lwm2md.server.newcomers import Parts as Plain
+from lwm2md.server.newcomers import Concerned, Newcomers
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, name_of, parse
 from lwm2md.server.profiles import Profiles
-from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import State
@@ -42,27 +38,15 @@ _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE,
 _RD: Final = (n.LOCATION_PATH, b"rd")
 
 
-@attrs.frozen
-class Parts:
-    """Who has a say when a device registers, and who is told: ``arrived`` of it, ``relisted`` of another list.
+@attrs.frozen(kw_only=True)
+class Parts(Concerned):
+    """Who else has a say when a device registers that may be known, or says something special."""
 
-    Where they are ``indifferent`` to a device that is known by its registration only, ``uplink`` is all there is to be
-    told of it.
-    """
-
-    gate: Gate
     gateways: Gateways
-    idle: Idle
-    lifetimes: Lifetimes
     lists: ObjectLists
     moves: Moves
     profiles: Profiles
-    ramp: Ramp
     turns: Turns
-    arrived: Callable[[Device, float], None]
-    relisted: Callable[[Device], None]
-    indifferent: Callable[[], bool]
-    uplink: Callable[[Device, float], None]
 
 
 class _Said(msgspec.Struct, frozen=True, gc=False):
@@ -91,10 +75,7 @@ class Registering:
     def __init__(self, state: State, parts: Parts) -> None:
         self._state = state
         self._parts = parts
-        self._newcomers = Newcomers(
-            state,
-            Plain(parts.gate, parts.idle, parts.lifetimes, parts.ramp, parts.indifferent, parts.uplink, self._came),
-        )
+        self._newcomers = Newcomers(state, parts)
 
     def register(self, request: IncomingRequest, now: float) -> None:
         """Decide; the answer goes when that is done. Raises Rejected for what is refused at once."""
@@ -203,10 +184,6 @@ class Registering:
         location = (_RD, (n.LOCATION_PATH, registration.id.encode()))
         self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
         parts.arrived(device, now)
-
-    def _came(self, request: IncomingRequest, registration: Registration, committed: bool, now: float) -> None:
-        """Go on with a newcomer that somebody wants to hear of, or that could not be stored."""
-        self._ended(_Coming(request, registration.device, registration, None, False), committed, now)
 
     def _conflict(self, previous: Registration | None, coming: Registration) -> str:
         """Why this registration may not take its place among the others; "" where it may."""
