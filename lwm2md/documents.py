@@ -112,21 +112,26 @@ def event_document(event: Event, event_id: str) -> bytes:
 
 def _plain_event(event: Event, event_id: str) -> bytes | None:
     """The document of an event without labels whose own fields JSON has as they are; None for all else."""
-    own, fields = event.own, event.fields
+    try:
+        own = event.own or _own(event.fields)
+        where = _encode(event.endpoint)
+    except UnicodeEncodeError:
+        return None
+    if own is None:
+        return None
+    document = _PLAIN_EVENT % (event_id.encode(), _time_json(event.time), _type_json(event.type), where, own[1:])
+    return document if len(own) > _EMPTY else document[:-_EMPTY] + b"}"
+
+
+def _own(fields: Mapping[str, object]) -> bytes | None:
+    """An event's own fields as JSON, where that has them as they are."""
     for item in fields.values():
         kind = type(item)
         if kind in _AS_IT_IS:
             continue
         if kind is not tuple or not item or type(item[0]) is not str or not _is_text(item):  # type: ignore[index]
             return None
-    if not _COMMON.isdisjoint(fields):
-        return None
-    try:
-        own = own or _encode(fields)
-        head = (event_id.encode(), _time_json(event.time), _type_json(event.type), _encode(event.endpoint))
-    except UnicodeEncodeError:
-        return None
-    return b"%b,%b" % (_PLAIN_EVENT % head, own[1:]) if own != b"{}" else _PLAIN_EVENT % head + b"}"
+    return _encode(fields) if _COMMON.isdisjoint(fields) else None
 
 
 @lru_cache(maxsize=1024)
@@ -135,7 +140,8 @@ def _is_text(item: tuple[object, ...]) -> bool:
     return all(type(each) is str for each in item)
 
 
-_PLAIN_EVENT: Final = b'{"id":"%b","time":%b,"type":%b,"endpoint":%b,"labels":{}'
+_PLAIN_EVENT: Final = b'{"id":"%b","time":%b,"type":%b,"endpoint":%b,"labels":{},%b'
+_EMPTY: Final = len(b"{}")
 _COMMON: Final = frozenset({"id", "time", "type", "endpoint", "labels"})
 _AS_IT_IS: Final = frozenset({str, int, bool, type(None)})
 

@@ -20,7 +20,7 @@ _WIDTH: Final = 16
 
 def text(number: int) -> str:
     """The id with this number."""
-    return f"{number:0{_WIDTH}}"
+    return str(number).zfill(_WIDTH)
 
 
 def texts(first: int, count: int) -> list[str]:

@@ -149,8 +149,10 @@ class DocumentTests(SynchronousTestCase):
     def test_own(self, found: dict[str, object], labels: dict[str, str]) -> None:
         """Fields that are at hand as JSON make the same document."""
         fields = {key: item for key, item in found.items() if key not in ("id", "time", "type", "endpoint", "labels")}
-        for endpoint in ("e", "\ud800", None):
+        for endpoint in ("e", ",}", "\ud800", None):
             event = Event("device.registered", 0.25, endpoint, labels, fields)
+            head = {"id": "7", "time": time_text(0.25), "type": event.type, "endpoint": endpoint, "labels": labels}
+            self.assertEqual(json.loads(event_document(event, "7")), json.loads(render({**head, **fields})))
             ready = Event("device.registered", 0.25, endpoint, labels, own=render(fields))
             self.assertEqual(event_document(ready, "7"), event_document(event, "7"))
 
