@@ -66,14 +66,18 @@ class Context:
     """Takes a peer and the time; returns the message ID for the next message to it."""
 
     def __attrs_post_init__(self) -> None:
-        self.next_mid = MessageIds(self.parameters.exchange_lifetime, self.limits.peers, self.random).next
+        self.next_mid = MessageIds(self.parameters.exchange_lifetime, self.limits.peers, self.number).next
 
-    def spread(self, most: float) -> float:
-        """Return a random number from 1 to ``most``."""
+    def number(self) -> int:
+        """Return a random number of 16 bits."""
         if not self._chances:
             # Of the system, 32 bytes cost as much as two.
             self._chances += _CHANCES.unpack(self.random(_CHANCES.size))
-        return 1 + (most - 1) * (self._chances.pop() / 0xFFFF)
+        return self._chances.pop()
+
+    def spread(self, most: float) -> float:
+        """Return a random number from 1 to ``most``."""
+        return 1 + (most - 1) * (self.number() / 0xFFFF)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Call the upper layer; one bad callback must not cost the rest of the batch."""

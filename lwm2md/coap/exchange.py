@@ -120,24 +120,27 @@ class Exchanges:
             exchange = exchange.behind
         return exchange
 
-    def is_free(self, peer: Peer) -> bool:
-        """Whether nothing is under way to a peer, and something may be."""
-        return peer not in self._lanes and self._outstanding < self._limits.outstanding
+    def may_fly(self, peer: Peer) -> bool:
+        """Whether a Confirmable message may leave at once: to that peer nothing is under way but responses to us."""
+        found, place = self._lanes.get(peer), 0
+        while found is not None:
+            if found.state != WAITING or found.exclusive:
+                return False
+            found, place = found.behind, place + 1
+        return place < self._limits.queued_per_peer and self._outstanding < self._limits.outstanding
 
     def fly(self, exchange: Exchange, when: float) -> None:
-        """Send what is ready to fly to a peer that is free; it is to be looked at again at that time."""
-        self._lanes[exchange.peer] = exchange
-        self._outstanding += 1
+        """Send what is ready, to a peer to which it may fly; it is to be looked at again at that time."""
+        self._lead(exchange)
         self._outbox.append((exchange.datagram, exchange.peer))
         exchange.again_at = when
         self._timers.schedule(exchange, when)
 
     def start(self, exchange: Exchange, now: float, *, first: bool = False) -> None:
         """Send `exchange` now, or when its turn comes, before all others if `first`; fail it if there are too many."""
-        if exchange.confirmable and self.is_free(exchange.peer):
-            # Nearly always there is nothing else: then there is nothing to compare it with.
-            self._lanes[exchange.peer] = exchange
-            self._outstanding += 1
+        if exchange.confirmable and self.may_fly(exchange.peer):
+            # Nearly always there is nothing to compare it with.
+            self._lead(exchange)
             self._transmit(exchange, now)
             return
         lane = _lane(self._lanes.get(exchange.peer))
@@ -146,11 +149,10 @@ class Exchanges:
             self._fail_later(exchange, Failure.OVERLOADED)
             return
         if first or not lane:
-            exchange.behind = self._lanes.get(exchange.peer)
-            self._lanes[exchange.peer] = exchange
+            self._lead(exchange)
         else:
             lane[-1].behind = exchange
-        self._outstanding += 1
+            self._outstanding += 1
         if exchange.urgent:
             self._transmit(exchange, now)
         else:
@@ -305,6 +307,12 @@ class Exchanges:
         # Between the blocks of a transfer the timer stays: it finds out that there is time left.
         if exchange.due is None or exchange.due > when:
             self._timers.schedule(exchange, when)
+
+    def _lead(self, exchange: Exchange) -> None:
+        """Put a new one before all others to its peer."""
+        exchange.behind = self._lanes.get(exchange.peer)
+        self._lanes[exchange.peer] = exchange
+        self._outstanding += 1
 
     def _remove(self, exchange: Exchange) -> None:
         """Take `exchange` out of every index."""

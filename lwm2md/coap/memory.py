@@ -64,14 +64,17 @@ class Generations(Generic[Key, Value]):
 
 
 class MessageIds:
-    """The message ID of the last message to each peer, for `period` seconds at least, of up to twice `limit` peers."""
+    """The message ID of the last message to each peer, for `period` seconds at least, of up to twice `limit` peers.
 
-    __slots__ = ("_limit", "_old", "_period", "_random", "_turn", "_young")
+    ``number`` gives random ones of 16 bits, to begin with.
+    """
 
-    def __init__(self, period: float, limit: int, random: Callable[[int], bytes]) -> None:
+    __slots__ = ("_limit", "_number", "_old", "_period", "_turn", "_young")
+
+    def __init__(self, period: float, limit: int, number: Callable[[], int]) -> None:
         self._period = period
         self._limit = limit
-        self._random = random
+        self._number = number
         self._turn = float("-inf")
         self._young: dict[Peer, int] = {}
         self._old: dict[Peer, int] = {}
@@ -87,7 +90,7 @@ class MessageIds:
         last = young.get(peer)
         if last is None:
             last = self._old.get(peer)
-        mid = int.from_bytes(self._random(2), "big") if last is None else (last + 1) & 0xFFFF
+        mid = self._number() if last is None else (last + 1) & 0xFFFF
         young[peer] = mid
         return mid
 

@@ -128,7 +128,7 @@ class Requests:
         """Send a request that is ready, the shortest way that it can go. Return the token."""
         context, exchanges, code = self._context, self._exchanges, request.code
         parameters = context.parameters_for(peer)
-        if parameters.block_szx != MAX_SZX or not request.whole or not exchanges.is_free(peer):
+        if parameters.block_szx != MAX_SZX or not request.whole or not exchanges.may_fly(peer):
             options, payload = request.options, request.payload
             return self.ask(peer, code, options, payload, on_outcome=on_outcome, now=now, timeout=timeout)
         token = self._token()

@@ -31,6 +31,7 @@ class Presence:
     def __init__(self, state: State) -> None:
         self._state = state
         self._drowse = self._drowsed  # one bound method for all
+        self._wants = state.environment.wants
         self.dispatch: Callable[[Device, float], None]
         self.plan: Callable[[Registration], None]
 
@@ -96,7 +97,7 @@ class Presence:
         if now >= device.awake_until:
             device.changed, device.reason = now, AWAKE  # as in `Device.turned`
             device.awake_until = now + reach.awake_time(self._state, device)
-            wants = self._state.environment.wants
+            wants = self._wants
             if wants(events.DEVICE_AWAKE):
                 self._state.live(events.DEVICE_AWAKE, device, now, awake_until=events.Timestamp(device.awake_until))
             if wants(events.DEVICE_SLEEPING):

@@ -86,7 +86,7 @@ class _OftenOfRegistration:
     and of a fleet that is larger than the cache each line is waited for.
     """
 
-    __slots__ = ("device", "gap", "peer", "updated_at")
+    __slots__ = ("device", "gap", "peer", "queue_mode", "updated_at")
 
 
 class _OftenOfDevice:

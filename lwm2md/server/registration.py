@@ -74,6 +74,7 @@ class RegistrationInterface:
         self._registrations = state.registrations
         self._busy = state.busy
         self._uplink = presence.uplink
+        self._wants = state.environment.wants
         self._registered = registered
         self._gone = gone
         self._late = Late(state)
@@ -125,7 +126,15 @@ class RegistrationInterface:
         device = registration.device
         if device.children or device.disabled or (self._busy and registration.endpoint in self._busy):
             return 0
-        self._refresh(device, registration, now)
+        gap = now - registration.updated_at  # as in `Registration.refreshed`; no call on the shortest path
+        if gap > registration.gap:  # noqa: PLR1730  max would be a call
+            registration.gap = gap
+        registration.updated_at = now
+        if not device.noted:
+            self.lifetimes.refreshes.note(device)
+        self._uplink(device, now)
+        if self._wants(events.DEVICE_UPDATED):
+            self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
         return n.CHANGED
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
@@ -208,17 +217,6 @@ class RegistrationInterface:
             self._registered(device, now)
 
         self._state.commit_exclusive(coming.endpoint, (row,), (event,), ended)
-
-    def _refresh(self, device: Device, registration: Registration, now: float) -> None:
-        gap = now - registration.updated_at  # as in `Registration.refreshed`; no call on the shortest path
-        if gap > registration.gap:  # noqa: PLR1730  max would be a call
-            registration.gap = gap
-        registration.updated_at = now
-        if not device.noted:
-            self.lifetimes.refreshes.note(device)
-        self._uplink(device, now)
-        if self._state.environment.wants(events.DEVICE_UPDATED):
-            self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
 
     def _update(self, request: IncomingRequest, now: float) -> None:
         registration = self._state.registered(request.message.path[1])

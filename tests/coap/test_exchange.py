@@ -263,6 +263,21 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual((exchanges._lanes, len(exchanges), len(exchanges._timers)), ({}, 0, 0))
         self.assertEqual(bench.engine._requests.asks, {})
 
+    def test_waited_for(self) -> None:
+        """What is only waited for keeps nothing from leaving, ready or not, but counts among what a peer may have."""
+        bench = Bench(limits=Limits(queued_per_peer=4))
+        for number in range(4):
+            if number % 2:
+                bench.engine.send(PEER, prepare(numbers.GET), bench.outcome, 90.0, 0.0)
+                sent = bench.sent()
+            else:
+                sent = bench.ask()
+            assert sent is not None
+            bench.send(ack(sent))
+        bench.engine.send(PEER, prepare(numbers.GET), bench.outcome, 90.0, 0.0)
+        self.assertEqual((bench.sent(), bench.expire(0.0)), (None, []))
+        self.assertEqual(bench.outcomes, [("overloaded", 0.0)])
+
     def test_closed(self) -> None:
         """An engine that is closed with all kinds of messages under way tells nobody, and nothing keeps it."""
         bench = Bench()

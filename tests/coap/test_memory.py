@@ -49,20 +49,20 @@ class MessageIdsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.drawn = 0
 
-    def _random(self, size: int) -> bytes:
+    def _number(self) -> int:
         self.drawn += 1
-        return b"\xff\xfe"[:size]
+        return 0xFFFE
 
     def test_one_more(self) -> None:
         """Each peer has a random start and one more each time, modulo 65536, over a period and not for ever."""
-        ids = MessageIds(10.0, 100, self._random)
+        ids = MessageIds(10.0, 100, self._number)
         self.assertEqual([ids.next(b"a", float(now)) for now in (0, 1, 10, 19)], [65534, 65535, 0, 1])
         self.assertEqual((ids.next(b"b", 19.0), self.drawn), (65534, 2))
         self.assertEqual((ids.next(b"a", 60.0), self.drawn), (65534, 3))
 
     def test_limit(self) -> None:
         """However many peers there are, twice the limit is the most that is kept, and the newest are there."""
-        ids = MessageIds(10.0, 10, self._random)
+        ids = MessageIds(10.0, 10, self._number)
         for number in range(1000):
             ids.next(b"%d" % number, 0.0)
             self.assertLessEqual(len(ids._young) + len(ids._old), 20)
