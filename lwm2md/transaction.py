@@ -40,8 +40,10 @@ class Transaction:
         """Take one more commit, but for what gets an id."""
         self.commits.append(commit)
         self.writes += commit.writes
+        size = self.size
         for write in commit.writes:
-            self.size += len(write.key) + len(write.value or b"")
+            size += len(write.key) + len(write.value or b"")
+        self.size = size
         if commit.dropped:
             # The storage drops first: what came before goes with it, what comes after stays.
             gone = frozenset(commit.dropped)

@@ -71,7 +71,9 @@ class Refreshes:
     def forget(self, device: Device) -> None:
         """Drop what is to be stored of a registration that ended."""
         self._moved.discard(device)
-        self._written(device)
+        if device.noted:
+            device.noted = False
+            self._count -= 1
         self._ended += 1
         if self._ended > _FEW and self._ended * 2 > len(self._swept) + len(self._fleet):
             self._fleet = [*filter(_stays, self._fleet)]
@@ -132,29 +134,32 @@ class Refreshes:
 
     def _walk(self, chosen: list[Device]) -> None:
         """Go on with the sweep, and add the devices to ``chosen`` of which something is to be stored."""
-        far = min(self._left, _FAR)
+        far, passed, stays = min(self._left, _FAR), 0, self._fleet.append
         for device in self._swept[self._passed : self._passed + far]:
             if len(chosen) == _MOST:
                 break
-            self._passed += 1
-            self._left -= 1
-            if not _stays(device):
+            passed += 1
+            if device.registration is None:
+                device.noted = None
                 continue
-            self._fleet.append(device)
+            stays(device)
             if device.noted:
                 chosen.append(device)
+        self._passed += passed
+        self._left -= passed
         if self._passed == len(self._swept):
             self._swept, self._passed, self._left = [], 0, 0
 
     def _store(self, chosen: list[Device], writes: list[Write], then: Callable[[], None] | None = None) -> bool:
         """Ask for some to be stored, and call ``then`` when that has ended; whether there is anything to store."""
-        stored_now = []
         for device in chosen:
             # The row has what is true now: it is enough for what was refreshed since the sweep began.
-            self._written(device)
-            if device.registration is not None:
-                stored_now.append(device)
-                writes.append(Write(stored.REFRESHES, device.endpoint, refresh_row(device.registration)))
+            if device.noted:
+                device.noted = False
+                self._count -= 1
+            registration = device.registration
+            if registration is not None:
+                writes.append(Write(stored.REFRESHES, registration.endpoint, refresh_row(registration)))
         if not writes:
             return False
         self._under_way += 1
@@ -163,7 +168,7 @@ class Refreshes:
             self._under_way -= 1
             if not committed:
                 self._failed = True
-                for device in stored_now:
+                for device in chosen:
                     if device.registration is not None:
                         self.note(device)
             if then is not None:
@@ -171,11 +176,6 @@ class Refreshes:
 
         self._state.commit(writes, (), ended)
         return True
-
-    def _written(self, device: Device) -> None:
-        if device.noted:
-            device.noted = False
-            self._count -= 1
 
 
 def _stays(device: Device) -> bool:
