@@ -4,6 +4,7 @@ BIN     := $(VENV)/bin
 PYTHON  := python3
 N       := 200000
 DTLS    := 100000
+JOBS    := 2
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 PLUGINS := plugins/mqtt
@@ -21,7 +22,7 @@ foreign-device: $(TESTING)
 
 test: $(TESTING)
 	$(BIN)/python -m tests.peers.install
-	$(BIN)/python -m twisted.trial tests
+	$(BIN)/python -m twisted.trial -j $(JOBS) tests
 
 lint: $(TESTING)
 	$(BIN)/ruff check .

@@ -96,7 +96,8 @@ def event_document(event: Event, event_id: str) -> bytes:
         "endpoint": None if event.endpoint is None else _text(event.endpoint),
         "labels": _mapping(event.labels) if event.labels else {},
     }
-    for key, item in event.fields.items():
+    fields: Mapping[str, object] = msgspec.json.decode(event.own) if event.own else event.fields
+    for key, item in fields.items():
         name = key if key.isascii() else _text(key)
         if name not in document:
             kind = type(item)
@@ -111,7 +112,7 @@ def event_document(event: Event, event_id: str) -> bytes:
 
 def _plain_event(event: Event, event_id: str) -> bytes | None:
     """The document of an event without labels whose own fields JSON has as they are; None for all else."""
-    fields = event.fields
+    own, fields = event.own, event.fields
     for item in fields.values():
         kind = type(item)
         if kind in _AS_IT_IS:
@@ -121,11 +122,11 @@ def _plain_event(event: Event, event_id: str) -> bytes | None:
     if not _COMMON.isdisjoint(fields):
         return None
     try:
-        own = _encode(fields)
+        own = own or _encode(fields)
         head = (event_id.encode(), _time_json(event.time), _type_json(event.type), _encode(event.endpoint))
     except UnicodeEncodeError:
         return None
-    return b"%b,%b" % (_PLAIN_EVENT % head, own[1:]) if fields else _PLAIN_EVENT % head + b"}"
+    return b"%b,%b" % (_PLAIN_EVENT % head, own[1:]) if own != b"{}" else _PLAIN_EVENT % head + b"}"
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,6 @@ for OpenSSL.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lwm2md.coap.engine import Peer
@@ -70,8 +69,8 @@ class Peers:
 
     def describe(self, peer: Peer) -> PeerDescription:
         """Where a peer is, and who."""
-        if not is_secure(peer):
-            return _plain(peer)
+        if not peer.startswith(PEER):
+            return PeerDescription(remote(peer), "coap")
         return PeerDescription("", "coaps") if self.secured is None else self.secured.describe(peer)
 
     def identify(self, peer: Peer) -> str | None:
@@ -85,9 +84,3 @@ class Peers:
     def locate(self, peer: Peer) -> bytes:
         """The address of a peer that is named by its session; empty for others, and if it is not known."""
         return self.secured.locate(peer) if self.secured is not None and is_secure(peer) else b""
-
-
-@lru_cache(maxsize=4096)
-def _plain(peer: Peer) -> PeerDescription:
-    """Kept, since whoever registers is described several times on the way."""
-    return PeerDescription(remote(peer), "coap")

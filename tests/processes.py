@@ -14,7 +14,7 @@ import sysconfig
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from random import randrange
+from random import SystemRandom
 from typing import Any
 
 from twisted.internet import error
@@ -31,6 +31,7 @@ reactor: Any = _installed
 """The installed reactor; its module has no useful type."""
 
 _KEPT_LINES = 20_000
+_given: set[int] = set()
 
 
 class GoneError(AssertionError):
@@ -40,13 +41,16 @@ class GoneError(AssertionError):
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     """A port on 127.0.0.1 that nobody listens on, for UDP (the default) or TCP.
 
-    It is below those that the system gives to whoever asks for any, so that it is still free when it is used.
+    It is below those that the system gives to whoever asks for any, and no other than any before, so that it is still
+    free when it is used.
     """
     while True:
-        port = randrange(20_000, 32_000)
+        port = SystemRandom().randrange(20_000, 32_000)
         with suppress(OSError), socket.socket(socket.AF_INET, kind) as probe:
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def directory(case: TestCase) -> Path:

@@ -142,6 +142,18 @@ class DocumentTests(SynchronousTestCase):
                 list(document.items()), list({**head, "labels": more, **fields, "objects": ["/1/0", ""]}.items())
             )
 
+    @given(
+        st.dictionaries(st.text(), st.one_of(st.text(), st.integers(0, 9), st.none())),
+        st.sampled_from([{}, {"a": "b"}]),
+    )
+    def test_own(self, found: dict[str, object], labels: dict[str, str]) -> None:
+        """Fields that are at hand as JSON make the same document."""
+        fields = {key: item for key, item in found.items() if key not in ("id", "time", "type", "endpoint", "labels")}
+        for endpoint in ("e", "\ud800", None):
+            event = Event("device.registered", 0.25, endpoint, labels, fields)
+            ready = Event("device.registered", 0.25, endpoint, labels, own=render(fields))
+            self.assertEqual(event_document(ready, "7"), event_document(event, "7"))
+
     def test_what_does(self) -> None:
         """Fields that JSON has not are converted, wherever they stand, and none replaces what all events have."""
         for endpoint in ("e", "\ud800", None):

@@ -7,7 +7,7 @@ a peer sends is answered as the tables of RFC 7252 4 and 5 say, and never raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -315,6 +315,10 @@ class Engine:
     def respond(self, request: IncomingRequest, response: Response, now: float) -> None:
         """Answer a request that `handle` returned None for; raise ValueError if it was answered before."""
         self._serving.respond(request, response, now)
+
+    def respond_all(self, code: int, answers: Iterable[tuple[IncomingRequest, bytes]], now: float) -> None:
+        """The same for many, with one code; the answers have no payload, and options as `encode_body` writes them."""
+        self._serving.respond_all(code, answers, now)
 
     def challenge(self, peer: Peer, now: float) -> Response | None:
         """The answer that asks `peer` for an Echo (RFC 9175 2.3), None where it has shown that it is where it says."""

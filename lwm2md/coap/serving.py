@@ -9,6 +9,7 @@ of a request demand beyond that (blocks, an Echo, no response) happens here, bef
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -168,6 +169,23 @@ class Serving:
             raise ValueError("the request was answered before")
         if request.stage != _ABANDONED:
             self._reply(request, response, now)
+
+    def respond_all(self, code: int, answers: Iterable[tuple[IncomingRequest, bytes]], now: float) -> None:
+        """Answer requests that the handler left open, each with options that are encoded, and no payload."""
+        pending, cancel, store, send = self._pending, self._timers.cancel, self._store_response, self._outbox.append
+        for request, body in answers:
+            key, peer = request.key, request.peer
+            plain = request.stage == _PENDING and request.terms is None and request.message.type == _CON
+            if plain and len(key) + 2 + len(body) <= FREE:
+                reply = _ACK_HEADS[len(key) - 2][code] + key + body
+                send((reply, peer))
+                cancel(request)
+                del pending[peer + key]
+                request.stage = _ANSWERED
+                store(peer, reply, now)
+            else:
+                found = decode(bytes((0x40, code, 0, 0)) + body)
+                self.respond(request, Response(code, b"", found.options), now)
 
     def expire(self, now: float) -> None:
         """Acknowledge what takes long; give up what was never answered."""

@@ -60,7 +60,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """Something that happened, before it has an id.
 
     ``time`` is in Unix seconds. ``labels`` are those of the device at that moment. ``fields`` holds what belongs to the
-    type, as documents ready for JSON: times wrapped in ``Timestamp``, values as ``lwm2md.lwm2m.rows.ValueRow``. A
+    type, as documents ready for JSON: times wrapped in ``Timestamp``, values as ``lwm2md.lwm2m.rows.ValueRow``; where
+    they are at hand as one JSON object they are its ``own``, and ``fields`` is empty. A
     ``stored`` event is replayed to readers that come back; the others (pure refreshes) are live only and never cause a
     gap.
     """
@@ -71,3 +72,4 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     labels: Mapping[str, str] = {}
     fields: Mapping[str, object] = {}
     stored: bool = True
+    own: bytes = b""

@@ -25,6 +25,9 @@ from lwm2md.plugins.watching import Watch
 MOST_HELD: Final = 1.0
 """A plugin that holds up the reactor for longer at once, in seconds, is stopped."""
 
+_HALF: Final = 50
+"""Lines of a traceback that are logged of its begin, and of its end: a recursion has thousands."""
+
 Answers = list[tuple[Plugin, Any]]
 Pair = tuple[Plugin, Implementation]
 
@@ -169,7 +172,7 @@ class Calls:
             plugin.counters["timeouts"] += 1
         reason = _reason(error)
         if plugin.went_wrong(name, error, reason):
-            trace = None if failure is None or isinstance(error, _OURS) else failure.getTraceback()
+            trace = None if failure is None or isinstance(error, _OURS) else _shortened(failure.getTraceback())
             self._log.error(
                 "plugin {plugin} failed in {hook}, told once: {reason}" + ("\n{trace}" if trace else ""),
                 plugin=plugin.name,
@@ -257,6 +260,14 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, _OURS):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _shortened(trace: str) -> str:
+    lines = trace.splitlines()
+    left_out = len(lines) - 2 * _HALF
+    if left_out <= 0:
+        return trace
+    return "\n".join([*lines[:_HALF], f"    ({left_out} lines are left out)", *lines[-_HALF:]])
 
 
 _ENDLESS: Final = 0.0

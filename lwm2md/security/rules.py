@@ -79,6 +79,11 @@ class Policy:
     known_certificates: bool = False
     take_over: Literal["same", "proved", "any"] = "proved"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may register as any endpoint without having proved anything: `refusal` is "" for all."""
+        return not self.block and not self.allow and "*" in self.unsecured
+
     def refusal(self, endpoint: str, identity: Identity | None, grant: Grant | None) -> str:
         """Why this identity may not register as this endpoint, as a stable word; "" where it may.
 

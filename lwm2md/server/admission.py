@@ -98,6 +98,11 @@ class Gate:
         else:
             _Asking(self, self._state, asked, then, self.admit).begin(now)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody outside has to be asked, and there is room; the rules may still be against it."""
+        return self.admit is None and self.waiting < _MOST_WAITING
+
     def refusal(self, endpoint: str) -> str:
         """Why an endpoint may not be registered by somebody who has proved nothing; "" where it may."""
         known = self._state.devices.get(endpoint)

@@ -105,6 +105,7 @@ class Server:
             registered=self._registered,
             gone=self._gone,
             relisted=self._relisted,
+            indifferent=self._is_indifferent,
         )
         lifetimes = self._registration.lifetimes
         self._forgetting = Forgetting(
@@ -337,6 +338,14 @@ class Server:
         self.templates.registered(device, now)
         self._gateways.registered(device, now)
         self._identifying.look(device, now)
+
+    def _is_indifferent(self) -> bool:
+        """Whether `_registered` and `_relisted` do nothing for a device that is known by its registration only.
+
+        It is no gateway, and its Objects are no news to anybody.
+        """
+        folding = self._observations.folding
+        return self.templates.is_empty and self.device_profiles.is_indifferent and folding.is_indifferent
 
     def _relisted(self, device: Device) -> None:
         self._twin.listed(device)

@@ -84,7 +84,7 @@ class Joint:
         self._events: list[Event] = []
         self._resumes: list[Resume] = []
         self._size = 0
-        self.commit = Commit(self._writes, self._events, partial(_resume, self._resumes))
+        self.commit = Commit(self._writes, self._events, partial(resume_all, self._resumes))
 
     @property
     def is_full(self) -> bool:
@@ -100,7 +100,8 @@ class Joint:
         self._resumes.append(resume)
 
 
-def _resume(resumes: list[Resume], committed: bool, now: float) -> None:
+def resume_all(resumes: list[Resume], committed: bool, now: float) -> None:
+    """Let all go on, in order; one that fails keeps no other from it."""
     resumes.reverse()
     _go_on(resumes, committed, now)
 

@@ -145,7 +145,9 @@ class Exchanges:
             if op == READ_COMPOSITE and self._abilities.singly(device, operation, now):
                 self._singly.begin(device, self.registration(device), operation, now)
                 return
-            registration = self.registration(device)
+            registration = device.registration
+            if registration is None:
+                raise BadOperation(GONE)
             composed = self._composed(device, registration, operation)
         except Refused as error:
             # The registration changed since it was checked, or the wish is gone.

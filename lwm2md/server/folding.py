@@ -66,6 +66,11 @@ class Folding:
             self._state.deadlines.at(0.0, self._go_on)
         self._due[device.endpoint] = device
 
+    @property
+    def is_indifferent(self) -> bool:
+        """Whether it remembers nothing of what any device refused."""
+        return not self._unable
+
     def anew(self, device: Device) -> None:
         """The device registers: what it refused before it may take now."""
         self._unable.discard(device.endpoint)

@@ -8,7 +8,7 @@ found out when it comes up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, Literal
 
@@ -73,6 +73,10 @@ class Idle:
     def arrived(self, endpoint: str) -> None:
         """The device is known now, or it will not be."""
         self._coming.discard(endpoint)
+
+    def arrived_all(self, endpoints: Iterable[str]) -> None:
+        """The same of several."""
+        self._coming.difference_update(endpoints)
 
     def plan(self, now: float) -> None:
         """Look again when the first of them has not been seen for long enough, by the settings as they are."""

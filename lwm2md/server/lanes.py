@@ -17,6 +17,7 @@ from lwm2md.server.records import (
     NOW,
     READ,
     READ_COMPOSITE,
+    WINDOW,
     WRITE,
     Device,
     Operation,
@@ -48,19 +49,21 @@ def remove(device: Device, operation: Operation) -> None:
 
 def take(carrier: Device, *, is_open: bool) -> tuple[Device, Operation] | None:
     """Take the next operation that may leave out of its queue: of a device and those behind it, the longest waiting."""
-    chosen, operation = carrier, _first(carrier, carrier, is_open)
-    if carrier.queue is not None and operation is carrier.queue[0] and not carrier.children:
-        del carrier.queue[0]  # as nearly always
-        carrier.queue = carrier.queue or None
+    queue = carrier.queue
+    if queue and is_open and not carrier.children and queue[0].request.when == WINDOW:
+        operation = queue.pop(0)  # as nearly always
+        if not queue:
+            carrier.queue = None
         return carrier, operation
+    chosen, first = carrier, _first(carrier, carrier, is_open)
     for child in (carrier.children or {}).values():
         other = _first(child, carrier, is_open)
-        if other is not None and (operation is None or _rank(other) < _rank(operation)):
-            chosen, operation = child, other
-    if operation is None:
+        if other is not None and (first is None or _rank(other) < _rank(first)):
+            chosen, first = child, other
+    if first is None:
         return None
-    remove(chosen, operation)
-    return chosen, operation
+    remove(chosen, first)
+    return chosen, first
 
 
 def may_leave(operation: Operation, carrier: Device, *, is_open: bool) -> bool:

@@ -7,7 +7,7 @@ the daemon was not there to hear.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from lwm2md.coap.engine import Peer
@@ -55,6 +55,27 @@ class Lifetimes:
         if registration.identity is not None:
             self._state.identities.add(registration.identity, registration)
         self.plan(registration)
+
+    def begin(self, registrations: Sequence[Registration]) -> list[bytes]:
+        """The same for the first registrations of devices of which nothing else is known, and nobody is to be told.
+
+        Each has its ``device``. Their Locations are returned, as `location` writes them.
+        """
+        state, take = self._state, self.refreshes.take
+        paths = []
+        for registration in registrations:
+            device = registration.device
+            device.registration = registration
+            state.devices[registration.endpoint] = device
+            take(device)
+            path = location(registration.id)
+            state.registrations[path] = registration
+            paths.append(path)
+            state.peers.add(registration.peer, registration)
+            when = self._next_look(registration)
+            if when is not None:
+                registration.expiry = state.deadlines.at(when, self._due, registration)
+        return paths
 
     def remove(self, registration: Registration) -> None:
         """Forget a registration that ended: its Location answers 4.04 from now on."""

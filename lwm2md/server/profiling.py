@@ -232,6 +232,11 @@ class Profiling:
         elif self.special:
             self.special.pop(registration.peer, None)
 
+    @property
+    def is_indifferent(self) -> bool:
+        """Whether it says nothing of devices of which nothing is known, nor has anything to find out of them."""
+        return not (self.needed or self.special or (self._tuned and self._blind))
+
     def left(self, registration: Registration) -> None:
         """A device is no longer at the address of its registration."""
         if self.special:

@@ -57,10 +57,10 @@ class Ramp:
             self._begin_window(now)
         self.waiting += 1
 
-    def end(self, now: float) -> None:
-        """It was stored, or could not be."""
-        self.waiting -= 1
-        self._stored += 1
+    def end(self, now: float, count: int = 1) -> None:
+        """It was stored, or could not be; or several were."""
+        self.waiting -= count
+        self._stored += count
         passed = now - self._window
         if passed >= _WINDOW:
             if self._crowded:

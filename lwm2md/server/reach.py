@@ -86,6 +86,8 @@ def is_open(state: State, device: Device, now: float) -> bool:
         return False
     if not state.environment.reaches(registration.peer):
         return False
+    if now == device.last_seen:
+        return True  # it was just heard, as nearly always
     time = nat_time(state, device)
     return time is None or now < device.last_seen + time
 

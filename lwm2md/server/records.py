@@ -95,6 +95,18 @@ class _OftenOfDevice:
     __slots__ = ("behind", "children", "disabled", "last_seen", "noted", "queue", "registration", "responding")
 
 
+class _OftenOfSleeper(_OftenOfDevice):
+    """What else each Update of a sleeper touches that it is waited for."""
+
+    __slots__ = ("awake_until", "changed", "current", "habits", "profile", "queue_check", "reason")
+
+
+class _OftenOfOperation:
+    """What is touched of an operation when it leaves."""
+
+    __slots__ = ("composed", "expires", "path", "request", "sent", "state", "token")
+
+
 @attrs.define(slots=True, eq=False, weakref_slot=False)
 class Registration(_OftenOfRegistration):
     """One live registration (OMA Core 6.2). ``lifetime`` is the effective one in seconds, None when infinite.
@@ -171,7 +183,7 @@ class Behind:
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
-class Device(_OftenOfDevice):
+class Device(_OftenOfSleeper):
     """Everything known of one Endpoint Client Name, registered or not.
 
     One ``behind`` a gateway shares the gateway's turns to be asked, and has a copy of its registration; the gateway has
@@ -338,7 +350,7 @@ class Result:
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
-class Operation:
+class Operation(_OftenOfOperation):
     """One request to a device from acceptance to its end, as ``/v1/operations/{id}`` shows it.
 
     ``composed`` is its message while that is at hand: not while it waits, since the registration may change. A

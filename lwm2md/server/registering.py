@@ -6,7 +6,6 @@ rule says who wins.
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -26,9 +25,12 @@ from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
 from lwm2md.server.lifetimes import Lifetimes
+from lwm2md.server.meanings import Meaning, lifetime_of, new_id, registration_of
 from lwm2md.server.moving import Moves
+from lwm2md.server.newcomers import Newcomers
+from lwm2md.server.newcomers import Parts as Plain
 from lwm2md.server.objectlists import ObjectLists
-from lwm2md.server.parameters import RegistrationParameters, Rejected, effective_lifetime, name_of, parse
+from lwm2md.server.parameters import RegistrationParameters, Rejected, name_of, parse
 from lwm2md.server.profiles import Profiles
 from lwm2md.server.ramp import Ramp
 from lwm2md.server.records import Device, Registration
@@ -38,14 +40,15 @@ from lwm2md.server.turns import UNAVAILABLE, Turns
 
 _FULL: Final = Response(n.SERVICE_UNAVAILABLE, b"too many devices", ((n.MAX_AGE, b"\x3c"),))
 _RD: Final = (n.LOCATION_PATH, b"rd")
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_DEFAULT_BINDING: Final = "U"
-_DEFAULT_VERSION: Final = "1.0"
 
 
 @attrs.frozen
 class Parts:
-    """Who has a say when a device registers, and who is told: ``arrived`` of it, ``relisted`` of another list."""
+    """Who has a say when a device registers, and who is told: ``arrived`` of it, ``relisted`` of another list.
+
+    Where they are ``indifferent`` to a device that is known by its registration only, ``uplink`` is all there is to be
+    told of it.
+    """
 
     gate: Gate
     gateways: Gateways
@@ -58,19 +61,15 @@ class Parts:
     turns: Turns
     arrived: Callable[[Device, float], None]
     relisted: Callable[[Device], None]
-
-
-class _Meaning(msgspec.Struct, frozen=True, gc=False):
-    """What a Register says beside the name: its parameters, and the list of Objects once that was read."""
-
-    parameters: RegistrationParameters
-    listed: ObjectList | None = None
+    indifferent: Callable[[], bool]
+    uplink: Callable[[Device, float], None]
 
 
 class _Said(msgspec.Struct, frozen=True, gc=False):
     """What a Register says: its parameters, its whole object list, and the part of it that came as a list."""
 
     parameters: RegistrationParameters
+    version: str
     objects: ObjectList
     listed: ObjectList | None
     labels: Mapping[str, str]
@@ -92,11 +91,14 @@ class Registering:
     def __init__(self, state: State, parts: Parts) -> None:
         self._state = state
         self._parts = parts
+        self._newcomers = Newcomers(
+            state,
+            Plain(parts.gate, parts.idle, parts.lifetimes, parts.ramp, parts.indifferent, parts.uplink, self._came),
+        )
 
     def register(self, request: IncomingRequest, now: float) -> None:
         """Decide; the answer goes when that is done. Raises Rejected for what is refused at once."""
         name, meaning = self._read(request)
-        parameters = meaning.parameters
         where = self._state.environment.describe(request.peer)
         if name is None and where.identity is None:
             raise Rejected(n.BAD_REQUEST, "ep is missing")
@@ -106,19 +108,21 @@ class Registering:
             busy = Response(n.SERVICE_UNAVAILABLE, b"too many at once", ((n.MAX_AGE, uint(later)),))
             self._state.engine.respond(request, busy, now)
             return
-        asked = asked_of(where, name, parameters.labels)
+        if name is not None and meaning.listed is not None and self._newcomers.take(request, meaning, name, where, now):
+            return
+        asked = asked_of(where, name, meaning.parameters.labels)
         self._parts.gate.ask(asked, now, partial(self._admitted, request, meaning))
 
-    def _read(self, request: IncomingRequest) -> tuple[str | None, _Meaning]:
+    def _read(self, request: IncomingRequest) -> tuple[str | None, Meaning]:
         """The name that a Register says, and all else: a fleet says the same again and again."""
         shape = request.shape
-        if shape is not None and isinstance(shape.meaning, _Meaning):
+        if shape is not None and isinstance(shape.meaning, Meaning):
             return name_of(shape.argument(request.message)), shape.meaning
         name, parameters = parse(request.message.options)
-        return name, _Meaning(parameters)
+        return name, Meaning(parameters)
 
     def _admitted(
-        self, request: IncomingRequest, meaning: _Meaning, asked: Admission, verdict: Verdict, now: float
+        self, request: IncomingRequest, meaning: Meaning, asked: Admission, verdict: Verdict, now: float
     ) -> None:
         """Go on with one that may register, or may not; that can be long after it came."""
         try:
@@ -128,13 +132,13 @@ class Registering:
         except Rejected as refusal:
             self._state.engine.respond(request, self._parts.turns.refused(refusal), now)
 
-    def _said(self, request: IncomingRequest, meaning: _Meaning, asked: Admission, verdict: Verdict) -> _Said:
+    def _said(self, request: IncomingRequest, meaning: Meaning, asked: Admission, verdict: Verdict) -> _Said:
         parameters, listed = meaning.parameters, meaning.listed
-        version = parameters.version or _DEFAULT_VERSION
+        version = meaning.version
         if listed is None:
             listed = self._parts.lists.said(request.message, version, parameters.deviations)
             if request.shape is not None and listed is not None:
-                request.shape.meaning = _Meaning(parameters, listed)
+                request.shape.meaning = Meaning(parameters, listed)
         objects = listed
         device = self._state.devices.get(asked.endpoint)
         if self._state.draining and (device is None or device.registration is None):
@@ -143,7 +147,7 @@ class Registering:
             objects = self._parts.profiles.resolve(device, parameters.profiles, listed, version)
         if objects is None:
             raise Rejected(n.BAD_REQUEST, "the object list is missing")
-        return _Said(parameters, objects, listed, verdict.labels)
+        return _Said(parameters, version, objects, listed, verdict.labels)
 
     def _take_turn(self, request: IncomingRequest, asked: Admission, said: _Said, now: float) -> None:
         """Decide when the endpoint's turn is; nearly always that is now."""
@@ -200,6 +204,10 @@ class Registering:
         self._state.engine.respond(request, Response(n.CREATED, b"", location), now)
         parts.arrived(device, now)
 
+    def _came(self, request: IncomingRequest, registration: Registration, committed: bool, now: float) -> None:
+        """Go on with a newcomer that somebody wants to hear of, or that could not be stored."""
+        self._ended(_Coming(request, registration.device, registration, None, False), committed, now)
+
     def _conflict(self, previous: Registration | None, coming: Registration) -> str:
         """Why this registration may not take its place among the others; "" where it may."""
         settings = self._state.settings
@@ -248,32 +256,23 @@ class Registering:
             self._parts.relisted(device)
 
     def _registration(self, request: IncomingRequest, asked: Admission, said: _Said, now: float) -> Registration:
-        parameters = said.parameters
-        version = parameters.version or _DEFAULT_VERSION
-        return Registration(
-            id=b2a_base64(self._state.environment.random(12), newline=False).translate(_URL_SAFE).decode(),
+        parameters, version = said.parameters, said.version
+        return registration_of(
+            parameters,
+            said.objects,
+            self.lifetime(parameters.lifetime, version),
+            identifier=new_id(self._state.environment.random),
             endpoint=asked.endpoint,
             peer=request.peer,
             # As it was when it asked: a session may have ended since, and must not be taken for none.
             transport=asked.transport,
             identity=None if asked.identity is None else asked.identity.text,
-            version=version,
-            lifetime=self.lifetime(parameters.lifetime, version),
-            binding=parameters.binding or _DEFAULT_BINDING,
-            queue_mode=parameters.queue_mode,
-            sms=parameters.sms,
-            objects=said.objects,
-            labels=parameters.labels,
-            registered_at=now,
-            updated_at=now,
+            now=now,
         )
 
     def lifetime(self, seconds: int | None, version: str) -> int | None:
         """The effective lifetime of one that is asked for, in seconds; None is infinite."""
-        settings = self._state.settings
-        return effective_lifetime(
-            seconds, version, settings.default_lifetime, settings.min_lifetime, settings.max_lifetime
-        )
+        return lifetime_of(seconds, version, self._state.settings)
 
     def install(self, device: Device, registration: Registration, now: float) -> None:
         """Put a committed registration where requests find it, in place of the one before."""

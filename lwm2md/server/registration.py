@@ -49,7 +49,8 @@ Uplink = Callable[[Device, float], None]
 
 class RegistrationInterface:
     """Decides on ``/rd``. ``presence`` is told of each accepted message, ``registered`` and ``gone`` of what their
-    names say, once that is durable; ``relisted(device)`` of another list of Objects than before.
+    names say, once that is durable; ``relisted(device)`` of another list of Objects than before. ``indifferent()``
+    says that nobody wants to hear of a device that is known by its registration only.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RegistrationInterface:
         registered: Uplink,
         gone: Uplink,
         relisted: Callable[[Device], None],
+        indifferent: Callable[[], bool],
     ) -> None:
         self._state = state
         self._profiling = profiling
@@ -97,6 +99,8 @@ class RegistrationInterface:
                 self._turns,
                 self._arrived,
                 relisted,
+                indifferent,
+                presence.uplink,
             ),
         )
 

@@ -1,30 +1,63 @@
 """How registrations and their refreshes are written to storage and read back: fast, since a fleet is read as a whole.
 
-RULES: values are JSON, as everywhere (`lwm2md.server.stored`). A fleet of one model has one list of Objects, so what a
-list is as JSON, and which list some JSON is, is kept for a thousand lists; devices share it then. A row that can't be
-read raises ``msgspec.ValidationError``, ``msgspec.DecodeError`` or ``PathError``.
+RULES: values are JSON, as everywhere (`lwm2md.server.stored`), and short: what a row does not say takes no time to
+write, to deflate and to read. A fleet of one model has one list of Objects, so what a list is as JSON, and which list
+some JSON is, is kept for a thousand lists; devices share it then. A row that can't be read raises
+``msgspec.ValidationError``, ``msgspec.DecodeError`` or ``PathError``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from sys import intern
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from lwm2md.lwm2m.linkformat import ObjectList
+from lwm2md.lwm2m.models import default_version
 from lwm2md.lwm2m.paths import Path
 from lwm2md.server.records import NO_LABELS, Registration
 
 _MOST: Final = 1024
-_Part = Raw | UnsetType
+_ENABLERS: Final = ("1.0", "1.1", "1.2")
+_NULL: Final = Raw(b"null")
+_USUAL: Final = ("coap", False, None, None, NO_LABELS)
+"""What nearly every device has: transport, queue mode, identity, SMS number, labels."""
 
 
-class _Registration(msgspec.Struct, omit_defaults=True, gc=False):
+class _Row(msgspec.Struct, array_like=True, gc=False):
+    """A registration. A row ends behind ``paths`` where the rest is as nearly every device has it.
+
+    ``updated_at`` is null for the time of the registration, ``versions`` where each Object has the one that the LwM2M
+    ``version`` implies, other parts of the list where they are empty.
+    """
+
     id: str
-    endpoint: str
+    peer: bytes
+    registered_at: float
+    updated_at: float | None
+    version: str
+    lifetime: int | None
+    binding: str
+    paths: str
+    transport: str = "coap"
+    queue_mode: bool = False
+    identity: str | None = None
+    sms: str | None = None
+    root: str = "/"
+    formats: Raw = _NULL
+    versions: Raw = _NULL
+    deviations: Raw = _NULL
+    labels: dict[str, str] | None = None
+
+
+class _FormerRow(msgspec.Struct, gc=False):
+    """A registration as the first nine schemas had it."""
+
+    id: str
     peer: bytes
     transport: str
     version: str
@@ -32,18 +65,22 @@ class _Registration(msgspec.Struct, omit_defaults=True, gc=False):
     binding: str
     registered_at: float
     updated_at: float
-    paths: Raw
+    paths: tuple[str, ...]
     identity: str | None = None
     queue_mode: bool = False
     sms: str | None = None
     root: str = "/"
-    formats: _Part = UNSET
-    versions: _Part = UNSET
-    deviations: _Part = UNSET
+    formats: Raw = _NULL
+    versions: Raw = Raw(b"{}")
+    deviations: Raw = _NULL
     labels: dict[str, str] | None = None
 
 
-class _Id(msgspec.Struct, gc=False):
+class _Id(msgspec.Struct, array_like=True, gc=False):
+    id: str
+
+
+class _FormerId(msgspec.Struct, gc=False):
     id: str
 
 
@@ -55,65 +92,66 @@ class _Refresh(msgspec.Struct, array_like=True, gc=False):
 
 
 class _Parts(NamedTuple):
-    """A list of Objects as a row has it."""
+    """A list of Objects as a row has it; ``implied`` says with which LwM2M versions it need not name those of Objects,
+    ``plain`` with which it need say nothing but the paths.
+    """
 
     objects: ObjectList
     texts: tuple[str, ...]
-    paths: Raw
-    formats: _Part
-    versions: _Part
-    deviations: _Part
+    paths: str
+    formats: Raw
+    versions: Raw
+    deviations: Raw
+    implied: frozenset[str]
+    plain: frozenset[str]
 
 
 _encode = msgspec.json.Encoder().encode
-_read_registration = msgspec.json.Decoder(_Registration).decode
+_read_row = msgspec.json.Decoder(_Row).decode
+_read_former = msgspec.json.Decoder(_FormerRow).decode
 _read_id = msgspec.json.Decoder(_Id).decode
+_read_former_id = msgspec.json.Decoder(_FormerId).decode
 _read_refresh = msgspec.json.Decoder(_Refresh).decode
-_read_texts = msgspec.json.Decoder(tuple[str, ...]).decode
-_read_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
-_read_versions = msgspec.json.Decoder(dict[int, str]).decode
+_read_texts = msgspec.json.Decoder(tuple[str, ...] | None).decode
+_read_numbers = msgspec.json.Decoder(tuple[int, ...] | None).decode
+_read_versions = msgspec.json.Decoder(dict[int, str] | None).decode
 _parts: Final[dict[int, _Parts]] = {}
 
 
 def registration_row(registration: Registration) -> bytes:
     """The whole registration, as table ``registrations`` keeps it by Endpoint Client Name."""
-    objects = registration.objects
-    parts = _parts_of(objects)
-    return _encode(
-        _Registration(
-            registration.id,
-            registration.endpoint,
-            registration.peer,
-            registration.transport,
-            registration.version,
-            registration.lifetime,
-            registration.binding,
-            registration.registered_at,
-            registration.updated_at,
-            parts.paths,
-            registration.identity,
-            registration.queue_mode,
-            registration.sms,
-            objects.root,
-            parts.formats,
-            parts.versions,
-            parts.deviations,
-            dict(registration.labels) or None,
-        )
+    found = registration
+    parts = _parts_of(found.objects)
+    updated_at = None if found.updated_at == found.registered_at else found.updated_at
+    row: tuple[object, ...] = (
+        found.id,
+        found.peer,
+        found.registered_at,
+        updated_at,
+        found.version,
+        found.lifetime,
+        found.binding,
+        parts.paths,
     )
+    more = (found.transport, found.queue_mode, found.identity, found.sms, found.labels)
+    if more == _USUAL and found.version in parts.plain:
+        return _encode(row)
+    versions = _NULL if found.version in parts.implied else parts.versions
+    rest = (found.objects.root, parts.formats, versions, parts.deviations, dict(found.labels) or None)
+    return _encode((*row, *more[:-1], *rest))
 
 
 def read_registration(value: bytes, endpoint: str) -> Registration:
     """The registration of the row of an endpoint."""
-    row = _read_registration(value)
-    formats, versions, deviations = row.formats, row.versions, row.deviations
-    objects = _objects(
-        row.root,
-        bytes(row.paths),
-        b"" if formats is UNSET else bytes(formats),
-        b"" if versions is UNSET else bytes(versions),
-        b"" if deviations is UNSET else bytes(deviations),
-    )
+    row: _Row | _FormerRow
+    if value[:1] == b"{":
+        row = _read_former(value)
+        paths, updated_at = " ".join(row.paths), row.updated_at
+    else:
+        row = _read_row(value)
+        paths, updated_at = row.paths, row.registered_at if row.updated_at is None else row.updated_at
+    parts = (bytes(row.formats), bytes(row.versions), bytes(row.deviations))
+    objects = _objects(row.root, row.version, paths, parts)
     return Registration(
         row.id,
         endpoint,
@@ -128,14 +166,14 @@ def read_registration(value: bytes, endpoint: str) -> Registration:
         objects,
         row.labels or NO_LABELS,
         row.registered_at,
-        row.updated_at,
+        updated_at,
     )
 
 
 def read_id(value: bytes) -> str | None:
     """The id in the Location of a registration of a row; None where the row can't be read."""
     try:
-        return _read_id(value).id
+        return _read_former_id(value).id if value[:1] == b"{" else _read_id(value).id
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -158,14 +196,21 @@ def _seconds(lifetime: int) -> int:
 
 
 @lru_cache(maxsize=_MOST)
-def _objects(root: str, paths: bytes, formats: bytes, versions: bytes, deviations: bytes) -> ObjectList:
+def _objects(root: str, version: str, paths: str, parts: tuple[bytes, bytes, bytes]) -> ObjectList:
+    formats, versions, deviations = parts
+    found = tuple(map(Path.parse, paths.split()))
+    named = _read_versions(versions)
     return ObjectList(
         root,
-        _read_numbers(formats) if formats else (),
-        tuple(map(Path.parse, _read_texts(paths))),
-        _read_versions(versions) if versions else {},
-        _read_texts(deviations) if deviations else (),
+        _read_numbers(formats) or (),
+        found,
+        _implied(found, version) if named is None else named,
+        _read_texts(deviations) or (),
     )
+
+
+def _implied(paths: Iterable[Path], version: str) -> dict[int, str]:
+    return {path[0]: default_version(path[0], version) for path in paths}
 
 
 def paths_of(objects: ObjectList) -> tuple[str, ...]:
@@ -178,18 +223,22 @@ def _parts_of(objects: ObjectList) -> _Parts:
     if known is not None and known.objects is objects:
         return known
     texts = tuple(map(str, objects.paths))
+    implied = frozenset(each for each in _ENABLERS if _implied(objects.paths, each) == objects.versions)
+    plain = objects.root == "/" and not (objects.formats or objects.deviations)
     if len(_parts) >= _MOST:
         _parts.clear()
     parts = _parts[id(objects)] = _Parts(
         objects,
         texts,
-        Raw(_encode(texts)),
+        " ".join(texts),
         _raw(objects.formats),
-        _raw(dict(objects.versions)),
+        Raw(_encode(dict(objects.versions))),
         _raw(objects.deviations),
+        implied,
+        implied if plain else frozenset(),
     )
     return parts
 
 
-def _raw(part: object) -> _Part:
-    return Raw(_encode(part)) if part else UNSET
+def _raw(part: object) -> Raw:
+    return Raw(_encode(part)) if part else _NULL

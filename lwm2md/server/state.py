@@ -21,7 +21,7 @@ from lwm2md.lwm2m.paths import Path
 from lwm2md.security.identity import Identity
 from lwm2md.server.deadlines import Deadlines
 from lwm2md.server.deviceprofiles import DeviceProfile
-from lwm2md.server.effects import Commit, Joint, Resume, Sample, Write
+from lwm2md.server.effects import Commit, Joint, Resume, Sample, Write, resume_all
 from lwm2md.server.records import Device, Operation, Registration
 from lwm2md.server.senders import Senders
 from lwm2md.server.settings import ServerSettings
@@ -186,7 +186,7 @@ class State:
     ) -> None:
         """Like `commit`, and nothing else is decided for this endpoint until it has ended."""
         self.busy[endpoint] = []
-        ended = partial(self._ended, endpoint, resume)
+        ended = partial(self.end, endpoint, resume)
         if dropped:
             self.commit(writes, events, ended, dropped=dropped)
             return
@@ -196,7 +196,8 @@ class State:
             effects.append(joint.commit)
         joint.add(writes, events, ended)
 
-    def _ended(self, endpoint: str, resume: Resume, committed: bool, now: float) -> None:
+    def end(self, endpoint: str, resume: Resume, committed: bool, now: float) -> None:
+        """Go on with what was committed for an endpoint, then with what waited for that."""
         waiting = self.busy.pop(endpoint)
         if not waiting:
             resume(committed, now)
@@ -205,6 +206,21 @@ class State:
             resume(committed, now)
         finally:
             self._go_on(endpoint, waiting, now)
+
+    def end_all(self, endpoints: Iterable[str], go_on: Callable[[float], None], now: float) -> None:
+        """The same for several endpoints whose commits were one."""
+        pop = self.busy.pop
+        waiting = [(endpoint, decisions) for endpoint in endpoints if (decisions := pop(endpoint))]
+        if not waiting:
+            go_on(now)
+            return
+        try:
+            go_on(now)
+        finally:
+            resume_all([partial(self._next, endpoint, decisions) for endpoint, decisions in waiting], True, now)
+
+    def _next(self, endpoint: str, waiting: list[Decide], _committed: bool, now: float) -> None:
+        self._go_on(endpoint, waiting, now)
 
     def _go_on(self, endpoint: str, waiting: list[Decide], now: float) -> None:
         """Take the decisions that waited; one that fails does not keep the others from being taken."""

@@ -46,6 +46,11 @@ class Templating:
         """Those in force, by name."""
         return {name: found.template for name, found in self._patterns.items()}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return not self._patterns
+
     def get(self, name: str) -> Template:
         """The one of that name. Raises UnknownTemplate."""
         found = self._patterns.get(name)

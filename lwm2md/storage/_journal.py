@@ -13,8 +13,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import groupby, repeat
 from math import inf
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +34,10 @@ MANY: Final = 64
 _PUT: Final = {table: f"INSERT OR REPLACE INTO {table} (key, value) VALUES (?, ?)" for table in TABLES}
 _PUT_MANY: Final = {table: _PUT[table] + ", (?, ?)" * (ROWS - 1) for table in TABLES}
 _DELETE: Final = {table: f"DELETE FROM {table} WHERE key = ?" for table in TABLES}
+
+_TABLE: Final = attrgetter("table")
+_ROW: Final = attrgetter("key", "value")
+_LOG: Final = attrgetter("log")
 
 _WRITE: Final = "INSERT OR REPLACE INTO journal (id, value) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM journal WHERE id <= ?"
@@ -66,9 +71,9 @@ class _Changes:
 
     def add(self, writes: Sequence[Write], samples: Sequence[Sample]) -> None:
         """Take the changes of one more batch."""
-        rows, by_owner = self.rows, self.samples
-        for write in writes:
-            rows[write.table][write.key] = write.value
+        by_owner = self.samples
+        for table, some in groupby(writes, _TABLE):
+            self.rows[table].update(map(_ROW, some))
         for sample in samples:
             by_owner[sample[0]].append(sample)
         self.count += len(writes) + len(samples)
@@ -175,7 +180,7 @@ class Journal:
     def write(self, connection: sqlite3.Connection, batch: Batch) -> Callable[[], None]:
         """Write a batch down; and take what came earlier to its tables, faster than it comes."""
         writes, appends, samples, dropped = batch.writes, batch.appends, batch.samples, batch.dropped
-        unknown = {write.table for write in writes} - TABLES or {append.log for append in appends} - LOGS
+        unknown = {*map(_TABLE, writes)} - TABLES or {*map(_LOG, appends)} - LOGS
         if unknown:
             raise KeyError(min(unknown))
         if not (writes or appends or samples or dropped):
@@ -255,8 +260,8 @@ class Journal:
     def _applied(self, done: int) -> None:
         """So many steps were done. What is in its table is forgotten here, bit by bit: of all at once it takes long."""
         for _, gathered, keys in self._due[:done]:
-            for key in keys:
-                gathered.pop(key, None)
+            for _ in map(gathered.pop, keys, repeat(None)):
+                pass
         del self._due[:done]
         if self._old is not None and not self._due:
             self._settled, self._old = self._mark, None
@@ -274,7 +279,7 @@ def _execute(statement: str, values: Sequence[object], connection: sqlite3.Conne
 
 
 def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:
-    for log in LOGS:
+    for log in {*map(_LOG, records)}:
         for statement, values in _logs.rows(log, [record for record in records if record.log == log]):
             connection.execute(statement, values)
 

@@ -212,6 +212,31 @@ class LateAnswerTests(SynchronousTestCase):
         assert answer is not None
         self.assertEqual((answer.type, answer.token), (NON, b"two"))
 
+    def test_together(self) -> None:
+        """Many answers at once are what each would be for itself: in time, late, Non-confirmable, too long a wait."""
+        fields = options(location=("rd", "a" * 16))
+        body, response = encode_body(fields, b""), Response(numbers.CREATED, b"", fields)
+        found = []
+        for together in (False, True):
+            bench = Bench()
+            bench.handler.answer = None
+            for mid, kind in ((1, CON), (2, NON), (3, CON)):
+                bench.send(request(mid, kind=kind), 0.0, peer=b"%d" % mid)
+            bench.expire(1.0)
+            bench.send(request(4), 1.0)
+            bench.send(request(5, b""), 1.0)
+            requests = bench.handler.requests
+            if together:
+                bench.engine.respond_all(numbers.CREATED, [(each, body) for each in requests], 1.5)
+            else:
+                for each in requests:
+                    bench.engine.respond(each, response, 1.5)
+            self.assertRaises(ValueError, bench.engine.respond_all, numbers.CREATED, [(requests[-1], body)], 2.0)
+            sent = bench.engine.take()
+            again = [bench.send(request(mid), 2.0) for mid in (4, 4)] + [bench.send(request(5, b""), 2.0)]
+            found.append((sent, again, run_out(bench), bench.engine.counters))
+        self.assertEqual(found[0], found[1])
+
     def test_twice(self) -> None:
         """Answering a request twice raises ValueError, and sends nothing."""
         self.bench.engine.respond(self.request, CONTENT, 0.5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from math import inf
+
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -325,6 +327,9 @@ class AnswerTests(SynchronousTestCase):
         self.assertIn("/3", str(raised.exception))
 
 
+_NO_DECIMALS = (inf, -inf)
+
+
 class ValueReaderTests(SynchronousTestCase):
     """The short way to the value of a single Resource."""
 
@@ -332,6 +337,7 @@ class ValueReaderTests(SynchronousTestCase):
     def test_same(self, sample: tuple[Path, Value], content_format: int, odd: bytes) -> None:
         """What it reads is what the codec reads; whatever else a payload has in it, it leaves to the codec."""
         where, value = sample
+        assume(content_format != TEXT or value not in _NO_DECIMALS)
         read = formats.value_reader(content_format, where, ANYTHING_TYPES(where))
         if read is None:
             self.assertEqual(len(where), 4)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lwm2md.hookspecs import SPECIFIED
@@ -112,6 +113,18 @@ class CallTests(TestCase):
             [each.reason for each in self.troubles], ["ZeroDivisionError: division by zero", "SystemExit: 3"]
         )
         self.assertEqual(self.plugin.failure, "hook: SystemExit: 3")
+
+    async def test_recursion(self) -> None:
+        """Of a traceback of thousands of lines the log has the begin and the end."""
+
+        def recurses() -> None:
+            recurses()
+
+        with capturedLogs() as logged:
+            await self.assertFailure(self.invoke(recurses), RecursionError)
+        (trace,) = [event["trace"] for event in logged if "trace" in event]
+        self.assertEqual(len(trace.splitlines()), 101)
+        self.assertRegex(trace, r"Traceback[^$]*lines are left out[^$]*maximum recursion depth exceeded")
 
     async def test_blocked_thread(self) -> None:
         """A call that does not come back is given up, and until it does what is asked fails at once."""

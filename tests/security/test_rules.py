@@ -123,6 +123,14 @@ class EndpointTests(SynchronousTestCase):
         ):
             self.assertEqual(found.refusal(endpoint, None, grant), cause)
 
+    def test_open(self) -> None:
+        """It is open to all where nobody is refused who has proved nothing."""
+        found = [policy(), policy("psk * -> {}", block_identities=("bad",), unsecured=("toy-*", "*"))]
+        for each in found:
+            self.assertEqual((each.is_open, each.refusal("sensor-1", None, None)), (True, ""))
+        for fields in ({"block": ("pump-*",)}, {"allow": ("*",)}, {"unsecured": ("?*",)}, {"unsecured": ()}):
+            self.assertFalse(policy(**fields).is_open)
+
     def test_credentials(self) -> None:
         """A PSK identity needs a credential, a certificate only where that is asked; not blocked, of this scope."""
         for found, identity, grant, cause in (

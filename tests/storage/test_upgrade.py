@@ -108,7 +108,7 @@ class UpgradeTests(TestCase):
             path = self.path.with_name(f"interrupted-{dump.stem}")
             connection = restored(dump, path)
             before = rows(connection)
-            last = schemas()[-1]
+            last = next(script for script in reversed(schemas()) if "CREATE TABLE " in script)
             name = last.partition("CREATE TABLE ")[2].partition(" ")[0]
             connection.execute(f"CREATE TABLE {name} (other)")
             database = Database(path)

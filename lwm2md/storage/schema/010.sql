@@ -1,0 +1,2 @@
+-- Nothing changes but what the daemon writes into `registrations`: arrays, of which a version before this one can read
+-- none. It must not begin with such a database.
