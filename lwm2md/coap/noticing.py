@@ -1,8 +1,9 @@
 """Notifications as nearly all of them are, taken by their bytes.
 
 Rules: such a one is a 2.05 with a token of eight bytes, the Observe first among its options; it is the newest of its
-observation, and none that came before. The layer above takes it or leaves it. What it leaves, and all that is not of
-this kind, nobody has touched: it goes the ordinary way, by `decode`, which says what a notification means.
+observation, none that came before, and says nothing on how long it is fresh. The layer above takes it or leaves it.
+What it leaves, and all that is not of this kind, nobody has touched: it goes the ordinary way, by `decode`, which says
+what a notification means.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Noticing:
 
 @lru_cache(maxsize=1024)
 def _format_in(options: bytes) -> int | None:
-    """The Content-Format among the options behind an Observe; None without, or where one of them is not understood.
+    """The Content-Format among the options behind an Observe; None without, or where one of them asks for more.
 
     But for the sequence number the options of a fleet are nearly always the same.
     """
@@ -94,4 +95,5 @@ def _format_in(options: bytes) -> int | None:
         message = decode(_OBSERVE_ONLY + options)
     except FormatError:
         return None
-    return message.content_format if response_kind(message.options) == FINE else None
+    usual = response_kind(message.options) == FINE and message.max_age is None
+    return message.content_format if usual else None

@@ -71,7 +71,9 @@ MEASURES: Final = {
     "server_notifications_undecodable": _counter("Notifications whose content could not be read"),
     "server_notifications_reordered": _counter("Notifications that came behind a newer one, and were not told"),
     "server_observations_ended_by_device": _counter("Observations that a device ended with an error"),
-    "server_observations_silent": _counter("Observations of which nothing came for more than twice their pmax"),
+    "server_observations_silent": _counter(
+        "Observations of which nothing came for more than twice their pmax, or the Max-Age that the device said"
+    ),
     "server_template_wishes_refused": _counter("Observations of templates beyond what one device may have"),
     "server_unexpected_responses": _counter("Responses that nobody waited for"),
     "server_notifications_refused": _counter("Notifications that came from somebody else than the device"),

@@ -204,6 +204,8 @@ class Driver:
             except Exception:
                 self._failed("settling")
                 pause = _PAUSE
+            if self._stopped:  # what was settled was the last that was waited for
+                return
         out += self.engine.take()
         if out:
             if self._tap is not None:

@@ -62,6 +62,7 @@ _AT_ONCE: Final = 0.05
 _NOT_FOUND: Final = Response(n.NOT_FOUND)
 _NOT_ALLOWED: Final = Response(n.METHOD_NOT_ALLOWED)
 _LINK_FORMAT: Final = ((n.CONTENT_FORMAT, bytes((n.LINK_FORMAT,))),)
+_NOT_ACCEPTABLE: Final = Response(n.NOT_ACCEPTABLE)
 _DISCOVERED: Final = Response(n.CONTENT, _LINKS, _LINK_FORMAT)
 
 
@@ -170,12 +171,14 @@ class Server:
         if path[:1] == (DP,):
             return self._sends.handle(request, now)
         if path == _WELL_KNOWN:
-            return self._discovered() if request.message.code == n.GET else _NOT_ALLOWED
+            return self._discovered(request.message) if request.message.code == n.GET else _NOT_ALLOWED
         if self.neighbour is None or (path and path[0] in RESERVED):
             return _NOT_FOUND
         return self.neighbour.handle(request, now)
 
-    def _discovered(self) -> Response:
+    def _discovered(self, message: Message) -> Response:
+        if message.accept not in (None, n.LINK_FORMAT):
+            return _NOT_ACCEPTABLE
         links = "" if self.neighbour is None else self.neighbour.links()
         return Response(n.CONTENT, _LINKS + b"," + links.encode(), _LINK_FORMAT) if links else _DISCOVERED
 

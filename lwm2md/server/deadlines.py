@@ -6,7 +6,7 @@ made anew. So plans cost the same however often devices change their mind, and m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -50,11 +50,6 @@ class Deadlines:
         plan = Plan(time, due, subject)
         heappush(self._heap, plan)
         return plan
-
-    def extend(self, plans: Iterable[Plan]) -> None:
-        """Take many plans at once, which costs less than one after the other."""
-        self._heap.extend(plans)
-        heapify(self._heap)
 
     def cancel(self, plan: Plan | None) -> None:
         """Let a plan not happen; no plan, and one that happened already, are no error."""

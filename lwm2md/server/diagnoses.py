@@ -115,7 +115,7 @@ DIAGNOSES: Final = {
     ),
     "senml-without-value": Diagnosis("A record of its SenML has no value; it is passed over.", _SHOWN),
     "silent-stream": Diagnosis(
-        "It observes, and for more than twice the pmax it sent nothing.",
+        "It observes, and for more than twice the pmax, or the Max-Age that it said itself, it sent nothing.",
         "It is asked to observe once more, later each time. Look at its sleep and at the NAT before it.",
     ),
     "single-for-multiple": Diagnosis(

@@ -8,7 +8,7 @@ endpoint that registered by itself, and gives its own up to one that does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -36,6 +36,7 @@ _MAX_DEVICE_ID: Final = 255
 _REFUSED: Final = "gateway_devices_refused"
 _ALL: Final = Path((GATEWAY,))
 _AGAIN: Final = 300.0
+_AT_ONCE: Final = 1000
 """Seconds until a gateway is asked again that did not answer."""
 
 
@@ -351,32 +352,30 @@ class Gateways:
     def _known(self, names: Iterable[str]) -> list[Device]:
         return [self._state.devices[name] for name in names if name in self._state.devices]
 
-    def start(self, now: float) -> None:
-        """Ask the gateways that were not asked since they registered, and show who was not shown yet."""
-        for gateway in self._gateways():
-            registration = gateway.registration
-            if registration is None:
-                continue
-            if _was_read(gateway, registration):
-                self._read[gateway.endpoint] = (registration.id, listed(registration))
-                self.learned(gateway, now)
-            else:
-                self._ask(gateway, registration, now)
+    def start(self, now: float) -> Iterator[None]:
+        """Ask the gateways that were not asked since they registered, and show who was not shown yet.
 
-    def _gateways(self) -> list[Device]:
-        """The registered gateways; a fleet shares a few lists, so that each is looked at once."""
-        looked: dict[tuple[int, str], bool] = {}
-        found = []
-        for device in self._state.devices.values():
+        A few devices are looked at in each step. A fleet shares a few lists, so that each of these is looked at once.
+        """
+        looked: dict[tuple[int, str], tuple[ObjectList, bool]] = {}  # with the list, so that no other gets its id
+        for number, device in enumerate(tuple(self._state.devices.values())):
+            if number % _AT_ONCE == 0:
+                yield
             registration = device.registration
             if registration is None or device.behind is not None:
                 continue
             key = (id(registration.objects), registration.version)
             if key not in looked:
-                looked[key] = bool(listed(registration))
-            if looked[key]:
-                found.append(device)
-        return found
+                looked[key] = registration.objects, bool(listed(registration))
+            if looked[key][1]:
+                self._begin(device, registration, now)
+
+    def _begin(self, gateway: Device, registration: Registration, now: float) -> None:
+        if _was_read(gateway, registration):
+            self._read[gateway.endpoint] = (registration.id, listed(registration))
+            self.learned(gateway, now)
+        else:
+            self._ask(gateway, registration, now)
 
 
 def _was_read(gateway: Device, registration: Registration) -> bool:

@@ -12,7 +12,6 @@ from typing import Final
 
 from lwm2md.coap.engine import Peer
 from lwm2md.server import reach, stored
-from lwm2md.server.deadlines import Plan
 from lwm2md.server.effects import Write
 from lwm2md.server.presence import Presence
 from lwm2md.server.profiling import Profiling
@@ -198,16 +197,11 @@ class Lifetimes:
             registration.peer = peer
             self._take_peer(registration)
 
-    def start(self, registration: Registration) -> tuple[Plan, ...]:
-        """The plan for one that was read back, when nothing is missing any more that it depends on.
-
-        There are many: whoever starts hands them to `Deadlines.extend` together.
-        """
+    def start(self, registration: Registration) -> None:
+        """Plan for one that was read back, when nothing is missing any more that it depends on."""
         when = self._next_look(registration) if registration.expiry is None else None
-        if when is None:
-            return ()
-        registration.expiry = plan = Plan(when, self._due, registration)
-        return (plan,)
+        if when is not None:
+            registration.expiry = self._state.deadlines.at(when, self._due, registration)
 
     def grant(self, seconds: float, now: float) -> None:
         """Let what was last heard of before ``now`` live so much longer."""

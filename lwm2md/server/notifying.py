@@ -173,6 +173,8 @@ class Notifications:
             self._acknowledge(received, True, now)
             return
         wish.came(now)
+        if message.max_age is not None:
+            self._tending.fresh(wish, message.max_age, now)
         if isinstance(wish, Fold):
             _carried(device, now)
         kept = self.keep(received)

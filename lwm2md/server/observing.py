@@ -308,7 +308,7 @@ class Observations:
             )
             self.notifications.established(wish, now if observed else None)
             if observed:
-                self.tending.established(device, wish, now)
+                self.tending.established(device, wish, message.max_age, now)
             if isinstance(wish, Fold):
                 self.folding.established(device, wish, now)
             elif not observed:

@@ -111,7 +111,7 @@ def name_of(item: bytes) -> str:
     """The Endpoint Client Name in its argument; raises `Rejected`."""
     name = item[3:].decode("utf-8", "replace")
     if not name or "\0" in name:
-        raise Rejected(n.BAD_REQUEST, "ep is empty")
+        raise Rejected(n.BAD_REQUEST, "ep is empty, or has a NUL in it")
     return name
 
 

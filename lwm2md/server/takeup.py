@@ -18,7 +18,6 @@ import attrs
 from lwm2md.coap import numbers as n
 from lwm2md.coap.engine import IncomingRequest, Response
 from lwm2md.server import stored
-from lwm2md.server.deadlines import Plan
 from lwm2md.server.findings import Findings
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.idle import Idle
@@ -129,24 +128,22 @@ class TakeUp:
         yield
         parts.templates.start(now)
         yield
-        parts.gateways.start(now)
-        plans: list[Plan] = []
+        yield from parts.gateways.start(now)
         for number, device in enumerate(tuple(self._state.devices.values())):
             if number % _AT_ONCE == 0:
                 yield
-            self._start(device, now, plans)
-        self._state.deadlines.extend(plans)
+            self._start(device, now)
         parts.registration.start(now)
         self._state.commit(parts.registration.lifetimes.grants())
 
-    def _start(self, device: Device, now: float, plans: list[Plan]) -> None:
+    def _start(self, device: Device, now: float) -> None:
         self._parts.presence.start(device)
         if device.queue:
             self._queued.append(device)
         if device.registration is None:
             self._parts.idle.add(device, now)
         elif device.behind is None:
-            plans += self._parts.registration.lifetimes.start(device.registration)
+            self._parts.registration.lifetimes.start(device.registration)
 
     def end(self, now: float) -> None:
         """Everything is there: decide on what waited, and let requests leave."""

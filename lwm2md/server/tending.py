@@ -2,8 +2,9 @@
 
 RULES: a wish that was refused, or not answered, is asked for again after a while that doubles each time, with some
 chance in it, until the device registers anew or the operator wishes again. A device has no more observations than it
-can keep; what is more waits. Where a pmax says when something must come and nothing does, the device is asked once
-more, with the same token; only such wishes, and those that failed, have a plan.
+can keep; what is more waits. Where a pmax says when something must come, or without one the device itself by a Max-Age
+(RFC 7641 3.3.1), and nothing does, it is asked once more, with the same token; only such wishes, and those that failed,
+have a plan.
 """
 
 from __future__ import annotations
@@ -111,13 +112,15 @@ class Tending:
 
     # Back-off
 
-    def established(self, device: Device, wish: Observation, now: float) -> None:
+    def established(self, device: Device, wish: Observation, max_age: int | None, now: float) -> None:
         """The device observes; from now on something has to come in time."""
         aside = wish.aside
+        if aside.max_age != max_age:
+            wish.own.max_age = max_age
         if aside.retry_at is not None:
             wish.own.retry_at = None
         failed = aside.failures > 0
-        self._watch(device, wish, now)
+        self._watch(wish, now)
         if failed:
             self.next(device, now)  # it may have room for others too
 
@@ -176,7 +179,13 @@ class Tending:
 
     # Streams
 
-    def _watch(self, device: Device, wish: Observation, now: float) -> None:
+    def fresh(self, wish: Observation, max_age: int, now: float) -> None:
+        """The device says for how long what it told is fresh."""
+        wish.own.max_age = max_age
+        if wish.own.plan is None:
+            self._watch(wish, now)
+
+    def _watch(self, wish: Observation, now: float) -> None:
         period = self._period(wish)
         if period is None:
             self.rest(wish)
@@ -188,7 +197,8 @@ class Tending:
     def _period(self, wish: Observation) -> float | None:
         """How long nothing may come; longer each time that nothing came although the device observed anew."""
         pmax = self._longest(wish) if isinstance(wish, Fold) else _pmax(wish)
-        return None if not pmax else (2 * pmax + SLACK) * 2.0 ** min(wish.aside.failures, 10)
+        longest = pmax or wish.aside.max_age  # of what must not be kept, 0, it says nothing on what comes
+        return None if not longest else (2 * longest + SLACK) * 2.0 ** min(wish.aside.failures, 10)
 
     def _longest(self, fold: Fold) -> int:
         """The longest pmax of those that a fold carries: some devices take one for all."""
@@ -227,7 +237,7 @@ class Tending:
         """Take up wishes after a start: watch what goes on, ask for the rest a few at a time."""
         for wish in wishes:
             if wish.state == "active":
-                self._watch(self._state.devices[wish.endpoint], wish, now)
+                self._watch(wish, now)
             else:
                 self._coming.append(wish)
         self._go_on(None, now)

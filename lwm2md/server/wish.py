@@ -29,6 +29,7 @@ class Aside:
     when it is asked again; ``plan`` is that, or the look whether anything still comes. ``superseded`` counts what is
     being stored in its place: another wish, or none. ``outdated`` names attributes that an earlier wish for the path
     has set and this one has not. ``attached`` says of a composite one that its attributes were written to each path.
+    ``max_age`` is for how many seconds the device said that what it told is fresh, if it did.
     """
 
     error: str | None = None
@@ -38,6 +39,7 @@ class Aside:
     superseded: int = 0
     outdated: tuple[str, ...] = ()
     attached: bool = False
+    max_age: int | None = None
 
 
 _NOTHING_ASIDE: Final = Aside()

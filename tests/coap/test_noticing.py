@@ -118,6 +118,13 @@ class LeftTests(Base):
         self.assertEqual((self.ways(), self.bench.notifications[0][1]), ((0, 1), True))
         self.assertEqual(self.bench.engine.counters["notifications"], 1)
 
+    def test_fresh_for(self) -> None:
+        """What says how long it is fresh goes the long way: the layer above looks at that."""
+        given = options(observe=11, content_format=110, max_age=60)
+        self.notify(11, given=given)
+        self.assertEqual(self.ways(), (0, 1))
+        self.assertEqual(self.bench.notifications[0][0].message.max_age, 60)
+
     def test_old(self) -> None:
         """An older one is not given to it; a newer one is, by its number or after 128 s (RFC 7641 3.4)."""
         self.notify(20, 100, kind=NON)

@@ -7,7 +7,7 @@ import gc
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.net.addresses import Endpoint
+from lwm2md.net.addresses import Endpoint, pack
 from lwm2md.net.dtls import Terms
 from lwm2md.net.handshakes import Timing
 from lwm2md.net.openssl import Connection
@@ -268,6 +268,17 @@ class SessionTest(SynchronousTestCase):
             self.assertEqual(one.say(b"moved"), [b"MOVED"])
             self.assertEqual({peer for _, peer in server.heard}, {server.heard[0][1]})
             self.assertEqual(server.port.counters["sessions_moved"], 1)
+
+    def test_unreachable(self) -> None:
+        """An ICMP error about an address is told as one about the session there; strangers have none."""
+        net, server, _one = self._one()
+        told: list[bytes] = []
+        server.port.on_unreachable = told.append
+        port = net.ports[SERVER]
+        assert port.on_unreachable is not None
+        for number in (40000, 40001):
+            port.on_unreachable(pack(SERVER, Endpoint("192.0.2.9", number)))
+        self.assertEqual(told, [server.heard[0][1]])
 
     def test_address_change_without(self) -> None:
         """Without one, what comes from another address is of an unknown association, and answered by nothing."""

@@ -206,6 +206,7 @@ class Answer:
     payload: bytes = b""
     content_format: int | None = None
     observe: int | None = None
+    max_age: int | None = None
     location: tuple[str, ...] = ()
 
 
@@ -279,10 +280,11 @@ class FakeDevice:
         code: int = n.CONTENT,
         kind: int = n.CON,
         content_format: int | None = n.TEXT,
+        max_age: int | None = None,
     ) -> int:
         """Send a notification; its message ID."""
         mid = next(self.bench.mids)
-        given = options(observe=sequence, content_format=content_format)
+        given = options(observe=sequence, content_format=content_format, max_age=max_age)
         self.send(Message(kind, code, mid, token, given, payload))
         return mid
 
@@ -306,7 +308,12 @@ class FakeDevice:
 
     def compose(self, request: Message, answer: Answer) -> bytes:
         """The datagram of a piggy-backed answer."""
-        given: Options = options(location=answer.location, content_format=answer.content_format, observe=answer.observe)
+        given: Options = options(
+            location=answer.location,
+            content_format=answer.content_format,
+            observe=answer.observe,
+            max_age=answer.max_age,
+        )
         return encode(Message(n.ACK, answer.code, request.mid, request.token, given, answer.payload))
 
     def reply(self, answer: Answer) -> None:

@@ -34,9 +34,9 @@ class RegisterTests(SynchronousTestCase):
         full = ("lwm2m=1.1", "lt=60")
         table: list[tuple[tuple[str, ...], str, int, str]] = [
             (full, LINKS, n.BAD_REQUEST, "ep is missing"),
-            (("ep=", *full), LINKS, n.BAD_REQUEST, "ep is empty"),
-            (("ep", *full), LINKS, n.BAD_REQUEST, "ep is empty"),
-            (("ep=a\0b", *full), LINKS, n.BAD_REQUEST, "ep is empty"),
+            (("ep=", *full), LINKS, n.BAD_REQUEST, "ep is empty, or has a NUL in it"),
+            (("ep", *full), LINKS, n.BAD_REQUEST, "ep is empty, or has a NUL in it"),
+            (("ep=a\0b", *full), LINKS, n.BAD_REQUEST, "ep is empty, or has a NUL in it"),
             (("ep=d", "lwm2m=1.1", "lt=x"), LINKS, n.BAD_REQUEST, "lt must be a number of seconds"),
             (("ep=d", "lwm2m=1.1", "lt=-1"), LINKS, n.BAD_REQUEST, "lt must be a number of seconds"),
             (("ep=d", "lwm2m=1.1", "lt="), LINKS, n.BAD_REQUEST, "lt must be a number of seconds"),
@@ -190,6 +190,16 @@ class RegisterTests(SynchronousTestCase):
         assert answer is not None
         self.assertEqual((answer.code, answer.content_format), (n.CONTENT, n.LINK_FORMAT))
         self.assertIn(b'</rd>;rt="core.rd"', answer.payload)
+
+    def test_discovery_accepted(self) -> None:
+        """The well-known core comes as link format, and not to who accepts something else only (RFC 7252 5.10.4)."""
+        device = self.bench.device("d")
+        for accept, expected in ((n.LINK_FORMAT, n.CONTENT), (n.CBOR, n.NOT_ACCEPTABLE)):
+            asked = options(path=(".well-known", "core"), accept=accept)
+            device.send(Message(n.CON, n.GET, accept, b"t%d" % accept, asked))
+            answer = device.answer(b"t%d" % accept)
+            assert answer is not None
+            self.assertEqual((answer.code, bool(answer.payload)), (expected, expected == n.CONTENT))
 
     def test_non(self) -> None:
         """A Non-confirmable Register is taken, and answered by a message of its own."""

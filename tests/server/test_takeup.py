@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -218,3 +219,23 @@ class TakeUpTests(SynchronousTestCase):
         self.bench.advance(100)
         alive = [each.endpoint for each in self.bench.server.devices.values() if each.registration is not None]
         self.assertEqual(alive, ["d01"])
+
+
+class SliceTests(SynchronousTestCase):
+    """A start of a large fleet, between whose steps devices have their turn."""
+
+    def test_steps(self) -> None:
+        """What is planned, and looked for among all devices, is done a thousand devices at a time."""
+        before = Bench()
+        for number in range(2500):
+            before.registered(f"d{number}", number + 1)
+        after = Bench(before.settings, before.tables, before.now + 1)
+        for table in RESTORED:
+            after.server.restore(table, sorted(after.tables[table].items()), after.now)
+        deadlines = after.server._state.deadlines
+        planned = [len(deadlines)]
+        for _ in after.server.take_up.go_on(after.now):
+            planned.append(len(deadlines))
+        self.assertGreaterEqual(len(planned), 2 * 3)
+        self.assertGreaterEqual(planned[-1], 2000)
+        self.assertLessEqual(max(now - earlier for earlier, now in pairwise(planned)), 1000)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from random import Random
 
+import attrs
+
 from lwm2md import events
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, options
@@ -260,13 +262,13 @@ class BudgetTests(Tended):
 class SilentTests(Tended):
     """Streams of which nothing comes any more."""
 
-    def observing(self, pmax: int = 20) -> Observation:
+    def observing(self, pmax: int | None = 20, max_age: int | None = None) -> Observation:
         """A wish with a pmax that the device has taken."""
         self.bench = Bench(ServerSettings())
         self.device = self.bench.registered("d", 1, "lt=86400")
-        self.device.answers[n.GET, VALUE] = OBSERVED
+        self.device.answers[n.GET, VALUE] = attrs.evolve(OBSERVED, max_age=max_age)
         self.device.answers[n.PUT, VALUE] = Answer(n.CHANGED)
-        wish, _, _ = self.put(attributes={"pmax": pmax})
+        wish, _, _ = self.put(attributes={} if pmax is None else {"pmax": pmax})
         self.assertEqual(wish.state, "active")
         return wish
 
@@ -309,6 +311,40 @@ class SilentTests(Tended):
         wish = self.observed()
         self.assertIsNone(wish.aside.plan)
         self.assertIsNone(wish._aside)
+
+    def test_max_age(self) -> None:
+        """Without a pmax the device's own word on how long its value is fresh counts, that of the last message."""
+        wish = self.observing(None, max_age=20)
+        times, start = self.asked(), self.bench.now
+        self.bench.advance(PATIENCE + 1)
+        self.assertEqual([at - start for at in times], [PATIENCE])
+        self.assertEqual(list(self.bench.server.deviations("d")), ["silent-stream"])
+        self.device.notify(wish.token, 2, max_age=100)
+        self.bench.advance(2 * 100 + SLACK - 1)
+        self.assertEqual(len(times), 1)
+        self.bench.advance(2)
+        self.assertEqual(len(times), 2)
+
+    def test_max_age_of_notification(self) -> None:
+        """A notification may be the first to say so; one that says nothing, or 0, lets nothing be expected."""
+        wish = self.observing(None)
+        times = self.asked()
+        self.device.notify(wish.token, 2, b"1")
+        self.device.notify(wish.token, 3, b"2", max_age=0)
+        self.bench.advance(300)
+        self.assertEqual((times, wish.aside.plan), ([], None))
+        start = self.bench.now
+        self.device.notify(wish.token, 4, b"3", max_age=20)
+        self.bench.advance(PATIENCE + 1)
+        self.assertEqual([at - start for at in times], [PATIENCE])
+
+    def test_max_age_and_pmax(self) -> None:
+        """Where there is a pmax it says what is to come, whatever the device says."""
+        wish = self.observing(pmax=100)
+        times = self.asked()
+        self.device.notify(wish.token, 2, max_age=1)
+        self.bench.advance(2 * 100 + SLACK - 1)
+        self.assertEqual(times, [])
 
     def test_after_restart(self) -> None:
         """The look goes on after a restart, from then on."""
