@@ -266,6 +266,14 @@ class DriverTests(SynchronousTestCase):
         self.assertEqual(len(self.port.sent), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_stopped_while_settling(self) -> None:
+        """Where what is settled ends the daemon, nothing is sent behind it, and no timer is left."""
+        self.ask()
+        self.timed.when = 1005.0
+        driver = Driver(self.clock, self.engine, timed=[self.timed], settle=lambda _: driver.stop())
+        driver.settle()
+        self.assertEqual((self.port.sent, self.clock.getDelayedCalls()), ([], []))
+
     def test_broken_datagrams(self) -> None:
         """Whatever a port delivers, nothing is raised into the reactor."""
         self.port.deliver([(b"", self.peer), (b"\xff" * 9, b"")])
