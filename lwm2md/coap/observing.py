@@ -12,6 +12,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from lwm2md.coap import numbers
 from lwm2md.coap.interfaces import Notification
 from lwm2md.coap.message import Message, Options, decode, encode
@@ -31,26 +33,26 @@ def packed(code: int, options: Options, payload: bytes) -> bytes:
     return encode(Message(numbers.CON, code, 0, b"", options, payload))
 
 
-class Observation:
-    """One observation that a peer has accepted."""
+class Observation(msgspec.Struct, eq=False, gc=False):
+    """One observation that a peer has accepted.
 
-    __slots__ = ("_request", "newest", "on_notification", "open", "subject", "time")
+    `asked` is the request that the peer observes for, packed, None if it is not known; `subject` what the layer above
+    keeps for it (see `Notice`). `newest` is the sequence number of the newest notification so far, which came at
+    `time`, `open` the message ID of the Confirmable one that is not acknowledged yet, inverted where that is an old one. There
+    are very many, and the garbage collector does not look at them: the engine forgets them when it is closed.
+    """
 
-    def __init__(self, on_notification: Notification, request: bytes | None) -> None:
-        self.on_notification = on_notification
-        self.subject: object | None = None
-        """What the layer above keeps for it: see `Notice`."""
-        self._request = request
-        self.newest: int | None = None
-        """The sequence number of the newest notification so far, which came at `time`."""
-        self.time = 0.0
-        self.open: int | None = None
-        """The message ID of the Confirmable one that is not acknowledged yet, inverted where that is an old one."""
+    on_notification: Notification
+    asked: bytes | None
+    subject: object | None = None
+    newest: int | None = None
+    time: float = 0.0
+    open: int | None = None
 
     @property
     def request(self) -> Message | None:
         """The request that the peer observes for, None if it is not known."""
-        return None if self._request is None else decode(self._request)
+        return None if self.asked is None else decode(self.asked)
 
     def expects(self, mid: int, sequence: int, now: float) -> bool:
         """Tell whether a notification would be the newest so far, and is not the one that is to be acknowledged."""

@@ -6,6 +6,7 @@ import base64
 from typing import Final, Literal
 
 import attrs
+import msgspec
 
 from lwm2md.lwm2m.attributes import Changes, NotificationAttributes
 from lwm2md.lwm2m.paths import Path
@@ -46,13 +47,12 @@ _NOTHING_ASIDE: Final = Aside()
 """Of nearly every wish; never changed."""
 
 
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Observation:
+class Observation(msgspec.Struct, eq=False, gc=False):
     """A standing wish to be told of changes below ``path``, until the operator cancels it (OMA Core 6.4).
 
     A composite one is of all its ``paths``, and its path is the root. ``established`` is when the device took it last,
     ``template`` the name of the template that made it, if one did. A wish costs what its fields cost: what few have is
-    ``aside``.
+    ``aside``. The garbage collector does not look at wishes; nothing that one leads to keeps it for longer than a plan.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Observation:
     established: float | None = None
     paths: tuple[Path, ...] = ()
     template: str | None = None
-    _aside: Aside | None = attrs.field(default=None, repr=False)
+    _aside: Aside | None = None
 
     @property
     def target(self) -> Target:
@@ -116,8 +116,7 @@ class Observation:
         return {**dict.fromkeys(self.aside.outdated), **wanted}
 
 
-@attrs.define(slots=True, eq=False, weakref_slot=False)
-class Fold(Observation):
+class Fold(Observation, gc=False):
     """A composite wish of the daemon's own, which carries wishes of the operator: see `folding`."""
 
 
