@@ -156,23 +156,29 @@ def told_documents(told: Told, texts: Sequence[bytes], ids: Sequence[str]) -> li
     known: dict[Heading, tuple[bytes, bytes]] = {}
     join = b"".join
     documents = []
-    for event_id, (endpoint, labels, heading, value), text in zip(ids, told.values, texts, strict=True):
+    for event_id, (endpoint, labels, heading, value), shown in zip(ids, told.values, texts, strict=True):
         around = known.get(heading)
         if around is None:
-            around = known[heading] = _around(heading.path, heading.type, heading.name, heading.unit)
+            before, after = _around(heading.path, heading.type, heading.name, heading.unit)
+            around = known[heading] = before, after + tail
         before, after = around
-        shown = text
-        kind = type(value)
-        if not (kind is float or kind is bool or (kind is int and heading.type != "time")) or value - value != 0:  # type: ignore[operator]
+        if (type(value) is not float or value - value != 0.0) and not _is_number(value, heading.type):
             # Anything but a number is shown in another way than it is kept.
-            before, shown, after = b"", render(value_document(heading.row(value, None))).removesuffix(b"null}"), b""
+            shown = render(value_document(heading.row(value, None))).removesuffix(b"null}")  # noqa: PLW2901
+            before, after = b"", tail
         where = _encode(endpoint if endpoint.isascii() else _text(endpoint))
         named = b',"labels":%b,"source":"observe","values":[' % _encode(_mapping(labels)) if labels else _UNLABELLED
-        documents.append(join((b'{"id":"', event_id.encode(), head, where, named, before, shown, after, tail)))
+        documents.append(join((b'{"id":"', event_id.encode(), head, where, named, before, shown, after)))
     return documents
 
 
 _UNLABELLED: Final = b',"labels":{},"source":"observe","values":['
+
+
+def _is_number(value: Any, kind: str) -> bool:
+    """Whether JSON has a value as it is."""
+    found = type(value)
+    return found is bool or (found is int and kind != "time") or (found is float and value - value == 0.0)
 
 
 def _row(row: ValueRow) -> msgspec.Raw | Document:
@@ -182,13 +188,11 @@ def _row(row: ValueRow) -> msgspec.Raw | Document:
 
 
 def _number_row(row: ValueRow) -> bytes | None:
-    value = row.value
-    kind = type(value)
-    if not (kind is float or kind is bool or (kind is int and row.type != "time")) or value - value != 0:  # type: ignore[operator]
+    if not _is_number(row.value, row.type):
         return None
     head, tail = _around(row.path, row.type, row.name, row.unit)
     time = b"null" if row.time is None else _time_json(row.time)
-    return b"%b%b%b%b}" % (head, _encode(value), tail, time)
+    return b"%b%b%b%b}" % (head, _encode(row.value), tail, time)
 
 
 @lru_cache(maxsize=1024)

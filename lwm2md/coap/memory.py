@@ -138,9 +138,7 @@ class Replies:
 
     def store_acknowledgements(self, receipts: Iterable[Receipt], now: float) -> None:
         """Remember that these messages, each a key and a peer, got an empty acknowledgement."""
-        store = self.store_response
-        for key, peer in receipts:
-            store(peer, _EMPTY[len(key)] + key, now)
+        self.store_all([(peer, _EMPTY[len(key)] + key) for key, peer in receipts], now)
 
     def store_response(self, peer: Peer, reply: bytes, now: float) -> None:
         """Remember an acknowledgement with a response, which holds the key that it is found by."""
@@ -160,6 +158,22 @@ class Replies:
             self._bytes -= len(records)
         self._young[peer] = records = head + reply + records[: self._tail]
         self._bytes += len(records)
+
+    def store_all(self, replies: Iterable[tuple[Peer, bytes]], now: float) -> None:
+        """Do the same for many, at a smaller price for each."""
+        if now != self._when:
+            self._begin(now)
+        heads, young, tail, grown = self._heads, self._young, self._tail, 0
+        for peer, reply in replies:
+            head, records = heads.get(len(reply)), young.get(peer)
+            if head is None or records is None:
+                self._bytes += grown
+                self.store_response(peer, reply, now)
+                young, grown = self._young, 0
+            else:
+                young[peer] = found = head + reply + records[:tail]
+                grown += len(found) - len(records)
+        self._bytes += grown
 
     def _look_up(self, records: bytes, key: bytes, now: float) -> bytes | None:
         """Return the reply to `key`, which stands somewhere in the records; None if that is by chance."""

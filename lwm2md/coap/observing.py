@@ -38,8 +38,9 @@ class Observation(msgspec.Struct, eq=False, gc=False):
 
     `asked` is the request that the peer observes for, packed, None if it is not known; `subject` what the layer above
     keeps for it (see `Notice`). `newest` is the sequence number of the newest notification so far, which came at
-    `time`, `open` the message ID of the Confirmable one that is not acknowledged yet, inverted where that is an old one. There
-    are very many, and the garbage collector does not look at them: the engine forgets them when it is closed.
+    `time`, `open` the message ID of the Confirmable one that is not acknowledged yet, inverted where that is an old
+    one. There are very many, and the garbage collector does not look at them: the engine forgets them when it is
+    closed.
     """
 
     on_notification: Notification
@@ -69,7 +70,7 @@ class Observation(msgspec.Struct, eq=False, gc=False):
 
     def acknowledged(self, mid: int) -> None:
         """Take that the notification `mid` was acknowledged."""
-        if self.open in (mid, ~mid):
+        if self.open == mid or self.open == ~mid:  # noqa: PLR1714  a tuple would be made for each
             self.open = None
 
     def passed(self, sequence: int, since: float, now: float) -> bool:

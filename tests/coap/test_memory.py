@@ -136,3 +136,20 @@ class RepliesTests(SynchronousTestCase):
 def answer(key: bytes, body: bytes = b"") -> bytes:
     """The acknowledgement with a response to the message of that message ID and token."""
     return bytes((0x60 | len(key) - 2, 0x44)) + key + body
+
+
+class ManyTests(SynchronousTestCase):
+    """Replies that are remembered together."""
+
+    @given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 30)), max_size=12)))
+    def test_same(self, batches: list[list[tuple[int, int, int]]]) -> None:
+        """What is remembered of many at once is what is remembered of them one after the other."""
+        together, alone = (Replies(10.0, 5.0, 2000, 60) for _ in range(2))
+        for turn, batch in enumerate(batches):
+            now = turn * 0.7
+            replies = [(bytes((peer,)), b"\x60\x44\x00" + bytes((mid,)) + b"x" * size) for peer, mid, size in batch]
+            together.store_all(replies, now)
+            for peer, reply in replies:
+                alone.store_response(peer, reply, now)
+            self.assertEqual((together._young, together._old), (alone._young, alone._old))
+            self.assertEqual(together._bytes, alone._bytes)
