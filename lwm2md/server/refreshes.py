@@ -21,7 +21,8 @@ from lwm2md.server.state import State
 
 ALIVE: Final = "alive"
 PARTS: Final = 12
-"""Parts of the flush interval: a sweep takes half of them, so what just missed one is stored by the end of the next."""
+"""Parts of the flush interval: a sweep takes all but one of them, and comes to each device as long after the one before,
+so what just missed it is stored within the interval."""
 _MOST: Final = 5000
 """Rows that are asked to be stored at once."""
 _FAR: Final = 20_000
@@ -129,7 +130,7 @@ class Refreshes:
             return [_alive(now)]
         self._swept, self._fleet = self._fleet, []
         self._passed = self._ended = 0
-        self._part = -(-len(self._swept) * 2 // PARTS)
+        self._part = -(-len(self._swept) // (PARTS - 1))
         return [] if since is None or failed else [_alive(since)]
 
     def _walk(self, chosen: list[Device]) -> None:
