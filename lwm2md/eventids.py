@@ -16,6 +16,8 @@ LOG: Final = "events"
 META: Final = "meta"
 NEXT_ID: Final = "event-ids"
 _WIDTH: Final = 16
+_DIGITS: Final = 3
+_LAST: Final = tuple(str(number).zfill(_DIGITS) for number in range(10**_DIGITS))
 
 
 def text(number: int) -> str:
@@ -25,7 +27,13 @@ def text(number: int) -> str:
 
 def texts(first: int, count: int) -> list[str]:
     """The ids with so many numbers from the first on."""
-    return [str(number).zfill(_WIDTH) for number in range(first, first + count)]
+    found: list[str] = []
+    while len(found) < count:
+        # Of neighbours only the last digits are others.
+        begin, last = divmod(first + len(found), len(_LAST))
+        before = str(begin).zfill(_WIDTH - _DIGITS)
+        found += [before + digits for digits in _LAST[last : last + count - len(found)]]
+    return found
 
 
 def reservation(end: int) -> Write:

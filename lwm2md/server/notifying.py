@@ -114,7 +114,8 @@ class Notifications:
         effects = self._effects
         if not effects or effects[-1] is not self._commit or self._told.time != now:
             effects.append(self._begin(now))
-        self._told.values.append((device.endpoint, device.all_labels(), place.line.heading, value))
+        labels = device.all_labels() if device.labels else registration.labels
+        self._told.values.append((device.endpoint, labels, place.line.heading, value))
         if confirmable:
             self._storing.add(receipt)
             self._receipts.append(receipt)
