@@ -21,8 +21,8 @@ from lwm2md.server.state import State
 
 ALIVE: Final = "alive"
 PARTS: Final = 12
-"""Parts of the flush interval: a sweep takes all but one of them, and comes to each device as long after the one before,
-so what just missed it is stored within the interval."""
+"""Parts of the flush interval: a sweep takes all but one of them, and comes to each device as long after the one
+before, so what just missed it is stored within the interval."""
 _MOST: Final = 5000
 """Rows that are asked to be stored at once."""
 _FAR: Final = 20_000
