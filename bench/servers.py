@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import mmap
 import os
 import shutil
 import socket
@@ -23,7 +22,6 @@ LOAD_CORE = "1"
 LOAD = Path(tempfile.gettempdir()) / f"lwm2md-bench-{os.getuid()}" / "load"
 
 
-WARM = 1 << 30
 _SCHEDULED = 2
 _connections: dict[int, http.client.HTTPConnection] = {}
 
@@ -52,17 +50,6 @@ def build() -> None:
     subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", str(LOAD), str(source)], check=True)
 
 
-def warm() -> None:
-    """Touch memory, so that the host has given it to this machine before anything is measured.
-
-    On a virtual machine whose host takes back what is free, the first touch of a page takes 14 us there, and what was
-    measured was the host's doing. Baseline and daemon are treated alike.
-    """
-    with mmap.mmap(-1, WARM) as memory:
-        for offset in range(0, WARM, mmap.PAGESIZE):
-            memory[offset] = 1
-
-
 def load(*arguments: object) -> float:
     """Run the load generator to its end; the rate that it printed."""
     return float(load_words(*arguments)[-1])
@@ -70,7 +57,6 @@ def load(*arguments: object) -> float:
 
 def load_words(*arguments: object) -> list[str]:
     """Run the load generator to its end; what it printed."""
-    warm()
     command = ["taskset", "-c", LOAD_CORE, str(LOAD), *map(str, arguments)]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
     return result.stdout.split()
@@ -79,7 +65,6 @@ def load_words(*arguments: object) -> list[str]:
 @contextmanager
 def load_waiting(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     """Run the load generator until it says that it is ready, and end it afterwards."""
-    warm()
     process = subprocess.Popen(["taskset", "-c", LOAD_CORE, str(LOAD), *map(str, arguments)], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
