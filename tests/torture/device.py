@@ -127,11 +127,12 @@ class Device(DatagramProtocol):
         cell = self._model.cell("registration", self.endpoint)
         version, location = cell.version, self.location
         answer = await self.request(n.POST, ("rd", location or "none"), query)
-        if answer.code == n.CHANGED and lifetime is not None:
-            lives.set(lifetime)
-        elif lifetime is not None and answer.code != n.SERVICE_UNAVAILABLE:
-            lives.set(None)
-        lives.busy = False
+        if lifetime is not None:  # another Update, which asks for one, may be under way beside this one
+            if answer.code == n.CHANGED:
+                lives.set(lifetime)
+            elif answer.code != n.SERVICE_UNAVAILABLE:
+                lives.set(None)
+            lives.busy = False
         if answer.code == n.NOT_FOUND and cell.version == version and cell.sure and cell.value == location:
             raise Violation(f"{self.endpoint} must register again: its Update was answered 4.04")
         if answer.code not in (n.CHANGED, n.NOT_FOUND, n.SERVICE_UNAVAILABLE):

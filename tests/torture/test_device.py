@@ -69,3 +69,21 @@ class DeviceTests(TestCase):
         await device.notify(_PATH)
         await device.notify(_PATH)
         self.assertIn(("value", "d", _PATH, device.number), model.expected)
+
+    async def test_beside_another_update(self) -> None:
+        """A plain Update leaves a lifetime in doubt that an Update beside it asks for."""
+        daemon = Daemon(directory(self), Place.find())
+        self.addCleanup(daemon.close)
+        daemon.spawn()
+        await daemon.ready()
+        model = Model()
+        device = Device("d", daemon.coap, model, Random(1), sleepy=False)
+        self.addCleanup(device.transport.stopListening)
+        self.addCleanup(device.abandon)
+        await device.register(900)
+        lives = model.cell("lifetime", "d")
+        lives.busy = True
+        lives.set(900, 1000)
+        await device.update()
+        model.see(900, "lifetime", "d")
+        self.assertEqual((lives.busy, lives.may), (True, {900, 1000}))
