@@ -69,7 +69,7 @@ class Peers:
 
     def describe(self, peer: Peer) -> PeerDescription:
         """Where a peer is, and who."""
-        if not peer.startswith(PEER):
+        if not is_secure(peer):
             return PeerDescription(remote(peer), "coap")
         return PeerDescription("", "coaps") if self.secured is None else self.secured.describe(peer)
 

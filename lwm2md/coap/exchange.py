@@ -29,7 +29,8 @@ OVER: Final = 3
 _LONGEST_PROBE: Final = 1500.0
 EMPTY_ACKNOWLEDGEMENT: Final = bytes((1 << 6 | numbers.ACK << 4, numbers.EMPTY))
 """The first two of the four bytes of an empty acknowledgement."""
-_HEADERS: Final = Struct(">BBH")
+HEADERS: Final = Struct(">BBH")
+"""The head of a message (RFC 7252 3): version, type and length of the token; code; message ID."""
 _CONFIRMABLE: Final = 1 << 6 | numbers.CON << 4
 _NON_CONFIRMABLE: Final = 1 << 6 | numbers.NON << 4
 
@@ -289,7 +290,7 @@ class Exchanges:
         """Give a message ID, build the datagram and send it."""
         mid = exchange.mid = self._context.next_mid(exchange.peer, now)
         first = (_CONFIRMABLE if exchange.confirmable else _NON_CONFIRMABLE) | len(exchange.token)
-        exchange.datagram = _HEADERS.pack(first, exchange.code, mid) + exchange.tail
+        exchange.datagram = HEADERS.pack(first, exchange.code, mid) + exchange.tail
         self._send(exchange, now)
 
     def _retransmit(self, exchange: Exchange, now: float) -> None:

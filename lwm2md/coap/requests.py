@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from struct import Struct
 from typing import Final
 
 from lwm2md.coap import numbers
 from lwm2md.coap.blocks import MAX_SZX, merged, size_of
 from lwm2md.coap.context import Context
-from lwm2md.coap.exchange import FLYING, OVER, WAITING, Exchange, Exchanges
+from lwm2md.coap.exchange import FLYING, HEADERS, OVER, WAITING, Exchange, Exchanges
 from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Receipt, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
@@ -28,7 +27,6 @@ from lwm2md.coap.prepared import Prepared
 from lwm2md.coap.transfer import REPEATED, Step, Transfer
 
 _TOKEN_LENGTH: Final = 8
-_HEADERS: Final = Struct(">BBH")
 _WITH_TOKEN: Final = 1 << 6 | numbers.CON << 4 | _TOKEN_LENGTH
 _CANCEL: Final = 1
 _ASKING: Final = (numbers.GET, numbers.FETCH)
@@ -146,7 +144,7 @@ class Requests:
             retries=parameters.max_retransmit,
             interval=interval,
             limit=limit,
-            datagram=_HEADERS.pack(_WITH_TOKEN, code, mid) + token + request.body,
+            datagram=HEADERS.pack(_WITH_TOKEN, code, mid) + token + request.body,
             owner=self,
             on_outcome=on_outcome,
             alias=token,

@@ -135,8 +135,7 @@ class Exchanges:
 
     def send(self, device: Device, operation: Operation, now: float) -> None:
         """Send an operation whose turn has come; it has ended at once where that can't be done any more."""
-        carrier = device if device.behind is None else device.behind.gateway
-        done = _Asked(self, device, operation, carrier.last_seen, now)
+        done = _Asked(self, device, operation, device.carrier.last_seen, now)
         op = operation.request.op
         try:
             if op in _SPECIAL:
@@ -145,9 +144,7 @@ class Exchanges:
             if op == READ_COMPOSITE and self._abilities.singly(device, operation, now):
                 self._singly.begin(device, self.registration(device), operation, now)
                 return
-            registration = device.registration
-            if registration is None:
-                raise BadOperation(GONE)
+            registration = self.registration(device)
             composed = self._composed(device, registration, operation)
         except Refused as error:
             # The registration changed since it was checked, or the wish is gone.

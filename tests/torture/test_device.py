@@ -31,10 +31,9 @@ class DeviceTests(TestCase):
 
     timeout = 60
 
-    async def test_token_of_another_wish(self) -> None:
-        """A notification with the token of a wish that is gone promises nothing, though another wish is there now."""
-        place = directory(self)
-        daemon = Daemon(place, Place.find())
+    async def begun(self) -> tuple[Daemon, Model, _Busy]:
+        """A daemon that serves, and a device of it with its model."""
+        daemon = Daemon(directory(self), Place.find())
         self.addCleanup(daemon.close)
         daemon.spawn()
         await daemon.ready()
@@ -42,6 +41,11 @@ class DeviceTests(TestCase):
         device = _Busy("d", daemon.coap, model, Random(1), sleepy=False)
         self.addCleanup(device.transport.stopListening)
         self.addCleanup(device.abandon)
+        return daemon, model, device
+
+    async def test_token_of_another_wish(self) -> None:
+        """A notification with the token of a wish that is gone promises nothing, though another wish is there now."""
+        daemon, model, device = await self.begun()
         callers = Callers(daemon, {"d": device}, model, Random(1))
 
         async def observe() -> None:
@@ -72,14 +76,7 @@ class DeviceTests(TestCase):
 
     async def test_beside_another_update(self) -> None:
         """A plain Update leaves a lifetime in doubt that an Update beside it asks for."""
-        daemon = Daemon(directory(self), Place.find())
-        self.addCleanup(daemon.close)
-        daemon.spawn()
-        await daemon.ready()
-        model = Model()
-        device = Device("d", daemon.coap, model, Random(1), sleepy=False)
-        self.addCleanup(device.transport.stopListening)
-        self.addCleanup(device.abandon)
+        _, model, device = await self.begun()
         await device.register(900)
         lives = model.cell("lifetime", "d")
         lives.busy = True
