@@ -376,7 +376,7 @@ class LifeTests(Base):
         self.assertEqual(counts, [50, 100, 120, 120])
 
     def test_changed_meanwhile(self) -> None:
-        """While all devices are looked at, one that changes has its turn next; a further change begins with the first."""
+        """While all devices are looked at, one that changes has its turn next; another change begins anew."""
         for number in range(120):
             self.bench.registered(f"e{number}", number + 10)
         server = self.bench.server
