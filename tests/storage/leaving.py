@@ -30,7 +30,8 @@ from lwm2md.coap.message import Message, Options, decode, encode, options
 LINKS = b"</1/0>,</3/0>,</3303/0>"
 MODEL = b"""<LWM2M><Object ObjectType="MODefinition"><Name>Door</Name><ObjectID>40100</ObjectID>
 <MultipleInstances>Multiple</MultipleInstances><Mandatory>Optional</Mandatory><Resources>
-<Item ID="0"><Name>Open</Name><Operations>R</Operations><MultipleInstances>Single</MultipleInstances><Mandatory>Mandatory</Mandatory><Type>Boolean</Type></Item></Resources>
+<Item ID="0"><Name>Open</Name><Operations>R</Operations><MultipleInstances>Single</MultipleInstances>
+<Mandatory>Mandatory</Mandatory><Type>Boolean</Type></Item></Resources>
 </Object></LWM2M>"""
 
 
