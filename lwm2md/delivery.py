@@ -301,10 +301,10 @@ class Delivery:
         self._next += len(told.values)
 
     def _commit(self, transaction: Transaction) -> None:
-        found = transaction
-        if not (found.writes or found.appends or found.samples or found.dropped):
+        if transaction.is_empty:
             self._ended(True, transaction)
             return
+        found = transaction
         batch = Batch(found.writes, found.appends, (), found.samples, found.dropped)
         done: Deferred[bool] = maybeDeferred(self._storage.commit, batch)
         done.addErrback(self._failed).addCallback(self._ended, transaction)
@@ -355,6 +355,8 @@ class Delivery:
             counters["events_live"] += len(transaction.events) - len(transaction.appends)
         else:
             counters["failures"] += 1
+        if transaction.is_empty:
+            return  # it says nothing of the storage
         if committed and self.failure is not None and self._gathered.weight < MAX_WAITING:
             self.submit(self._outage.end(self._clock.seconds()))
         if committed and self._failing:

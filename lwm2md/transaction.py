@@ -36,6 +36,11 @@ class Transaction:
     size: int = 0
     reserved: int = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be stored."""
+        return not (self.writes or self.appends or self.samples or self.dropped)
+
     def add(self, commit: Commit) -> None:
         """Take one more commit, but for what gets an id."""
         self.commits.append(commit)

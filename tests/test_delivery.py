@@ -422,7 +422,9 @@ class CommitTests(DeliveryTestCase):
             self.storage.failing = True
             for name in range(5):
                 self.delivery.submit([self.commit(name, write="a")])
-            self.assertEqual(self.delivery.failure, "the disk is full")
+                self.delivery.submit([self.commit(name)])  # nothing to store, so nothing is shown by it
+                self.assertEqual(self.resumed[-1], (name, True, 1000.0))
+                self.assertEqual(self.delivery.failure, "the disk is full")
             self.storage.failing = False
             for name in range(5):
                 self.delivery.submit([self.commit(name, write="a")])
