@@ -15,6 +15,7 @@ import msgspec
 
 from lwm2md.coap.engine import Engine, IncomingRequest, Peer
 from lwm2md.coap.message import encode_body, options
+from lwm2md.coap.places import Places, QuickPlaces
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
@@ -68,7 +69,8 @@ class Environment:
 
     ``random(size)`` gives unguessable bytes, ``describe(peer)`` says who and where a peer is, ``wants(event_type)``
     whether a live event of that type would have a reader, and ``publish(event)`` hands it to them. ``reaches(peer)``
-    says whether there is a way to a peer at all: to one named by its session there is none without that.
+    says whether there is a way to a peer at all: to one named by its session there is none without that. Registrations
+    are kept in ``places``.
     """
 
     random: Callable[[int], bytes]
@@ -76,6 +78,7 @@ class Environment:
     wants: Callable[[str], bool]
     publish: Callable[[Event], None]
     reaches: Callable[[Peer], bool] = lambda _peer: True
+    places: Callable[[], Places[Registration]] = QuickPlaces
 
 
 def location(registration_id: str) -> bytes:
@@ -105,7 +108,7 @@ class State:
         self.models = models
         self.environment = environment
         self.devices: dict[str, Device] = {}
-        self.registrations: dict[bytes, Registration] = {}
+        self.registrations: Places[Registration] = environment.places()
         self.peers: Senders[Peer] = Senders()
         self.identities: Senders[str] = Senders()
         self.operations: dict[str, Operation] = {}
