@@ -190,7 +190,7 @@ class Journal:
             raise KeyError(min(unknown))
         swept, writes = parted(batch.writes, self._named)
         for statement, values in in_rows(_PUT[SWEPT], _PUT_MANY[SWEPT], swept):
-            connection.execute(statement, values)
+            _execute(statement, values, connection)
         if not (writes or appends or samples or dropped):
             return _nothing
         records = [*self._records, *appends]
@@ -290,8 +290,11 @@ class Journal:
         self._young, self._weight = _Changes(), 0
 
 
-def _execute(statement: str, values: Sequence[object], connection: sqlite3.Connection) -> None:
-    connection.execute(statement, values)
+def _execute(statement: str, values: Sequence[Any], connection: sqlite3.Connection) -> None:
+    """Write rows, keys and values in turns: of bytes sqlite3 finds out first how to adapt them, of a bytearray not."""
+    bound = [*values]
+    bound[1::2] = map(bytearray, bound[1::2])
+    connection.execute(statement, bound)
 
 
 def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:
