@@ -43,10 +43,9 @@ COUNTERS: Final = (
     "sends_refused",
     "notifications_refused",
 )
-_RD: Final = encode_body(options(path=("rd",)), b"")
-_ONE_BYTE: Final = 13
-_TWO_BYTES: Final = 269
-"""From which length on an option has one byte more for it (RFC 7252 3.1)."""
+_LONGEST: Final = 64
+_HEADS: Final = tuple(encode_body(options(path=("rd", "i" * size)), b"")[: -size or None] for size in range(_LONGEST))
+"""What stands before an id in a Location, by its length."""
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
@@ -84,10 +83,8 @@ class Environment:
 def location(registration_id: str) -> bytes:
     """The options of a pure refresh: the Uri-Path of a registration as it is encoded in a message (RFC 7252 3.1)."""
     name = registration_id.encode()
-    if len(name) < _ONE_BYTE:
-        return b"%b%c%b" % (_RD, len(name), name)
-    if len(name) < _TWO_BYTES:
-        return b"%b%c%c%b" % (_RD, 13, len(name) - 13, name)
+    if len(name) < len(_HEADS):
+        return _HEADS[len(name)] + name
     return encode_body(options(path=("rd", registration_id)), b"")
 
 
