@@ -117,9 +117,9 @@ class TakeUp:
         self._registry.start(now)
         parts.profiling.start(now)
         parts.refused.start()
-        parts.observations.start(now)
+        yield from parts.observations.start(now)
         yield
-        parts.templates.start(now)
+        yield from parts.templates.start(now)
         yield
         yield from parts.gateways.start(now)
         for number, device in enumerate(tuple(self._state.devices.values())):
