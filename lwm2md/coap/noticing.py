@@ -76,7 +76,8 @@ class Noticing:
         if subject is None:
             return False
         self._counters["notifications"] += 1
-        observation.subject = subject
+        if observation.subject is not subject:
+            observation.subject = subject
         observation.newest = sequence
         observation.time = now
         if confirmable:

@@ -110,7 +110,9 @@ class Notifications:
         device = place.device
         self._uplink(device, now)
         place.wish.came(now)
-        known.value, known.time, known.source = value, now, "observe"
+        known.value, known.time = value, now
+        if known.source != "observe":
+            known.source = "observe"
         effects = self._effects
         if not effects or effects[-1] is not self._commit or self._told.time != now:
             effects.append(self._begin(now))
