@@ -29,19 +29,23 @@ class Identifying:
         self._state = state
         self._profiling = profiling
         self._operations = operations
-        profiling.look = self.look
+        profiling.look, profiling.asks = self.look, self.asks
         self.also: Callable[[], Collection[Path]] = tuple
+
+    def asks(self) -> bool:
+        """Whether there is anything that devices are asked for."""
+        return bool(self._profiling.needed or self.also()) and self._state.settings.identify
 
     def look(self, device: Device, now: float) -> None:
         """Ask a registered device for what has to be known of it and is not."""
-        registration, here, also = device.registration, self._profiling.needed, self.also()
-        if not (here or also) or not self._state.settings.identify or registration is None:
+        registration = device.registration
+        if registration is None or not self.asks():
             return
         if (device.learned is not None and device.learned.nameless) or _DEVICE not in registration.objects.paths:
             return
         known = device.twin or {}
         coming = {each.path for each in (*(device.queue or ()), device.carrier.current) if each and each.internal}
-        for path in sorted({*here, *also}):
+        for path in sorted({*self._profiling.needed, *self.also()}):
             if path not in known and path not in coming:
                 self._ask(device, path, now)
 

@@ -54,7 +54,8 @@ class Profiling:
     """The definitions by name, and ``special``: the profiles of the peers with transmission parameters of their own.
 
     ``needed`` are the Resources that the operator's definitions ask for; ``look`` is called with each registered device
-    after a change of the definitions, ``told`` with each device of which something changed.
+    after a change of the definitions, and after a start where ``asks`` says that devices are asked for anything;
+    ``told`` with each device of which something changed.
     """
 
     def __init__(self, state: State) -> None:
@@ -68,6 +69,7 @@ class Profiling:
         self.special: dict[Peer, DeviceProfile] = {}
         self.needed: tuple[Path, ...] = ()
         self.look: Callable[[Device, float], None] = lambda device, now: None
+        self.asks: Callable[[], bool] = lambda: False
         self.told: Callable[[Device], None] = lambda device: None
         state.fit = self.fit
         state.profile_names = self.names
@@ -148,15 +150,21 @@ class Profiling:
             device.profile = None
         self._walk(iter(tuple(self._state.devices.values())), now)
 
-    def _walk(self, devices: Iterator[Device], now: float) -> None:
-        """Find out bit by bit who has parameters of its own now, and of whom something has to be known."""
+    def _walk(self, devices: Iterator[Device], now: float, *, known: bool = False) -> None:
+        """Find out bit by bit who has parameters of its own now, and of whom something has to be known.
+
+        With ``known`` a device of which nothing is known is passed over if it can have none, and is not asked.
+        """
         found = tuple(islice(devices, _AT_ONCE))
+        passes = known and not (self.asks() or (self._tuned and self._blind))
         for device in found:
+            if passes and _is_unknown(device):
+                continue
             if device.registration is not None and self._state.devices.get(device.endpoint) is device:
                 self.placed(device, device.registration)
                 self.look(device, now)
         if len(found) == _AT_ONCE:
-            self._state.deadlines.at(now + _PAUSE, lambda _, then: self._walk(devices, then))
+            self._state.deadlines.at(now + _PAUSE, lambda _, then: self._walk(devices, then, known=known))
 
     # Devices
 
@@ -245,7 +253,7 @@ class Profiling:
     def start(self, now: float) -> None:
         """Begin, when everything was read back."""
         self._started = True
-        self._walk(iter(tuple(self._state.devices.values())), now)
+        self._walk(iter(tuple(self._state.devices.values())), now, known=True)
 
 
 def _is_unknown(device: Device) -> bool:

@@ -333,6 +333,21 @@ class PeerTests(ProfilingCase):
         device.deregister()
         self.assertEqual(other.server.device_profiles.special, {})
 
+    def test_restart_passes_over(self) -> None:
+        """After a restart a device of which nothing is known is passed over, unless a definition may fit it."""
+        self.put("slow", match={"labels": "network=nb-iot"}, set={"ack_timeout": 15})
+        for number in range(600):
+            self.bench.registered(f"d{number}", number)
+        self.bench.registered("last", 999, "network=nb-iot")
+        other, _ = self.bench.restart()
+        other.advance(1)
+        self.assertEqual(tuple(other.server.device_profiles.special), (b"peer-999",))
+        self.assertEqual([each.endpoint for each in other.server.devices.values() if each.profile], ["last"])
+        self.put("named", match={"endpoint": "d1"}, set={"max_retransmit": 1})
+        other, _ = self.bench.restart()
+        other.advance(1)
+        self.assertEqual(sorted(other.server.device_profiles.special), [b"peer-1", b"peer-999"])
+
     def test_changed(self) -> None:
         """They come and go with the definitions, for a fleet bit by bit."""
         for number in range(600):
