@@ -56,10 +56,10 @@ class Lifetimes:
         self.plan(registration)
 
     def begin(self, registrations: Sequence[Registration], *, told: bool) -> list[bytes]:
-        """The same for the first registrations of devices of which nothing else is known, each with its ``device``.
+        """The same for several, each with its ``device``.
 
-        The profiles need not be ``told`` where they have nothing to say of such. The Locations are returned, as
-        `location` writes them.
+        The profiles need not be ``told`` of those that are bare, where they have nothing to say of such. The Locations
+        are returned, as `location` writes them.
         """
         state, take = self._state, self.refreshes.take
         paths = []
@@ -75,8 +75,10 @@ class Lifetimes:
             when = self._next_look(registration)
             if when is not None:
                 self._look(registration, when)
-            if told:
+            if told or not device.is_bare:
                 self._profiling.changed(device)
+            else:
+                device.profile = None
         return paths
 
     def remove(self, registration: Registration) -> None:
