@@ -29,7 +29,7 @@ from lwm2md.server.lifetimes import Lifetimes
 from lwm2md.server.meanings import Frame, Meaning, lifetime_of, new_id, registration_of
 from lwm2md.server.moving import Moves
 from lwm2md.server.ramp import Ramp
-from lwm2md.server.records import Device, Registration
+from lwm2md.server.records import NO_LABELS, Device, Registration
 from lwm2md.server.registrationrows import registration_row
 from lwm2md.server.state import PeerDescription, State
 from lwm2md.server.turns import UNAVAILABLE
@@ -42,10 +42,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Coming(msgspec.Struct, frozen=True, gc=False):
-    """A Register that is being stored, and what comes of it: one that is ``resumed`` says nothing new."""
+    """A Register that is being stored, and what comes of it: one that is ``resumed`` says nothing new.
+
+    The device was ``known`` before.
+    """
 
     request: IncomingRequest
     registration: Registration
+    known: bool
     resumed: bool
 
 
@@ -112,8 +116,10 @@ class Newcomers:
             identity=None,
             now=now,
         )
+        known = device is not None
         registration.device = device or Device(endpoint, None, None, now)
-        self._store(request, registration, frame, where.address, now)
+        own = frame.told % (_encode(registration.id), _encode(where.address), _encode(registration.transport))
+        self._store(request, registration, own, known, now)
         return True
 
     def _returns(self, device: Device, peer: Peer) -> bool:
@@ -123,26 +129,26 @@ class Newcomers:
             return False
         return previous is None or (previous.identity is None and self._parts.moves.is_free(previous, peer))
 
-    def _store(
-        self, request: IncomingRequest, registration: Registration, frame: Frame, address: str, now: float
-    ) -> None:
+    def _store(self, request: IncomingRequest, registration: Registration, own: bytes, known: bool, now: float) -> None:
         endpoint, state, together = registration.endpoint, self._state, self._together
         effects = state.effects
         if together is None or not effects or effects[-1] is not together.commit or len(together.coming) >= _MOST:
             together = self._together = _Together(self._ended)
             effects.append(together.commit)
-        device = registration.device
-        previous, labels = device.registration, device.all_labels(registration)
-        resumed = resume(previous, registration, now)
+        labels, resumed = NO_LABELS, False
+        if known:
+            device = registration.device
+            labels = device.all_labels(registration)
+            resumed = resume(device.registration, registration, now)
+            if not resumed:
+                together.events += departures(state, device, device.registration, now)
         if resumed:
-            together.events.append(resumption(registration, labels, now))
+            told = resumption(registration, labels, now)
         else:
-            own = frame.told % (_encode(registration.id), _encode(address), _encode(registration.transport))
-            if previous is not None:
-                together.events += departures(state, device, previous, now)
-            together.events.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, own=own))
+            told = events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, own=own)
+        together.events.append(told)
         together.writes.append(Write(stored.REGISTRATIONS, endpoint, registration_row(registration)))
-        together.coming.append(Coming(request, registration, resumed))
+        together.coming.append(Coming(request, registration, known, resumed))
         state.busy[endpoint] = []
         self._parts.ramp.begin(now)
 
@@ -189,16 +195,17 @@ class Newcomers:
         parts = self._parts
         registrations = [each.registration for each in coming]
         indifferent = parts.indifferent()
-        others = [self._replace(each, now) for each in registrations]
-        paths = parts.lifetimes.begin(registrations, told=not indifferent)
+        bare = [indifferent and (not each.known or each.registration.device.is_bare) for each in coming]
+        others = [not each.known or self._replace(each.registration, now) for each in coming]
+        paths = parts.lifetimes.begin(registrations, bare)
         answers = [(each.request, _LOCATION_PATH + path[1:]) for each, path in zip(coming, paths, strict=True)]
         for each in coming:
             each.registration.device.turned(now, "resumed" if each.resumed else "registered")
         self._state.engine.respond_all(n.CREATED, answers, now)
         told: list[Resume] = []
-        for registration, another in zip(registrations, others, strict=True):
+        for registration, another, is_bare in zip(registrations, others, bare, strict=True):
             device = registration.device
-            if not (indifferent and device.is_bare):
+            if not is_bare:
                 told.append(partial(self._tell, device, another))
                 continue
             device.last_seen = now
