@@ -258,15 +258,17 @@ class Engine:
 
         Until then its retransmissions are delivered again, as notifications.
         """
-        if received.open:
-            received.open = False
-            self.acknowledge_all((received.receipt,), now)
+        receipt = received.receipt
+        if receipt is not None:
+            received.receipt = None
+            self.acknowledge_all((receipt,), now)
 
     def acknowledge_all(self, receipts: Sequence[Receipt], now: float) -> None:
         """Acknowledge notifications that are still to be acknowledged."""
-        self._outbox += [(b"\x60\x00" + key[:2], peer) for key, peer in receipts]
+        self._outbox += [(b"\x60\x00" + key[:2], peer) for key, peer, _ in receipts]
         self._replies.store_acknowledgements(receipts, now)
-        self._requests.acknowledged(receipts)
+        for key, _, observation in receipts:
+            observation.acknowledged(key)
 
     def adopt(
         self,

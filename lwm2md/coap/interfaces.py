@@ -18,11 +18,19 @@ from lwm2md.coap.terms import Terms
 Peer = bytes
 """An opaque key of a remote address; CoAP only compares it."""
 
-Receipt = tuple[bytes, Peer]
-"""What names a Confirmable notification to be acknowledged: its message ID and token, and who sent it."""
-
 Datagram = tuple[bytes, Peer]
 """A datagram and the peer that it came from or goes to."""
+
+
+class Acknowledged(Protocol):
+    """What is told when a notification was acknowledged."""
+
+    def acknowledged(self, key: bytes) -> None:
+        """Take that; ``key`` is its message ID and token."""
+
+
+Receipt = tuple[bytes, Peer, Acknowledged]
+"""What names a Confirmable notification to be acknowledged: its message ID and token, who sent it, whom to tell."""
 
 
 class Failure(StrEnum):
@@ -39,8 +47,8 @@ class Received(msgspec.Struct, gc=False):
     """A response or notification to one of our requests, with its whole body, and when it came.
 
     `block_size` is there where it took blocks smaller than ours, because the peer wants them so. The first response to
-    an observation that is renewed may come `late`, behind a notification that is newer. What is `open` is Confirmable
-    and not acknowledged yet: see `Engine.acknowledge`.
+    an observation that is renewed may come `late`, behind a notification that is newer. What has a `receipt` is
+    Confirmable and not acknowledged yet: see `Engine.acknowledge`.
     """
 
     peer: Peer
@@ -48,12 +56,7 @@ class Received(msgspec.Struct, gc=False):
     now: float
     block_size: int | None = None
     late: bool = False
-    open: bool = False
-
-    @property
-    def receipt(self) -> Receipt:
-        """What acknowledges it."""
-        return self.message.mid.to_bytes(2, "big") + self.message.token, self.peer
+    receipt: Receipt | None = None
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):

@@ -224,6 +224,12 @@ class Device(_OftenOfSleeper):
         """The device that messages go to: itself, or its gateway."""
         return self if self.behind is None else self.behind.gateway
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is known of it but its registration, and nobody waits for it."""
+        known = self.twin or self.labels or self.hand or self.learned or self.children
+        return self.responding and not (known or self.observations or self.queue)
+
     def state(self, now: float) -> DeviceState:
         """What an operator wants to know first; ``now`` in Unix seconds."""
         if self.registration is None:
