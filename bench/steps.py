@@ -1,4 +1,7 @@
-"""Where the microseconds of a Register and of a waking sleeper go: ``python -m bench.steps [register|wake] [TURNS]``.
+"""Where the microseconds of a Register and of a waking sleeper go: ``python -m bench.steps [WHAT] [TURNS]``.
+
+``register`` is of devices of which nothing is known, ``back`` of known ones without a registration, ``again`` of those
+that have one and say the same, ``anew`` of those that say something else; ``wake`` of sleepers.
 
 A node in this process over a storage that keeps nothing, so that the rest is seen; batches of 64 datagrams over
 loopback from one socket, an address of 127.0.0.0/8 for each device. Each part is timed in processor time of this
@@ -15,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -65,6 +69,7 @@ class Bench:
         self.node = Node(attrs.evolve(settings, coap=coap, api=api), self.storage, "token", reactor)
         self.devices: DatagramPort = listen(reactor, Endpoint("0.0.0.0", 0), batched=True)
         self.times: dict[str, list[float]] = {}
+        self._turn = 0
         self.node.bind()
         self.server = self.node._ports[0].local
 
@@ -80,25 +85,49 @@ class Bench:
         """The address of a device."""
         return Endpoint(f"127.{1 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}", self.devices.local.port)
 
-    def register(self, turns: int) -> None:
-        """Let new devices register."""
+    def register(self, turns: int, what: str) -> None:
+        """Let devices register; those that are to come back did so before."""
+        self._register(turns, "lt=86400")
+        if what == "register":
+            return
+        if what == "back":
+            self._end(turns)
+        self.times.clear()
+        self._register(turns, "lt=3600" if what == "anew" else "lt=86400")
+
+    def _register(self, turns: int, lifetime: str) -> None:
+        self._turn += 1
         numbers = iter(range(turns * _GROUP * BATCH))
         for _ in range(turns):
             for _ in range(_GROUP):
-                batch = self._arrived(self._registers(numbers))
+                batch = self._arrived(self._registers(numbers, lifetime))
                 self._timed("engine and decisions", partial(self.node.engine.receive, batch, reactor.seconds()))
             self._timed("commit, answers, event", self.node.settle, _GROUP * BATCH)
             answers = [each for _ in range(_GROUP) for each in self._left()]
             assert len(answers) == _GROUP * BATCH and {data[1] for data, _ in answers} == {n.CREATED}
 
-    def _registers(self, numbers: Iterator[int]) -> Batch:
+    def _registers(self, numbers: Iterator[int], lifetime: str) -> Batch:
         found = []
         for number in (next(numbers) for _ in range(BATCH)):
-            query = (f"ep=bench-{number:06d}", "lt=86400", "lwm2m=1.1")
+            query = (f"ep=bench-{number:06d}", lifetime, "lwm2m=1.1")
             fields = options(path=("rd",), query=query, content_format=n.LINK_FORMAT)
-            message = Message(n.CON, n.POST, number & 0xFFFF, number.to_bytes(4, "big"), fields, LINKS)
+            token = bytes((self._turn, *number.to_bytes(3, "big")))
+            message = Message(n.CON, n.POST, number & 0xFFFF, token, fields, LINKS)
             found.append((encode(message), pack(self.local(number), self.server)))
         return found
+
+    def _end(self, turns: int) -> None:
+        """Let all registrations end."""
+        ready = iter(tuple(self.node.server.devices.values()))
+        for _ in range(turns * _GROUP):
+            batch = []
+            for device in islice(ready, BATCH):
+                assert device.registration is not None
+                fields = options(path=("rd", device.registration.id))
+                batch.append((encode(Message(n.CON, n.DELETE, 1, b"gone", fields)), device.registration.peer))
+            self.node.engine.receive(batch, reactor.seconds())
+            self.node.settle()
+            self._left()
 
     def prepare(self, devices: int) -> None:
         """Fill the storage with sleepers."""
@@ -156,7 +185,7 @@ async def _main(what: str, turns: int) -> None:
         bench.wake(turns, turns * BATCH)
     else:
         await bench.start()
-        bench.register(turns)
+        bench.register(turns, what)
     found = {part: statistics.median(each) for part, each in bench.times.items()}
     for part, spent in found.items():
         print(f"{part:<28}{spent:>8.2f}")

@@ -6,9 +6,9 @@ it was made, so a constant one may answer many requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,11 +18,19 @@ from lwm2md.coap.terms import Terms
 Peer = bytes
 """An opaque key of a remote address; CoAP only compares it."""
 
-Receipt = tuple[bytes, Peer]
-"""What names a Confirmable notification to be acknowledged: its message ID and token, and who sent it."""
-
 Datagram = tuple[bytes, Peer]
 """A datagram and the peer that it came from or goes to."""
+
+
+class Acknowledged(Protocol):
+    """What is told when a notification was acknowledged."""
+
+    def acknowledged(self, key: bytes) -> None:
+        """Take that; ``key`` is its message ID and token."""
+
+
+Receipt = tuple[bytes, Peer, Acknowledged]
+"""What names a Confirmable notification to be acknowledged: its message ID and token, who sent it, whom to tell."""
 
 
 class Failure(StrEnum):
@@ -39,8 +47,8 @@ class Received(msgspec.Struct, gc=False):
     """A response or notification to one of our requests, with its whole body, and when it came.
 
     `block_size` is there where it took blocks smaller than ours, because the peer wants them so. The first response to
-    an observation that is renewed may come `late`, behind a notification that is newer. What is `open` is Confirmable
-    and not acknowledged yet: see `Engine.acknowledge`.
+    an observation that is renewed may come `late`, behind a notification that is newer. What has a `receipt` is
+    Confirmable and not acknowledged yet: see `Engine.acknowledge`.
     """
 
     peer: Peer
@@ -48,12 +56,7 @@ class Received(msgspec.Struct, gc=False):
     now: float
     block_size: int | None = None
     late: bool = False
-    open: bool = False
-
-    @property
-    def receipt(self) -> Receipt:
-        """What acknowledges it."""
-        return self.message.mid.to_bytes(2, "big") + self.message.token, self.peer
+    receipt: Receipt | None = None
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
@@ -112,12 +115,20 @@ Delivery = Callable[[str | None, float], None]
 """Takes None for a notification that was delivered (or sent, if Non-confirmable), else the failure, and the time."""
 
 
-Glance = Callable[[bytes, Peer, float], int]
-"""Takes what follows the token of a Confirmable POST, its peer and the time; returns the code of the answer.
+class Glance(Protocol):
+    """Answers Confirmable POSTs that are known whole by what follows their token: options and payload, as the encoder
+    writes them. Nearly all of a fleet's traffic is of that kind.
+    """
 
-The answer has no options and no payload. 0 stands for a request that has to be decoded, so what is known must be known
-whole: as the encoder writes it. Nearly all of a fleet's traffic is of that kind.
-"""
+    def find_all(self, batch: list[Datagram]) -> Sequence[Any]:
+        """Return for each datagram its subject, None where nothing is known by it."""
+
+    def take(self, subject: Any, peer: Peer, now: float) -> int:
+        """Take the POST about a subject, with its peer and the time; return the code of the answer.
+
+        The answer has no options and no payload. 0 stands for a request that has to be decoded; it does, too, where
+        what came earlier in the batch has made an end of the subject.
+        """
 
 
 class Notice(Protocol):

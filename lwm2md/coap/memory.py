@@ -127,8 +127,8 @@ class Replies:
             records = self._old.get(peer)
             if records is None:
                 return None
-        # This search is all that a new message costs.
-        return self._look_up(records, key, now) if key in records else None
+        # This search is all that a new message costs; `in` takes three times as long, since it tries numbers first.
+        return None if records.find(key) < 0 else self._look_up(records, key, now)
 
     def store(self, peer: Peer, key: bytes, reply: bytes, now: float) -> None:
         """Remember the reply to the message `key` of `peer`, which was sent at `now`; an empty one if none was."""
@@ -137,8 +137,23 @@ class Replies:
         self.store_response(peer, reply, now)
 
     def store_acknowledgements(self, receipts: Iterable[Receipt], now: float) -> None:
-        """Remember that these messages, each a key and a peer, got an empty acknowledgement."""
-        self.store_all([(peer, _EMPTY[len(key)] + key) for key, peer in receipts], now)
+        """Remember that these messages got an empty acknowledgement; for each at a smaller price than `store` has."""
+        if now != self._when:
+            self._begin(now)
+        begins: dict[int, bytes] = {}
+        young, tail, grown = self._young, self._tail, 0
+        for key, peer, _ in receipts:
+            size = len(key)
+            begin, records = begins.get(size), young.get(peer)
+            if begin is None or records is None:
+                begins[size] = _RECORD.pack(len(_EMPTY[size]) + size, now) + _EMPTY[size]
+                self._bytes += grown
+                self.store_response(peer, _EMPTY[size] + key, now)
+                young, grown = self._young, 0
+            else:
+                young[peer] = found = begin + key + records[:tail]
+                grown += len(found) - len(records)
+        self._bytes += grown
 
     def store_response(self, peer: Peer, reply: bytes, now: float) -> None:
         """Remember an acknowledgement with a response, which holds the key that it is found by."""
@@ -158,22 +173,6 @@ class Replies:
             self._bytes -= len(records)
         self._young[peer] = records = head + reply + records[: self._tail]
         self._bytes += len(records)
-
-    def store_all(self, replies: Iterable[tuple[Peer, bytes]], now: float) -> None:
-        """Do the same for many, at a smaller price for each."""
-        if now != self._when:
-            self._begin(now)
-        heads, young, tail, grown = self._heads, self._young, self._tail, 0
-        for peer, reply in replies:
-            head, records = heads.get(len(reply)), young.get(peer)
-            if head is None or records is None:
-                self._bytes += grown
-                self.store_response(peer, reply, now)
-                young, grown = self._young, 0
-            else:
-                young[peer] = found = head + reply + records[:tail]
-                grown += len(found) - len(records)
-        self._bytes += grown
 
     def _look_up(self, records: bytes, key: bytes, now: float) -> bytes | None:
         """Return the reply to `key`, which stands somewhere in the records; None if that is by chance."""

@@ -24,8 +24,9 @@ SHORT: Final = frozenset(bytes((1 << 6 | kind << 4 | 8, numbers.CONTENT)) for ki
 """How nearly every notification begins."""
 _NON: Final = 0x58
 _TOKEN_END: Final = 12
-_HEAD: Final = Struct(">H8sI")
-"""Message ID, token, and the head of the first option with up to three bytes of its value."""
+_TOKEN_BEGIN: Final = 4
+_HEAD: Final = Struct(">8sI")
+"""The token, and the head of the first option with up to three bytes of its value."""
 _BEHIND_HEAD: Final = _TOKEN_END + 1
 _SHORTEST: Final = 16
 """No datagram with an Observe, a Content-Format and a payload is shorter."""
@@ -50,23 +51,24 @@ class Noticing:
         """Take a datagram that begins as in `SHORT`; tell whether that was done."""
         if self._notice is None or len(data) < _SHORTEST:
             return False
-        mid, token, head = _HEAD.unpack_from(data, 2)
+        token, head = _HEAD.unpack_from(data, _TOKEN_BEGIN)
         observation = self._observations.get(token)
         length = (head >> 24) - _OBSERVE
         if observation is None or token in self._asks or token in self._fetches or not 0 <= length <= _LONGEST_SEQUENCE:
             return False
         sequence = (head & 0xFFFFFF) >> 24 - 8 * length
-        if not observation.expects(mid, sequence, now):
+        key = data[2:_TOKEN_END]
+        if not observation.expects(key, sequence, now):
             return False
         options, _, payload = data[_BEHIND_HEAD + length :].partition(b"\xff")
         content_format = _format_in(options)
-        key = data[2:_TOKEN_END]
         if content_format is None or not payload or self._replies.find(peer, key, now) is not None:
             return False
         confirmable = data[0] != _NON
         try:
+            receipt = key, peer, observation
             subject = self._notice(
-                observation.subject, (key, peer), content_format, payload, confirmable=confirmable, now=now
+                observation.subject, receipt, content_format, payload, confirmable=confirmable, now=now
             )
         except Exception:
             self._context.report()  # it is not acknowledged, and comes again
@@ -74,11 +76,12 @@ class Noticing:
         if subject is None:
             return False
         self._counters["notifications"] += 1
-        observation.subject = subject
+        if observation.subject is not subject:
+            observation.subject = subject
         observation.newest = sequence
         observation.time = now
         if confirmable:
-            observation.open = mid
+            observation.open = key
         else:
             observation.outdate()
             self._replies.store(peer, key, b"", now)

@@ -20,6 +20,7 @@ from lwm2md.coap.message import Message, Options, decode, encode
 
 _HALF: Final = 1 << 23
 _STALE_AFTER: Final = 128.0
+_MID: Final = 2
 
 
 def is_newer(old: int, old_time: float, new: int, new_time: float) -> bool:
@@ -38,9 +39,9 @@ class Observation(msgspec.Struct, eq=False, gc=False):
 
     `asked` is the request that the peer observes for, packed, None if it is not known; `subject` what the layer above
     keeps for it (see `Notice`). `newest` is the sequence number of the newest notification so far, which came at
-    `time`, `open` the message ID of the Confirmable one that is not acknowledged yet, inverted where that is an old
-    one. There are very many, and the garbage collector does not look at them: the engine forgets them when it is
-    closed.
+    `time`, `open` the message ID and token of the Confirmable one that is not acknowledged yet, the ID alone where
+    that is an old one. There are very many, and the garbage collector does not look at them: the engine forgets them
+    when it is closed.
     """
 
     on_notification: Notification
@@ -48,29 +49,33 @@ class Observation(msgspec.Struct, eq=False, gc=False):
     subject: object | None = None
     newest: int | None = None
     time: float = 0.0
-    open: int | None = None
+    open: bytes | None = None
 
     @property
     def request(self) -> Message | None:
         """The request that the peer observes for, None if it is not known."""
         return None if self.asked is None else decode(self.asked)
 
-    def expects(self, mid: int, sequence: int, now: float) -> bool:
-        """Tell whether a notification would be the newest so far, and is not the one that is to be acknowledged."""
+    def expects(self, key: bytes, sequence: int, now: float) -> bool:
+        """Tell whether a notification would be the newest so far, and is not the one that is to be acknowledged.
+
+        The ``key`` is its message ID and token.
+        """
         newest = self.newest
-        if self.open is not None and self.open in (mid, ~mid):
+        if self.open is not None and key.startswith(self.open):
             return False
         return newest is None or 0 < sequence - newest < _HALF or is_newer(newest, self.time, sequence, now)
 
-    def confirmable(self, mid: int, sequence: int, now: float) -> bool:
+    def confirmable(self, key: bytes, sequence: int, now: float) -> bool:
         """Take a Confirmable notification that is to be acknowledged; return whether it is the newest so far."""
-        if self.open not in (mid, ~mid):
-            self.open = mid if self.fresh(sequence, now) else ~mid
-        return self.open == mid
+        if self.open is None or not key.startswith(self.open):
+            self.open = key if self.fresh(sequence, now) else key[:_MID]
+        return self.open == key
 
-    def acknowledged(self, mid: int) -> None:
-        """Take that the notification `mid` was acknowledged."""
-        if self.open == mid or self.open == ~mid:  # noqa: PLR1714  a tuple would be made for each
+    def acknowledged(self, key: bytes) -> None:
+        """Take that a notification was acknowledged."""
+        # A comparison is all that nearly every one costs.
+        if self.open == key or (self.open is not None and key.startswith(self.open)):
             self.open = None
 
     def passed(self, sequence: int, since: float, now: float) -> bool:
@@ -90,4 +95,4 @@ class Observation(msgspec.Struct, eq=False, gc=False):
     def outdate(self) -> None:
         """Take that a newer one came: what is not acknowledged yet is an old one when it comes again."""
         if self.open is not None:
-            self.open = min(self.open, ~self.open)
+            self.open = self.open[:_MID]

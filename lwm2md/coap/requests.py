@@ -10,7 +10,6 @@ that before it hands out the rest; newer content drops what has come of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -18,7 +17,7 @@ from lwm2md.coap import numbers
 from lwm2md.coap.blocks import MAX_SZX, merged, size_of
 from lwm2md.coap.context import Context
 from lwm2md.coap.exchange import FLYING, HEADERS, OVER, WAITING, Exchange, Exchanges
-from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Receipt, Received
+from lwm2md.coap.interfaces import Failure, Handler, Notification, Outcome, Peer, Progress, Received
 from lwm2md.coap.memory import Generations
 from lwm2md.coap.message import Message, Options, encode_body, uint
 from lwm2md.coap.observing import Observation, packed
@@ -164,14 +163,6 @@ class Requests:
         """Take notifications with `token`, of an observation that was made before with a `packed` request."""
         self.observations[token] = Observation(on_notification, request)
 
-    def acknowledged(self, receipts: Iterable[Receipt]) -> None:
-        """Take that these notifications were acknowledged."""
-        find = self.observations.get
-        for key, _ in receipts:
-            observation = find(key[2:])
-            if observation is not None:
-                observation.acknowledged(key[0] << 8 | key[1])
-
     def forget(self, token: bytes) -> None:
         """Let notifications with `token` be unexpected from now on."""
         self.observations.pop(token, None)
@@ -264,9 +255,13 @@ class Requests:
         received = Received(ask.peer, step, now, self._wanted_size(ask))
         received.late = self._accept(ask, step, now)
         # A first notification is as good as any other: whoever keeps it acknowledges it.
-        received.open = begins = step.type == numbers.CON and transfer is None and ask.token in self.observations
+        begun = self.observations.get(ask.token)
+        if begun is None or transfer is not None or step.type != numbers.CON:
+            self.conclude(ask, received, now)
+            return True
+        received.receipt = _key(step), ask.peer, begun
         self.conclude(ask, received, now)
-        return None if begins else True
+        return None
 
     def _wanted_size(self, ask: Ask) -> int | None:
         """The size of the blocks that the peer wants, where it is smaller than ours."""
@@ -305,7 +300,7 @@ class Requests:
         if sequence is None or not numbers.is_success(message.code):
             return False
         if message.type == numbers.CON:
-            ask.observation.confirmable(message.mid, sequence, now)
+            ask.observation.confirmable(_key(message), sequence, now)
         else:
             ask.observation.fresh(sequence, now)
         self.observations[ask.token] = ask.observation
@@ -331,21 +326,26 @@ class Requests:
             if fresh:
                 self._fetch(observation, peer, message, now)
             return True
-        received = Received(peer, message, now, open=message.type == numbers.CON)
-        self._context.call(observation.on_notification, received, fresh)
-        return None if message.type == numbers.CON else True
+        return self._tell(observation, peer, message, fresh, now)
 
     def _take(self, observation: Observation, peer: Peer, message: Message, sequence: int, now: float) -> bool | None:
         """Take a notification that is whole; return None where the layer above acknowledges it."""
         self._counters["notifications"] += 1
-        confirmable = message.type == numbers.CON
-        if observation.confirmable(message.mid, sequence, now) if confirmable else observation.fresh(sequence, now):
-            fresh = True
+        if message.type == numbers.CON:
+            fresh = observation.confirmable(_key(message), sequence, now)
+        else:
+            fresh = observation.fresh(sequence, now)
+        if fresh:
             self._drop(message.token, now)
         else:
-            fresh = False
             self._counters["reordered"] += 1
-        self._context.call(observation.on_notification, Received(peer, message, now, None, False, confirmable), fresh)
+        return self._tell(observation, peer, message, fresh, now)
+
+    def _tell(self, observation: Observation, peer: Peer, message: Message, fresh: bool, now: float) -> bool | None:
+        """Hand a notification to the layer above; return None where that acknowledges it."""
+        confirmable = message.type == numbers.CON
+        receipt = (_key(message), peer, observation) if confirmable else None
+        self._context.call(observation.on_notification, Received(peer, message, now, None, False, receipt), fresh)
         return None if confirmable else True
 
     def _fetch(self, observation: Observation, peer: Peer, message: Message, now: float) -> None:
@@ -418,6 +418,11 @@ def _is_answer(ask: Ask, observation: Observation | None, message: Message) -> b
 def _bare(options: Options) -> bytes:
     """What follows the token of a request without a payload; many devices are asked for the same few things."""
     return encode_body(options, b"")
+
+
+def _key(message: Message) -> bytes:
+    """What an observation knows a notification by."""
+    return message.mid.to_bytes(2, "big") + message.token
 
 
 def _has_block2(options: Options) -> bool:

@@ -100,14 +100,8 @@ class EventStream:
             self._subscription.close()
 
     def _push(self, events: Sequence[Delivered]) -> None:
-        self._call.push(
-            b"".join(
-                [
-                    b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), event.document)
-                    for event in events
-                ]
-            )
-        )
+        written = [f"id: {event.id}\nevent: {event.type}\ndata: ".encode() + event.document for event in events]
+        self._call.push(b"\n\n".join([*written, b""]))
 
     def _beat(self) -> None:
         self._timer = self._call.node.reactor.callLater(HEARTBEAT, self._beat)

@@ -6,6 +6,8 @@ RULES: the same Register again is no other registration (`field.md`); one that t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
+from typing import Final
 
 from lwm2md import events
 from lwm2md.server.records import Device, Registration
@@ -30,8 +32,20 @@ def register_events(
     """
     endpoint = device.endpoint
     if resumed:
-        fields = {"reason": "resumed", "registration_id": registration.id}
-        return [events.Event(events.DEVICE_UPDATED, now, endpoint, labels, fields)]
+        return [resumption(registration, labels, now)]
+    found = departures(state, device, previous, now)
+    found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, facts_of(registration, address)))
+    return found
+
+
+def resumption(registration: Registration, labels: Mapping[str, str], now: float) -> events.Event:
+    """What is told of a Register that says nothing new."""
+    fields = {"reason": "resumed", "registration_id": registration.id}
+    return events.Event(events.DEVICE_UPDATED, now, registration.endpoint, labels, fields)
+
+
+def departures(state: State, device: Device, previous: Registration | None, now: float) -> list[events.Event]:
+    """What is told of those whose place a Register takes: the ``previous`` registration, and a gateway's word."""
     found = []
     if device.behind is not None and device.registration is not None:
         gone = {"reason": "displaced", "registration_id": device.registration.id}
@@ -39,7 +53,6 @@ def register_events(
     if previous is not None:
         gone = {"reason": "replaced", "registration_id": previous.id}
         found.append(state.event(events.DEVICE_DEREGISTERED, device, now, **gone))
-    found.append(events.Event(events.DEVICE_REGISTERED, now, endpoint, labels, facts_of(registration, address)))
     return found
 
 
@@ -62,7 +75,17 @@ def address_of(state: State, registration: Registration) -> str:
     return state.environment.describe(registration.peer).address
 
 
-def same(previous: Registration, now: Registration) -> bool:
-    """Whether a Register says nothing new: the device came back from sleep, or its 2.01 was lost."""
-    names = ("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
-    return all(getattr(previous, name) == getattr(now, name) for name in names)
+def resume(previous: Registration | None, coming: Registration, now: float) -> bool:
+    """Let a Register that says nothing new be the ``previous`` registration that goes on; whether it is such a one.
+
+    The device came back from sleep, or its 2.01 was lost.
+    """
+    if previous is None or _said(previous) != _said(coming):
+        return False
+    coming.id, coming.registered_at = previous.id, previous.registered_at
+    coming.gap, coming.settled = max(previous.gap, now - previous.updated_at), previous.settled
+    return True
+
+
+_said: Final = attrgetter("peer", "version", "lifetime", "binding", "queue_mode", "sms", "objects", "labels")
+"""What a registration is made of that a device says."""

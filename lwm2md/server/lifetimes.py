@@ -55,15 +55,14 @@ class Lifetimes:
             self._state.identities.add(registration.identity, registration)
         self.plan(registration)
 
-    def begin(self, registrations: Sequence[Registration], *, told: bool) -> list[bytes]:
-        """The same for the first registrations of devices of which nothing else is known, each with its ``device``.
+    def begin(self, registrations: Sequence[Registration], bare: Sequence[bool]) -> list[bytes]:
+        """The same for several, each with its ``device``; the Locations are returned, as `location` writes them.
 
-        The profiles need not be ``told`` where they have nothing to say of such. The Locations are returned, as
-        `location` writes them.
+        Those that are ``bare`` have no profile.
         """
         state, take = self._state, self.refreshes.take
         paths = []
-        for registration in registrations:
+        for registration, is_bare in zip(registrations, bare, strict=True):
             device = registration.device
             device.registration = registration
             state.devices[registration.endpoint] = device
@@ -75,7 +74,9 @@ class Lifetimes:
             when = self._next_look(registration)
             if when is not None:
                 self._look(registration, when)
-            if told:
+            if is_bare:
+                device.profile = None  # the one before may have had one
+            else:
                 self._profiling.changed(device)
         return paths
 
@@ -182,12 +183,13 @@ class Lifetimes:
 
     def restore(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes that was read back; `start` plans for it."""
+        state = self._state
         device.registration, registration.device = registration, device
         self.refreshes.take(device)
-        self._state.registrations[location(registration.id)] = registration
-        self._take_peer(registration)
+        state.registrations[location(registration.id)] = registration
+        state.peers.add(registration.peer, registration)
         if registration.identity is not None:
-            self._state.identities.add(registration.identity, registration)
+            state.identities.add(registration.identity, registration)
 
     def restore_refresh(self, registration: Registration, refreshed: float, peer: Peer) -> None:
         """Bring a restored registration up to the last refresh that was flushed."""

@@ -38,12 +38,17 @@ class Moves:
     def challenge_register(self, request: IncomingRequest, device: Device | None, now: float) -> Response | None:
         """Like `challenge`, of a Register that would take the place of a registration at another address."""
         previous = None if device is None or device.behind is not None else device.registration
-        if previous is None or previous.identity is not None or previous.peer == request.peer:
+        if previous is None or previous.identity is not None or self.is_free(previous, request.peer):
             return None
         settings = self._state.settings
         if not settings.displace:
             raise Rejected(n.FORBIDDEN, "registered from another address")
         return self._state.engine.challenge(request.peer, now) if settings.follow == "echo" else None
+
+    def is_free(self, previous: Registration, peer: Peer) -> bool:
+        """Whether a Register from there may take the place of one without an identity, whoever sends it."""
+        settings = self._state.settings
+        return previous.peer == peer or (settings.displace and settings.follow != "echo")
 
     def move(self, device: Device, peer: Peer, now: float) -> None:
         """Find a registered device at this address from now on, where it proved to be."""

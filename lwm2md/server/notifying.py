@@ -110,7 +110,9 @@ class Notifications:
         device = place.device
         self._uplink(device, now)
         place.wish.came(now)
-        known.value, known.time, known.source = value, now, "observe"
+        known.value, known.time = value, now
+        if known.source != "observe":
+            known.source = "observe"
         effects = self._effects
         if not effects or effects[-1] is not self._commit or self._told.time != now:
             effects.append(self._begin(now))
@@ -155,7 +157,7 @@ class Notifications:
         if wish is None or device is None or device.registration is None:
             self._acknowledge(received, True, received.now)
             return
-        now, message = received.now, received.message
+        now, message, receipt = received.now, received.message, received.receipt
         unverified = received.peer != device.registration.peer
         if unverified:
             identity = self._state.environment.describe(received.peer).identity
@@ -167,7 +169,7 @@ class Notifications:
                 return
         if not unverified:
             self._uplink(device, now)
-        if self._storing and received.receipt in self._storing:
+        if self._storing and receipt in self._storing:
             return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             self._ended(device, wish, message, now)
@@ -193,9 +195,9 @@ class Notifications:
 
     def keep(self, received: Received) -> Resume | None:
         """What is to be called when it is known whether the values are durable: then they are acknowledged."""
-        if not received.open:
-            return None
         receipt = received.receipt
+        if receipt is None:
+            return None
         self._storing.add(receipt)
 
         def kept(durable: bool, now: float) -> None:

@@ -83,7 +83,7 @@ class Instances:
 
 class _OftenOfRegistration:
     """What each Update touches of a registration, first in the object: side by side it is in fewer lines of the cache,
-    and of a fleet that is larger than the cache each line is waited for.
+    and of a fleet that is larger than the cache each line is waited for. `QuickPlaces` fetches these ahead.
     """
 
     __slots__ = ("device", "gap", "peer", "queue_mode", "updated_at")
@@ -223,6 +223,12 @@ class Device(_OftenOfSleeper):
     def carrier(self) -> Device:
         """The device that messages go to: itself, or its gateway."""
         return self if self.behind is None else self.behind.gateway
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is known of it but its registration, and nobody waits for it."""
+        known = self.twin or self.labels or self.hand or self.learned or self.children
+        return self.responding and not (known or self.observations or self.queue)
 
     def state(self, now: float) -> DeviceState:
         """What an operator wants to know first; ``now`` in Unix seconds."""

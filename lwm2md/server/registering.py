@@ -19,12 +19,11 @@ from lwm2md.coap.message import uint
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.server import stored
 from lwm2md.server.admission import ANOTHER, TOO_MANY, Admission, Verdict, asked_of, rejection
-from lwm2md.server.arrivals import register_events, same
+from lwm2md.server.arrivals import register_events, resume
 from lwm2md.server.deviations import count
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.meanings import Meaning, lifetime_of, new_id, registration_of
-from lwm2md.server.moving import Moves
 from lwm2md.server.newcomers import Concerned, Newcomers
 from lwm2md.server.objectlists import ObjectLists
 from lwm2md.server.parameters import RegistrationParameters, Rejected, name_of, parse
@@ -44,7 +43,6 @@ class Parts(Concerned):
 
     gateways: Gateways
     lists: ObjectLists
-    moves: Moves
     profiles: Profiles
     turns: Turns
 
@@ -154,10 +152,7 @@ class Registering:
         if not parts.idle.room(endpoint, now):
             self._state.engine.respond(request, _FULL, now)
             return
-        resumed = previous is not None and same(previous, registration)
-        if resumed and previous is not None:
-            registration.id, registration.registered_at = previous.id, previous.registered_at
-            registration.gap, registration.settled = max(previous.gap, now - previous.updated_at), previous.settled
+        resumed = resume(previous, registration, now)
         kept = self._kept(device, registration, said, now)
         labels = (kept or device).all_labels(registration)
         events = register_events(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap.memory import Generations, MessageIds, Replies
+from lwm2md.coap.observing import Observation
 
 
 class GenerationsTests(SynchronousTestCase):
@@ -141,15 +142,16 @@ def answer(key: bytes, body: bytes = b"") -> bytes:
 class ManyTests(SynchronousTestCase):
     """Replies that are remembered together."""
 
-    @given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 30)), max_size=12)))
+    @given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 8)), max_size=12)))
     def test_same(self, batches: list[list[tuple[int, int, int]]]) -> None:
-        """What is remembered of many at once is what is remembered of them one after the other."""
+        """Of many acknowledgements at once is remembered what is remembered of them one after the other."""
         together, alone = (Replies(10.0, 5.0, 2000, 60) for _ in range(2))
+        observation = Observation(lambda *_: None, None)
         for turn, batch in enumerate(batches):
             now = turn * 0.7
-            replies = [(bytes((peer,)), b"\x60\x44\x00" + bytes((mid,)) + b"x" * size) for peer, mid, size in batch]
-            together.store_all(replies, now)
-            for peer, reply in replies:
-                alone.store_response(peer, reply, now)
+            receipts = [(bytes((0, mid)) + b"x" * size, bytes((peer,)), observation) for peer, mid, size in batch]
+            together.store_acknowledgements(receipts, now)
+            for key, peer, _ in receipts:
+                alone.store(peer, key, b"\x60\x00" + key[:2], now)
             self.assertEqual((together._young, together._old), (alone._young, alone._old))
             self.assertEqual(together._bytes, alone._bytes)

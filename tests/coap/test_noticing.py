@@ -183,7 +183,7 @@ class LeftTests(Base):
         for _, receipt, content_format, payload, confirmable in self.taken:
             message = decode(data)
             self.assertEqual((message.content_format, message.payload), (content_format, payload))
-            self.assertEqual((receipt, confirmable), ((data[2:12], PEER), message.type == CON))
+            self.assertEqual((*receipt[:2], confirmable), (data[2:12], PEER, message.type == CON))
             self.assertEqual(message.observe, self.bench.engine._requests.observations[self.token].newest)
 
     def test_while_asked(self) -> None:

@@ -346,7 +346,7 @@ class ObserveTests(SynchronousTestCase):
         self.assertEqual((bench.send(first), bench.send(first)), ([], []))
         found = bench.outcomes[-1][0]
         assert isinstance(found, Received)
-        self.assertEqual((found.open, [fresh for _, fresh in bench.notifications]), (True, [True]))
+        self.assertEqual((found.receipt is not None, [fresh for _, fresh in bench.notifications]), (True, [True]))
         bench.engine.acknowledge(found, 1.0)
         self.assertEqual(bench.sent(), ack(first))
         self.assertEqual(bench.send(first, 2.0), [ack(first)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections import Counter
@@ -10,19 +11,22 @@ from typing import Final
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, encode, options
 from lwm2md.documents import event_document
+from lwm2md.events import DEVICE_DEREGISTERED, DEVICE_REGISTERED, DEVICE_UPDATED
 from lwm2md.security.rules import Policy
 from lwm2md.server.admission import Verdict
 from lwm2md.server.definitions import Definition, Match
 from lwm2md.server.deviceprofiles import ProfileValues
+from lwm2md.server.errors import Refused
 from lwm2md.server.records import Device
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.templates import Template, TemplateWish
-from tests.server.fixtures import LINKS, Bench, FakeDevice
+from tests.server.fixtures import LINKS, Answer, Bench, FakeDevice
 
 SAYS: Final = (
     ("lwm2m=1.1", "lt=300"),
@@ -99,9 +103,73 @@ class NewcomerTests(SynchronousTestCase):
         self.bench.advance(1)
         self.assertIsNone(self.known("dev-b").registration)
 
+    def test_back(self) -> None:
+        """One that comes back is short too: its registration begins anew, goes on, or gives way to another."""
+        device = self.come("dev-b", 1)
+        first = device.location
+        device.deregister()
+        device.register("lwm2m=1.1", "lt=300")
+        second = device.location
+        device.register("lwm2m=1.1", "lt=300")
+        self.assertEqual(device.location, second)
+        device.move(2)
+        device.register("lwm2m=1.1", "lt=300")
+        self.assertEqual(len({first, second, device.location}), 3)
+        self.assert_short("dev-b", "dev-b", "dev-b")
+        told = [(event.type, event.fields.get("reason")) for event in self.bench.events[2:]]
+        self.assertEqual(
+            told,
+            [
+                (DEVICE_DEREGISTERED, "deregistered"),
+                (DEVICE_REGISTERED, None),
+                (DEVICE_UPDATED, "resumed"),
+                (DEVICE_DEREGISTERED, "replaced"),
+                (DEVICE_REGISTERED, None),
+            ],
+        )
+        device.location = second
+        answer = device.update()
+        assert answer is not None
+        self.assertEqual(answer.code, n.NOT_FOUND)
+
+    def test_elsewhere(self) -> None:
+        """From another address it is short where nobody is asked to show that it is there."""
+        server, before = self.bench.server, self.bench.settings
+        for number, settings_ in enumerate((attrs.evolve(before, displace=False), attrs.evolve(before, follow="echo"))):
+            name = f"dev-{number}"
+            self.come(name, 1)
+            server.configure(settings_, self.bench.now)
+            self.come(name, 2)
+            server.configure(before, self.bench.now)
+        self.assert_short("dev-0", "dev-1")
+        self.come("dev-0", 3)
+        self.assert_short("dev-0", "dev-1", "dev-0")
+
+    def test_known(self) -> None:
+        """Of one of which more is known all are told when it comes back: it is observed again, and gets what waits."""
+        device = self.come("dev-b", 1)
+        device.answers[n.GET, "/3303/0/5700"] = Answer(n.CONTENT, b"1", n.TEXT, observe=8)
+        self.bench.submit("dev-b", "observe", "/3303/0/5700")
+        device.deregister()
+        device.heard.clear()
+        device.register("lwm2m=1.1", "lt=300")
+        self.assert_short("dev-b", "dev-b")
+        self.assertEqual([each.code for each in device.heard], [n.CREATED, n.GET])
+
+    def test_fitted(self) -> None:
+        """What was worked out by what the registration before said holds no longer."""
+        match = Match(labels="farm=north")
+        self.bench.server.device_profiles.put(Definition(name="p", match=match, set=ProfileValues(grace=9.0)), ignore)
+        self.bench.settle()
+        self.come("dev-b", 1, "farm=north")
+        state = self.bench.server._state
+        before = state.profile(self.known("dev-b")).name
+        self.come("dev-b", 1)
+        self.assert_short("dev-b")
+        self.assertEqual((before, state.profile(self.known("dev-b")).name), ("p", None))
+
     def test_others(self) -> None:
-        """A known device, a proved identity, labels, a profile id and a gateway go the general way, and get in."""
-        self.come("dev-a", 1)
+        """A proved identity, labels, a profile id and a gateway go the general way, and get in."""
         self.bench.identities[self.bench.device("dev-b", 2).peer] = "dev-b"
         for number, (name, query, links) in enumerate(
             (
@@ -234,10 +302,30 @@ PLAIN: Final = st.tuples(
 )
 OTHERS: Final[st.SearchStrategy[tuple[str, list[tuple[int, int, int, int]]]]] = st.tuples(
     st.sampled_from(
-        ["hold", "release", "fail", "advance", "wish", "forget", "tune", "configure", "limit", "identity", "drain"]
+        [
+            *(
+                "hold",
+                "release",
+                "fail",
+                "advance",
+                "wish",
+                "forget",
+                "tune",
+                "configure",
+                "limit",
+                "identity",
+                "drain",
+            ),
+            *("expire", "echo", "stay"),
+        ]
     ),
     st.just([]),
 )
+KNOWN: Final = st.tuples(
+    st.sampled_from(["end", "end", "observe", "read", "label", "hand", "disable"]),
+    st.lists(st.tuples(st.integers(0, 4), st.just(0), st.just(0), st.just(0)), min_size=1, max_size=4),
+)
+"""What happens to devices that are known."""
 
 
 _NAMES: Final = (8, 12)
@@ -261,6 +349,8 @@ class _Fleet:
     def __init__(self, *, short: bool) -> None:
         self.bench = _Bench(ServerSettings(flush_interval=5.0, registers=8), short=short)
         self.fakes = [self.bench.device(f"dev-{number}", number) for number in range(10)]
+        for fake in self.fakes[::2]:
+            fake.answers[n.GET, "/3303/0/5700"] = Answer(n.CONTENT, b"1", n.TEXT, observe=8)
         self.number = 0
         self.drained = False
 
@@ -273,12 +363,16 @@ class _Fleet:
                 self.number += 1
                 batch.append((register(self.number, f"dev-{name}", SAYS[says], LISTS[lists]), self.fakes[at].peer))
             bench._send(bench.engine.receive(batch, bench.now))
+        elif what in ("end", "observe", "read", "label", "hand", "disable"):
+            for name, _, _, _ in registers:
+                if f"dev-{name}" in server.devices:
+                    self.know(what, server.devices[f"dev-{name}"])
         elif what == "hold":
             bench.hold()
         elif what in ("release", "fail"):
             bench.release(ok=what == "release")
-        elif what == "advance":
-            bench.advance(40)
+        elif what in ("advance", "expire"):
+            bench.advance(40 if what == "advance" else 400)
         elif what == "wish":
             server.templates.put(WISHED, ignore)
         elif what == "forget" and not server.templates.is_empty:
@@ -293,7 +387,27 @@ class _Fleet:
         elif what in ("configure", "limit"):
             lifetime, most = (100, 1000) if what == "configure" else (1, 3)
             server.configure(attrs.evolve(bench.settings, min_lifetime=lifetime, max_devices=most), bench.now)
+        elif what in ("echo", "stay"):
+            server.configure(attrs.evolve(bench.settings, follow="echo", displace=what == "echo"), bench.now)
         bench.settle()
+
+    def know(self, what: str, device: Device) -> None:
+        """Let something happen to a device that is known."""
+        bench, server = self.bench, self.bench.server
+        if what == "end" and device.registration is not None:
+            self.number += 1
+            fields = options(path=("rd", device.registration.id))
+            bench.receive(encode(Message(n.CON, n.DELETE, self.number, b"tk", fields)), device.registration.peer)
+        elif what in ("observe", "read"):
+            with contextlib.suppress(Refused):
+                bench.submit(device.endpoint, what, "/3303/0/5700")
+        elif what == "disable":
+            device.disabled = True
+        elif what in ("label", "hand"):
+            labels, profile = ({"farm": "south"}, UNSET) if what == "label" else ({}, "p")
+            with contextlib.suppress(Refused):
+                server.amend(device.endpoint, bench.now, ignore, labels=labels, profile=profile)
+            bench.settle()
 
     def seen(self) -> list[object]:
         """All that anybody can see of it."""
@@ -313,7 +427,7 @@ class _Fleet:
 class AsTheGeneralWayTests(SynchronousTestCase):
     """The short way does what the general way does, whatever happens around it."""
 
-    @given(st.lists(st.one_of(PLAIN, PLAIN, REGISTERS, OTHERS), max_size=14))
+    @given(st.lists(st.one_of(PLAIN, PLAIN, REGISTERS, OTHERS, KNOWN), max_size=16))
     @settings(max_examples=150, deadline=None)
     def test_same(self, steps: list[tuple[str, list[tuple[int, int, int, int]]]]) -> None:
         """Rows, events, answers, what is known and what is due are the same."""

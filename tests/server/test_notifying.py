@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message, options
+from lwm2md.documents import event_document
 from lwm2md.lwm2m.models import ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import ROOT
 from lwm2md.lwm2m.values import ResourceType
@@ -107,7 +108,7 @@ class World:
         bench, server = self.bench, self.bench.server
         return {
             "tables": bench.tables,
-            "events": list(map(repr, bench.events)),
+            "events": [event_document(each, "1") for each in bench.events],
             "live": bench.live,
             "samples": bench.samples,
             "held": len(bench.held) > 0,

@@ -11,8 +11,9 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.server import stored
 from lwm2md.server.restoring import FLEET, RESTORED
-from lwm2md.server.takeup import FETCHED, GROUP
+from lwm2md.server.takeup import FETCHED
 from lwm2md.server.templates import Template, TemplateWish, WishAttributes
+from lwm2md.server.whereabouts import GROUP
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
 DEVICES = GROUP + 8
