@@ -353,6 +353,8 @@ class Node:
         self._close_ports()
         if self._served:
             await self.delivery.stop()
+            if (reason := self.delivery.failure) is not None:
+                self._log.error("what was written behind is not stored: {reason}", reason=reason)
         self._served = self._taken_up = False  # whoever stops it again finds nothing left to do
         await self.storage.close()
 

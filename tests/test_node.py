@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 from twisted.internet import reactor as _installed
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from lwm2md.coap import numbers as n
@@ -177,6 +178,16 @@ class NodeTests(TestCase):
             again = self.device(second)
             self.assertEqual((await again.ask(n.POST, device.location)).code, n.CHANGED)
             await second.stop()
+
+    async def test_stopped_while_failing(self) -> None:
+        """One that can store nothing when it is stopped ends in order, and says that something is missing and why."""
+        storage = MemoryStorage()
+        node = await self.start(storage)
+        self.patch(storage, "commit", lambda batch: fail(StorageError("the disk is full")))
+        with capturedLogs() as logs:
+            await node.stop()
+        found = [formatEvent(log) for log in logs]
+        self.assertIn("what was written behind is not stored: the disk is full", found)
 
     async def test_broken_row(self) -> None:
         """A row that can't be read is logged, and keeps nobody else out."""
