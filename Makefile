@@ -8,7 +8,7 @@ JOBS    := 2
 RUNNING := $(VENV)/.installed
 TESTING := $(VENV)/.installed-for-tests
 PLUGINS := plugins/mqtt
-SOURCES := setup.cfg setup.py pyproject.toml lwm2md/net/_batch.c $(PLUGINS:%=%/setup.cfg)
+SOURCES := setup.cfg setup.py pyproject.toml lwm2md/coap/_places.c lwm2md/net/_batch.c $(PLUGINS:%=%/setup.cfg)
 
 .PHONY: run foreign-device test lint bench million day month return fuzz torture clean
 
@@ -64,7 +64,7 @@ torture: $(TESTING)
 	$(BIN)/python -m tests.torture --kills $(KILLS) --power $(HOW)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/net/*.so plugins/*/build plugins/*/*.egg-info
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .hypothesis .mypy_cache .ruff_cache lwm2md-state twisted/plugins/dropin.cache lwm2md/*/*.so plugins/*/build plugins/*/*.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

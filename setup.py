@@ -1,4 +1,4 @@
-"""The one thing that setup.cfg can't say: an extension, left out where it can't be compiled."""
+"""The one thing that setup.cfg can't say: extensions, left out where they can't be compiled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "lwm2md.net._batch",
-            ["lwm2md/net/_batch.c"],
+            name,
+            [name.replace(".", "/") + ".c"],
             extra_compile_args=["-Wall", "-Wextra"],
             optional=True,
             py_limited_api=True,
         )
+        for name in ("lwm2md.coap._places", "lwm2md.net._batch")
     ]
 )

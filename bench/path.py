@@ -88,9 +88,12 @@ class Bench:
         now = reactor.seconds()
         batch: Batch = []
         self._time("socket in", lambda: port._receive_all(batch))
-        cut = self._time("cut", lambda: [(peer, data[2:8], data[8:]) for data, peer in batch])
+        found = self._time("find registrations", lambda: server.glance.find_all(batch))
+        cut = self._time(
+            "cut", lambda: [(peer, data[2:8], subject) for (data, peer), subject in zip(batch, found, strict=True)]
+        )
         self._time("find duplicates", lambda: [replies.find(peer, key, now) for peer, key, _ in cut])
-        self._time("route and refresh", lambda: [server.glance(rest, peer, now) for peer, _, rest in cut])
+        self._time("refresh", lambda: [server.glance.take(subject, peer, now) for peer, _, subject in cut])
         self._time("remember reply", lambda: _remember(replies, cut, now))
         messages = self._time("(decode)", lambda: [decode(data) for data, _ in batch])
         self._time("(check options)", lambda: [request_fault(each.code, each.options) for each in messages])

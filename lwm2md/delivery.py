@@ -22,7 +22,7 @@ from lwm2md.eventids import LOG, META, NEXT_ID, reservation, text
 from lwm2md.events import Event
 from lwm2md.gathering import PATIENCE, Gathered
 from lwm2md.outage import Outage
-from lwm2md.server.effects import Commit
+from lwm2md.server.effects import Commit, Told
 from lwm2md.storage.interface import Append, Batch, Rows, Storage
 from lwm2md.subscriptions import FAILED, GAP, STOPPED, TOO_SLOW, Delivered, Filter, Subscription
 from lwm2md.transaction import Transaction
@@ -285,8 +285,20 @@ class Delivery:
                 if delivered is not None:
                     transaction.append(delivered)
         if commit.told is not None:
-            transaction.tell(commit.told, self._next)
-            self._next += len(commit.told.values)
+            self._tell(transaction, commit.told)
+
+    def _tell(self, transaction: Transaction, told: Told) -> None:
+        """Take what was told; where some of it can not be written out, what is left one by one."""
+        try:
+            transaction.tell(told, self._next)
+        except Exception:
+            if len(told.values) > 1:
+                for value in told.values:
+                    self._tell(transaction, Told(told.time, told.kept, [value]))
+                return
+            self.counters["events_dropped"] += 1
+            self._log.failure("a value that was notified can not be written out")
+        self._next += len(told.values)
 
     def _commit(self, transaction: Transaction) -> None:
         found = transaction

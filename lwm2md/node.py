@@ -20,6 +20,7 @@ from lwm2md.backup import Backups
 from lwm2md.chance import Chance
 from lwm2md.clock import NO_JUMPS
 from lwm2md.coap.engine import Engine, Parameters, Peer
+from lwm2md.coap.places import PlainPlaces, QuickPlaces
 from lwm2md.config import Settings
 from lwm2md.config.changes import Reloaded, compare
 from lwm2md.delivery import Delivery
@@ -102,8 +103,9 @@ class Node:
         self.history = History(storage, reactor, settings.history.retention, settings.history.values_per_resource)
         chance = self.chance = Chance()
         self._peers = Peers()
+        places = QuickPlaces if settings.coap.batched else PlainPlaces
         environment = Environment(
-            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches
+            chance, self._peers.describe, self.delivery.wants, self.delivery.publish, self._peers.reaches, places
         )
         self.server = _server(settings, environment)
         self._gatekeeper = Gatekeeper(settings, storage, self.delivery, reactor, random=chance, settled=self._settled)

@@ -7,8 +7,10 @@ can't be read is told and left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -17,11 +19,15 @@ from twisted.logger import Logger
 from lwm2md.server.core import Server
 from lwm2md.server.restoring import FLEET, RESTORED
 from lwm2md.server.stored import REGISTRATIONS
-from lwm2md.server.takeup import FETCHED, GROUP
-from lwm2md.storage.interface import Rows, Storage, StorageError
+from lwm2md.server.takeup import FETCHED
+from lwm2md.server.whereabouts import GROUP
+from lwm2md.storage.interface import LAST, Rows, Storage, StorageError
 
-PAGE: Final = 2000
+PAGE: Final = 1000
 """Rows that are read at once: devices wait for their answers meanwhile."""
+
+
+_KEY: Final = itemgetter(0)
 
 
 class Starting:
@@ -46,7 +52,8 @@ class Starting:
 
     async def take_up(self) -> None:
         """Read the fleet, and bring it to life."""
-        for table in FLEET:
+        await self._side_by_side(FETCHED)
+        for table in FLEET[len(FETCHED) :]:
             await self.read(table, partial(self._take_up.restore, table))
         for _ in self._take_up.go_on(self._reactor.seconds()):
             if self.abandoned:
@@ -62,6 +69,25 @@ class Starting:
             if len(rows) < PAGE:
                 return
             after = rows[-1][0]
+
+    async def _side_by_side(self, tables: Sequence[str]) -> None:
+        """Hand all rows of several tables on, those of a device one right after the other: it is at hand then."""
+        pages: dict[str, Rows] = {table: [] for table in tables}
+        after = dict.fromkeys(tables, "")
+        unread = set(tables)
+        while not self.abandoned and (unread or any(pages.values())):
+            for table in [each for each in tables if each in unread and not pages[each]]:
+                pages[table] = rows = await self._storage.scan(table, after[table], PAGE)
+                if len(rows) < PAGE:
+                    unread.discard(table)
+                else:
+                    after[table] = rows[-1][0]
+            end = min((after[table] for table in unread), default=LAST)
+            for table, rows in pages.items():
+                there = bisect_right(rows, end, key=_KEY)
+                self._tell(self._take_up.restore(table, rows[:there], self._reactor.seconds()))
+                pages[table] = rows[there:]
+            self._take_up.passed(end)
 
     def _fetch(self, registration_id: str, after: str) -> None:
         fetching = ensureDeferred(self._fetched(registration_id, after))

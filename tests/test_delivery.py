@@ -315,6 +315,20 @@ class CommitTests(DeliveryTestCase):
         self.finish()
         self.assertGreater(reader.seen[-1].id, seen[-2].id)
 
+    def test_told_and_not_written_out(self) -> None:
+        """A value that can not be written out is left out, logged and counted; those told with it are stored."""
+        reader = Reader(self.delivery)
+        heading = Heading("/3303/0/5700", "float", "Sensor Value", "Cel")
+        found: dict[str, Any] = {"a": 1.5, "b": object(), "c": 3.5}
+        told = Told(5.0, True, [(endpoint, {}, heading, value) for endpoint, value in found.items()])
+        self.delivery.submit([msgspec.structs.replace(self.commit("told"), told=told), self.commit("next", event(1))])
+        self.assertEqual(self.resumed, [("told", True, 1000.0), ("next", True, 1000.0)])
+        self.assertEqual([each.endpoint for each in reader.seen], ["a", "c", "e"])
+        self.assertEqual(sorted({each.id for each in reader.seen}), [each.id for each in reader.seen])
+        self.assertEqual([sample[0] for batch in self.storage.batches for sample in batch.samples], ["a", "c"])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(self.delivery.counters["events_dropped"], 1)
+
     def test_dropped(self) -> None:
         """In one transaction what an owner had before it was dropped goes, what it got after that stays."""
         self.storage.slow = True

@@ -128,7 +128,7 @@ class DistributionTests(Building):
             names = {name.partition("/")[2] for name in archive.getnames()}
         for wanted in ("etc/lwm2md.ini", "plugins/README.md", "tests/processes.py", "Makefile", "debian/README",
                        "docs/settings.md", "twisted/plugins/lwm2md_plugin.py", "LICENSE", ".ci/run", "setup.py",
-                       "lwm2md/net/_batch.c", "lwm2md/net/_batch.pyi"):  # fmt: skip
+                       "lwm2md/net/_batch.c", "lwm2md/net/_batch.pyi", "lwm2md/coap/_places.c"):  # fmt: skip
             self.assertIn(wanted, names)
         self.assertEqual([name for name in names if name.endswith((".pyc", "dropin.cache"))], [])
 
@@ -140,7 +140,7 @@ class DistributionTests(Building):
         self.assertEqual(data - names, set())
         self.assertEqual({name for name in names if name.startswith("twisted/")}, {"twisted/plugins/lwm2md_plugin.py"})
 
-        self.assertIn("lwm2md/net/_batch.abi3.so", names)
+        self.assertLess({"lwm2md/coap/_places.abi3.so", "lwm2md/net/_batch.abi3.so"}, names)
         self.assertIn("-cp311-abi3-", wheel.name)
 
         environment = self._environment(wheel)
@@ -151,16 +151,17 @@ class DistributionTests(Building):
         self.assertIn("devices", self._output(str(environment / "bin/lwm2mctl"), "--help", cwd="/"))
 
     def test_without_a_compiler(self) -> None:
-        """Where nothing can be compiled the wheel is built all the same, and its ports take datagrams one by one."""
+        """Where nothing can be compiled the wheel is built all the same, and datagrams are taken one by one."""
         wheel = self._build("wheel", "CC=false")
         self.assertEqual([name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".c"))], [])
         environment = self._environment(wheel)
         program = (
             "from twisted.internet import reactor; from lwm2md.net import udp, addresses;"
-            "print(udp.listen(reactor, addresses.Endpoint('127.0.0.1', 0)).batched)"
+            "from lwm2md.coap.places import PlainPlaces, QuickPlaces;"
+            "print(udp.listen(reactor, addresses.Endpoint('127.0.0.1', 0)).batched, QuickPlaces is PlainPlaces)"
         )
         printed = self._output(str(environment / "bin/python"), "-c", program, cwd="/")
-        self.assertEqual(printed.splitlines()[-1], "False")
+        self.assertEqual(printed.splitlines()[-1], "False True")
 
 
 class ThirdPartyTests(Building):

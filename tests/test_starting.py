@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+from types import SimpleNamespace
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, fail
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lwm2md import starting
 from lwm2md.coap import numbers as n
 from lwm2md.config import load
 from lwm2md.node import Node
 from lwm2md.server import stored
-from lwm2md.storage.interface import Rows, StorageError
+from lwm2md.server.effects import Write
+from lwm2md.server.takeup import FETCHED
+from lwm2md.starting import Starting
+from lwm2md.storage.interface import Batch, Rows, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from tests.test_node import TOKEN, Device
 
@@ -105,3 +113,54 @@ class StartingTests(TestCase):
         await self.storage.open()
         found = await self.storage.scan(stored.META), await self.storage.scan(stored.REGISTRATIONS)
         self.assertEqual(found, kept)
+
+
+class SideBySideTests(SynchronousTestCase):
+    """A start on tables that have rows of different devices, read a few rows at a time."""
+
+    def taken_up(self, seed: int) -> None:
+        """Take up any rows; each is taken up once, in the order of its table, and no device's after those behind it."""
+        chance = Random(seed)
+        storage, clock = MemoryStorage(), Clock()
+        self.patch(starting, "PAGE", chance.choice((1, 2, 3, 7)))
+        tables = {
+            table: [f"d{number:02}" for number in range(30) if chance.random() < share]
+            for table, share in zip(FETCHED, (chance.random(), 1.0, chance.random()), strict=True)
+        }
+        self.successResultOf(storage.open())
+        for table, keys in tables.items():
+            self.successResultOf(storage.commit(Batch([Write(table, key, b"") for key in keys])))
+        taken: list[tuple[str, str]] = []
+        passed: list[str] = []
+
+        class TakesUp:
+            """Notes what it is told."""
+
+            def restore(self, table: str, rows: Rows, now: float) -> list[str]:
+                """Take rows of a table."""
+                test.assertFalse([key for key, _ in rows if passed and key <= passed[-1]])
+                taken.extend((table, key) for key, _ in rows)
+                return []
+
+            def passed(self, key: str) -> None:
+                """Take it that all up to a key were told."""
+                told = {table: [each for name, each in taken if name == table] for table in FETCHED}
+                test.assertEqual(
+                    told, {table: [each for each in keys if each <= key] for table, keys in tables.items()}
+                )
+                passed.append(key)
+
+            def go_on(self, now: float) -> list[None]:
+                """Go on."""
+                return []
+
+        test = self
+        server = SimpleNamespace(take_up=TakesUp())
+        begun = Starting(server, storage, clock, lambda: None)  # type: ignore[arg-type]
+        self.successResultOf(ensureDeferred(begun.take_up()))
+        self.assertEqual(sorted(taken), sorted((table, key) for table, keys in tables.items() for key in keys))
+
+    def test_order(self) -> None:
+        """Whatever tables have rows of a device, they are taken up together."""
+        for seed in range(100):
+            self.taken_up(seed)

@@ -8,6 +8,7 @@ a peer sends is answered as the tables of RFC 7252 4 and 5 say, and never raises
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Final
 
 from lwm2md.coap import numbers
@@ -37,9 +38,10 @@ from lwm2md.coap.notices import Notices
 from lwm2md.coap.noticing import SHORT, Noticing
 from lwm2md.coap.observing import packed
 from lwm2md.coap.parameters import Limits, Parameters
+from lwm2md.coap.places import CONFIRMABLE_POSTS
 from lwm2md.coap.prepared import Prepared
 from lwm2md.coap.requests import Requests
-from lwm2md.coap.serving import CONFIRMABLE_POSTS, Serving
+from lwm2md.coap.serving import Serving
 from lwm2md.coap.slicing import Slices
 
 __all__ = (
@@ -75,8 +77,8 @@ class Engine:
     `random` returns that many unguessable bytes; `on_error` is told the traceback of an exception in the upper layer;
     `parameters_for` may give other transmission parameters for a peer. `counters` is there for metrics.
 
-    `glance` may answer Confirmable POSTs by their bytes, `notice` take notifications, before they are decoded. Of those
-    POSTs that only differ in the argument of their query that begins with `apart` one is decoded for all.
+    `glance` may answer Confirmable POSTs, `notice` take notifications, before they are decoded. Of the POSTs that only
+    differ in the argument of their query that begins with `apart` one is decoded for all.
 
     With `trusted` or `verified`, a peer for which neither is true gets no large answer before it has shown by an Echo
     (RFC 9175) that it is where it says: `trusted` is asked for addresses, `verified` for what the layer above knows,
@@ -105,6 +107,7 @@ class Engine:
         context = Context(random, ours, parameters_for or (lambda _: ours), bounds, on_error, guard, glance, notice)
         context.alike = Alike(apart) if apart else None
         self.counters = context.counters
+        self._find_all = None if glance is None else glance.find_all
         self._guard = guard
         self._outbox = context.outbox
         self._resets: Generations[Peer, int] = Generations(_MINUTE, bounds.peers)
@@ -119,17 +122,18 @@ class Engine:
         self._notices = Notices(context, self._exchanges, self._slices)
         self._noticing = Noticing(context, self._replies, self._requests)
 
-    def receive(self, batch: Sequence[Datagram], now: float) -> list[Datagram]:
+    def receive(self, batch: list[Datagram], now: float) -> list[Datagram]:
         """Take the datagrams that arrived, return those to send."""
         find = self._replies.find
         serve = self._serving.serve
         take_post = self._serving.take_post
         acknowledged = self._exchanges.acknowledged
         notice = self._noticing.take
-        for data, peer in batch:
+        subjects = repeat(None) if self._find_all is None else self._find_all(batch)
+        for (data, peer), subject in zip(batch, subjects, strict=False):
             head = data[:2]
             if head in CONFIRMABLE_POSTS:
-                if take_post(data, peer, now):
+                if take_post(data, peer, subject, now):
                     continue
             elif head in SHORT and notice(data, peer, now):
                 continue

@@ -6,9 +6,9 @@ it was made, so a constant one may answer many requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -115,12 +115,20 @@ Delivery = Callable[[str | None, float], None]
 """Takes None for a notification that was delivered (or sent, if Non-confirmable), else the failure, and the time."""
 
 
-Glance = Callable[[bytes, Peer, float], int]
-"""Takes what follows the token of a Confirmable POST, its peer and the time; returns the code of the answer.
+class Glance(Protocol):
+    """Answers Confirmable POSTs that are known whole by what follows their token: options and payload, as the encoder
+    writes them. Nearly all of a fleet's traffic is of that kind.
+    """
 
-The answer has no options and no payload. 0 stands for a request that has to be decoded, so what is known must be known
-whole: as the encoder writes it. Nearly all of a fleet's traffic is of that kind.
-"""
+    def find_all(self, batch: list[Datagram]) -> Sequence[Any]:
+        """Return for each datagram its subject, None where nothing is known by it."""
+
+    def take(self, subject: Any, peer: Peer, now: float) -> int:
+        """Take the POST about a subject, with its peer and the time; return the code of the answer.
+
+        The answer has no options and no payload. 0 stands for a request that has to be decoded; it does, too, where
+        what came earlier in the batch has made an end of the subject.
+        """
 
 
 class Notice(Protocol):

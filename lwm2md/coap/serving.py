@@ -38,8 +38,6 @@ _HEADER: Final = 4
 _SMALLEST: Final = 16
 """The bytes of the smallest block: what is not longer is never cut (RFC 7959 2.2)."""
 _BEFORE_OPTIONS: Final = 0x40 - _HEADER
-CONFIRMABLE_POSTS: Final = frozenset(bytes((0x40 | length, numbers.POST)) for length in range(MAX_TOKEN + 1))
-"""The first two bytes of every Confirmable POST: those of a CoAP message of version 1 with a token of 0 to 8 bytes."""
 
 _FAILED: Final = Response(numbers.INTERNAL_SERVER_ERROR)
 
@@ -78,7 +76,7 @@ class Serving:
         self._store = replies.store
         self._store_response = replies.store_response
         self._handle = handler.handle
-        self._glance = context.glance
+        self._glance = None if context.glance is None else context.glance.take
         self._alike = context.alike
         self._limit = context.limits.pending
         busy = options(max_age=context.limits.busy_max_age)
@@ -97,26 +95,27 @@ class Serving:
             return other if one is None else one
         return min(one, other)
 
-    def take_post(self, data: bytes, peer: Peer, now: float) -> bool:
-        """Take a new Confirmable POST; False for what is not new, or is none. Its bytes may say all."""
+    def take_post(self, data: bytes, peer: Peer, subject: object | None, now: float) -> bool:
+        """Take a new Confirmable POST, which may be about a ``subject``; False for what is not new, or is none."""
         if self._glance is None:
             return False
         end = data[0] - _BEFORE_OPTIONS
         key = data[2:end]
         if (self._pending and peer + key in self._pending) or self._find(peer, key, now) is not None:
             return False
-        place = len(self._outbox)
+        if subject is not None:
+            place = len(self._outbox)
+            try:
+                code = self._glance(subject, peer, now)
+            except Exception:
+                self._context.report()
+                code = 0
+            if code:
+                reply = _ACK_HEADS[end - _HEADER][code] + key
+                self._outbox.insert(place, (reply, peer))  # ahead of what it has caused
+                self._store_response(peer, reply, now)
+                return True
         rest = data[end:]
-        try:
-            code = self._glance(rest, peer, now)
-        except Exception:
-            self._context.report()
-            code = 0
-        if code:
-            reply = _ACK_HEADS[end - _HEADER][code] + key
-            self._outbox.insert(place, (reply, peer))  # ahead of what it has caused
-            self._store_response(peer, reply, now)
-            return True
         known = None if self._alike is None else self._alike.find(rest)
         if known is not None:
             shape, argument = known

@@ -74,7 +74,7 @@ class Coap:
     batched: bool = setting(
         values.boolean(),
         "yes",
-        "Whether one system call moves many datagrams, where the extension for it was compiled",
+        "Whether datagrams are moved and looked up many at once, where the extensions for it were compiled",
     )
     trusted: tuple[Network, ...] = setting(
         networks(),

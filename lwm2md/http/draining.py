@@ -16,19 +16,22 @@ from lwm2md.http.routes import Route
 class DrainDocument(msgspec.Struct):
     """How far it is: ``off``, ``draining`` or ``drained``, and since when it was asked for.
 
-    ``under_way`` counts requests that are at devices, ``waiting`` commits that wait for the storage.
+    ``under_way`` counts requests that are at devices, ``waiting`` commits that wait for the storage; ``error`` is why
+    that takes none.
     """
 
     state: DrainState
     since: str | None
     under_way: int
     waiting: int
+    error: str | None
 
 
 def _shown(call: Call, status: int = 200) -> Reply:
     node = call.node
     since = None if node.drain.since is None else time_text(node.drain.since)
-    document = DrainDocument(node.drain.state, since, node.server.under_way(), node.delivery.backlog)
+    delivery = node.delivery
+    document = DrainDocument(node.drain.state, since, node.server.under_way(), delivery.backlog, delivery.failure)
     return json_reply(document, status)
 
 

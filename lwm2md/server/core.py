@@ -116,7 +116,7 @@ class Server:
         self._sends = Sends(state, self._twin, gate=self.gate, uplink=self._uplink, moved=self._registration.moves.move)
         self._observations.notifications.moved = self._session_goes_on
         self.profiles = self._registration.profiles
-        self.glance, self.notice = self._registration.glance, self._observations.notifications.notice
+        self.glance, self.notice = self._registration.glances, self._observations.notifications.notice
         self.library = Library(state)
         self.take_up = self._make_take_up()
         self.devices: Mapping[str, Device] = state.devices

@@ -15,22 +15,18 @@ Due = Callable[[Any, float], None]
 _FEW = 1024
 
 
-class Plan:
-    """Something that is to happen at a time, in Unix seconds; ``due`` is None once it was cancelled or done.
+class Plan(float):
+    """A time, in Unix seconds, at which something is to happen; ``due`` is None once it was cancelled or done.
 
-    There is one for each device, so it holds what to call and with whom, and no closure over both. Once it is cancelled
-    or done it holds neither: who is planned for often holds the plan, and both would wait for the garbage collector.
+    There is one for each device, so it is a number, which the heap compares at once, and holds what to call and with
+    whom, and no closure over both. Once it is cancelled or done it holds neither: who is planned for often holds the
+    plan, and both would wait for the garbage collector.
     """
 
-    __slots__ = ("due", "subject", "time")
+    __slots__ = ("due", "subject")
 
-    def __init__(self, time: float, due: Due, subject: Any) -> None:
-        self.time = time
-        self.due: Due | None = due
-        self.subject = subject
-
-    def __lt__(self, other: Plan) -> bool:
-        return self.time < other.time
+    due: Due | None
+    subject: Any
 
 
 class Deadlines:
@@ -47,7 +43,8 @@ class Deadlines:
 
     def at(self, time: float, due: Due, subject: Any = None) -> Plan:
         """Call ``due`` with the ``subject`` and the time it is, once ``time`` has come."""
-        plan = Plan(time, due, subject)
+        plan = Plan(time)
+        plan.due, plan.subject = due, subject
         heappush(self._heap, plan)
         return plan
 
@@ -67,11 +64,11 @@ class Deadlines:
         while self._heap and self._heap[0].due is None:
             heappop(self._heap)
             self._cancelled -= 1
-        return self._heap[0].time if self._heap else None
+        return float(self._heap[0]) if self._heap else None  # no plan, which would be kept with what it holds
 
     def expire(self, now: float) -> None:
         """Carry out everything that is due at ``now``, in the order of the times."""
-        while self._heap and self._heap[0].time <= now:
+        while self._heap and self._heap[0] <= now:
             plan = heappop(self._heap)
             due, subject = plan.due, plan.subject
             plan.due = plan.subject = None

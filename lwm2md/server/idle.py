@@ -85,7 +85,7 @@ class Idle:
         if oldest is None or not after:
             return
         when = max(oldest.last_seen + after, now + _PAUSE)
-        if self._plan is None or when < self._plan.time:
+        if self._plan is None or when < self._plan:
             self._state.deadlines.cancel(self._plan)
             self._plan = self._state.deadlines.at(when, self._check)
 

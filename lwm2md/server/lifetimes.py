@@ -183,12 +183,13 @@ class Lifetimes:
 
     def restore(self, device: Device, registration: Registration) -> None:
         """Take a registration into the indexes that was read back; `start` plans for it."""
+        state = self._state
         device.registration, registration.device = registration, device
         self.refreshes.take(device)
-        self._state.registrations[location(registration.id)] = registration
-        self._take_peer(registration)
+        state.registrations[location(registration.id)] = registration
+        state.peers.add(registration.peer, registration)
         if registration.identity is not None:
-            self._state.identities.add(registration.identity, registration)
+            state.identities.add(registration.identity, registration)
 
     def restore_refresh(self, registration: Registration, refreshed: float, peer: Peer) -> None:
         """Bring a restored registration up to the last refresh that was flushed."""

@@ -7,7 +7,8 @@ operator cancels it. A composite wish is one of several paths, and in all else l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -48,6 +49,8 @@ from lwm2md.server.wish import Fold, Observation, Target, id_of
 from lwm2md.server.wishes import Wishes, order_of
 
 Uplink = Callable[[Device, float], None]
+
+_AT_ONCE: Final = 1000
 
 
 class Observations:
@@ -215,13 +218,15 @@ class Observations:
             if self.tending.admit(device, wish):
                 self._establish(device, wish, now)
 
-    def start(self, now: float) -> None:
-        """Establish what was not before a restart, a few at a time."""
-        devices = self._state.devices
-        registered = (
-            wish for wish in self._state.observations.values() if devices[wish.endpoint].registration is not None
-        )
-        self.tending.start(registered, now)
+    def start(self, now: float) -> Iterator[None]:
+        """Establish what was not before a restart, a few at a time, and watch the rest; a few are seen at each step."""
+        devices, known = self._state.devices, self._state.observations
+        for number, wish in enumerate(tuple(known.values())):
+            if number % _AT_ONCE == 0:
+                yield
+            if known.get(wish.id) is wish and devices[wish.endpoint].registration is not None:
+                self.tending.take_up(wish, now)
+        self.tending.start(now)
 
     def _establish(self, device: Device, wish: Observation, now: float) -> None:
         waiting = (each.target for each in device.queue or () if each.op in ESTABLISHING)

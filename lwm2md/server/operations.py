@@ -255,7 +255,7 @@ class Operations:
 
     def _plan_expiry(self, device: Device, when: float) -> None:
         """Look at the queue again when the first of its requests has waited long enough; one plan per device."""
-        if device.queue_check is None or when < device.queue_check.time:
+        if device.queue_check is None or when < device.queue_check:
             self._state.deadlines.cancel(device.queue_check)
             device.queue_check = self._state.deadlines.at(when, self._expire, device)
 

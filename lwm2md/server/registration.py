@@ -14,7 +14,7 @@ import attrs
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
-from lwm2md.coap.engine import IncomingRequest, Peer, Response
+from lwm2md.coap.engine import IncomingRequest, Response
 from lwm2md.lwm2m.linkformat import ObjectList
 from lwm2md.security.rules import Policy
 from lwm2md.server import stored
@@ -23,6 +23,7 @@ from lwm2md.server.arrivals import address_of, facts_of
 from lwm2md.server.effects import Write
 from lwm2md.server.gateways import Gateways
 from lwm2md.server.gateways import listed as listed_by_gateway
+from lwm2md.server.glances import Glances
 from lwm2md.server.idle import Idle
 from lwm2md.server.late import Late
 from lwm2md.server.lifetimes import Lifetimes
@@ -71,10 +72,7 @@ class RegistrationInterface:
         self._profiling = profiling
         self._gateways = gateways
         self._gate = gate
-        self._registrations = state.registrations
-        self._busy = state.busy
         self._uplink = presence.uplink
-        self._wants = state.environment.wants
         self._registered = registered
         self._gone = gone
         self._late = Late(state)
@@ -83,6 +81,7 @@ class RegistrationInterface:
         self.profiles = Profiles(state, self.lists)
         self.lifetimes = Lifetimes(state, presence, profiling, self.expired)
         presence.plan = self.lifetimes.plan
+        self.glances = Glances(state, self.lifetimes.refreshes, presence.uplink)
         self.moves = Moves(state, self.lifetimes)
         self.reviewing = Reviewing(state, gate, self._expel, gateways.review)
         self._turns = Turns(state)
@@ -113,29 +112,6 @@ class RegistrationInterface:
     def start(self, now: float) -> None:
         """Look at all that was read back by the rules as they are today."""
         self.reviewing.rules(Policy(), now)
-
-    def glance(self, options: bytes, peer: Peer, now: float) -> int:
-        """Take a pure refresh, the shortest path of all, known by its options as they are encoded: see `Glance`.
-
-        Nothing changes but the time, and what waits for the device leaves behind the answer. From another address it is
-        no such refresh, nor that of a gateway, or of a device that was told to be silent.
-        """
-        registration = self._registrations.get(options)
-        if registration is None or registration.peer != peer:
-            return 0
-        device = registration.device
-        if device.children or device.disabled or (self._busy and registration.endpoint in self._busy):
-            return 0
-        gap = now - registration.updated_at  # as in `Registration.refreshed`; no call on the shortest path
-        if gap > registration.gap:  # noqa: PLR1730  max would be a call
-            registration.gap = gap
-        registration.updated_at = now
-        if not device.noted:
-            self.lifetimes.refreshes.note(device)
-        self._uplink(device, now)
-        if self._wants(events.DEVICE_UPDATED):
-            self._state.live(events.DEVICE_UPDATED, device, now, reason="refresh", registration_id=registration.id)
-        return n.CHANGED
 
     def handle(self, request: IncomingRequest, now: float) -> Response | None:
         """Answer a request to ``/rd`` or ``/rd/{id}``; None when the answer follows the commit."""

@@ -24,6 +24,9 @@ from lwm2md.server.records import NO_LABELS, Registration
 _MOST: Final = 1024
 _ENABLERS: Final = ("1.0", "1.1", "1.2")
 _NULL: Final = Raw(b"null")
+_NO_PARTS: Final = (b"null", b"null", b"null")
+_Listed = tuple[str, str, tuple[bytes, bytes, bytes]]
+"""A list of Objects as a row has it: root, paths, and formats, versions and deviations as JSON."""
 _USUAL: Final = ("coap", False, None, None, NO_LABELS)
 """What nearly every device has: transport, queue mode, identity, SMS number, labels."""
 
@@ -150,17 +153,23 @@ def read_registration(value: bytes, endpoint: str) -> Registration:
     else:
         row = _read_row(value)
         paths, updated_at = row.paths, row.registered_at if row.updated_at is None else row.updated_at
-    parts = (bytes(row.formats), bytes(row.versions), bytes(row.deviations))
-    objects = _objects(row.root, row.version, paths, parts)
+    formats, versions, deviations = row.formats, row.versions, row.deviations
+    parts = _NO_PARTS
+    if not (formats is versions is deviations is _NULL):
+        parts = (bytes(formats), bytes(versions), bytes(deviations))
+    listed = (row.root, paths, parts)
+    transport, version, lifetime, binding, objects = _shared(
+        row.transport, row.version, row.lifetime, row.binding, listed
+    )
     return Registration(
         row.id,
         endpoint,
         row.peer,
-        intern(row.transport),
+        transport,
         row.identity,
-        intern(row.version),
-        None if row.lifetime is None else _seconds(row.lifetime),
-        intern(row.binding),
+        version,
+        lifetime,
+        binding,
         row.queue_mode,
         row.sms,
         objects,
@@ -190,14 +199,23 @@ def read_refresh(value: bytes) -> tuple[float, bytes]:
 
 
 @lru_cache(maxsize=_MOST)
+def _shared(
+    transport: str, version: str, lifetime: int | None, binding: str, listed: _Listed
+) -> tuple[str, str, int | None, str, ObjectList]:
+    """What a fleet shares of its rows, the same objects for all: those of its own would cost memory for each device."""
+    seconds = None if lifetime is None else _seconds(lifetime)
+    return intern(transport), intern(version), seconds, intern(binding), _objects(version, listed)
+
+
+@lru_cache(maxsize=_MOST)
 def _seconds(lifetime: int) -> int:
     """The same number for a whole fleet: each of its own would take 32 bytes."""
     return lifetime
 
 
 @lru_cache(maxsize=_MOST)
-def _objects(root: str, version: str, paths: str, parts: tuple[bytes, bytes, bytes]) -> ObjectList:
-    formats, versions, deviations = parts
+def _objects(version: str, listed: _Listed) -> ObjectList:
+    root, paths, (formats, versions, deviations) = listed
     found = tuple(map(Path.parse, paths.split()))
     named = _read_versions(versions)
     return ObjectList(

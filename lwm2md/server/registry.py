@@ -1,6 +1,6 @@
 """Reading devices and their registrations back from storage after a start.
 
-RULES: devices come before registrations, and those before their refreshes; a row that can't be read raises, and whoever
+RULES: a device comes before its registration, and that before its refresh; a row that can't be read raises, and whoever
 reads rows says which one that was. Where the clock was set back since the storage was written, nothing was heard of
 later than now: else a device that has gone would be there until that time comes.
 """

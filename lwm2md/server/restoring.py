@@ -1,6 +1,7 @@
 """Taking up what the storage holds, after a start.
 
-RULES: the tables come in the order of `RESTORED`, in which they need each other. One bad row must not keep a fleet out:
+RULES: the tables come in the order of `RESTORED`, in which they need each other; those with a row for each device may
+come side by side, a few rows of each in turn, in the order of their keys. One bad row must not keep a fleet out:
 it is left out and told.
 """
 

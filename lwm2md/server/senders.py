@@ -26,12 +26,10 @@ class Senders(Generic[_Key]):
 
     def add(self, key: _Key, registration: Registration) -> None:
         """Find a registration by this key from now on."""
-        found = self._found.get(key)
-        if found is None:
-            self._found[key] = registration
-        elif isinstance(found, dict):
+        found = self._found.setdefault(key, registration)
+        if isinstance(found, dict):
             found[registration] = None
-        else:
+        elif found is not registration:
             self._found[key] = {found: None, registration: None}
 
     def remove(self, key: _Key, registration: Registration) -> None:

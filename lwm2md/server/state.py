@@ -15,6 +15,7 @@ import msgspec
 
 from lwm2md.coap.engine import Engine, IncomingRequest, Peer
 from lwm2md.coap.message import encode_body, options
+from lwm2md.coap.places import Places, QuickPlaces
 from lwm2md.events import Event
 from lwm2md.lwm2m.models import Models, ObjectModel, ResourceModel
 from lwm2md.lwm2m.paths import Path
@@ -42,10 +43,9 @@ COUNTERS: Final = (
     "sends_refused",
     "notifications_refused",
 )
-_RD: Final = encode_body(options(path=("rd",)), b"")
-_ONE_BYTE: Final = 13
-_TWO_BYTES: Final = 269
-"""From which length on an option has one byte more for it (RFC 7252 3.1)."""
+_LONGEST: Final = 64
+_HEADS: Final = tuple(encode_body(options(path=("rd", "i" * size)), b"")[: -size or None] for size in range(_LONGEST))
+"""What stands before an id in a Location, by its length."""
 _MAX_WAITING: Final = 8
 _PAUSE: Final = 5.0
 
@@ -68,7 +68,8 @@ class Environment:
 
     ``random(size)`` gives unguessable bytes, ``describe(peer)`` says who and where a peer is, ``wants(event_type)``
     whether a live event of that type would have a reader, and ``publish(event)`` hands it to them. ``reaches(peer)``
-    says whether there is a way to a peer at all: to one named by its session there is none without that.
+    says whether there is a way to a peer at all: to one named by its session there is none without that. Registrations
+    are kept in ``places``.
     """
 
     random: Callable[[int], bytes]
@@ -76,15 +77,14 @@ class Environment:
     wants: Callable[[str], bool]
     publish: Callable[[Event], None]
     reaches: Callable[[Peer], bool] = lambda _peer: True
+    places: Callable[[], Places[Registration]] = QuickPlaces
 
 
 def location(registration_id: str) -> bytes:
     """The options of a pure refresh: the Uri-Path of a registration as it is encoded in a message (RFC 7252 3.1)."""
     name = registration_id.encode()
-    if len(name) < _ONE_BYTE:
-        return b"%b%c%b" % (_RD, len(name), name)
-    if len(name) < _TWO_BYTES:
-        return b"%b%c%c%b" % (_RD, 13, len(name) - 13, name)
+    if len(name) < len(_HEADS):
+        return _HEADS[len(name)] + name
     return encode_body(options(path=("rd", registration_id)), b"")
 
 
@@ -105,7 +105,7 @@ class State:
         self.models = models
         self.environment = environment
         self.devices: dict[str, Device] = {}
-        self.registrations: dict[bytes, Registration] = {}
+        self.registrations: Places[Registration] = environment.places()
         self.peers: Senders[Peer] = Senders()
         self.identities: Senders[str] = Senders()
         self.operations: dict[str, Operation] = {}

@@ -58,13 +58,13 @@ class _Objects(msgspec.Struct, omit_defaults=True):
 
 
 class _Device(msgspec.Struct, omit_defaults=True, gc=False):
-    labels: dict[str, str] = {}
+    labels: dict[str, str] | None = None
     last_seen: float = 0.0
     disabled: bool = False
     gateway: str | None = None
     prefix: str = ""
     device_id: str = ""
-    profiles: dict[str, _Objects] = {}
+    profiles: dict[str, _Objects] | None = None
     hand: str | None = None
     awake: float | None = None
     nat: float | None = None
@@ -126,7 +126,7 @@ def device_row(device: Device) -> bytes:
     """What stays of a device without a registration: what the operator gave it, the last uplink, why it is gone, where
     it was, its lists, and what was learned of its habits.
     """
-    row = _Device(device.labels or {}, device.last_seen, device.disabled, hand=device.hand)
+    row = _Device(device.labels or None, device.last_seen, device.disabled, hand=device.hand)
     row.changed, row.reason, row.silent = device.changed, device.reason, not device.responding
     row.secured = device.secured
     if device.habits is not None:
@@ -134,26 +134,17 @@ def device_row(device: Device) -> bytes:
     behind = device.behind
     if behind is not None:
         row.gateway, row.prefix, row.device_id = behind.gateway.endpoint, behind.prefix, behind.device_id
-    for profile, found in (device.profiles or {}).items():
-        paths = [str(path) for path in found.paths]
-        row.profiles[profile] = _Objects(paths, found.root, found.formats, dict(found.versions), found.deviations)
+    if device.profiles:
+        row.profiles = {profile: _as_row(found) for profile, found in device.profiles.items()}
     return encode(row)
 
 
 def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Device:
     """The device of a row; ``gateway`` finds the one that it is behind."""
     row = _read_device(value)
-    device = Device(
-        key,
-        row.labels or None,
-        last_seen=row.last_seen,
-        disabled=row.disabled,
-        hand=row.hand,
-        changed=row.changed,
-        reason=intern(row.reason),
-        responding=not row.silent,
-        secured=row.secured,
-    )
+    device = Device(key, row.labels or None, None, row.last_seen)
+    device.disabled, device.hand, device.secured = row.disabled, row.hand, row.secured
+    device.changed, device.reason, device.responding = row.changed, intern(row.reason), not row.silent
     if row.gateway is not None:
         device.behind = Behind(gateway(row.gateway), row.prefix, row.device_id)
     if row.awake is not None or row.nat is not None:
@@ -161,6 +152,11 @@ def read_device(key: str, value: bytes, gateway: Callable[[str], Device]) -> Dev
     if row.profiles:
         device.profiles = {profile: _listed(found) for profile, found in row.profiles.items()}
     return device
+
+
+def _as_row(found: ObjectList) -> _Objects:
+    paths = [str(path) for path in found.paths]
+    return _Objects(paths, found.root, found.formats, dict(found.versions), found.deviations)
 
 
 def _listed(row: _Objects) -> ObjectList:

@@ -37,11 +37,10 @@ from lwm2md.server.state import State
 from lwm2md.server.templating import Templating
 from lwm2md.server.turns import UNAVAILABLE
 from lwm2md.server.twin import Twin
+from lwm2md.server.whereabouts import Whereabouts
 
 FETCHED: Final = (stored.DEVICES, stored.REGISTRATIONS, stored.REFRESHES)
 """The tables with a row for each device, by Endpoint Client Name, that an Update needs."""
-GROUP: Final = 32
-"""Registrations of which one key leads to all."""
 _AT_ONCE: Final = 1000
 _RD: Final = "rd"
 
@@ -67,19 +66,16 @@ class Parts:
 class TakeUp:
     """A start: `place` all registrations, `begin`, `restore` what is stored, `go_on`, and `end`.
 
-    ``again(request, now)`` decides on a request that waited. ``fetch(id, after)`` is to read `GROUP` registrations
-    behind a key, to find the one with that id by `endpoint_of`, to `restore` what there is of it in the tables
-    `FETCHED`, and to call `fetched`.
+    ``again(request, now)`` decides on a request that waited. ``fetch(id, after)`` is to read `whereabouts.GROUP`
+    registrations behind a key, to find the one with that id by `endpoint_of`, to `restore` what there is of it in the
+    tables `FETCHED`, and to call `fetched`. `passed` says how far those tables were restored side by side.
     """
 
     def __init__(self, state: State, parts: Parts, again: Callable[[IncomingRequest, float], Response | None]) -> None:
         self._state = state
         self._parts = parts
         self._again = again
-        # By id, behind which key the row of a registration is: with a key for each this would be twice as large.
-        self._places: dict[str, str] = {}
-        self._placed = 0
-        self._last = self._place = ""
+        self._whereabouts = Whereabouts()
         self._fetching: dict[str, list[IncomingRequest]] = {}
         self._held: list[IncomingRequest] = []
         self._queued: list[Device] = []
@@ -95,14 +91,7 @@ class TakeUp:
 
     def place(self, rows: Iterable[tuple[str, bytes]], now: float) -> list[str]:
         """Learn which registrations there are, from rows of their table; the faults are told by `restore`."""
-        for endpoint, value in rows:
-            if self._placed % GROUP == 0:
-                self._place = self._last
-            self._placed += 1
-            self._last = endpoint
-            found = read_id(value)
-            if found is not None:
-                self._places[found] = self._place
+        self._whereabouts.place(rows)
         return []
 
     def endpoint_of(self, registration_id: str, rows: Iterable[tuple[str, bytes]]) -> str | None:
@@ -118,15 +107,19 @@ class TakeUp:
             self._parts.library.refresh()
         return faults
 
+    def passed(self, key: str) -> None:
+        """All rows of `FETCHED` up to that key were restored."""
+        self._whereabouts.passed(key)
+
     def go_on(self, now: float) -> Iterator[None]:
         """Bring to life what was restored, a few devices at each step."""
         parts = self._parts
         self._registry.start(now)
         parts.profiling.start(now)
         parts.refused.start()
-        parts.observations.start(now)
+        yield from parts.observations.start(now)
         yield
-        parts.templates.start(now)
+        yield from parts.templates.start(now)
         yield
         yield from parts.gateways.start(now)
         for number, device in enumerate(tuple(self._state.devices.values())):
@@ -148,7 +141,7 @@ class TakeUp:
     def end(self, now: float) -> None:
         """Everything is there: decide on what waited, and let requests leave."""
         self._state.hold = None
-        self._places.clear()
+        self._whereabouts.clear()
         held, self._held = self._held, []
         for request in held:
             self._decide_soon(request)
@@ -178,34 +171,32 @@ class TakeUp:
             return True
         registration = self._state.registered(path[-1])
         if registration is None:
-            return path[-1] in self._places and self._looks_up(path[-1], request)
+            return self._looks_up(path[-1], request)
         if registration.identity is None or registration.peer == request.peer:
             return False
         self._held.append(request)
         return True
 
     def _looks_up(self, registration_id: str, request: IncomingRequest) -> bool:
+        """Let a request wait for the rows of a registration that was not read back yet; False if there is none."""
+        place = self._whereabouts.find(registration_id)
+        if place is None:
+            return False
         waiting = self._fetching.setdefault(registration_id, [])
         waiting.append(request)
         if len(waiting) == 1:
-            self.fetch(registration_id, self._places[registration_id])
+            self.fetch(registration_id, place)
         return True
 
     def fetched(self, registration_id: str, now: float, *, ok: bool) -> None:
         """The rows of a registration were restored, or could not be read: who waited for that is answered."""
         if ok:
-            self._places.pop(registration_id, None)
+            self._whereabouts.drop(registration_id)
         for request in self._fetching.pop(registration_id):
             if ok:
                 self._decide_soon(request)
             else:
                 self._state.engine.respond(request, UNAVAILABLE, now)
-
-    def _registration(self, key: str, value: bytes, now: float) -> None:
-        self._registry.registration(key, value, now)
-        registration = self._state.devices[key].registration
-        if registration is not None:
-            self._places.pop(registration.id, None)  # its memory is for what comes
 
     def _by_table(self) -> Mapping[str, Reader]:
         parts, registry = self._parts, self._registry
@@ -213,7 +204,7 @@ class TakeUp:
             stored.META: registry.meta,
             stored.MODELS: lambda _, value, __: parts.library.restore(value),
             stored.DEVICES: registry.device,
-            stored.REGISTRATIONS: self._registration,
+            stored.REGISTRATIONS: registry.registration,
             stored.REFRESHES: registry.refresh,
             stored.TWIN: lambda key, value, _: parts.twin.restore(*stored.read_twin(key, value)),
             stored.OBSERVATIONS: lambda key, value, _: parts.observations.restore(stored.read_observation(key, value)),

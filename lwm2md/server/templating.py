@@ -6,7 +6,7 @@ changes is looked at soon after, and once, however much changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -24,6 +24,7 @@ from lwm2md.server.wish import Observation
 
 _AT_ONCE: Final = 50
 _PAUSE: Final = 0.1
+_AT_START: Final = 1000
 _LATER: Final = 10.0
 _PRIORITY: Final = -100
 
@@ -36,6 +37,7 @@ class Templating:
         self._observations = observations
         self._patterns: dict[str, Pattern] = {}
         self._changed: dict[str, None] = {}
+        self._rest: Iterator[Device] | None = None  # of all devices, where a change concerns all
         self.needed: frozenset[Path] = frozenset()
         """The Resources without which it can't be said whether a template is for a device."""
 
@@ -95,10 +97,18 @@ class Templating:
     def _arrange(self) -> None:
         self.needed = frozenset(path for each in self._patterns.values() for path in each.needed())
 
-    def start(self, now: float) -> None:
-        """Look at every device after a start: a change may not have come to its end before."""
-        if self._patterns or any(wish.template is not None for wish in self._state.observations.values()):
+    def start(self, now: float) -> Iterator[None]:
+        """Look at devices after a start, since a change may not have come to its end before: at every one, or where
+        there is no template any more at those that have wishes of one, which are looked for a few at each step.
+        """
+        if self._patterns:
             self._all(now)
+            return
+        for number, wish in enumerate(tuple(self._state.observations.values())):
+            if number % _AT_START == 0:
+                yield
+            if wish.template is not None:
+                self._plan(wish.endpoint, now)
 
     # Devices
 
@@ -111,25 +121,40 @@ class Templating:
     def look(self, device: Device) -> None:
         """Something that templates depend on may have changed: labels, Objects, what the device says of itself."""
         if device.registration is not None and (self._patterns or _has_made(device)):
-            self._plan((device.endpoint,), 0.0)
+            self._plan(device.endpoint, 0.0)
 
     def _all(self, now: float) -> None:
-        self._plan((each.endpoint for each in self._state.devices.values() if each.registration is not None), now)
+        self._begin(now)
+        self._rest = iter(tuple(self._state.devices.values()))
 
-    def _plan(self, endpoints: Iterable[str], when: float) -> None:
-        idle = not self._changed
-        self._changed.update(dict.fromkeys(endpoints))
-        if idle and self._changed:
+    def _plan(self, endpoint: str, when: float) -> None:
+        self._begin(when)
+        self._changed[endpoint] = None
+
+    def _begin(self, when: float) -> None:
+        if not self._changed and self._rest is None:
             self._state.deadlines.at(when, self._go_on)
 
     def _go_on(self, _subject: None, now: float) -> None:
-        for endpoint in tuple(islice(self._changed, _AT_ONCE)):
-            self._changed.pop(endpoint, None)
-            device = self._state.devices.get(endpoint)
-            if device is not None and device.registration is not None:
+        for device in self._next():
+            if device.registration is not None and self._state.devices.get(device.endpoint) is device:
                 self._apply(device, now)
-        if self._changed:
+        if self._changed or self._rest is not None:
             self._state.deadlines.at(now + _PAUSE, self._go_on)
+
+    def _next(self) -> list[Device]:
+        """The next few devices: those that changed go before those that are looked at because all are."""
+        changed = tuple(islice(self._changed, _AT_ONCE))
+        for endpoint in changed:
+            self._changed.pop(endpoint)
+        found = [device for endpoint in changed if (device := self._state.devices.get(endpoint)) is not None]
+        if self._rest is not None:
+            room = _AT_ONCE - len(changed)
+            more = tuple(islice(self._rest, room))
+            found += more
+            if len(more) < room:
+                self._rest = None
+        return found
 
     def _apply(self, device: Device, now: float) -> None:
         wishes = {wish.target: wish for wish in device.observations}

@@ -10,7 +10,7 @@ have a plan.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import attrs
@@ -233,13 +233,15 @@ class Tending:
 
     # After a start
 
-    def start(self, wishes: Iterable[Observation], now: float) -> None:
-        """Take up wishes after a start: watch what goes on, ask for the rest a few at a time."""
-        for wish in wishes:
-            if wish.state == "active":
-                self._watch(wish, now)
-            else:
-                self._coming.append(wish)
+    def take_up(self, wish: Observation, now: float) -> None:
+        """Take up a wish after a start: watch one that goes on; another one is asked for from `start` on."""
+        if wish.state == "active":
+            self._watch(wish, now)
+        else:
+            self._coming.append(wish)
+
+    def start(self, now: float) -> None:
+        """All wishes were taken up: ask for those that do not go on, a few at a time."""
         self._go_on(None, now)
 
     def _go_on(self, _subject: None, now: float) -> None:

@@ -2,8 +2,9 @@
 
 RULES: a batch is durable as one row of the journal, whatever is in it; that is what makes a commit cheap. What the rows
 say is gathered here, so that of many changes of one row the last is written, and those of many devices in the order of
-their keys; each commit takes some of that to the tables. A journal is read back at the start, so that what went to its
-table and is still in the journal is written there again: that changes nothing, since the order is the same.
+their keys; each commit takes some of that to the tables. What comes in that order goes there at once (`_sweeps`). A
+journal is read back at the start, so that what went to its table and is still in the journal is written there again:
+that changes nothing, since the order is the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from itertools import groupby, repeat
 from math import inf
@@ -23,6 +24,8 @@ import msgspec
 from lwm2md.storage import _history, _logs
 from lwm2md.storage._squeezing import squeeze, unsqueeze
 from lwm2md.storage._statements import ROWS, in_rows
+from lwm2md.storage._sweeps import TABLE as SWEPT
+from lwm2md.storage._sweeps import parted
 from lwm2md.storage.interface import LOGS, TABLES, Append, Batch, Place, Sample, Samples, Write
 
 FULL: Final = 65_536
@@ -62,12 +65,14 @@ _decode: Final = msgspec.msgpack.Decoder(_Entry).decode
 class _Changes:
     """What some batches change, together."""
 
-    __slots__ = ("count", "rows", "samples")
+    __slots__ = ("count", "rows", "samples", "swept")
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, bytes | None]] = {table: {} for table in TABLES}
         self.samples: defaultdict[str, list[Sample]] = defaultdict(list)
         self.count = 0
+        # Of the table of sweeps the keys of rows that went there, and are still in the journal.
+        self.swept: set[str] = set()
 
     def add(self, writes: Sequence[Write], samples: Sequence[Sample]) -> None:
         """Take the changes of one more batch."""
@@ -179,10 +184,13 @@ class Journal:
 
     def write(self, connection: sqlite3.Connection, batch: Batch) -> Callable[[], None]:
         """Write a batch down; and take what came earlier to its tables, faster than it comes."""
-        writes, appends, samples, dropped = batch.writes, batch.appends, batch.samples, batch.dropped
-        unknown = {*map(_TABLE, writes)} - TABLES or {*map(_LOG, appends)} - LOGS
+        appends, samples, dropped = batch.appends, batch.samples, batch.dropped
+        unknown = {*map(_TABLE, batch.writes)} - TABLES or {*map(_LOG, appends)} - LOGS
         if unknown:
             raise KeyError(min(unknown))
+        swept, writes = parted(batch.writes, self._named)
+        for statement, values in in_rows(_PUT[SWEPT], _PUT_MANY[SWEPT], swept):
+            _execute(statement, values, connection)
         if not (writes or appends or samples or dropped):
             return _nothing
         records = [*self._records, *appends]
@@ -208,6 +216,12 @@ class Journal:
                 self._turn()
 
         return written
+
+    @property
+    def _named(self) -> list[Collection[str]]:
+        """The keys of the table of sweeps that are in rows of the journal."""
+        young, old = self._young.rows[SWEPT], self._old
+        return [young] if old is None else [young, old.rows[SWEPT], old.swept]
 
     def behind(self, number: int) -> bool:
         """Whether something is not in its table yet of the rows of the journal up to this one."""
@@ -260,6 +274,8 @@ class Journal:
     def _applied(self, done: int) -> None:
         """So many steps were done. What is in its table is forgotten here, bit by bit: of all at once it takes long."""
         for _, gathered, keys in self._due[:done]:
+            if self._old is not None and gathered is self._old.rows[SWEPT]:
+                self._old.swept.update(keys)
             for _ in map(gathered.pop, keys, repeat(None)):
                 pass
         del self._due[:done]
@@ -274,8 +290,11 @@ class Journal:
         self._young, self._weight = _Changes(), 0
 
 
-def _execute(statement: str, values: Sequence[object], connection: sqlite3.Connection) -> None:
-    connection.execute(statement, values)
+def _execute(statement: str, values: Sequence[Any], connection: sqlite3.Connection) -> None:
+    """Write rows, keys and values in turns: of bytes sqlite3 finds out first how to adapt them, of a bytearray not."""
+    bound = [*values]
+    bound[1::2] = map(bytearray, bound[1::2])
+    connection.execute(statement, bound)
 
 
 def _append(connection: sqlite3.Connection, records: Sequence[Append]) -> None:

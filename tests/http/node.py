@@ -191,7 +191,7 @@ class TestNode:
         self.settings = reloaded.settings
         return reloaded
 
-    def receive(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+    def receive(self, batch: list[tuple[bytes, bytes]]) -> None:
         """Datagrams arrive."""
         self.tracing.received(batch, self.now())
         self._exchange(self.engine.receive(batch, self.now()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
+
 from lwm2md.coap import numbers as n
+from lwm2md.storage.interface import StorageError
 from tests.http.node import Answer
 from tests.http.support import ApiTestCase
 
@@ -35,3 +38,9 @@ class DrainingTests(ApiTestCase):
         self.assertEqual((await self.call("DELETE", DRAIN)).json["state"], "off")
         self.assertEqual((await self.call("GET", "/health/ready")).status, 200)
         self.assertEqual((await self.call("GET", "/v1/devices/a/resources/3/0/0")).status, 200)
+
+    async def test_failing(self) -> None:
+        """As long as it is not drained because nothing can be stored, it says so and why."""
+        self.patch(self.node.storage, "commit", lambda batch: fail(StorageError("the disk is full")))
+        seen = (await self.call("POST", DRAIN)).json
+        self.assertEqual((seen["state"], seen["error"]), ("draining", "the disk is full"))

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lwm2md import events
 from lwm2md.coap import numbers as n
-from lwm2md.coap.message import Message, encode, encode_body, options
+from lwm2md.coap.message import Message, decode, encode, encode_body, options
 from lwm2md.lwm2m.models import default_version
 from lwm2md.security.rules import Policy
 from lwm2md.server.settings import ServerSettings
@@ -454,14 +454,30 @@ class UpdateTests(SynchronousTestCase):
         known = encode_body(options(path=("rd", self.registration.id)), b"")
         glance, now = self.bench.server.glance, self.bench.now + 7
         other = encode_body(options(path=("rd", self.registration.id), query=("lt=60",)), b"")
-        for body, who in ((known, peer(2)), (other, peer(1)), (known + b"\xff", peer(1)), (b"", peer(1))):
-            self.assertEqual(glance(body, who, now), 0)
+        bodies = (known, other, known + b"\xff", b"")
+        found = glance.find_all([(b"\x44\x02midtokn"[:8] + body, peer(1)) for body in bodies])
+        self.assertEqual(found, [self.registration, None, None, None])
+        self.assertEqual(glance.take(self.registration, peer(2), now), 0)
         self.assertEqual(self.registration.updated_at, START)
-        self.assertEqual(glance(known, peer(1), now), n.CHANGED)
+        self.assertEqual(glance.take(self.registration, peer(1), now), n.CHANGED)
         self.assertEqual(self.registration.updated_at, now)
         self.bench.hold()
         self.assertIsNone(self.device.deregister())
-        self.assertEqual(glance(known, peer(1), now), 0)
+        self.assertEqual(glance.take(self.registration, peer(1), now), 0)
+
+    def test_glance_too_late(self) -> None:
+        """An Update behind a De-register in the same batch is about no registration any more."""
+        registration = self.registration
+        path = options(path=("rd", registration.id))
+        batch = [
+            (encode(Message(n.CON, code, 900 + number, b"tok%d" % number, path)), peer(1))
+            for number, code in enumerate((n.POST, n.DELETE, n.POST))
+        ]
+        answers = self.bench.engine.receive(batch, self.bench.now)
+        self.bench.settle()
+        first, second, third = (decode(data) for data, _ in answers), *map(self.device.answer, (b"tok1", b"tok2"))
+        self.assertEqual([n.dotted(each.code) for each in (*first, second, third) if each], ["2.04", "2.02", "4.04"])
+        self.assertIsNone(self.bench.server.devices["d"].registration)
 
     def test_changes(self) -> None:
         """Parameters that say something new are stored, then answered, and told as one event with what changed."""
@@ -787,7 +803,7 @@ class OperatorTests(SynchronousTestCase):
         self.bench.settle()
         self.bench.release()
         self.assertEqual((dict(self.bench.server.devices), self.bench.tables["registrations"]), ({}, {}))
-        self.assertEqual((self.bench.server._state.registrations, self.bench.server._state.peers._found), ({}, {}))
+        self.assertEqual((len(self.bench.server._state.registrations), self.bench.server._state.peers._found), (0, {}))
 
     def test_register_during_forget(self) -> None:
         """A Register that comes while a device is being forgotten is a new device's."""

@@ -11,7 +11,9 @@ from lwm2md.coap import numbers as n
 from lwm2md.coap.message import Message
 from lwm2md.server import stored
 from lwm2md.server.restoring import FLEET, RESTORED
-from lwm2md.server.takeup import FETCHED, GROUP
+from lwm2md.server.takeup import FETCHED
+from lwm2md.server.templates import Template, TemplateWish, WishAttributes
+from lwm2md.server.whereabouts import GROUP
 from tests.server.fixtures import Answer, Bench, FakeDevice, peer
 
 DEVICES = GROUP + 8
@@ -238,4 +240,26 @@ class SliceTests(SynchronousTestCase):
             planned.append(len(deadlines))
         self.assertGreaterEqual(len(planned), 2 * 3)
         self.assertGreaterEqual(planned[-1], 2000)
+        self.assertLessEqual(max(now - earlier for earlier, now in pairwise(planned)), 1000)
+
+    def test_wishes(self) -> None:
+        """Wishes are watched a thousand at a time, and devices that a template is for are looked at after that."""
+        before = Bench()
+        wishes = tuple(TemplateWish(path=f"/3/0/{each}", attributes=WishAttributes(pmax=60)) for each in (0, 1, 2))
+        before.server.templates.put(Template(name="t", observe=wishes), lambda ok, now: None)
+        before.settle()
+        for number in range(800):
+            device = before.device(f"d{number}", number + 1)
+            for wish in wishes:
+                device.answers[n.PUT, wish.path or ""] = Answer(n.CHANGED)
+                device.answers[n.GET, wish.path or ""] = Answer(n.CONTENT, b"x", n.TEXT, observe=1)
+            device.register("lwm2m=1.1", "lt=300")
+        after = Bench(before.settings, before.tables, before.now + 1)
+        for table in RESTORED:
+            after.server.restore(table, sorted(after.tables[table].items()), after.now)
+        deadlines = after.server._state.deadlines
+        planned = [len(deadlines)]
+        for _ in after.server.take_up.go_on(after.now):
+            planned.append(len(deadlines))
+        self.assertGreaterEqual(planned[-1], 3 * 800)
         self.assertLessEqual(max(now - earlier for earlier, now in pairwise(planned)), 1000)

@@ -375,6 +375,24 @@ class LifeTests(Base):
             self.bench.now += 0.1
         self.assertEqual(counts, [50, 100, 120, 120])
 
+    def test_changed_meanwhile(self) -> None:
+        """While all devices are looked at, one that changes has its turn next; another change begins anew."""
+        for number in range(120):
+            self.bench.registered(f"e{number}", number + 10)
+        server = self.bench.server
+        server.templates.put(template(VALUE), lambda ok, now: None)
+        self.bench.settle()
+        self.bench.tick()
+        server.amend("e119", self.bench.now, lambda ok, now: None, labels={"farm": "north"})
+        server.templates.put(template("/3/0/9", name="u"), lambda ok, now: None)
+        self.bench.settle()
+        self.bench.advance(0.1)
+        found = [endpoint for endpoint, device in server.devices.items() if len(device.observations) == 2]
+        self.assertEqual(found, [f"e{number}" for number in (*range(49), 119)])
+        server.forget("e118", self.bench.now, lambda ok, now: None)
+        self.bench.advance(1)
+        self.assertEqual({len(device.observations) for device in server.devices.values()}, {2})
+
     def test_silent_until_observed(self) -> None:
         """The quirk of devices that say nothing until /19/0/0 is observed: a template observes it."""
         self.put(template("/19/0/0", objects=("/19/0",)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lwm2md.storage import _database, _journal
+from lwm2md.storage import _database, _journal, _sweeps
 from lwm2md.storage._database import Database
 from lwm2md.storage.interface import LAST, START, Append, Batch, Condition, StorageError, Write
 from lwm2md.storage.memory import MemoryStorage
@@ -178,6 +178,7 @@ class JournalTests(SynchronousTestCase):
 
     def test_as_in_memory(self) -> None:
         """Whatever is asked in whatever order, with kills in between, is answered as the storage in memory does."""
+        self.patch(_sweeps, "MANY", 3)
         for seed in range(25):
             chance, model = Random(seed), MemoryStorage()
             model.open()
@@ -208,6 +209,12 @@ class JournalTests(SynchronousTestCase):
         writes = [
             Write("twin", chance.choice(names), b"%d" % number if chance.random() < 0.8 else None) for _ in range(size)
         ]
+        if chance.random() < 0.5:
+            swept = sorted(chance.sample(range(12), chance.randrange(12)))
+            sweep = [
+                Write("refreshes", f"{key:02}", b"%d" % number if chance.random() < 0.9 else None) for key in swept
+            ]
+            writes = chance.choice((sweep, [*sweep, *writes], [*writes, *sweep]))
         samples = [
             (chance.choice(names), chance.choice(names), chance.randrange(100), b"%d" % number) for _ in range(size)
         ]
@@ -215,13 +222,15 @@ class JournalTests(SynchronousTestCase):
             Append("events", f"{100 * number + each:06}", b"%d" % each) for each in range(chance.choice((0, size)))
         ]
         dropped = [chance.choice(names)] if chance.random() < 0.1 else []
-        return Batch(writes, appends, (), samples, dropped)
+        return chance.choice((Batch(writes), Batch(writes, appends, (), samples, dropped)))
 
     def assert_same(self, chance: Random, model: MemoryStorage, where: str) -> None:
         """The database says what the storage in memory says."""
         after, limit = chance.choice(("", "a", "b")), chance.choice((1, 2, 100))
         expected: Any = self.successResultOf(model.scan("twin", after, limit))
         self.assertEqual(self.database.scan("twin", after, limit), expected, where)
+        expected = self.successResultOf(model.scan("refreshes"))
+        self.assertEqual(self.database.scan("refreshes", "", 100), expected, where)
         expected = self.successResultOf(model.get("twin", "c"))
         self.assertEqual(self.database.get("twin", "c"), expected, where)
         expected = self.successResultOf(model.read("events", "001000", limit))
@@ -231,6 +240,38 @@ class JournalTests(SynchronousTestCase):
         start, end = chance.randrange(100), chance.randrange(100)
         expected = self.successResultOf(model.samples("a", "b", start, end, limit))
         self.assertEqual(self.database.samples(("a", "b"), start, end, limit), expected, where)
+
+    def test_swept(self) -> None:
+        """Rows in the order of their keys go to their table at once, but for those that the journal names."""
+        self.patch(_sweeps, "MANY", 5)
+        refreshes = [Write("refreshes", f"{number:02}", b"1") for number in range(20)]
+        self.database.commit(Batch(refreshes[7:10]))  # too few
+        self.assertEqual(self.rows("SELECT key FROM refreshes"), [])
+        newer = [Write("refreshes", write.key, b"2") for write in refreshes]
+        self.database.commit(Batch([*newer, Write("meta", "alive", b"2")]))
+        there = [(key, b"2") for key in (write.key for write in refreshes)]
+        self.assertEqual(self.rows("SELECT * FROM refreshes"), [*there[:7], *there[10:]])
+        self.assertEqual(self.database.scan("refreshes", "", 100), there)
+        self.killed()
+        self.assertEqual(self.database.scan("refreshes", "", 100), there)
+        self.assertEqual(self.database.get("meta", "alive"), b"2")
+        self.database.commit(Batch(refreshes[::-1]))
+        self.assertEqual(self.rows("SELECT DISTINCT value FROM refreshes"), [(b"2",)])
+        self.assertEqual(self.database.get("refreshes", "03"), b"1")
+
+    def test_swept_on_the_way(self) -> None:
+        """A sweep is newer than what is in its table already, and still in the journal, after a kill too."""
+        self.patch(_sweeps, "MANY", 5)
+        keys = [f"{number:03}" for number in range(120)]
+        for sweep in range(6):
+            self.database.commit(Batch([Write("refreshes", key, b"%d" % sweep) for key in keys[::-1]]))
+            for step in range(4):
+                newer = b"%d.%d" % (sweep, step)
+                self.database.commit(Batch([Write("refreshes", key, newer) for key in keys]))
+                self.assertEqual({value for _, value in self.database.scan("refreshes", "", 1000)}, {newer})
+                if step == sweep:
+                    self.killed()
+                    self.assertEqual({value for _, value in self.database.scan("refreshes", "", 1000)}, {newer})
 
     def test_trimmed(self) -> None:
         """A log is trimmed within a run of records, and what was trimmed stays away after a kill."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import TestCase
 
+from lwm2md.server.registrationrows import read_id
 from lwm2md.service import DATABASE
 from lwm2md.storage._database import Database, schemas
 from lwm2md.storage.interface import LOGS, START, TABLES, Append, Batch, StorageError
@@ -17,9 +17,12 @@ from tests.daemons import Daemon
 from tests.processes import directory
 
 APPLICATION = 0x4C774D32
-USED = 2
-"""The newest version of the schema that was in use before that of today."""
-VERSIONS = sorted(Path(__file__).with_name("versions").glob("*.sql"))
+USED = {1, 2, 5, 6, 8, 9, 10}
+"""The versions of the schema with which a daemon has run; the others never were the last in any tree."""
+DUMPS = sorted(Path(__file__).with_name("versions").glob("*.sql"))
+SERIES = ("awake", "/3303/0/5700")
+VERSIONS = [dump for dump in DUMPS if dump.stem.isdecimal()]
+"""What daemons left that were stopped; the others were killed."""
 
 
 def restored(dump: Path, path: Path) -> sqlite3.Connection:
@@ -54,7 +57,8 @@ class UpgradeTests(TestCase):
 
     def test_each_has_a_dump(self) -> None:
         """There is a dump of every version of the schema with which somebody has run a daemon."""
-        self.assertLessEqual({f"{number:03}" for number in range(1, USED + 1)}, {dump.stem for dump in VERSIONS})
+        self.assertEqual({int(dump.stem) for dump in VERSIONS}, USED)
+        self.assertIn(len(schemas()), {max(USED), max(USED) + 1}, "make a dump before there is another version")
 
     def test_rows(self) -> None:
         """Every row of an older database is there after the upgrade, and so are all tables of today."""
@@ -75,6 +79,29 @@ class UpgradeTests(TestCase):
             self.assertGreater(len(before["registrations"]), 0)
             for name, expected in before.items():
                 self.assertEqual(same_columns(after[name], expected), expected, f"{dump.stem}: {name}")
+
+    def test_journal(self) -> None:
+        """What a daemon had in its journal alone when it was killed is in the tables after the upgrade."""
+        killed = [dump for dump in DUMPS if dump not in VERSIONS]
+        self.assertGreater(len(killed), 0)
+        for dump in killed:
+            path = self.path.with_name(dump.stem)
+            connection = restored(dump, path)
+            before = rows(connection)
+            connection.close()
+            self.assertGreater(len(before["journal"]), 0, dump.stem)
+            database = Database(path)
+            database.open()
+            found = [key for key, _ in database.scan("registrations", "", 10)]
+            events, samples = database.read("events", "", 100), database.samples(SERIES, 0, 1 << 62, 10)
+            database.close()
+            connection = sqlite3.connect(path)
+            after = rows(connection)
+            connection.close()
+            self.assertEqual(found, [row["key"] for row in after["registrations"]], dump.stem)
+            self.assertEqual((found, len(events)), (["awake", "sleepy"], 8), dump.stem)
+            self.assertEqual([value for _, value in samples], [b"20.5", b"18.5", b"19.0", b"21.5"], dump.stem)
+            self.assertEqual(after["journal"], [], dump.stem)
 
     def test_packed(self) -> None:
         """What the eighth schema had of packed records, of samples and in its journal is read, and goes on."""
@@ -104,11 +131,13 @@ class UpgradeTests(TestCase):
 
     def test_interrupted(self) -> None:
         """An upgrade that fails leaves the version and everything else as it was."""
-        for dump in VERSIONS[:-1]:
+        number, last = max((at, script) for at, script in enumerate(schemas(), 1) if "CREATE TABLE " in script)
+        older = [dump for dump in VERSIONS if int(dump.stem) < number]
+        self.assertGreater(len(older), 1)
+        for dump in older:
             path = self.path.with_name(f"interrupted-{dump.stem}")
             connection = restored(dump, path)
             before = rows(connection)
-            last = next(script for script in reversed(schemas()) if "CREATE TABLE " in script)
             name = last.partition("CREATE TABLE ")[2].partition(" ")[0]
             connection.execute(f"CREATE TABLE {name} (other)")
             database = Database(path)
@@ -119,16 +148,21 @@ class UpgradeTests(TestCase):
 
     async def test_served(self) -> None:
         """Devices of an older database go on without a Register, with their labels, wishes, operations and values."""
-        for dump in VERSIONS:
+        for dump in DUMPS:
             state = self.path.parent / f"served-{dump.stem}"
-            connection = restored(dump, state / DATABASE)
-            kept = {key: json.loads(value) for key, value in connection.execute("SELECT * FROM registrations")}
-            accepted = [key for (key,) in connection.execute("SELECT key FROM operations")]
-            connection.close()
+            restored(dump, state / DATABASE).close()
+            database = Database(state / DATABASE)
+            database.open()
+            kept = {key: read_id(value) for key, value in database.scan("registrations", "", 10)}
+            accepted = [key for key, _ in database.scan("operations", "", 10)]
+            database.close()
+            self.assertEqual(len(kept), 2)
+            (state / DATABASE).unlink()
+            restored(dump, state / DATABASE).close()
             daemon = await Daemon.start(self, state=state)
-            for endpoint, registration in kept.items():
+            for endpoint, registration_id in kept.items():
                 _, device = await daemon.api("GET", f"/v1/devices/{endpoint}")
-                self.assertEqual(device["registration_id"], registration["id"])
+                self.assertEqual(device["registration_id"], registration_id)
                 self.assertEqual(device["labels"].get("farm"), "north")
             _, device = await daemon.api("GET", "/v1/devices/awake")
             self.assertEqual(device["labels"]["house"], "7")
