@@ -164,22 +164,6 @@ static PyObject *pop(PyObject *object, PyObject *arguments) {
     return value;
 }
 
-PyDoc_STRVAR(values_doc, "values()\n--\n\nReturn all that is at any Location.");
-
-static PyObject *values(PyObject *object, PyObject *Py_UNUSED(none)) {
-    Places *self = (Places *)object;
-    PyObject *list = PyList_New(self->used);
-    Py_ssize_t count = 0;
-    size_t i;
-    if (!list) return NULL;
-    /* To make the list may have run the garbage collector. */
-    for (i = 0; i <= self->mask && count < PyList_Size(list); i++) {
-        if (self->slots[i].key) PyList_SetItem(list, count++, Py_NewRef(self->slots[i].value));
-    }
-    if (PyList_SetSlice(list, count, PyList_Size(list), NULL)) Py_CLEAR(list);
-    return list;
-}
-
 /* Put what is found for some datagrams of a batch into the list; -1 with an exception. */
 static int find_some(const Places *self, PyObject *batch, PyObject *list, Py_ssize_t first, Py_ssize_t count) {
     const char *keys[MOST];
@@ -295,7 +279,6 @@ PyDoc_STRVAR(places_doc, "Places()\n--\n\nWhat is at Locations.");
 static PyMethodDef methods[] = {
     {"get", get, METH_O, get_doc},
     {"pop", pop, METH_VARARGS, pop_doc},
-    {"values", values, METH_NOARGS, values_doc},
     {"find_all", find_all, METH_O, find_all_doc},
     {NULL, NULL, 0, NULL},
 };

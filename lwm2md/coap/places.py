@@ -7,7 +7,6 @@ waits for one; importing it is no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final, Protocol, TypeVar
 
 from lwm2md.coap import numbers
@@ -37,9 +36,6 @@ class Places(Protocol[V]):
 
     def pop(self, key: bytes, default: None, /) -> V | None:
         """Forget what is there, and return it; ``default`` if nothing is."""
-
-    def values(self) -> Collection[V]:
-        """All that is anywhere."""
 
     def find_all(self, batch: list[Datagram]) -> list[V | None]:
         """For each datagram what is at the Location that it names, None where it is no Confirmable POST to one."""

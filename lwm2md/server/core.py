@@ -90,6 +90,7 @@ class Server:
         self.device_profiles.told = self.templates.look
         self._identifying = Identifying(state, self.device_profiles, self._operations)
         self._identifying.also = lambda: self.templates.needed
+        self.templates.identify = self._identifying.look
         self._findings = Findings(state)
         self._idle = Idle(state, self._let_go)
         self._amendments = Amendments(state, self.device_profiles, self._idle)

@@ -57,7 +57,7 @@ class Reviewing:
             return
         # What an earlier change began is begun again with this one.
         self._walks = deque(walk for walk in self._walks if walk[0] is not self._ruled)
-        self._ruled = iter(tuple(self._state.registrations.values()))
+        self._ruled = self._everybody()
         self._walk(self._ruled, now, asking=False)
 
     def credentials(self, names: Collection[str], now: float) -> None:
@@ -69,8 +69,13 @@ class Reviewing:
         if len(exact) < len(names):
             # One certificate goes by several names, and its registration has one of them.
             wanted = frozenset(names)
-            everybody = tuple(self._state.registrations.values())
-            self._walk((each if self._goes_by(each, wanted) else None for each in everybody), now, asking=True)
+            everybody = self._everybody()
+            self._walk((each if each and self._goes_by(each, wanted) else None for each in everybody), now, asking=True)
+
+    def _everybody(self) -> Iterator[Registration | None]:
+        """Every registration; None for a device that has none of its own."""
+        for device in tuple(self._state.devices.values()):
+            yield device.registration if device.behind is None else None
 
     def _of(self, names: Iterable[str]) -> Iterator[Registration | None]:
         """The registrations of these identities; None for each step on the way, so that they can be counted."""

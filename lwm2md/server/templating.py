@@ -6,7 +6,7 @@ changes is looked at soon after, and once, however much changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -30,7 +30,7 @@ _PRIORITY: Final = -100
 
 
 class Templating:
-    """The templates by name."""
+    """The templates by name. ``identify(device, now)`` asks a device what it is, where that has to be known."""
 
     def __init__(self, state: State, observations: Observations) -> None:
         self._state = state
@@ -40,6 +40,7 @@ class Templating:
         self._rest: Iterator[Device] | None = None  # of all devices, where a change concerns all
         self.needed: frozenset[Path] = frozenset()
         """The Resources without which it can't be said whether a template is for a device."""
+        self.identify: Callable[[Device, float], None] = lambda device, now: None
 
     # The operator
 
@@ -138,6 +139,7 @@ class Templating:
     def _go_on(self, _subject: None, now: float) -> None:
         for device in self._next():
             if device.registration is not None and self._state.devices.get(device.endpoint) is device:
+                self.identify(device, now)
                 self._apply(device, now)
         if self._changed or self._rest is not None:
             self._state.deadlines.at(now + _PAUSE, self._go_on)

@@ -205,9 +205,9 @@ class RaceTests(SynchronousTestCase):
         state = bench.server._state
         self.assertEqual(bench.errors, [], seed)
         self.assertEqual(state.busy, {}, seed)
-        live = {registration.endpoint: registration for registration in state.registrations.values()}
         known = {name: device.registration for name, device in state.devices.items() if device.registration}
-        self.assertEqual(live, known, seed)
+        self.assertEqual(len(state.registrations), len(known), seed)
+        self.assertEqual({name: state.registered(each.id) for name, each in known.items()}, known, seed)
         self.assertEqual(set(bench.tables["registrations"]), set(known), seed)
         peers = {registration.peer for registration in known.values()}
         self.assertEqual(set(state.peers._found), peers, seed)

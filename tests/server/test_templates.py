@@ -234,6 +234,19 @@ class MatchTests(Base):
         self.bench.advance(0.1)
         self.assertEqual(self.wishes(), {VALUE: ("t", "active")})
 
+    def test_model_of_a_fleet(self) -> None:
+        """Devices that are there already are asked what they are when a template comes that depends on it, once."""
+        device = self.bench.device("d")
+        self.observable(device, VALUE)
+        device.answers[n.GET, "/3/0/1"] = Answer(n.CONTENT, b"X-1", n.TEXT)
+        device.register("lwm2m=1.1", "lt=300")
+        self.put(template(VALUE, model="X-*"))
+        self.bench.advance(1)
+        self.assertEqual(self.wishes(), {VALUE: ("t", "active")})
+        device.register("lwm2m=1.1", "lt=600")
+        self.bench.advance(1)
+        self.assertEqual([each.path for each in device.requests].count(("3", "0", "1")), 1)
+
     def test_labels_change(self) -> None:
         """Labels that the operator changes make wishes and take them back."""
         device = self.bench.registered()
