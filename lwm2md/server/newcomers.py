@@ -22,6 +22,7 @@ from lwm2md.coap.engine import IncomingRequest, Peer
 from lwm2md.server import stored
 from lwm2md.server.admission import Gate
 from lwm2md.server.arrivals import departures, facts_of, resume, resumption
+from lwm2md.server.deviations import count
 from lwm2md.server.effects import Commit, Resume, Write, resume_all
 from lwm2md.server.gateways import listed as listed_by_gateway
 from lwm2md.server.idle import Idle
@@ -155,7 +156,7 @@ class Newcomers:
     def _frame(self, meaning: Meaning) -> Frame:
         """What all of them make, found out with a registration that is nobody's."""
         settings, objects, parameters = self._state.settings, meaning.listed, meaning.parameters
-        if objects is None or objects.deviations or parameters.labels or parameters.profiles:
+        if objects is None or parameters.labels or parameters.profiles:
             return Frame(settings)
         lifetime = lifetime_of(parameters.lifetime, meaning.version, settings)
         nobody = registration_of(
@@ -200,7 +201,11 @@ class Newcomers:
         paths = parts.lifetimes.begin(registrations, bare)
         answers = [(each.request, _LOCATION_PATH + path[1:]) for each, path in zip(coming, paths, strict=True)]
         for each in coming:
-            each.registration.device.turned(now, "resumed" if each.resumed else "registered")
+            device, deviations = each.registration.device, each.registration.objects.deviations
+            device.disabled = False
+            device.turned(now, "resumed" if each.resumed else "registered")
+            if deviations:
+                count(self._state, deviations)
         self._state.engine.respond_all(n.CREATED, answers, now)
         told: list[Resume] = []
         for registration, another, is_bare in zip(registrations, others, bare, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections import Counter
+from base64 import b64encode
 from typing import Final
 
 import attrs
@@ -26,6 +26,7 @@ from lwm2md.server.errors import Refused
 from lwm2md.server.records import Device
 from lwm2md.server.settings import ServerSettings
 from lwm2md.server.templates import Template, TemplateWish
+from lwm2md.server.wish import id_of
 from tests.server.fixtures import LINKS, Answer, Bench, FakeDevice
 
 SAYS: Final = (
@@ -37,7 +38,7 @@ SAYS: Final = (
     ("lwm2m=1.1", "lt=300", "farm=north"),
     ("lwm2m=1.1", "lt=300", "b=UQ"),
 )
-"""What is said beside the name; the last two are not plain: labels, and a deviation."""
+"""What is said beside the name; labels are not plain, and the last is a deviation."""
 LISTS: Final = (LINKS, "</1/0>,</3/0>,</3303/0>", "</1/0>,</3/0>,</25/0>", '</>;ct="112",</3/0>')
 WISHED: Final = Template(name="t", observe=(TemplateWish(path="/3303/0/5700"),))
 TUNED: Final = Definition(name="p", match=Match(endpoint="dev-1"), set=ProfileValues(ack_timeout=5.0))
@@ -167,6 +168,22 @@ class NewcomerTests(SynchronousTestCase):
         self.come("dev-b", 1)
         self.assert_short("dev-b")
         self.assertEqual((before, state.profile(self.known("dev-b")).name), ("p", None))
+
+    def test_disabled_meanwhile(self) -> None:
+        """One that was told to be silent while it was being stored has come back, and is not silent."""
+        device = self.come("dev-b", 1)
+        self.bench.hold()
+        device.register("lwm2m=1.1", "lt=300")
+        self.known("dev-b").disabled = True
+        self.bench.release()
+        self.assertFalse(self.known("dev-b").disabled)
+
+    def test_deviating(self) -> None:
+        """What is passed over is counted, of each."""
+        for number in range(3):
+            self.bench.device(f"dev-{number}", number).register("lwm2m=1.1", "lt=300", "b=UQ")
+        self.assert_short("dev-1", "dev-2")
+        self.assertEqual([*self.bench.server.deviation_counts().values()], [3])
 
     def test_others(self) -> None:
         """A proved identity, labels, a profile id and a gateway go the general way, and get in."""
@@ -328,19 +345,33 @@ KNOWN: Final = st.tuples(
 """What happens to devices that are known."""
 
 
-_NAMES: Final = (8, 12)
-"""The bytes of tokens and ids, of which no two may be the same; the rest is message IDs and jitter."""
+_LOCATION: Final = 12
+"""The bytes of an id for a Location."""
+_NAME: Final = 8
+"""The bytes of tokens, and of the ids of operations and wishes; the rest is message IDs and jitter."""
 
 
 class _Bench(Bench):
     """A bench where it makes no difference in which order chance is asked by different parts."""
 
+    def __init__(self, settings: ServerSettings, *, short: bool) -> None:
+        self.drawn: dict[int, list[bytes]] = {_LOCATION: [], _NAME: []}
+        super().__init__(settings, short=short)
+
     def _random(self, size: int) -> bytes:
-        if size not in _NAMES:
+        drawn = self.drawn.get(size)
+        if drawn is None:
             return size * b"\x10"
-        drawn = self.__dict__.setdefault("drawn", Counter())
-        drawn[size] += 1
-        return hashlib.sha256(b"%d of %d" % (drawn[size], size)).digest()[:size]
+        drawn.append(hashlib.sha256(b"%d of %d" % (len(drawn), size)).digest()[:size])
+        return drawn[-1]
+
+    def plain(self, found: object) -> str:
+        """Anything as text, without names: which of two goes first whose time is the same, nobody says."""
+        text = _PLACE.sub("", repr(found))
+        for name in self.drawn[_NAME]:
+            for form in (name.hex(), id_of(name), b64encode(name).decode(), repr(name)):
+                text = text.replace(form, "a name")
+        return text
 
 
 class _Fleet:
@@ -414,14 +445,17 @@ class _Fleet:
         bench, server = self.bench, self.bench.server
         bench.release()
         bench.advance(100)
-        # Which of two goes first whose time is the same, nobody says.
-        documents = [event_document(each, "1") for each in sorted(bench.events, key=lambda each: each.endpoint or "")]
-        devices = [_PLACE.sub("", repr(each)) for each in server.devices.values()]
-        counters = dict(server.counters)
+        # Of several whose time is the same those of one device are in order.
+        ordered = sorted(bench.events, key=lambda each: each.endpoint or "")
+        documents = [bench.plain(event_document(each, "1")) for each in ordered]
+        rows = [(table, *row) for table, rows in bench.tables.items() for row in rows.items()]
+        tables = sorted(map(bench.plain, rows))
+        devices = [bench.plain(each) for each in server.devices.values()]
+        counters = (dict(server.counters), dict(server.deviation_counts()))
         # Of several behind one address all are answered before anybody is asked.
-        heard = [sorted(encode(message) for message in fake.heard) for fake in self.fakes]
+        heard = [sorted(bench.plain(encode(message).hex()) for message in fake.heard) for fake in self.fakes]
         due = (bench.engine.next_deadline(), server.next_deadline())
-        return [documents, bench.tables, heard, devices, counters, due, dict(bench.engine.counters), bench.errors]
+        return [documents, tables, heard, devices, counters, due, dict(bench.engine.counters), bench.errors]
 
 
 class AsTheGeneralWayTests(SynchronousTestCase):
