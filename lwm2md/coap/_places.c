@@ -1,6 +1,6 @@
 /* What is at the Locations of requests, found for a whole batch at once: the quick one of lwm2md.coap.places.
  *
- * RULES: a mapping of bytes to objects, a table with linear probing of which at most two thirds are taken. What a
+ * RULES: a mapping of bytes to objects, a table with linear probing of which at most three quarters are taken. What a
  * processor does not have at hand of a million Locations takes it longer to fetch than all else takes that is done for
  * an Update. So `find_all` asks it for that of many datagrams before it looks at any, and for what the first members
  * of the objects are, where those of often used ones are kept. To fetch what turns out to be no address does no harm;
@@ -124,7 +124,7 @@ static int put(PyObject *object, PyObject *key, PyObject *value) {
         return -1;
     }
     if (learn(self, value)) return -1;
-    if ((size_t)(self->used + 1) * 3 > size * 2 && resize(self, size < FEWEST ? FEWEST : size * 2)) return -1;
+    if ((size_t)(self->used + 1) * 4 > size * 3 && resize(self, size < FEWEST ? FEWEST : size * 2)) return -1;
     Slot *slot = slot_of_argument(self, key, &hash);
     if (!slot) return -1;
     if (slot->key) {

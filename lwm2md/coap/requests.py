@@ -245,7 +245,8 @@ class Requests:
                 self._go_on(ask, transfer, step, message, now)
                 return True
         self._exchanges.finish(ask, now)
-        self._finished.put(ask.token, ask.peer, now)
+        if message.observe is None:  # else it is told from others by its observation
+            self._finished.put(ask.token, ask.peer, now)
         if isinstance(step, Failure):
             self._counters["bad_responses"] += 1
             self.conclude(ask, step, now)
