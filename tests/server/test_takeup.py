@@ -226,18 +226,20 @@ class TakeUpTests(SynchronousTestCase):
 class SliceTests(SynchronousTestCase):
     """A start of a large fleet, between whose steps devices have their turn."""
 
+    def planned(self, before: Bench) -> list[int]:
+        """How much is planned before each step of a start on what another server has left."""
+        after = Bench(before.settings, before.tables, before.now + 1)
+        for table in RESTORED:
+            after.server.restore(table, sorted(after.tables[table].items()), after.now)
+        deadlines = after.server._state.deadlines
+        return [len(deadlines), *(len(deadlines) for _ in after.server.take_up.go_on(after.now))]
+
     def test_steps(self) -> None:
         """What is planned, and looked for among all devices, is done a thousand devices at a time."""
         before = Bench()
         for number in range(2500):
             before.registered(f"d{number}", number + 1)
-        after = Bench(before.settings, before.tables, before.now + 1)
-        for table in RESTORED:
-            after.server.restore(table, sorted(after.tables[table].items()), after.now)
-        deadlines = after.server._state.deadlines
-        planned = [len(deadlines)]
-        for _ in after.server.take_up.go_on(after.now):
-            planned.append(len(deadlines))
+        planned = self.planned(before)
         self.assertGreaterEqual(len(planned), 2 * 3)
         self.assertGreaterEqual(planned[-1], 2000)
         self.assertLessEqual(max(now - earlier for earlier, now in pairwise(planned)), 1000)
@@ -254,12 +256,6 @@ class SliceTests(SynchronousTestCase):
                 device.answers[n.PUT, wish.path or ""] = Answer(n.CHANGED)
                 device.answers[n.GET, wish.path or ""] = Answer(n.CONTENT, b"x", n.TEXT, observe=1)
             device.register("lwm2m=1.1", "lt=300")
-        after = Bench(before.settings, before.tables, before.now + 1)
-        for table in RESTORED:
-            after.server.restore(table, sorted(after.tables[table].items()), after.now)
-        deadlines = after.server._state.deadlines
-        planned = [len(deadlines)]
-        for _ in after.server.take_up.go_on(after.now):
-            planned.append(len(deadlines))
+        planned = self.planned(before)
         self.assertGreaterEqual(planned[-1], 3 * 800)
         self.assertLessEqual(max(now - earlier for earlier, now in pairwise(planned)), 1000)
