@@ -21,7 +21,7 @@ from lwm2md.server.restoring import FLEET, RESTORED
 from lwm2md.server.stored import REGISTRATIONS
 from lwm2md.server.takeup import FETCHED
 from lwm2md.server.whereabouts import GROUP
-from lwm2md.storage.interface import LAST, Rows, Storage, StorageError
+from lwm2md.storage.interface import Rows, Storage, StorageError
 
 PAGE: Final = 1000
 """Rows that are read at once: devices wait for their answers meanwhile."""
@@ -75,6 +75,7 @@ class Starting:
         pages: dict[str, Rows] = {table: [] for table in tables}
         after = dict.fromkeys(tables, "")
         unread = set(tables)
+        end = ""
         while not self.abandoned and (unread or any(pages.values())):
             for table in [each for each in tables if each in unread and not pages[each]]:
                 pages[table] = rows = await self._storage.scan(table, after[table], PAGE)
@@ -82,7 +83,9 @@ class Starting:
                     unread.discard(table)
                 else:
                     after[table] = rows[-1][0]
-            end = min((after[table] for table in unread), default=LAST)
+            # No text is behind all names: a device chooses its own.
+            last = max((rows[-1][0] for rows in pages.values() if rows), default=end)
+            end = min((after[table] for table in unread), default=last)
             for table, rows in pages.items():
                 there = bisect_right(rows, end, key=_KEY)
                 self._tell(self._take_up.restore(table, rows[:there], self._reactor.seconds()))

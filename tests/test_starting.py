@@ -18,7 +18,7 @@ from lwm2md.server import stored
 from lwm2md.server.effects import Write
 from lwm2md.server.takeup import FETCHED
 from lwm2md.starting import Starting
-from lwm2md.storage.interface import Batch, Rows, StorageError
+from lwm2md.storage.interface import LAST, Batch, Rows, StorageError
 from lwm2md.storage.memory import MemoryStorage
 from tests.test_node import TOKEN, Device
 
@@ -123,8 +123,9 @@ class SideBySideTests(SynchronousTestCase):
         chance = Random(seed)
         storage, clock = MemoryStorage(), Clock()
         self.patch(starting, "PAGE", chance.choice((1, 2, 3, 7)))
+        names = [*(f"d{number:02}" for number in range(28)), LAST, LAST + "d"]  # whatever a device says is its name
         tables = {
-            table: [f"d{number:02}" for number in range(30) if chance.random() < share]
+            table: [name for name in names if chance.random() < share]
             for table, share in zip(FETCHED, (chance.random(), 1.0, chance.random()), strict=True)
         }
         self.successResultOf(storage.open())
@@ -132,6 +133,7 @@ class SideBySideTests(SynchronousTestCase):
             self.successResultOf(storage.commit(Batch([Write(table, key, b"") for key in keys])))
         taken: list[tuple[str, str]] = []
         passed: list[str] = []
+        most = 3 * len(names) + 3
 
         class TakesUp:
             """Notes what it is told."""
@@ -144,6 +146,7 @@ class SideBySideTests(SynchronousTestCase):
 
             def passed(self, key: str) -> None:
                 """Take it that all up to a key were told."""
+                assert len(passed) < most, "it does not end"
                 told = {table: [each for name, each in taken if name == table] for table in FETCHED}
                 test.assertEqual(
                     told, {table: [each for each in keys if each <= key] for table, keys in tables.items()}
