@@ -245,7 +245,7 @@ class Requests:
                 self._go_on(ask, transfer, step, message, now)
                 return True
         self._exchanges.finish(ask, now)
-        if message.observe is None:  # else it is told from others by its observation
+        if message.observe is None or not numbers.is_success(message.code):  # else its observation knows the token
             self._finished.put(ask.token, ask.peer, now)
         if isinstance(step, Failure):
             self._counters["bad_responses"] += 1

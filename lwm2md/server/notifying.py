@@ -52,7 +52,8 @@ class Notifications:
         self._twin = twin
         self._uplink = uplink
         self._tending = tending
-        self._storing: set[Receipt] = set()
+        # By message ID and token: an observation that is renewed meanwhile is another one to the engine.
+        self._storing: set[bytes] = set()
         self._commit: Commit | None = None
         self._told = Told(0.0, False, [])
         self._receipts: list[Receipt] = []
@@ -119,7 +120,7 @@ class Notifications:
         labels = device.all_labels() if device.labels else registration.labels
         self._told.values.append((device.endpoint, labels, place.line.heading, value))
         if confirmable:
-            self._storing.add(receipt)
+            self._storing.add(receipt[0])
             self._receipts.append(receipt)
         return place
 
@@ -142,7 +143,7 @@ class Notifications:
         receipts: list[Receipt] = []
 
         def ended(committed: bool, now: float) -> None:
-            self._storing.difference_update(receipts)
+            self._storing.difference_update([key for key, _, _ in receipts])
             if committed:
                 self._state.engine.acknowledge_all(receipts, now)
 
@@ -169,7 +170,7 @@ class Notifications:
                 return
         if not unverified:
             self._uplink(device, now)
-        if self._storing and receipt in self._storing:
+        if receipt is not None and receipt[0] in self._storing:
             return  # a retransmission of what is being stored, and acknowledged then
         if message.code >> 5 != 2:
             self._ended(device, wish, message, now)
@@ -198,10 +199,10 @@ class Notifications:
         receipt = received.receipt
         if receipt is None:
             return None
-        self._storing.add(receipt)
+        self._storing.add(receipt[0])
 
         def kept(durable: bool, now: float) -> None:
-            self._storing.discard(receipt)
+            self._storing.discard(receipt[0])
             self._acknowledge(received, durable, now)
 
         return kept

@@ -264,6 +264,25 @@ class NotificationTests(Base):
         self.device.send(message)
         self.assertEqual((self.acks().count(9), self.values()), (2, [20.5, 30.0]))
 
+    def test_retransmitted_after_a_renewal(self) -> None:
+        """What is being stored is not acknowledged, though its observation was renewed and it comes again."""
+        wish = self.observed()
+        fields = ((n.OBSERVE, b"\x05"), (n.CONTENT_FORMAT, b""))
+        message = Message(n.CON, n.CONTENT, 9, wish.token, fields, b"30")
+        self.bench.hold()
+        self.device.send(message)
+        held, self.bench.held = self.bench.held, []
+        self.bench.holding = False
+        self.device.answers[n.GET, VALUE] = Answer(n.CONTENT, b"31", n.TEXT, observe=6)
+        self.bench.submit("d", "observe", VALUE)
+        self.assertEqual(next(iter(self.bench.server.observations.values())).token, wish.token)
+        self.device.send(message)
+        self.assertNotIn(9, self.acks())
+        for commit in held:
+            self.bench._carry_out(commit, False)
+        self.bench.settle()
+        self.assertNotIn(9, self.acks())
+
     def first(self, wish: Observation) -> Message:
         """A first answer that comes as a Confirmable message of its own, after the request was acknowledged."""
         self.device.send(Message(n.ACK, n.EMPTY, self.device.requests[-1].mid))
