@@ -156,7 +156,7 @@ class Profiling:
         With ``known`` a device of which nothing is known is passed over if it can have none, and is not asked.
         """
         found = tuple(islice(devices, _AT_ONCE))
-        passes = known and not (self.asks() or (self._tuned and self._blind))
+        passes = known and not (self.asks() or self._tunes_unknown)
         for device in found:
             if passes and _is_unknown(device):
                 continue
@@ -241,9 +241,14 @@ class Profiling:
             self.special.pop(registration.peer, None)
 
     @property
+    def _tunes_unknown(self) -> bool:
+        """Whether a device of which nothing is known may have parameters of its own."""
+        return self._tuned and self._blind
+
+    @property
     def is_indifferent(self) -> bool:
         """Whether it says nothing of devices of which nothing is known, nor has anything to find out of them."""
-        return not (self.needed or self.special or (self._tuned and self._blind))
+        return not (self.needed or self.special or self._tunes_unknown)
 
     def left(self, registration: Registration) -> None:
         """A device is no longer at the address of its registration."""
@@ -259,5 +264,4 @@ class Profiling:
 def _is_unknown(device: Device) -> bool:
     """Whether nothing is known of a device but its name, neither by what it said nor by what the operator did."""
     registration = device.registration
-    known = device.twin or device.labels or device.hand or device.learned
-    return not known and (registration is None or not registration.labels)
+    return device.is_unknown and (registration is None or not registration.labels)

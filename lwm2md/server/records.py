@@ -225,10 +225,14 @@ class Device(_OftenOfSleeper):
         return self if self.behind is None else self.behind.gateway
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known of it but its name and its registration."""
+        return not (self.twin or self.labels or self.hand or self.learned)
+
+    @property
     def is_bare(self) -> bool:
-        """Whether nothing is known of it but its registration, and nobody waits for it."""
-        known = self.twin or self.labels or self.hand or self.learned or self.children
-        return self.responding and not (known or self.observations or self.queue)
+        """Whether it is unknown, and nobody waits for it."""
+        return self.is_unknown and self.responding and not (self.children or self.observations or self.queue)
 
     def state(self, now: float) -> DeviceState:
         """What an operator wants to know first; ``now`` in Unix seconds."""
